@@ -1,0 +1,180 @@
+"""Split -> tokens and pixels -> batches. Everything slow (tokenising, decoding) is done before the first batch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from . import seed as seeds
+from .errors import UserError
+from .images import ImageStore
+
+Batch = dict[str, Tensor]  # input_ids, attention_mask (B, L) int64; pixel_values (B, 3, H, W) uint8; labels (B,) int64
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The texts of a split as one run of token ids; text ``i`` is ``ids[starts[i]:starts[i + 1]]``."""
+
+    ids: np.ndarray  # (sum of lengths,) int32
+    starts: np.ndarray  # (N + 1,) int64
+    pad_id: int
+    truncated_rate: float  # share of texts cut at the maximum length
+    unknown_rate: float  # share of tokens the vocabulary does not know
+    per_character: float  # tokens per character, before cutting
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.starts)
+
+    def pad(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """``input_ids`` and ``attention_mask``, (B, L) int64, L the longest of the batch; padding to the right."""
+        lengths = self.starts[indices + 1] - self.starts[indices]
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        ids = np.full(mask.shape, self.pad_id, dtype=np.int64)
+        ids[mask] = np.concatenate([self.ids[self.starts[i] : self.starts[i + 1]] for i in indices])
+        return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
+
+
+def tokenise(texts: list[str], tokenizer, max_length: int) -> Tokens:
+    """Tokenise once per run, with the tokenizer's own special tokens, cut at ``max_length`` tokens."""
+    ids, starts, truncated, unknown, words, cut_words = [], [0], 0, 0, 0, 0
+    specials, unk = tokenizer.num_special_tokens_to_add(), tokenizer.unk_token_id
+    for begin in range(0, len(texts), 1000):  # in portions: the tokenizer's own objects are many times larger
+        encoded = tokenizer(texts[begin : begin + 1000], truncation=True, max_length=max_length)
+        for row, encoding in zip(encoded["input_ids"], encoded.encodings):
+            ids.append(np.asarray(row, dtype=np.int32))
+            starts.append(starts[-1] + len(row))
+            truncated += bool(encoding.overflowing)
+            unknown += sum(1 for i, special in zip(row, encoding.special_tokens_mask) if i == unk and not special)
+            words += len(row) - specials
+            cut_words += sum(len(rest.ids) - specials for rest in encoding.overflowing)
+    return Tokens(
+        ids=np.concatenate(ids),
+        starts=np.asarray(starts, dtype=np.int64),
+        pad_id=tokenizer.pad_token_id,
+        truncated_rate=truncated / len(texts),
+        unknown_rate=unknown / max(words, 1),
+        per_character=(words + cut_words) / max(sum(map(len, texts)), 1),
+    )
+
+
+class Part:
+    """One side of the split, ready to be cut into batches."""
+
+    def __init__(self, tokens: Tokens, images: ImageStore, labels: list[int], image_size: int, augment: bool):
+        self.tokens, self.images, self.image_size, self.augment = tokens, images, image_size, augment
+        self.labels = np.asarray(labels, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, seed: int, epoch: int, indices: np.ndarray) -> Batch:
+        """The samples ``indices`` (B,) as they look in this epoch."""
+        input_ids, attention_mask = self.tokens.pad(indices)
+        return {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "pixel_values": torch.from_numpy(self._pixels(seed, epoch, indices)),
+            "labels": torch.from_numpy(self.labels[indices]),
+        }
+
+    def _pixels(self, seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
+        """Centre crop, or random crop and flip, (B, 3, image_size, image_size) uint8."""
+        spare = self.images.side - self.image_size
+        if not self.augment:
+            centre = np.full(len(indices), spare // 2)
+            return self.images.gather(indices, centre, centre, np.zeros(len(indices), dtype=bool), self.image_size)
+        draws = seeds.uniforms(seed, epoch, indices, 3)  # (B, 3)
+        top, left = (draws[:, :2] * (spare + 1)).astype(np.int64).T
+        return self.images.gather(indices, top, left, draws[:, 2] < 0.5, self.image_size)
+
+
+class Plan(Sampler):
+    """Which samples make which batch, for the whole run: epoch by epoch, training and then validation.
+
+    Training order is a permutation by (seed, epoch), cut into groups of ``effective`` samples, one optimizer step
+    each, and these into micro-batches. Validation goes by length, so that short texts are not padded to long ones.
+    """
+
+    def __init__(self, train: Part, val: Part, seed: int, epochs: range, micro: int, effective: int):
+        self.train, self.val, self.seed, self.epochs = train, val, seed, epochs
+        self.micro, self.effective = micro, effective
+        self.val_order = np.argsort(val.tokens.lengths, kind="stable")
+
+    def groups(self, epoch: int) -> list[list[np.ndarray]]:
+        order = seeds.permutation(self.seed, epoch, len(self.train))
+        return [_cut(group, self.micro) for group in _cut(order, self.effective)]
+
+    def val_batches(self) -> list[np.ndarray]:
+        return _cut(self.val_order, self.micro)
+
+    def __iter__(self) -> Iterator[tuple[str, int, np.ndarray]]:
+        for epoch in self.epochs:
+            yield from (("train", epoch, micro) for group in self.groups(epoch) for micro in group)
+            yield from (("val", epoch, batch) for batch in self.val_batches())
+
+
+class Batches(Dataset):
+    """Answers the plan's requests; this is what travels to the worker processes."""
+
+    def __init__(self, train: Part, val: Part, seed: int):
+        self.parts, self.seed = {"train": train, "val": val}, seed
+
+    def __getitem__(self, request: tuple[str, int, np.ndarray]) -> Batch:
+        part, epoch, indices = request
+        return self.parts[part].batch(self.seed, epoch, indices)
+
+
+def as_it_is(batch: Batch) -> Batch:
+    """Collate function: the data set answers with whole batches already. A named function, so that it pickles."""
+    return batch
+
+
+class Feed:
+    """Batches in the order of the plan. One loader serves the whole run: workers start once, and fetch ahead
+    across the seams between training, validation and the next epoch."""
+
+    def __init__(self, plan: Plan, num_workers: int, pin_memory: bool):
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # tokenising is over; silences a warning on fork
+        self.plan = plan
+        loader = DataLoader(
+            Batches(plan.train, plan.val, plan.seed),
+            sampler=plan,
+            batch_size=None,
+            collate_fn=as_it_is,
+            num_workers=num_workers,
+            pin_memory=pin_memory,
+        )
+        self.batches = iter(loader)
+
+    def train_groups(self, epoch: int) -> Iterator[list[Batch]]:
+        """The micro-batches of each optimizer step."""
+        for group in self.plan.groups(epoch):
+            yield list(islice(self.batches, len(group)))
+
+    def val_batches(self) -> Iterator[tuple[np.ndarray, Batch]]:
+        """Each validation batch with the places (B,) of its samples in the split."""
+        for places in self.plan.val_batches():
+            yield places, next(self.batches)
+
+
+def check_tokens(tokens: Tokens, vocabulary: int, name: str) -> None:
+    """An id beyond the embedding table surfaces on CUDA as an unrelated error, far from its cause."""
+    largest = int(tokens.ids.max())
+    if largest >= vocabulary:
+        raise UserError(
+            f"the tokenizer of {name!r} gives token id {largest}, but the model knows {vocabulary} tokens: "
+            "tokenizer and weights are of different checkpoints"
+        )
+
+
+def _cut(items: np.ndarray, size: int) -> list[np.ndarray]:
+    return [items[i : i + size] for i in range(0, len(items), size)]

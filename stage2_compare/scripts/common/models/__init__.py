@@ -1,0 +1,1 @@
+"""Encoders, fusions and the classifier that joins them."""

@@ -1,0 +1,89 @@
+"""A text encoder of the BERT family beside a ResNet."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.hub import load_state_dict_from_url
+
+from ..errors import UserError
+from .loading import load_weights
+
+RESNETS = ("resnet18", "resnet50")
+
+
+class BertResNet(nn.Module):
+    """``(text (B, hidden) | None, image (B, 512 or 2048) | None)``; a modality the fusion does not use is not built."""
+
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which the ResNets were trained with
+
+    def __init__(self, name: str, config, backbone: str, pretrained: bool, uses: tuple[str, ...]):
+        super().__init__()
+        self.text = load_text_encoder(name, config, pretrained) if "text" in uses else None
+        self.image = load_resnet(backbone, pretrained) if "image" in uses else None
+        self.text_dim = self.text.config.hidden_size if self.text is not None else 0
+        self.image_dim = self.image.features if self.image is not None else 0
+        self.vocabulary, self.positions = config.vocab_size, text_positions(self.text, config)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor | None) -> tuple:
+        text = self.encode_text(input_ids, attention_mask) if self.text is not None else None
+        return text, self.image(pixels) if self.image is not None else None
+
+    def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        output = self.text(input_ids=input_ids, attention_mask=attention_mask)
+        if getattr(self.text, "pooler", None) is not None:
+            return output.pooler_output
+        mask = attention_mask.unsqueeze(-1).to(output.last_hidden_state.dtype)  # (B, L, 1)
+        return (output.last_hidden_state * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+
+def text_positions(text: nn.Module | None, config) -> int:
+    """Longest text the encoder has positions for; RoBERTa's table starts with rows that no token uses."""
+    table = getattr(getattr(text, "embeddings", None), "position_embeddings", None)
+    unused = table.padding_idx + 1 if table is not None and table.padding_idx is not None else 0
+    return getattr(config, "max_position_embeddings", 512) - unused
+
+
+def load_text_encoder(name: str, config, pretrained: bool) -> nn.Module:
+    """An encoder by ``AutoModel``, without a pooler where the checkpoint does not hold the pooler's weights."""
+    from transformers import AutoModel
+
+    elsewhere = {"clip": "compare_clip.py", "chinese_clip": "compare_clip.py", "blip": "compare_blip.py"}
+    if config.model_type in elsewhere:
+        raise UserError(f"{name!r} is a {config.model_type} checkpoint: train it with {elsewhere[config.model_type]}")
+    if config.is_encoder_decoder or not hasattr(config, "vocab_size") or not hasattr(config, "hidden_size"):
+        raise UserError(f"{name!r} is a {config.model_type} checkpoint, not a text encoder such as bert-base-chinese")
+    model, missing = load_weights(AutoModel, name, config, pretrained, optional=("pooler.",))
+    if missing:
+        model.pooler = None
+    return model
+
+
+def load_resnet(backbone: str, pretrained: bool) -> nn.Module:
+    """A torchvision ResNet up to its pooled features, (B, 3, H, W) -> (B, features)."""
+    model = torchvision.models.get_model(backbone)
+    if pretrained:
+        url = torchvision.models.get_model_weights(backbone).DEFAULT.url
+        model.load_state_dict(_download(url))
+    model.features = model.fc.in_features
+    model.fc = nn.Identity()
+    return model
+
+
+def _download(url: str) -> dict[str, Tensor]:
+    options = {"map_location": "cpu", "check_hash": True}
+    if "weights_only" in inspect.signature(load_state_dict_from_url).parameters:  # since torch 2.3
+        options["weights_only"] = True
+    file = url.rsplit("/", 1)[-1]
+    folder = f"{torch.hub.get_dir()}/checkpoints"
+    try:
+        return load_state_dict_from_url(url, **options)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise UserError(
+            f"cannot get the ResNet weights {file}: {' '.join(str(error).split())[:200]}. Download {url} by other "
+            f"means and put it in {folder} (TORCH_HOME moves that folder); delete the file there if it is broken"
+        ) from error

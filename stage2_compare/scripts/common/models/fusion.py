@@ -1,0 +1,91 @@
+"""The ways of joining a text and an image feature, and the head that all five models share.
+
+Every fusion takes ``text (B, 256)`` and ``image (B, 256)`` and gives ``logits (B, C)``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+WIDTH = 256
+DROPOUT = 0.2
+
+
+class Projection(nn.Sequential):
+    """Brings a feature (B, in_dim) to (B, 256). LayerNorm first: the scale of an encoder's output favours nobody."""
+
+    def __init__(self, in_dim: int):
+        super().__init__(nn.LayerNorm(in_dim), nn.Linear(in_dim, WIDTH), nn.ReLU(), nn.Dropout(DROPOUT))
+
+
+class Classifier(nn.Sequential):
+    """Two-layer perceptron, (B, in_dim) -> (B, C)."""
+
+    def __init__(self, in_dim: int, classes: int):
+        super().__init__(nn.Linear(in_dim, WIDTH), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(WIDTH, classes))
+
+
+class ConcatFusion(nn.Module):
+    uses = ("text", "image")
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.classifier = Classifier(2 * WIDTH, classes)
+
+    def forward(self, text: Tensor, image: Tensor) -> Tensor:
+        return self.classifier(torch.cat([text, image], dim=-1))
+
+
+class GatedFusion(nn.Module):
+    """A gate per element decides how much of each modality passes; after Arevalo et al. 2017 (arXiv 1702.01992)."""
+
+    uses = ("text", "image")
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.gate = nn.Linear(2 * WIDTH, WIDTH)
+        self.classifier = Classifier(2 * WIDTH, classes)
+
+    def forward(self, text: Tensor, image: Tensor) -> Tensor:
+        gate = torch.sigmoid(self.gate(torch.cat([text, image], dim=-1)))  # (B, 256)
+        return self.classifier(torch.cat([gate * image, (1 - gate) * text], dim=-1))
+
+
+class LateFusion(nn.Module):
+    """Each modality is classified by itself; the answer is the mean of the two logits."""
+
+    uses = ("text", "image")
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.text_classifier = Classifier(WIDTH, classes)
+        self.image_classifier = Classifier(WIDTH, classes)
+
+    def forward(self, text: Tensor, image: Tensor) -> Tensor:
+        return (self.text_classifier(text) + self.image_classifier(image)) / 2
+
+
+class TextOnly(nn.Module):
+    uses = ("text",)
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.classifier = Classifier(WIDTH, classes)
+
+    def forward(self, text: Tensor, image: None) -> Tensor:
+        return self.classifier(text)
+
+
+class ImageOnly(nn.Module):
+    uses = ("image",)
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.classifier = Classifier(WIDTH, classes)
+
+    def forward(self, text: None, image: Tensor) -> Tensor:
+        return self.classifier(image)
+
+
+FUSIONS = {"concat": ConcatFusion, "gated": GatedFusion, "late": LateFusion, "text": TextOnly, "image": ImageOnly}
