@@ -1,0 +1,292 @@
+"""Split csv -> guids, texts, image paths and labels. Standard library only, so that everything may import it.
+
+Columns: ``guid,text_path,image_path,label``. ``tag`` is accepted for ``label``, a ``text`` column for ``text_path``; with
+neither path column, the guid names ``<guid>.txt`` and ``<guid>.jpg``/``.jpeg``/``.png`` in the data folder.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from .errors import UserError
+
+CLASS_ORDER = ("negative", "neutral", "positive")
+UNLABELLED = ("", "null", "nan")  # what "no label" looks like: an empty cell, the published test list, pandas
+DATA_FOLDERS = ("data/data", "data/project5/data", "data")  # where pairs named by guid lie, below the project root
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+LISTED = 10  # an error names this many files and counts the rest
+
+csv.field_size_limit(2**31 - 1)  # the default of 131,072 characters is less than a long text; more overflows Windows' long
+
+
+@dataclass(frozen=True)
+class Split:
+    """N pairs in the order of the file; every list has length N."""
+
+    path: Path  # the csv
+    guids: list[str]
+    texts: list[str]  # stripped; may be empty
+    image_paths: list[str]
+    labels: list[str]  # "" where the pair has none (only with allow_unlabelled)
+    rows: list[int]  # row in the csv as a person counts: the header is row 1, a quoted newline starts no new row
+    encodings: dict[str, int]  # texts by encoding: "utf-8", "gb18030", "replaced"
+    text_paths: list[str] = field(default_factory=list)  # empty when the texts came from a ``text`` column
+    notes: dict[str, int] = field(default_factory=dict)  # what was found and let pass: "empty_text"
+
+    def __len__(self) -> int:
+        return len(self.guids)
+
+
+def decode(data: bytes) -> tuple[str, str]:
+    """Bytes as text, and the encoding that fitted: strict UTF-8 (with or without BOM), strict GB18030, else UTF-8 with
+    replacement characters (``"replaced"``). Never fails, and drops no byte silently."""
+    for codec, name in (("utf-8-sig", "utf-8"), ("gb18030", "gb18030")):
+        try:
+            return data.decode(codec).removeprefix("\ufeff"), name
+        except UnicodeDecodeError:
+            pass
+    return data.decode("utf-8-sig", errors="replace"), "replaced"
+
+
+def read_split(
+    csv_path: str | Path, project_root: str | Path, *, allow_unlabelled: bool = False, data_dir: str | Path | None = None
+) -> Split:
+    """Read a split and its texts, and see that its images are there (they are not opened).
+
+    ``csv_path`` and the paths in the file are absolute or relative to ``project_root``. ``data_dir`` replaces the search
+    for the data folder. With ``allow_unlabelled`` an empty label is "" in the result, otherwise an error.
+    Raises UserError that names file, row and value.
+    """
+    root = Path(project_root)
+    path = root / csv_path
+    header, records = _read_table(path)
+    columns = _choose_columns(path, header)
+    rows = [row for row, _ in records]
+    guids = [fields[columns["guid"]].strip() for _, fields in records]
+    _check_guids(path, rows, guids)
+    labels = _read_labels(path, rows, [fields[columns["label"]] for _, fields in records], allow_unlabelled)
+
+    files = _Files(path, root)
+    folder = None if columns.keys() & {"text_path", "image_path"} else _data_folder(path, root, data_dir)
+    if "image_path" in columns:
+        image_paths = [files.named(row, "image_path", fields[columns["image_path"]]) for row, fields in records]
+    else:
+        image_paths = [files.by_guid(row, folder, guid, IMAGE_SUFFIXES) for row, guid in zip(rows, guids)]
+    text_paths, texts = [], []
+    if "text" in columns:
+        texts = [(fields[columns["text"]], "utf-8") for _, fields in records]
+    elif "text_path" in columns:
+        text_paths = [files.named(row, "text_path", fields[columns["text_path"]]) for row, fields in records]
+    else:
+        text_paths = [files.by_guid(row, folder, guid, (".txt",)) for row, guid in zip(rows, guids)]
+    texts = texts or [files.read_text(row, name) for row, name in zip(rows, text_paths)]
+    files.report()
+
+    stripped = [text.strip() for text, _ in texts]
+    empty = sum(not text for text in stripped)
+    encodings = Counter({"utf-8": 0, "gb18030": 0, "replaced": 0})
+    encodings.update(encoding for _, encoding in texts)
+    notes = {"empty_text": empty} if empty else {}
+    return Split(path, guids, stripped, image_paths, labels, rows, dict(encodings), text_paths, notes)
+
+
+def class_names(labels: Iterable[str]) -> list[str]:
+    """The classes in their order: negative, neutral, positive when the labels are among them, else sorted."""
+    found = set(labels)
+    return [name for name in CLASS_ORDER if name in found] if found <= set(CLASS_ORDER) else sorted(found)
+
+
+def label_indices(split: Split, classes: list[str]) -> list[int]:
+    """Labels as indices into ``classes`` (N,). Raises UserError for a class that ``classes`` lacks."""
+    index = {name: i for i, name in enumerate(classes)}
+    strange = [(row, label) for row, label in zip(split.rows, split.labels) if label not in index]
+    if strange:
+        row, label = strange[0]
+        raise UserError(
+            f"{split.path}, row {row}: label {label!r} is not a class of the training split ({', '.join(classes)})"
+            f"{_more(len(strange))}; correct the label, or make the splits again with make_splits.py"
+        )
+    return [index[label] for label in split.labels]
+
+
+# Rows and columns
+
+
+def _read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Header and non-blank records, each with its row number; every record is as long as the header."""
+    records = _parse(path, _csv_text(path))
+    header = next(((row, fields) for row, fields in records), (1, []))[1]
+    header = [name.strip() for name in header]
+    table = []
+    for row, fields in records:
+        if len(fields) != len(header):
+            raise UserError(
+                f"{path}, row {row}: {len(fields)} fields where the header has {len(header)} ({', '.join(header)}); "
+                "a value that holds a comma, a quote or a line break belongs in double quotes"
+            )
+        table.append((row, fields))
+    if not table:
+        raise UserError(f"{path}: no pairs in it, the split is empty; make it with make_splits.py")
+    return header, table
+
+
+def _csv_text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        hint = "make the splits with make_splits.py, or check --project-root and the path"
+        raise UserError(f"{path}: cannot read the split file ({_reason(error)}); {hint}") from None
+    text, encoding = decode(data)
+    if encoding == "replaced" or "\0" in text:  # broken guids and paths would only surface as missing files
+        line = 1 + text[: max(text.find("\ufffd"), text.find("\0"), 0)].count("\n")
+        raise UserError(f"{path}, line {line}: not a text file in UTF-8 or GB18030; save it as CSV in UTF-8")
+    return text
+
+
+def _parse(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """(row, fields) of the records that are not blank; blank ones count as rows, as they do in a spreadsheet."""
+    row = 0
+    try:
+        for row, fields in enumerate(csv.reader(io.StringIO(text, newline=""), strict=True), start=1):
+            if any(cell.strip() for cell in fields):
+                yield row, fields
+    except csv.Error as error:
+        raise UserError(f"{path}, row {row + 1}: not valid CSV ({error}); check its double quotes") from None
+
+
+def _choose_columns(path: Path, header: list[str]) -> dict[str, int]:
+    """Place of each needed column, by the name of DESIGN: guid, label, and what says where text and image are."""
+    chosen = {"guid": "guid", "label": "label" if "label" in header else "tag"}
+    if "text_path" in header:
+        chosen |= {"text_path": "text_path", "image_path": "image_path"}
+    elif "text" in header:
+        chosen |= {"text": "text"} | ({"image_path": "image_path"} if "image_path" in header else {})
+    elif "image_path" in header:
+        chosen |= {"text_path": "text_path", "image_path": "image_path"}
+    for wanted, name in chosen.items():
+        if header.count(name) != 1:
+            fault = f"column {wanted!r} is missing" if name not in header else f"column {name!r} is there twice"
+            raise UserError(
+                f"{path}, row 1: {fault}; columns found: {', '.join(map(repr, header)) or 'none'}; "
+                "needed, separated by commas: guid,text_path,image_path,label (or guid,tag beside a data folder)"
+            )
+    return {wanted: header.index(name) for wanted, name in chosen.items()}
+
+
+def _check_guids(path: Path, rows: list[int], guids: list[str]) -> None:
+    seen: dict[str, int] = {}
+    for row, guid in zip(rows, guids):
+        if not guid:
+            raise UserError(f"{path}, row {row}: the guid is empty; every pair needs one of its own")
+        if guid in seen:
+            raise UserError(f"{path}: guid {guid!r} is in row {seen[guid]} and again in row {row}; remove one of them")
+        seen[guid] = row
+
+
+def _read_labels(path: Path, rows: list[int], cells: list[str], allow_unlabelled: bool) -> list[str]:
+    labels = ["" if cell.strip().lower() in UNLABELLED else cell.strip() for cell in cells]
+    missing = [(row, cell) for row, cell, label in zip(rows, cells, labels) if not label]
+    if missing and not allow_unlabelled:
+        row, cell = missing[0]
+        raise UserError(
+            f"{path}, row {row}: the label is {'empty' if not cell.strip() else repr(cell.strip())}"
+            f"{_more(len(missing))}; give each pair a class, or remove its row"
+        )
+    spelled: dict[str, tuple[int, str]] = {}
+    for row, label in zip(rows, labels):
+        first, other = spelled.setdefault(label.casefold(), (row, label))
+        if other != label:
+            raise UserError(f"{path}, row {row}: label {label!r}, but {other!r} in row {first}; spell a class one way")
+    return labels
+
+
+# Files
+
+
+class _Files:
+    """Turns cells into paths and collects what is wrong with them, so that all of it can be told at once."""
+
+    def __init__(self, csv_path: Path, root: Path):
+        self.csv_path, self.root = csv_path, root
+        self.faults: list[str] = []
+
+    def named(self, row: int, column: str, cell: str) -> str:
+        """The file that a cell names; a relative path may have been written on Windows."""
+        value = cell.strip()
+        if not value:
+            raise UserError(f"{self.csv_path}, row {row}: {column} is empty; give the file, or remove the row")
+        path = os.path.join(self.root, value)
+        fault = _fault(path)
+        if fault and "\\" in value and not PureWindowsPath(value).drive:
+            other = os.path.join(self.root, value.replace("\\", "/"))
+            path, fault = (path, fault) if _fault(other) else (other, "")
+        if fault:
+            self.faults.append(f"row {row}: {value!r} ({fault})")
+        return path
+
+    def by_guid(self, row: int, folder: Path, guid: str, suffixes: tuple[str, ...]) -> str:
+        """The first of ``folder/guid + suffix`` that is there."""
+        if guid in (PurePosixPath(guid).name, "..") and PureWindowsPath(guid).name == guid:
+            paths = [os.path.join(folder, guid + suffix) for suffix in suffixes]
+        else:
+            raise UserError(f"{self.csv_path}, row {row}: guid {guid!r} is no plain file name, so it cannot name a pair")
+        for path in paths:
+            if not _fault(path):
+                return path
+        self.faults.append(f"row {row}: {paths[0]!r} ({_fault(paths[0])})")
+        return paths[0]
+
+    def read_text(self, row: int, path: str) -> tuple[str, str]:
+        if self.faults:  # it will end in an error anyway, and this file may be one of the missing
+            return "", "utf-8"
+        try:
+            with open(path, "rb") as file:
+                return decode(file.read())
+        except OSError as error:
+            self.faults.append(f"row {row}: {path!r} ({_reason(error)})")
+            return "", "utf-8"
+
+    def report(self) -> None:
+        if self.faults:
+            rest = len(self.faults) - LISTED
+            listed = "; ".join(self.faults[:LISTED]) + (f"; and {rest} more" if rest > 0 else "")
+            count = "1 file is" if len(self.faults) == 1 else f"{len(self.faults)} files are"
+            raise UserError(
+                f"{self.csv_path}: {count} missing or unreadable: {listed}. "
+                f"Relative paths start at {self.root.absolute()}: put the files there, or remove their rows"
+            )
+
+
+def _data_folder(path: Path, root: Path, data_dir: str | Path | None) -> Path:
+    choices = [root / data_dir] if data_dir else [root / name for name in DATA_FOLDERS]
+    for choice in choices:
+        if choice.is_dir():
+            return choice
+    raise UserError(
+        f"{path}: no text_path and image_path columns, so the guids name the files, but there is no folder "
+        f"{' or '.join(map(str, choices))}; check --project-root"
+    )
+
+
+def _fault(path: str) -> str:
+    """Why this is no file that could be opened, or "". A device or pipe is none: reading it could hang."""
+    try:
+        return "" if stat.S_ISREG(os.stat(path).st_mode) else "not a file"
+    except (OSError, ValueError) as error:
+        return _reason(error)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _more(count: int) -> str:
+    """How often beside the case already named."""
+    return "" if count == 1 else f" (the same in {count - 1} other row{'s' if count > 2 else ''})"
