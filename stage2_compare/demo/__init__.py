@@ -1,0 +1,1 @@
+"""The main job on an embedded default: generated pairs with a known answer, and small checkpoints made on the spot."""
