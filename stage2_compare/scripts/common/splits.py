@@ -13,7 +13,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
 from .errors import UserError
 
@@ -66,7 +66,7 @@ def read_split(
     """
     root = Path(project_root)
     path = root / csv_path
-    header, records = _read_table(path)
+    header, records, encoding = _read_table(path)
     columns = _choose_columns(path, header)
     rows = [row for row, _ in records]
     guids = [fields[columns["guid"]].strip() for _, fields in records]
@@ -81,7 +81,7 @@ def read_split(
         image_paths = [files.by_guid(row, folder, guid, IMAGE_SUFFIXES) for row, guid in zip(rows, guids)]
     text_paths, texts = [], []
     if "text" in columns:
-        texts = [(fields[columns["text"]], "utf-8") for _, fields in records]
+        texts = [(fields[columns["text"]], encoding) for _, fields in records]
     elif "text_path" in columns:
         text_paths = [files.named(row, "text_path", fields[columns["text_path"]]) for row, fields in records]
     else:
@@ -92,7 +92,7 @@ def read_split(
     stripped = [text.strip() for text, _ in texts]
     empty = sum(not text for text in stripped)
     encodings = Counter({"utf-8": 0, "gb18030": 0, "replaced": 0})
-    encodings.update(encoding for _, encoding in texts)
+    encodings.update(name for _, name in texts)
     notes = {"empty_text": empty} if empty else {}
     return Split(path, guids, stripped, image_paths, labels, rows, dict(encodings), text_paths, notes)
 
@@ -110,7 +110,7 @@ def label_indices(split: Split, classes: list[str]) -> list[int]:
     if strange:
         row, label = strange[0]
         raise UserError(
-            f"{split.path}, row {row}: label {label!r} is not a class of the training split ({', '.join(classes)})"
+            f"{split.path}, row {row}: label {_quote(label)} is not a class of the training split ({', '.join(classes)})"
             f"{_more(len(strange))}; correct the label, or make the splits again with make_splits.py"
         )
     return [index[label] for label in split.labels]
@@ -119,35 +119,39 @@ def label_indices(split: Split, classes: list[str]) -> list[int]:
 # Rows and columns
 
 
-def _read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Header and non-blank records, each with its row number; every record is as long as the header."""
-    records = _parse(path, _csv_text(path))
+def _read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], str]:
+    """Header, non-blank records with their row numbers, all as long as the header, and the encoding of the file."""
+    text, encoding = _csv_text(path)
+    records = _parse(path, text)
     header = next(((row, fields) for row, fields in records), (1, []))[1]
     header = [name.strip() for name in header]
     table = []
     for row, fields in records:
         if len(fields) != len(header):
             raise UserError(
-                f"{path}, row {row}: {len(fields)} fields where the header has {len(header)} ({', '.join(header)}); "
+                f"{path}, row {row}: {len(fields)} fields where the header has {len(header)} ({_quote(','.join(header))}); "
                 "a value that holds a comma, a quote or a line break belongs in double quotes"
             )
         table.append((row, fields))
     if not table:
         raise UserError(f"{path}: no pairs in it, the split is empty; make it with make_splits.py")
-    return header, table
+    return header, table, encoding
 
 
-def _csv_text(path: Path) -> str:
+def _csv_text(path: Path) -> tuple[str, str]:
+    fault = _fault(str(path))
     try:
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:
+        text, encoding = decode(b"" if fault else path.read_bytes())
+    except OSError as error:
+        fault = _reason(error)
+    if fault:
         hint = "make the splits with make_splits.py, or check --project-root and the path"
-        raise UserError(f"{path}: cannot read the split file ({_reason(error)}); {hint}") from None
-    text, encoding = decode(data)
-    if encoding == "replaced" or "\0" in text:  # broken guids and paths would only surface as missing files
-        line = 1 + text[: max(text.find("\ufffd"), text.find("\0"), 0)].count("\n")
+        raise UserError(f"{path}: cannot read the split file ({fault}); {hint}")
+    odd = "\ufffd" if encoding == "replaced" else "\0"
+    if odd in text:  # broken guids and paths would only surface as missing files
+        line = 1 + text[: text.index(odd)].count("\n")
         raise UserError(f"{path}, line {line}: not a text file in UTF-8 or GB18030; save it as CSV in UTF-8")
-    return text
+    return text, encoding
 
 
 def _parse(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
@@ -174,7 +178,7 @@ def _choose_columns(path: Path, header: list[str]) -> dict[str, int]:
         if header.count(name) != 1:
             fault = f"column {wanted!r} is missing" if name not in header else f"column {name!r} is there twice"
             raise UserError(
-                f"{path}, row 1: {fault}; columns found: {', '.join(map(repr, header)) or 'none'}; "
+                f"{path}, row 1: {fault}; columns found: {_quote(','.join(header))}; "
                 "needed, separated by commas: guid,text_path,image_path,label (or guid,tag beside a data folder)"
             )
     return {wanted: header.index(name) for wanted, name in chosen.items()}
@@ -186,7 +190,7 @@ def _check_guids(path: Path, rows: list[int], guids: list[str]) -> None:
         if not guid:
             raise UserError(f"{path}, row {row}: the guid is empty; every pair needs one of its own")
         if guid in seen:
-            raise UserError(f"{path}: guid {guid!r} is in row {seen[guid]} and again in row {row}; remove one of them")
+            raise UserError(f"{path}: guid {_quote(guid)} is in row {seen[guid]} and again in row {row}; remove one of them")
         seen[guid] = row
 
 
@@ -196,14 +200,14 @@ def _read_labels(path: Path, rows: list[int], cells: list[str], allow_unlabelled
     if missing and not allow_unlabelled:
         row, cell = missing[0]
         raise UserError(
-            f"{path}, row {row}: the label is {'empty' if not cell.strip() else repr(cell.strip())}"
+            f"{path}, row {row}: the label is {_quote(cell.strip()) if cell.strip() else 'empty'}"
             f"{_more(len(missing))}; give each pair a class, or remove its row"
         )
     spelled: dict[str, tuple[int, str]] = {}
     for row, label in zip(rows, labels):
         first, other = spelled.setdefault(label.casefold(), (row, label))
         if other != label:
-            raise UserError(f"{path}, row {row}: label {label!r}, but {other!r} in row {first}; spell a class one way")
+            raise UserError(f"{path}, row {row}: label {_quote(label)}, but {_quote(other)} in row {first}; spell a class one way")
     return labels
 
 
@@ -215,7 +219,7 @@ class _Files:
 
     def __init__(self, csv_path: Path, root: Path):
         self.csv_path, self.root = csv_path, root
-        self.faults: list[str] = []
+        self.faults: list[tuple[int, str]] = []  # (row, what is wrong)
 
     def named(self, row: int, column: str, cell: str) -> str:
         """The file that a cell names; a relative path may have been written on Windows."""
@@ -228,20 +232,18 @@ class _Files:
             other = os.path.join(self.root, value.replace("\\", "/"))
             path, fault = (path, fault) if _fault(other) else (other, "")
         if fault:
-            self.faults.append(f"row {row}: {value!r} ({fault})")
+            self.faults.append((row, f"{_quote(value)} ({fault})"))
         return path
 
     def by_guid(self, row: int, folder: Path, guid: str, suffixes: tuple[str, ...]) -> str:
         """The first of ``folder/guid + suffix`` that is there."""
-        if guid in (PurePosixPath(guid).name, "..") and PureWindowsPath(guid).name == guid:
-            paths = [os.path.join(folder, guid + suffix) for suffix in suffixes]
-        else:
-            raise UserError(f"{self.csv_path}, row {row}: guid {guid!r} is no plain file name, so it cannot name a pair")
-        for path in paths:
-            if not _fault(path):
-                return path
-        self.faults.append(f"row {row}: {paths[0]!r} ({_fault(paths[0])})")
-        return paths[0]
+        if PureWindowsPath(guid + suffixes[0]).name != guid + suffixes[0]:  # "../7" must not leave the folder
+            raise UserError(f"{self.csv_path}, row {row}: guid {_quote(guid)} is no plain name, so it cannot name files")
+        paths = [os.path.join(folder, guid + suffix) for suffix in suffixes]
+        found = next((path for path in paths if not _fault(path)), None)
+        if found is None:
+            self.faults.append((row, f"{_quote(paths[0])} ({_fault(paths[0])})"))
+        return found or paths[0]
 
     def read_text(self, row: int, path: str) -> tuple[str, str]:
         if self.faults:  # it will end in an error anyway, and this file may be one of the missing
@@ -250,13 +252,14 @@ class _Files:
             with open(path, "rb") as file:
                 return decode(file.read())
         except OSError as error:
-            self.faults.append(f"row {row}: {path!r} ({_reason(error)})")
+            self.faults.append((row, f"{_quote(path)} ({_reason(error)})"))
             return "", "utf-8"
 
     def report(self) -> None:
         if self.faults:
             rest = len(self.faults) - LISTED
-            listed = "; ".join(self.faults[:LISTED]) + (f"; and {rest} more" if rest > 0 else "")
+            listed = "; ".join(f"row {row}: {what}" for row, what in sorted(self.faults)[:LISTED])
+            listed += f"; and {rest} more" if rest > 0 else ""
             count = "1 file is" if len(self.faults) == 1 else f"{len(self.faults)} files are"
             raise UserError(
                 f"{self.csv_path}: {count} missing or unreadable: {listed}. "
@@ -285,6 +288,11 @@ def _fault(path: str) -> str:
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
+
+
+def _quote(value: str) -> str:
+    """Repr, cut in the middle: a cell may hold a million characters, and a path is known by its ends."""
+    return repr(value if len(value) <= 200 else f"{value[:100]}...{value[-80:]}")
 
 
 def _more(count: int) -> str:
