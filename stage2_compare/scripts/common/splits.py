@@ -1,7 +1,7 @@
 """Split csv -> guids, texts, image paths and labels. Standard library only, so that everything may import it.
 
-Columns: ``guid,text_path,image_path,label``. ``tag`` is accepted for ``label``, a ``text`` column for ``text_path``; with
-neither path column, the guid names ``<guid>.txt`` and ``<guid>.jpg``/``.jpeg``/``.png`` in the data folder.
+Columns: ``guid,text_path,image_path,label``. ``tag`` is accepted for ``label``, a ``text`` column for ``text_path``;
+with neither path column, the guid names ``<guid>.txt`` and ``<guid>.jpg``/``.jpeg``/``.png`` in the data folder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DATA_FOLDERS = ("data/data", "data/project5/data", "data")  # where pairs named 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 LISTED = 10  # an error names this many files and counts the rest
 
-csv.field_size_limit(2**31 - 1)  # the default of 131,072 characters is less than a long text; more overflows Windows' long
+csv.field_size_limit(2**31 - 1)  # the default, 131,072 characters, is less than a long text; more overflows on Windows
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,16 @@ def decode(data: bytes) -> tuple[str, str]:
 
 
 def read_split(
-    csv_path: str | Path, project_root: str | Path, *, allow_unlabelled: bool = False, data_dir: str | Path | None = None
+    csv_path: str | Path,
+    project_root: str | Path,
+    *,
+    allow_unlabelled: bool = False,
+    data_dir: str | Path | None = None,
 ) -> Split:
     """Read a split and its texts, and see that its images are there (they are not opened).
 
-    ``csv_path`` and the paths in the file are absolute or relative to ``project_root``. ``data_dir`` replaces the search
-    for the data folder. With ``allow_unlabelled`` an empty label is "" in the result, otherwise an error.
+    ``csv_path`` and the paths in the file are absolute or relative to ``project_root``. ``data_dir`` replaces the
+    search for the data folder. With ``allow_unlabelled`` a missing label is "" in the result, otherwise an error.
     Raises UserError that names file, row and value.
     """
     root = Path(project_root)
@@ -110,8 +114,8 @@ def label_indices(split: Split, classes: list[str]) -> list[int]:
     if strange:
         row, label = strange[0]
         raise UserError(
-            f"{split.path}, row {row}: label {_quote(label)} is not a class of the training split ({', '.join(classes)})"
-            f"{_more(len(strange))}; correct the label, or make the splits again with make_splits.py"
+            f"{split.path}, row {row}: label {_quote(label)} is not a class of the training split "
+            f"({', '.join(classes)}){_more(len(strange))}; correct it, or make the splits again with make_splits.py"
         )
     return [index[label] for label in split.labels]
 
@@ -129,8 +133,8 @@ def _read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], str
     for row, fields in records:
         if len(fields) != len(header):
             raise UserError(
-                f"{path}, row {row}: {len(fields)} fields where the header has {len(header)} ({_quote(','.join(header))}); "
-                "a value that holds a comma, a quote or a line break belongs in double quotes"
+                f"{path}, row {row}: {len(fields)} fields where the header has {len(header)} "
+                f"({_quote(','.join(header))}); a value that holds a comma, quote or line break belongs in double quotes"
             )
         table.append((row, fields))
     if not table:
@@ -190,7 +194,7 @@ def _check_guids(path: Path, rows: list[int], guids: list[str]) -> None:
         if not guid:
             raise UserError(f"{path}, row {row}: the guid is empty; every pair needs one of its own")
         if guid in seen:
-            raise UserError(f"{path}: guid {_quote(guid)} is in row {seen[guid]} and again in row {row}; remove one of them")
+            raise UserError(f"{path}, row {row}: guid {_quote(guid)} is in row {seen[guid]} already; remove one")
         seen[guid] = row
 
 
@@ -207,7 +211,9 @@ def _read_labels(path: Path, rows: list[int], cells: list[str], allow_unlabelled
     for row, label in zip(rows, labels):
         first, other = spelled.setdefault(label.casefold(), (row, label))
         if other != label:
-            raise UserError(f"{path}, row {row}: label {_quote(label)}, but {_quote(other)} in row {first}; spell a class one way")
+            raise UserError(
+                f"{path}, row {row}: label {_quote(label)}, but {_quote(other)} in row {first}; spell a class one way"
+            )
     return labels
 
 
@@ -238,7 +244,7 @@ class _Files:
     def by_guid(self, row: int, folder: Path, guid: str, suffixes: tuple[str, ...]) -> str:
         """The first of ``folder/guid + suffix`` that is there."""
         if PureWindowsPath(guid + suffixes[0]).name != guid + suffixes[0]:  # "../7" must not leave the folder
-            raise UserError(f"{self.csv_path}, row {row}: guid {_quote(guid)} is no plain name, so it cannot name files")
+            raise UserError(f"{self.csv_path}, row {row}: guid {_quote(guid)} cannot name files; use plain names")
         paths = [os.path.join(folder, guid + suffix) for suffix in suffixes]
         found = next((path for path in paths if not _fault(path)), None)
         if found is None:
