@@ -74,12 +74,12 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Modes I;16, I and F as L. Where the format does not tell the range, the smallest usual one that holds."""
+    """Modes I;16, I and F as L. Where the format does not tell the range: the smallest usual one, or the photo's own."""
     values = np.clip(np.nan_to_num(np.asarray(image, np.float32)), -1e30, 1e30)
     low, high = min(0.0, float(values.min())), float(values.max())
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         high = 65535.0
-    else:
+    elif low == 0:
         usual = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
         high = next((limit for limit in usual if high <= limit), high)
     return Image.fromarray(((values - low) * (255 / (high - low)) + 0.5).astype(np.uint8))
@@ -87,7 +87,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 def open_file(path: str | Path) -> BinaryIO:
     if not os.path.isfile(path):  # a pipe would block for ever
-        raise FileNotFoundError("is a folder" if os.path.isdir(path) else "no such file")
+        raise FileNotFoundError("not a file" if os.path.exists(path) else "no such file")
     return open(path, "rb")
 
 
