@@ -474,6 +474,7 @@ def test_a_broken_photo_is_named_in_one_line(tmp_path, load, name):
     assert not list(tmp_path.glob("cache/*"))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")  # pytest puts back what photos.py turned off
 def test_photos_cut_anywhere_never_crash(tmp_path, load):
     """Cut or scribbled on at 300 places: a photo is used or named, and nothing else happens."""
     rng, whole = np.random.default_rng(3), [encoded(kind) for kind in ("JPEG", "PNG", "GIF", "WEBP", "TIFF")]

@@ -74,7 +74,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Modes I;16, I and F as L. Where the format does not tell the range: the smallest usual one, or the photo's own."""
+    """Modes I;16, I and F as L. Where the format does not tell the range, the smallest usual one or the photo's own."""
     values = np.clip(np.nan_to_num(np.asarray(image, np.float32)), -1e30, 1e30)
     low, high = min(0.0, float(values.min())), float(values.max())
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
