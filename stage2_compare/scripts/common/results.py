@@ -1,0 +1,196 @@
+"""Reading run folders. Imports neither torch nor numpy, so what only reads results answers at once.
+
+A run folder is read only as far as its own files agree; one that cannot be trusted is named with the reason.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+
+METRICS = ("val_acc", "val_f1_macro", "val_precision_macro", "val_recall_macro")
+NOT_RUNS = ("visuals",)
+
+_HISTORY = ("epoch", "train_loss", *METRICS)
+_HEADLINE = ("best_val_f1_macro", "epochs", "train_time_sec", "params_million", "trainable_params_million")
+_OPTIONAL_NUMBERS = ("best_epoch", "peak_memory_mb", "truncated_rate", "unknown_rate", "tokens_per_character")
+_OPTIONAL_BLOCKS = ("protocol", "model", "samples")
+_ROUNDING = 1e-4  # what two files of one run may differ by
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. ``history`` has one row per epoch; its optional columns are None where they are not recorded."""
+
+    name: str
+    path: Path
+    metrics: dict[str, Any]  # metrics.json
+    history: list[dict[str, float | None]]
+    best: dict[str, float | None]  # the history row with the highest macro-F1, the earliest of ties
+
+    def recorded(self, *keys: str) -> Any:
+        """The value of metrics.json under these keys, or None where it is not recorded."""
+        value: Any = self.metrics
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    @property
+    def seed(self) -> Any:
+        return self.recorded("protocol", "seed")
+
+
+class _Unreadable(Exception):
+    """Why a folder is not taken as a run."""
+
+
+def load_runs(compare_dir: Path) -> list[Run]:
+    """The runs of a folder, best macro-F1 first, ties by name. What is left out is named on stderr.
+
+    Raises:
+        UserError: there is no run to read.
+    """
+    runs, problems = read_runs(compare_dir)
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    if not runs:
+        why = "none of its folders can be read" if problems else "it is empty"
+        raise UserError(f"no finished run in {compare_dir}: {why}. Train a model first, or give another --compare-dir")
+    return sorted(runs, key=lambda run: (-run.best["val_f1_macro"], run.name))
+
+
+def read_runs(compare_dir: Path) -> tuple[list[Run], list[str]]:
+    """All runs of a folder by name, and one line ``<folder>: <reason>`` for each folder that is not one.
+
+    Raises:
+        UserError: the folder itself cannot be read.
+    """
+    try:
+        folders = sorted(path for path in compare_dir.iterdir() if path.is_dir() and path.name not in NOT_RUNS)
+    except FileNotFoundError:
+        raise UserError(f"no folder {compare_dir}: train a model first, or give another --compare-dir") from None
+    except OSError as error:
+        raise UserError(f"cannot read {compare_dir}: {error.strerror}. Give another --compare-dir") from error
+    runs, problems = [], []
+    for folder in folders:
+        try:
+            if not folder.name.startswith("."):
+                runs.append(_read_run(folder))
+            elif folder.name.endswith(".partial"):
+                raise _Unreadable("in progress, or stopped before its end")
+            elif folder.name.endswith(".old"):
+                raise _Unreadable("an earlier run, set aside while a newer one takes its name")
+        except _Unreadable as reason:
+            problems.append(f"{folder.name}: {reason}")
+    return runs, problems
+
+
+def _read_run(folder: Path) -> Run:
+    metrics = _read_metrics(folder / "metrics.json")
+    history = _read_history(folder / "history.csv")
+    best = max(history, key=lambda row: row["val_f1_macro"])
+    if metrics["epochs"] != len(history):
+        raise _Unreadable(f"metrics.json counts {metrics['epochs']} epochs, history.csv has {len(history)} rows")
+    for key, value in (("best_val_f1_macro", best["val_f1_macro"]), ("best_epoch", best["epoch"])):
+        if abs(metrics.get(key, value) - value) > _ROUNDING:
+            raise _Unreadable(f"metrics.json says {key} {metrics[key]:g}, history.csv {value:g}")
+    return Run(folder.name, folder, metrics, history, best)
+
+
+def _read_metrics(path: Path) -> dict[str, Any]:
+    try:
+        metrics = json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise _Unreadable(f"metrics.json is not JSON ({error})") from None
+    if not isinstance(metrics, dict):
+        raise _Unreadable("metrics.json holds no object")
+    for key in _HEADLINE:
+        if key not in metrics:
+            raise _Unreadable(f"metrics.json has no {key}")
+        _number(metrics[key], f"metrics.json: {key}")
+    for key in _OPTIONAL_NUMBERS:
+        if metrics.setdefault(key) is None:
+            del metrics[key]  # an absent value and null mean the same
+        else:
+            _number(metrics[key], f"metrics.json: {key}")
+    for key in _OPTIONAL_BLOCKS:
+        if not isinstance(metrics.get(key, {}), dict):
+            raise _Unreadable(f"metrics.json: {key} is no object")
+    return metrics
+
+
+def _read_history(path: Path) -> list[dict[str, float | None]]:
+    try:
+        reader = csv.DictReader(_text(path).splitlines())
+        lines, header = list(reader), reader.fieldnames or []
+    except csv.Error as error:
+        raise _Unreadable(f"history.csv is no CSV ({error})") from None
+    missing = [name for name in _HISTORY if name not in header]
+    if missing:
+        raise _Unreadable(f"history.csv has no column {', '.join(missing)}")
+    if not lines:
+        raise _Unreadable("history.csv has no epoch")
+    return [_history_row(line, f"history.csv row {number}") for number, line in enumerate(lines, 2)]
+
+
+def _history_row(line: dict[str, str], where: str) -> dict[str, float | None]:
+    row = {name: _cell(line[name], f"{where}: {name}") for name in _HISTORY}
+    row["val_loss"] = _cell(line["val_loss"], f"{where}: val_loss") if line.get("val_loss") else None
+    for name in METRICS:
+        if row[name] > 1:
+            raise _Unreadable(f"{where}: {name} is {row[name]:g}, not between 0 and 1")
+    return row
+
+
+def _cell(text: str | None, where: str) -> float:
+    try:
+        return _number(float(text or ""), where)
+    except ValueError:
+        raise _Unreadable(f"{where} is {text!r}, not a number") from None
+
+
+def _number(value: Any, where: str) -> float:
+    """A finite number, at least 0: nothing that a run records is negative."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _Unreadable(f"{where} is {value!r}, not a number")
+    if not 0 <= value <= sys.float_info.max:
+        raise _Unreadable(f"{where} is {value}")
+    return value
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise _Unreadable(f"no {path.name}") from None
+    except UnicodeDecodeError:
+        raise _Unreadable(f"{path.name} is not UTF-8") from None
+    except OSError as error:
+        raise _Unreadable(f"cannot read {path.name} ({error.strerror})") from None
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write all of a file or nothing: gives a temporary path that takes the place of ``path`` at the end.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:  # Windows lets nobody replace a file that Excel has open
+        raise UserError(f"cannot write {path}: {error.strerror or error}. Is it open in another program?") from error
+    finally:
+        temporary.unlink(missing_ok=True)
