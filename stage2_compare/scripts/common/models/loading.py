@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import warnings
 from typing import Any
 
 import torch
@@ -30,6 +31,8 @@ def check_transformers() -> None:
 
 def from_hub(load: Any, name: str, **options: Any) -> Any:
     """``load.from_pretrained(name)`` with an error a person can act on; checkpoints that bring code are refused."""
+    # This release of transformers calls its hub client in a way that a newer client deprecates: not the user's concern.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"huggingface_hub\.")
     try:
         return load.from_pretrained(name, **options)
     except Exception as error:  # a foreign file can fail in any way
