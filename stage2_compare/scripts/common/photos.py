@@ -51,7 +51,8 @@ def decode(file: BinaryIO, side: int | None = None) -> tuple[Image.Image, list[s
     if image.mode == "CMYK":
         notes.append("cmyk")
     transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-    image = image.convert("RGBA" if transparent else "RGB")
+    mode = "RGBA" if transparent else "RGB"
+    image = image if image.mode == mode else image.convert(mode)  # convert would copy even then
     if side:  # only the central box is resized: a photo of 20,000 x 1 must not become 5,120,000 x 256
         short, width, height = min(image.size), *image.size
         box = ((width - short) / 2, (height - short) / 2, (width + short) / 2, (height + short) / 2)
@@ -75,11 +76,12 @@ def _orientation(image: Image.Image) -> int:
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """Modes I;16, I and F as L. Where the format does not tell the range, the smallest usual one or the photo's own."""
-    values = np.clip(np.nan_to_num(np.asarray(image, np.float32)), -1e30, 1e30)
-    low, high = min(0.0, float(values.min())), float(values.max())
+    values = np.asarray(image)
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        high = 65535.0
-    elif low == 0:
+        return Image.fromarray((values >> 8).astype(np.uint8))  # the high byte, which Pillow takes of 16-bit colours
+    values = np.clip(np.nan_to_num(values.astype(np.float32)), -1e30, 1e30)
+    low, high = min(0.0, float(values.min())), float(values.max())
+    if low == 0:
         usual = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
         high = next((limit for limit in usual if high <= limit), high)
     return Image.fromarray(((values - low) * (255 / (high - low)) + 0.5).astype(np.uint8))
