@@ -5,10 +5,12 @@ import json
 import math
 from pathlib import Path
 
-HISTORY = "epoch,train_loss,val_acc,val_f1_macro,val_precision_macro,val_recall_macro,val_loss".split(",")
+HISTORY = ["epoch", "train_loss", "val_acc", "val_f1_macro", "val_precision_macro", "val_recall_macro", "val_loss"]
 
 
-def make_run(parent: Path, name: str, f1: float = 0.5, acc: float = 0.6, epochs: int = 5, best: int = 3, **more) -> Path:
+def make_run(
+    parent: Path, name: str, f1: float = 0.5, acc: float = 0.6, epochs: int = 5, best: int = 3, **more
+) -> Path:
     """A run folder as the training commands write it; ``more`` goes into metrics.json."""
     rows = []
     for epoch in range(1, epochs + 1):
