@@ -219,7 +219,7 @@ def _digest_or_reason(path: str) -> bytes | str:
 
 def _bad_images(bad: dict[str, str]) -> str:
     count = "1 image" if len(bad) == 1 else f"{len(bad):,} images"
-    shown = "; ".join(f"{path} ({reason})" for path, reason in list(bad.items())[:10])
+    shown = "; ".join(f"{path} ({why})" for path, why in list(bad.items())[:10])
     more = f"; and {len(bad) - 10:,} more" if len(bad) > 10 else ""
     return f"{count} cannot be used: {shown}{more}. Mend them or take their rows out of the split"
 
