@@ -4,7 +4,10 @@ import os
 import sys
 from pathlib import Path
 
-import pytest
+# Small tensors on few cores: more threads would wait for each other. Commands that the tests start inherit it.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import pytest  # noqa: E402
 
 STAGE2 = Path(__file__).resolve().parents[1] / "stage2_compare"
 sys.path[:0] = [str(STAGE2 / "scripts"), str(STAGE2)]

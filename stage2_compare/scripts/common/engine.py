@@ -100,8 +100,8 @@ def _finite(losses: list[Tensor]) -> np.ndarray:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, batches: Iterable[tuple[np.ndarray, Batch]], device: torch.device, count: int) -> Tensor:
-    """Logits of every sample in the order of the split, (count, C) float32 on the CPU."""
+def evaluate(model: nn.Module, batches: Iterable[tuple[np.ndarray, Batch]], device: torch.device) -> Tensor:
+    """Logits of every sample in the order of the split, (N, C) float32 on the CPU."""
     model.eval()
     places, logits = [], []
     for where, batch in batches:
@@ -140,7 +140,7 @@ def fit(model: nn.Module, feed: Feed, settings: Settings, save_best: Callable[[n
         except NotFinite as error:
             raise UserError(f"epoch {epoch}: {error}. Try a smaller --lr, or look for a broken checkpoint") from None
         trained = time.perf_counter()
-        logits = evaluate(model, feed.val_batches(), settings.device, len(labels))
+        logits = evaluate(model, feed.val_batches(), settings.device)
         row = {
             "epoch": epoch,
             "train_loss": train_loss,
