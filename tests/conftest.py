@@ -6,8 +6,9 @@ from pathlib import Path
 
 # Small tensors on few cores: more threads would wait for each other. Commands that the tests start inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test may wait for a network
 
-import pytest  # noqa: E402
+import pytest
 
 STAGE2 = Path(__file__).resolve().parents[1] / "stage2_compare"
 sys.path[:0] = [str(STAGE2 / "scripts"), str(STAGE2)]
