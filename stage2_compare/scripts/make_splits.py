@@ -22,6 +22,8 @@ from common.cli import DEFAULT_SEED, not_negative_int, run_command
 from common.errors import UserError
 from common.splits import DATA_FOLDERS, IMAGE_SUFFIXES, Split, class_names, read_split
 
+SWAPPED_KINDS = 150  # two groups are only exchanged among this many kinds, the smallest: all pairs would take too long
+
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
@@ -173,7 +175,7 @@ def choose_validation(
         counts = Counter(labels[i] for i in group)
         kinds[tuple(counts[name] for name in classes)].append(group)
     totals = [labels.count(name) for name in classes]
-    shapes = sorted(kinds)
+    shapes = sorted(kinds, key=lambda shape: (sum(shape), shape))
     taken = how_many(shapes, [len(kinds[shape]) for shape in shapes], totals, ratio)
 
     def lot(group: list[int]) -> bytes:
@@ -188,8 +190,8 @@ def choose_validation(
 def how_many(shapes: list[tuple[int, ...]], sizes: list[int], totals: list[int], ratio: float) -> list[int]:
     """How many groups of each kind go to validation (K,).
 
-    ``shapes`` (K, C) are the pairs per class in a group of each kind, ``sizes`` (K,) how many such groups there are,
-    ``totals`` (C,) all pairs per class. Starts at the ratio of each kind, so that validation gets its share of the
+    ``shapes`` (K, C) are the pairs per class in a group of each kind, smallest first, ``sizes`` (K,) how many such
+    groups there are, ``totals`` (C,) all pairs per class. Starts at the ratio of each kind, so that validation gets its share of the
     duplicates too; then, as long as the class counts come nearer to their goals, adds a group, takes one away, or both.
     """
     import numpy as np
@@ -201,20 +203,26 @@ def how_many(shapes: list[tuple[int, ...]], sizes: list[int], totals: list[int],
         lacking = ((counts == 0) + 2 * (counts == totals)).sum(-1)
         return ((counts - goals) ** 2).sum(-1) + (counts - goals).sum(-1) ** 2 + lacking * 4 * sum(totals) ** 2
 
-    plenty = 2 * sum(totals)  # the last kind is "no group": always there to be added or taken away
+    none = len(shapes)  # a kind of its own: "no group" can always be given or taken
     groups = np.array([*shapes, [0] * len(totals)])  # (K + 1, C)
-    supply = np.array([*sizes, 2 * plenty])
-    taken = np.array([int(n * ratio + 0.5) for n in sizes] + [plenty])
+    supply = np.array([*sizes, 2 * sum(totals)])
+    taken = np.array([int(n * ratio + 0.5) for n in sizes] + [sum(totals)])
+    small = range(min(none, SWAPPED_KINDS))
+    steps = np.array([(k, none) for k in range(none)] + [(none, k) for k in range(none)])  # (M, 2): add, take away
+    swaps = np.array([(a, b) for a in small for b in small])
     while True:
         counts = taken @ groups
-        costs = np.stack([cost(counts - away + groups) for away in groups]).astype(float)  # (taken away, added)
-        costs[taken == 0] = np.inf
-        costs[:, taken == supply] = np.inf
-        away, added = np.unravel_index(costs.argmin(), costs.shape)
-        if costs[away, added] >= cost(counts):
-            return taken[:-1].tolist()
-        taken[away] -= 1
-        taken[added] += 1
+        for moves in (steps, swaps):  # swaps only where no single step helps
+            add, away = moves.T
+            costs = cost(counts + groups[add] - groups[away]).astype(float)  # (M,)
+            costs[(taken[add] == supply[add]) | (taken[away] == 0)] = np.inf
+            best = costs.argmin()
+            if costs[best] < cost(counts):
+                taken[add[best]] += 1
+                taken[away[best]] -= 1
+                break
+        else:
+            return taken[:none].tolist()
 
 
 def class_goals(totals: list[int], ratio: float) -> list[int]:

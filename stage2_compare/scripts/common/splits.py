@@ -134,7 +134,7 @@ def _read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], str
         if len(fields) != len(header):
             raise UserError(
                 f"{path}, row {row}: {len(fields)} fields where the header has {len(header)} "
-                f"({_quote(','.join(header))}); a value that holds a comma, quote or line break belongs in double quotes"
+                f"({_quote(','.join(header))}); put a value that holds a comma or line break in double quotes"
             )
         table.append((row, fields))
     if not table:
