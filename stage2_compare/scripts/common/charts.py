@@ -32,10 +32,11 @@ MARGIN = 0.2
 DPI = 300
 INK, GREY, PALE = "#222222", "#666666", "#d9d9d9"
 BEST = "#e9e9e9"
+BOLD = {"weight": "bold", "family": "DejaVu Sans"}  # numbers and our own words only: few Chinese fonts have a bold face
 # Okabe and Ito's colours without their yellow, which print loses, and three of Tol's: all told apart by the
 # colour-blind. Their number shares no factor with that of the markers or dashes, so no pair of runs looks alike.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222", "#882255", "#332288", "#999933")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
+MARKERS = ("o", "s", "^", "D", "v", "<", ">", "p", "d", "h", "8")
 DASHES = (
     (0, ()),
     (0, (5, 1.5)),
@@ -49,6 +50,7 @@ CHINESE_FONTS = (
     "Noto Sans CJK", "Noto Sans SC", "Source Han Sans", "Microsoft YaHei", "PingFang", "Hiragino Sans GB", "SimHei",
     "Heiti", "STHeiti", "WenQuanYi", "Droid Sans Fallback", "SimSun", "Arial Unicode MS",
 )  # fmt: skip
+NAME_ROOM = 0.26  # inches between a radar and what stands above or below it
 METRIC_NAMES = ("Accuracy", "Macro-F1", "Macro precision", "Macro recall")
 
 
@@ -111,9 +113,9 @@ _RULER = FigureCanvasAgg(Figure(figsize=(1, 1), dpi=DPI)).get_renderer()
 
 
 @cache
-def measure(text: str, size: float, weight: str = "normal") -> float:
+def measure(text: str, size: float, **style: str) -> float:
     """Width of a line of text in inches."""
-    return _RULER.get_text_width_height_descent(text, FontProperties(size=size, weight=weight), False)[0] / DPI
+    return _RULER.get_text_width_height_descent(text, FontProperties(size=size, **style), False)[0] / DPI
 
 
 def wrap(text: str, size: float, width: float) -> list[str]:
@@ -140,7 +142,7 @@ class Page:
         self.top = 0.45 + 0.15 * len(self.lines) + 0.12
         self.height = self.top + height + MARGIN
         self.figure = Figure(figsize=(WIDTH, self.height))
-        self.text(MARGIN, 0.33, title, size=11, weight="bold")
+        self.text(MARGIN, 0.33, title, size=11, **BOLD)
         for place, line in enumerate(self.lines):
             self.text(MARGIN, 0.52 + 0.15 * place, line, size=8, color=GREY)
 
@@ -164,36 +166,40 @@ class Page:
 class Column:
     """Cells of a table, and which of them are the best."""
 
-    title: str
+    title: list[str]
     cells: list[str]
     best: set[int]
 
     @classmethod
-    def of(cls, title: str, values: list[float | None], text: Callable, best: Callable | None = None) -> Column:
+    def of(cls, title: list[str], values: list[float], decimals: int, best: Callable | None = None) -> Column:
         """The best cells are those that read the same as the best value: a table cannot rank what it does not show."""
-        cells = ["–" if value is None else text(value) for value in values]
-        known = [value for value in values if value is not None]
-        ranked = best is not None and len(set(cells)) > 1 and known
-        return cls(title, cells, {i for i, cell in enumerate(cells) if cell == text(best(known))} if ranked else set())
+        cells = [f"{value:.{decimals}f}" for value in values]
+        ranked = best is not None and len(set(cells)) > 1
+        first = f"{best(values):.{decimals}f}" if ranked else ""
+        return cls(title, cells, {i for i, cell in enumerate(cells) if cell == first})
 
 
 class Table:
     """Rows of runs: how the run is drawn, its label, perhaps its folder's name, and columns of numbers."""
 
-    LINE, PAD, SWATCH, GAP = 0.16, 0.05, 0.42, 0.24
+    LINE, PAD, SWATCH, GAP = 0.16, 0.05, 0.5, 0.2
 
     def __init__(self, looks: list[Look], columns: list[Column], names: bool = False):
         self.looks, self.columns = looks, columns
         self.widths = [
-            max(measure(text, 8.5, "bold") for text in (*column.cells, *column.title.split("\n"))) for column in columns
+            max(*(measure(text, 8.5) for text in column.title), *(measure(text, 8.5, **BOLD) for text in column.cells))
+            for column in columns
         ]
         room = WIDTH - 2 * MARGIN - self.SWATCH - sum(self.widths) - self.GAP * len(columns)
         self.labels = [wrap(look.label, 8.5, room) for look in looks]
-        self.names = [wrap(look.name, 7, room) if names and look.name != look.label else [] for look in looks]
+        self.names = [
+            wrap(look.name, 7, WIDTH - 2 * MARGIN - self.SWATCH) if names and look.name != look.label else []
+            for look in looks
+        ]
         self.heights = [
             self.LINE * (len(label) + 0.85 * len(name)) + 2 * self.PAD for label, name in zip(self.labels, self.names)
         ]
-        self.head = self.LINE * max(1 + column.title.count("\n") for column in columns) + 2 * self.PAD
+        self.head = self.LINE * max(len(column.title) for column in columns) + 2 * self.PAD
         self.height = self.head + sum(self.heights) + 0.05
 
     def draw(self, page: Page, y: float) -> None:
@@ -204,7 +210,8 @@ class Table:
             for i in range(len(self.widths))
         ]
         for x, column in zip(rights, self.columns):
-            axes.text(x, self.head - self.PAD, column.title, ha="right", va="bottom", color=GREY, linespacing=1.1)
+            for up, text in enumerate(reversed(column.title)):
+                axes.text(x, self.head - self.PAD - 0.04 - self.LINE * up, text, ha="right", va="baseline", color=GREY)
         top = self.head
         for rule, strength in ((0.01, 1.0), (top, 0.6), (self.height - 0.03, 1.0)):
             axes.plot((0, right), (rule, rule), color=INK, linewidth=strength)
@@ -214,7 +221,7 @@ class Table:
 
     def _row(self, axes: Axes, row: int, look: Look, top: float, height: float, rights: list[float]) -> None:
         y = top + self.PAD + self.LINE / 2  # the middle of the first line
-        axes.plot((0.03, 0.17, 0.31), (y, y, y), **line(look), markevery=[1])
+        axes.plot((0.02, 0.2, 0.38), (y, y, y), **line(look), markevery=[1])
         for place, text in enumerate(self.labels[row]):
             axes.text(self.SWATCH, y + self.LINE * place, text, va="center_baseline")
         y_name = y + self.LINE * len(self.labels[row])
@@ -225,8 +232,7 @@ class Table:
             if best:
                 box = (x - width - 0.06, y - 0.1), width + 0.12, 0.2
                 axes.add_patch(Rectangle(*box, facecolor=BEST, edgecolor="none"))
-            weight = "bold" if best else "normal"
-            axes.text(x, y, column.cells[row], ha="right", va="center_baseline", weight=weight)
+            axes.text(x, y, column.cells[row], ha="right", va="center_baseline", **(BOLD if best else {}))
 
 
 def line(look: Look, size: float = 5.5) -> dict:
@@ -245,31 +251,28 @@ def line(look: Look, size: float = 5.5) -> dict:
 # --- columns --------------------------------------------------------------------------------------------------------
 
 
-def values(looks: list[Look], *keys: str) -> list[float | None]:
+def values(looks: list[Look], *keys: str) -> list[float]:
     return [look.run.recorded(*keys) for look in looks]
 
 
 def metric_columns(looks: list[Look]) -> list[Column]:
-    titles = (name.replace("Macro p", "Macro\np").replace("Macro r", "Macro\nr") for name in METRIC_NAMES)
-    return [
-        Column.of(title, [look.run.best[key] for look in looks], "{:.4f}".format, max)
-        for title, key in zip(titles, METRICS)
-    ]
+    titles = (["Accuracy"], ["Macro-F1"], ["Macro", "precision"], ["Macro", "recall"])
+    return [Column.of(title, [look.run.best[key] for look in looks], 4, max) for title, key in zip(titles, METRICS)]
 
 
 def cost_columns(looks: list[Look]) -> list[Column]:
     total, trained = values(looks, "params_million"), values(looks, "trainable_params_million")
     unit, seconds = time_unit(looks)
-    columns = [Column.of("Params\n(M)", total, figures, min)]
-    if any(abs(a - b) > 1e-6 for a, b in zip(total, trained)):
-        columns.append(Column.of("Trained\n(M)", trained, figures))
     times = [value / seconds for value in values(looks, "train_time_sec")]
-    return [*columns, Column.of(f"Time\n({unit})", times, figures, min)]
+    columns = [Column.of(["Params", "(M)"], total, decimals(total), min)]
+    if any(abs(a - b) > 1e-6 for a, b in zip(total, trained)):
+        columns.append(Column.of(["Trained", "(M)"], trained, decimals(total)))
+    return [*columns, Column.of(["Time", f"({unit})"], times, decimals(times), min)]
 
 
-def figures(value: float) -> str:
-    """Three figures and at most two decimals, none of them lost from a large number."""
-    return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+def decimals(numbers: list[float]) -> int:
+    """As many as the smallest of a column needs, one or two."""
+    return 1 if min(numbers) >= 1 else 2
 
 
 def time_unit(looks: list[Look]) -> tuple[str, float]:
@@ -291,84 +294,108 @@ def remark_on_best(looks: list[Look]) -> str:
 def radar(looks: list[Look]) -> Figure:
     """Up to six runs in one radar; more of them side by side, each before all others in grey."""
     shapes = [[look.run.best[key] for key in METRICS] for look in looks]
-    low, high, step = radar_scale([value for shape in shapes for value in shape])
-    centre = "0 at the centre" if low == 0 else f"{low:.2f} (not 0) at the centre"
-    remark = f"All four axes share one scale: {centre}, {high:.2f} at the rim, a ring every {step:.2f}. "
-    table = Table(looks, metric_columns(looks))
     together = len(looks) <= 6
-    across = 1 if together else 4
-    side = 4.3 if together else (WIDTH - 2 * MARGIN) / across
-    titles = [] if together else [wrap(look.label, 7.5, side - 0.15) for look in looks]
-    title_height = 0.14 * max(map(len, titles), default=0)
-    down = math.ceil(len(titles) / across) if titles else 1
-    chart = down * (side + title_height)
-    page = Page("Validation metrics", remark + remark_on_best(looks), chart + 0.15 + table.height)
+    scale = Scale.of([value for shape in shapes for value in shape], coarse=not together)
+    table = Table(looks, metric_columns(looks))
+    across, radius = (1, 1.75) if together else (4, 0.62)
+    pitch_x = (WIDTH - 2 * MARGIN) / across
+    titles = [[]] if together else [wrap(look.label, 7.5, pitch_x - 0.15) for look in looks]
+    title_height = 0.14 * max(map(len, titles))
+    pitch_y = title_height + 2 * (radius + NAME_ROOM)
+    chart = math.ceil(len(titles) / across) * pitch_y
+    remark = f"All four axes share one scale: {scale}. {remark_on_best(looks)}"
+    page = Page("Validation metrics", remark, chart + 0.15 + table.height)
     if together:
-        axes = radar_axes(page, (WIDTH - side) / 2, 0, side, low, high, step, METRIC_NAMES, 8.5)
-        radar_ruler(axes, low, high, step)
+        axes = radar_axes(page, MARGIN, 0, pitch_x, radius, scale, METRIC_NAMES, 8.5)
+        radar_ruler(axes, scale)
         for look, shape in zip(looks, shapes):
-            radar_line(axes, shape, low, high, **line(look))
-    for place, (look, shape, title) in enumerate(zip(looks, shapes, titles)):
-        x, y = MARGIN + place % across * side, place // across * (side + title_height)
-        page.inches(x, y, side, title_height).text(
-            side / 2, title_height, "\n".join(title), ha="center", va="bottom", size=7.5
-        )
-        axes = radar_axes(page, x, y + title_height, side, low, high, step, ("Acc", "F1", "Prec", "Rec"), 7)
-        for other in shapes:
-            radar_line(axes, other, low, high, color="#c4c4c4", linewidth=0.7)
-        radar_line(axes, shape, low, high, **line(look, 4))
+            radar_line(axes, shape, scale, **line(look))
+    else:
+        for place, (look, shape, title) in enumerate(zip(looks, shapes, titles)):
+            x, y = MARGIN + place % across * pitch_x, place // across * pitch_y
+            head = page.inches(x, y, pitch_x, title_height)
+            head.text(pitch_x / 2, title_height, "\n".join(title), ha="center", va="bottom", size=7.5)
+            axes = radar_axes(page, x, y + title_height, pitch_x, radius, scale, ("Acc", "F1", "Prec", "Rec"), 7)
+            for other in shapes:
+                radar_line(axes, other, scale, color="#b5b5b5", linewidth=0.6)
+            radar_line(axes, shape, scale, **line(look, 4))
     table.draw(page, chart + 0.15)
     return page.figure
 
 
-def radar_scale(numbers: list[float]) -> tuple[float, float, float]:
-    """Centre, rim and distance of rings: from 0 unless all values lie so close that no difference would be seen."""
-    least, most = min(numbers), max(numbers)
-    if least == most or most - least > 0.4 * most:
-        return 0.0, max(0.2, math.ceil(most * 5 - 1e-9) / 5), 0.2
-    step = 0.1 if most - least > 0.12 else 0.05 if most - least > 0.04 else 0.02
-    low = max(0.0, math.floor((least - step / 2) / step) * step)
-    return low, math.ceil(most / step - 1e-9) * step, step
+@dataclass(frozen=True)
+class Scale:
+    """What the centre, the rim and the rings of a radar stand for, on every one of its axes."""
+
+    low: float
+    high: float
+    step: float
+
+    @classmethod
+    def of(cls, numbers: list[float], coarse: bool) -> Scale:
+        """From 0, unless all values lie so close that no difference would be seen."""
+        least, most = min(numbers), max(numbers)
+        spread = most - least
+        if least == most or spread > 0.4 * most:
+            return cls(0.0, max(0.2, math.ceil(most * 10 - 1e-9) / 10), 0.2 if coarse else 0.1)
+        step = 0.1 if spread > 0.12 else 0.05 if spread > 0.04 else 0.02
+        low = max(0, math.floor((least - spread / 4) / step + 1e-9)) * step
+        return cls(low, math.ceil(most / step - 1e-9) * step, step)
+
+    def __str__(self) -> str:
+        centre = "0 at the centre" if self.low == 0 else f"{self.low:.2f}, not 0, at the centre"
+        return f"{centre}, {self.high:.2f} at the rim, a ring every {self.step:.2f}"
+
+    def radius(self, value: float) -> float:
+        return (value - self.low) / (self.high - self.low)
+
+    def rings(self) -> list[float]:
+        """Their values, from the centre to the rim."""
+        count = math.ceil((self.high - self.low) / self.step - 1e-9)
+        return [*(self.low + self.step * i for i in range(count)), self.high]
 
 
 def radar_point(axis: int, radius: float) -> tuple[float, float]:
     """Accuracy up, then clockwise."""
-    angle = math.pi / 2 * axis
-    return radius * math.sin(angle), radius * math.cos(angle)
+    return (0, radius, 0, -radius)[axis], (radius, 0, -radius, 0)[axis]
 
 
-def radar_axes(page: Page, x: float, y: float, side: float, low: float, high: float, step: float, names, size) -> Axes:
-    axes = page.axes(x, y, side, side)
-    axes.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35), aspect="equal")
+def radar_axes(page: Page, x: float, y: float, width: float, radius: float, scale: Scale, names, size: float) -> Axes:
+    """Rings, spokes and the names of the axes, in the middle of a box of this width; its rim is 1 from the centre."""
+    height = 2 * (radius + NAME_ROOM)
+    axes = page.axes(x, y, width, height)
+    far_x, far_y = width / 2 / radius, height / 2 / radius
+    axes.set(xlim=(-far_x, far_x), ylim=(-far_y, far_y))
     axes.axis("off")
-    rings = round((high - low) / step)
-    for ring in range(1, rings + 1):
-        corners = [radar_point(axis, ring / rings) for axis in range(4)]
-        axes.add_patch(Polygon(corners, fill=False, edgecolor=GREY if ring == rings else PALE, linewidth=0.7))
-    for axis, name in enumerate(names):
-        tip = radar_point(axis, 1)
-        axes.plot((0, tip[0]), (0, tip[1]), color=PALE, linewidth=0.7, zorder=1)
-        x_name, y_name = radar_point(axis, 1.06)
-        ha = ("center", "left", "center", "right")[axis]
-        va = ("bottom", "center", "top", "center")[axis]
-        axes.text(x_name, y_name, name.replace(" ", "\n") if axis % 2 else name, ha=ha, va=va, size=size)
+    for value in scale.rings()[1:]:
+        corners = [radar_point(axis, scale.radius(value)) for axis in range(4)]
+        edge = GREY if value == scale.high else PALE
+        axes.add_patch(Polygon(corners, fill=False, edgecolor=edge, linewidth=0.7))
+    places = (("center", "bottom"), ("left", "center"), ("center", "top"), ("right", "center"))
+    for axis, (name, (ha, va)) in enumerate(zip(names, places)):
+        axes.plot(*zip((0, 0), radar_point(axis, 1)), color=PALE, linewidth=0.7, zorder=1)
+        axes.text(
+            *radar_point(axis, 1 + 0.07 / radius),
+            name.replace(" ", "\n") if axis % 2 else name,
+            ha=ha,
+            va=va,
+            size=size,
+        )
     return axes
 
 
-def radar_ruler(axes: Axes, low: float, high: float, step: float) -> None:
-    """The scale of the upward axis, beside the rings where no line crosses it."""
-    x, rings = -1.0, round((high - low) / step)
-    axes.plot((x, x), (0.12 * 0, 1), color=GREY, linewidth=0.8)
-    for ring in range(rings + 1):
-        axes.plot((x - 0.025, x), (ring / rings,) * 2, color=GREY, linewidth=0.8)
-        if ring:
-            axes.text(
-                x - 0.045, ring / rings, f"{low + ring * step:.2f}", ha="right", va="center", size=7.5, color=GREY
-            )
+def radar_ruler(axes: Axes, scale: Scale) -> None:
+    """The scale of the upward axis, beside the rings, where no line crosses it."""
+    axes.plot((-1, -1), (0, 1), color=GREY, linewidth=0.7)
+    for value in scale.rings():
+        y = scale.radius(value)
+        axes.plot((-1.02, -1), (y, y), color=GREY, linewidth=0.7)
+        if y > 0:  # at the centre stands the name of the leftward axis; the heading has the number
+            axes.text(-1.035, y, f"{value:.2f}", ha="right", va="center", size=7.5, color=GREY)
 
 
-def radar_line(axes: Axes, shape: list[float], low: float, high: float, **style) -> None:
-    points = [radar_point(axis, (value - low) / (high - low)) for axis, value in enumerate(shape)]
+def radar_line(axes: Axes, shape: list[float], scale: Scale, **style) -> None:
+    points = [radar_point(axis, scale.radius(value)) for axis, value in enumerate(shape)]
     axes.plot(*zip(*points, points[0]), **style)
 
 
@@ -381,12 +408,10 @@ def params_time(looks: list[Look]) -> Figure:
     params = values(looks, "params_million")
     times = [value / seconds for value in values(looks, "train_time_sec")]
     f1 = [look.run.best["val_f1_macro"] for look in looks]
-    table = Table(looks, [*cost_columns(looks), Column.of("Macro-F1", f1, "{:.4f}".format, max)])
-    remark = "Left: size and training time. Right: what the time buys. " + remark_on_best(looks)
-    page = Page("Parameters, training time and macro-F1", remark, 3.35 + table.height)
-    gap = 0.62
-    side = (WIDTH - 2 * MARGIN - 2 * gap) / 2
-    left, right = (page.axes(MARGIN + gap + place * (side + gap), 0.05, side, 2.75) for place in range(2))
+    table = Table(looks, [*cost_columns(looks), Column.of(["Macro-F1"], f1, 4, max)])
+    page = Page("Parameters, training time and macro-F1", remark_on_best(looks), 3.35 + table.height)
+    side = 2.95
+    left, right = (page.axes(x, 0.05, side, 2.75) for x in (MARGIN + 0.45, WIDTH - MARGIN - side - 0.05))
     scatter(left, looks, params, times)
     scatter(right, looks, times, f1)
     scale_axis(left, "x", params, "Parameters (million)")
@@ -427,7 +452,7 @@ def scale_axis(axes: Axes, which: str, numbers: list[float], name: str) -> None:
         name += ", log scale"
     else:
         getattr(axes, f"set_{which}lim")(0, most * 1.15 or 1)
-        axis.set_major_locator(MaxNLocator(5))
+        axis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)))
     axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
     axis.set_label_text(name)
 
@@ -441,15 +466,17 @@ def loss_curves(looks: list[Look]) -> Figure:
     down = math.ceil(len(looks) / across)
     left = 0.5
     room = (WIDTH - 2 * MARGIN - left) / across
-    width, height = min(room - 0.15, 4.5), 1.55 if across > 1 else 2.8
+    width, height = room - 0.15, 1.55 if across > 1 else 2.8
     titles = [wrap(look.label, 8.5, width) for look in looks]
     title_height = 0.15 * max(map(len, titles)) + 0.06
-    pitch = title_height + height + 0.3
-    remark = "All panels share their axes. " + ("" if has_val_loss(looks) else "Some runs have no validation loss. ")
+    pitch = title_height + height + 0.32
+    remark = ("All panels share their axes. " if across > 1 else "") + (
+        "" if has_val_loss(looks) else "Some runs have no validation loss. "
+    )
     page = Page(
         "Training and validation loss",
         remark + "The best epoch has the highest validation macro-F1.",
-        down * pitch + 0.55,
+        down * pitch + 0.4,
     )
     key(page, 0)
     losses = [row[name] for look in looks for row in look.run.history for name in ("train_loss", "val_loss")]
@@ -463,7 +490,7 @@ def loss_curves(looks: list[Look]) -> Figure:
         axes.set_title("\n".join(title), size=8.5, loc="left", pad=4, linespacing=1.15)
         axes.set(xlim=(1 - 0.06 * last, last + 0.06 * last), ylim=limits)
         loss_lines(axes, look)
-        axes.tick_params(labelleft=place % across == 0, labelbottom=place + across >= len(looks))
+        axes.tick_params(labelleft=place % across == 0)
         if place % across == 0:
             axes.set_ylabel("Loss")
         if place + across >= len(looks):
@@ -488,7 +515,7 @@ def loss_lines(axes: Axes, look: Look) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)))
 
 
 LOSS_STYLES = {
@@ -519,7 +546,9 @@ def key(page: Page, y: float) -> None:
 
 def result_table(looks: list[Look]) -> Figure:
     """All runs in numbers."""
-    epochs = Column("Best\nepoch", [f"{look.run.best['epoch']:.0f}/{len(look.run.history)}" for look in looks], set())
+    epochs = Column(
+        ["Best", "epoch"], [f"{look.run.best['epoch']:.0f}/{len(look.run.history)}" for look in looks], set()
+    )
     table = Table(looks, [*metric_columns(looks), epochs, *cost_columns(looks)], names=True)
     marked = " Bold on grey: the best of its column." if len(looks) > 1 else ""
     page = Page("Results", remark_on_best(looks) + marked, table.height)
