@@ -6,6 +6,7 @@ A run folder is read only as far as its own files agree; one that cannot be trus
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import sys
@@ -28,14 +29,29 @@ _ROUNDING = 1e-4  # what two files of one run may differ by
 
 
 @dataclass(frozen=True)
+class Predictions:
+    """What a run said of every validation pair (N) at its best epoch, in the order of the split."""
+
+    classes: list[str]  # (C,)
+    guids: list[str]  # (N,)
+    labels: list[int]  # (N,) places in classes
+    predicted: list[int]  # (N,)
+    probabilities: list[list[float]]  # (N, C)
+
+
+@dataclass(frozen=True)
 class Run:
-    """A finished run. ``history`` has one row per epoch; its optional columns are None where they are not recorded."""
+    """A finished run. ``history`` has one row per epoch; its optional columns are None where they are not recorded.
+
+    ``predictions`` is None for a run of an older version, which kept none.
+    """
 
     name: str
     path: Path
     metrics: dict[str, Any]  # metrics.json
     history: list[dict[str, float | None]]
     best: dict[str, float | None]  # the history row with the highest macro-F1, the earliest of ties
+    predictions: Predictions | None = None
 
     def recorded(self, *keys: str) -> Any:
         """The value of metrics.json under these keys, or None where it is not recorded."""
@@ -80,21 +96,39 @@ def read_runs(compare_dir: Path) -> tuple[list[Run], list[str]]:
         raise UserError(f"no folder {compare_dir}: train a model first, or give another --compare-dir") from None
     except OSError as error:
         raise UserError(f"cannot read {compare_dir}: {error.strerror}. Give another --compare-dir") from error
+    names = {folder.name for folder in folders}
     runs, problems = [], []
     for folder in folders:
+        before, old = folder.name[1:].removesuffix(".old"), folder.name.endswith(".old")
         try:
             if not folder.name.startswith("."):
-                runs.append(_read_run(folder))
+                runs.append(_read_run(folder, folder.name))
             elif folder.name.endswith(".partial"):
-                raise _Unreadable("in progress, or stopped before its end")
-            elif folder.name.endswith(".old"):
+                raise _Unreadable(_unfinished(folder))
+            elif old and before in names:
                 raise _Unreadable("an earlier run, set aside while a newer one takes its name")
+            elif old:  # the newer one never took it: a stop between the two renames of its end
+                runs.append(_read_run(folder, before))
         except _Unreadable as reason:
-            problems.append(f"{folder.name}: {reason}")
-    return runs, problems
+            problems.append(printable(f"{folder.name}: {reason}"))
+    return sorted(runs, key=lambda run: run.name), problems
 
 
-def _read_run(folder: Path) -> Run:
+def _unfinished(folder: Path) -> str:
+    """Who works on a run that has not ended, from ``owner.json``, which is there only as long as somebody does."""
+    try:
+        owner = json.loads((folder / "owner.json").read_text(encoding="utf-8"))
+        return f"in progress since {owner['started']} (process {owner['pid']} on {owner['host']})"
+    except (OSError, ValueError, RecursionError, TypeError, KeyError):
+        return "stopped before its end: run the same command again to go on"
+
+
+def printable(text: str) -> str:
+    """For a console: what would move its cursor or change its colours shows as ``?``."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _read_run(folder: Path, name: str) -> Run:
     metrics = _read_metrics(folder / "metrics.json")
     history = _read_history(folder / "history.csv")
     best = max(history, key=lambda row: row["val_f1_macro"])
@@ -103,7 +137,14 @@ def _read_run(folder: Path) -> Run:
     for key, value in (("best_val_f1_macro", best["val_f1_macro"]), ("best_epoch", best["epoch"])):
         if abs(metrics.get(key, value) - value) > _ROUNDING:
             raise _Unreadable(f"metrics.json says {key} {metrics[key]:g}, history.csv {value:g}")
-    return Run(folder.name, folder, metrics, history, best)
+    predictions = _read_predictions(folder / "predictions.csv")
+    if predictions:
+        accuracy = sum(map(int.__eq__, predictions.labels, predictions.predicted)) / len(predictions.labels)
+        if abs(accuracy - best["val_acc"]) > _ROUNDING:
+            raise _Unreadable(
+                f"predictions.csv is right {accuracy:g} of the time, history.csv says {best['val_acc']:g}"
+            )
+    return Run(name, folder, metrics, history, best, predictions)
 
 
 def _read_metrics(path: Path) -> dict[str, Any]:
@@ -149,6 +190,37 @@ def _history_row(line: dict[str, str], where: str) -> dict[str, float | None]:
         if row[name] > 1:
             raise _Unreadable(f"{where}: {name} is {row[name]:g}, not between 0 and 1")
     return row
+
+
+def _read_predictions(path: Path) -> Predictions | None:
+    if not path.exists():
+        return None
+    try:
+        lines = list(csv.reader(io.StringIO(_text(path), newline="")))
+    except csv.Error as error:
+        raise _Unreadable(f"predictions.csv is no CSV ({error})") from None
+    if len(lines) < 2:
+        raise _Unreadable("predictions.csv has no row")
+    header, *lines = lines
+    classes = [name.removeprefix("p_") for name in header[3:]]
+    if header != ["guid", "label", "pred", *(f"p_{name}" for name in classes)] or not classes:
+        raise _Unreadable(f"predictions.csv begins with {','.join(header)!r}, not with guid,label,pred,p_<class>,...")
+    places = {name: place for place, name in enumerate(classes)}
+    rows = [_prediction(line, places, f"predictions.csv row {number}") for number, line in enumerate(lines, 2)]
+    return Predictions(classes, *map(list, zip(*rows)))
+
+
+def _prediction(line: list[str], places: dict[str, int], where: str) -> tuple[str, int, int, list[float]]:
+    try:
+        guid, label, predicted, *shares = line
+        values = [float(text) for text in shares]
+        if len(values) == len(places) and all(0 <= value <= 1 for value in values):
+            return guid, places[label], places[predicted], values
+    except KeyError as error:
+        raise _Unreadable(f"{where}: {error} is none of the classes {', '.join(places)}") from None
+    except ValueError:
+        pass
+    raise _Unreadable(f"{where} is not guid, label, class and {len(places)} probabilities")
 
 
 def _cell(text: str | None, where: str) -> float:
