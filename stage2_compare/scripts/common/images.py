@@ -4,7 +4,8 @@ Each distinct photo (by its bytes) is decoded once, and its centre square stored
 (256 for 224); crops and flips are cut out of that. The file is named after the bytes of the photos in their order, so
 a changed photo, size or filter means another file, and equal splits share one::
 
-    outputs/cache/images_256_<key>.u8   =   header: JSON, padded to 4096 bytes | pixels (M, 3, side, side)
+    outputs/cache/images_256_<key>.u8   =   header: JSON, padded to 4096 bytes | pixels (M, 3, side, side) |
+                                            perceptual hashes (M,) uint64
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import PIL
+from PIL import Image
 from tqdm import tqdm
 
 from .errors import UserError
@@ -32,7 +34,7 @@ from .photos import decode, open_file, open_image, reason
 
 __all__ = ["ImageStore", "load_images", "open_image"]
 
-VERSION = f"1 bicubic Pillow {PIL.__version__}"  # part of the key: change it when the pixels would change
+VERSION = f"2 bicubic Pillow {PIL.__version__}"  # part of the key: change it when the pixels would change
 HEADER_BYTES = 4096
 THREADS = min(16, os.cpu_count() or 1)  # Pillow and hashlib release the interpreter lock
 WINDOW = 4 * THREADS  # photos in flight, so that memory does not grow with the split
@@ -53,6 +55,11 @@ class ImageStore:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def count(self) -> int:
+        """M, the number of distinct photos."""
+        return len(self._digests) // 32
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_pixels": None}
 
@@ -66,9 +73,15 @@ class ImageStore:
     def pixels(self) -> np.ndarray:
         """All photos (M, 3, side, side) uint8, mapped read-only by the process that first asks."""
         if self._pixels is None:
-            shape = (len(self._digests) // 32, 3, self.side, self.side)
+            shape = (self.count, 3, self.side, self.side)
             self._pixels = np.asarray(np.memmap(self.path, np.uint8, "r", HEADER_BYTES, shape))
         return self._pixels
+
+    @property
+    def hashes(self) -> np.ndarray:
+        """Difference hash of each sample's photo, (N,) uint64: near copies differ in few of the 64 bits."""
+        start = HEADER_BYTES + self.count * 3 * self.side * self.side
+        return np.fromfile(self.path, np.uint64, self.count, offset=start)[self.rows]
 
     def gather(
         self, indices: Sequence[int], top: Sequence[int], left: Sequence[int], flip: Sequence[bool], size: int
@@ -127,21 +140,22 @@ def _build(
 ) -> dict[str, Any]:
     """Decode every distinct photo into a temporary file and move that in place. Returns the header."""
 
-    def square(digest: bytes) -> tuple[np.ndarray, list[str]] | str:
+    def square(digest: bytes) -> tuple[np.ndarray, np.ndarray, list[str]] | str:
         try:
             with open_file(paths_of[digest][0]) as file:
                 if _digest(file) != digest:
                     return "it changed while being read: start again"
                 file.seek(0)
                 image, notes = decode(file, side)
-            return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1)), notes  # (3, side, side)
+            pixels = np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))  # (3, side, side)
+            return pixels, difference_hash(image), notes
         except Exception as error:  # as in decode; one broken photo must not hide the others
             return reason(error)
 
-    checksum, notes = 0, Counter()
+    checksum, notes, hashes = 0, Counter(), []
     temporary = cache.with_name(f"{cache.stem}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        _make_room(cache.parent, HEADER_BYTES + len(paths_of) * 3 * side * side)
+        _make_room(cache.parent, _file_size(len(paths_of), side))
         with open(temporary, "wb") as file:
             file.write(bytes(HEADER_BYTES))
             decoded = _in_parallel(square, paths_of, "Resizing images", show_progress)
@@ -149,12 +163,15 @@ def _build(
                 if isinstance(result, str):
                     bad.update(dict.fromkeys(paths_of[digest], result))
                 elif not bad:  # with a bad photo there will be no cache: only the other bad ones are looked for
-                    pixels, done = result
+                    pixels, picture_hash, done = result
                     file.write(pixels)
                     checksum = zlib.crc32(pixels, checksum)
+                    hashes.append(picture_hash)
                     notes.update(done)
             if bad:
                 raise UserError(_bad_images(bad))
+            file.write(np.concatenate(hashes))
+            checksum = zlib.crc32(np.concatenate(hashes), checksum)
             header = {"key": key, "checksum": checksum, "notes": dict(sorted(notes.items()))}
             file.seek(0)
             file.write(json.dumps(header).encode().ljust(HEADER_BYTES))
@@ -181,7 +198,7 @@ def _valid_header(cache: Path, key: str, count: int, side: int) -> dict[str, Any
     try:
         with open(cache, "rb") as file:
             header = json.loads(file.read(HEADER_BYTES))
-            if header["key"] != key or os.fstat(file.fileno()).st_size != HEADER_BYTES + count * 3 * side * side:
+            if header["key"] != key or os.fstat(file.fileno()).st_size != _file_size(count, side):
                 return None
             checksum = 0
             while block := file.read(1 << 20):
@@ -189,6 +206,19 @@ def _valid_header(cache: Path, key: str, count: int, side: int) -> dict[str, Any
         return header if checksum == header["checksum"] and isinstance(header["notes"], dict) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _file_size(count: int, side: int) -> int:
+    return HEADER_BYTES + count * (3 * side * side + 8)
+
+
+def difference_hash(image: Image.Image) -> np.ndarray:
+    """Is each of 8 x 8 fields darker than its right neighbour? One bit each, (1,) uint64.
+
+    dHash (Krawetz 2013): it survives another size, compression or brightness.
+    """
+    fields = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX)).astype(np.int16)
+    return np.packbits(fields[:, 1:] > fields[:, :-1]).view(np.uint64)
 
 
 def _make_room(folder: Path, needed: int) -> None:
