@@ -1,0 +1,230 @@
+"""The first command on a fresh machine: it says what is missing, repairs what was left half-done, and passes on."""
+
+import ast
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import start
+from conftest import STAGE2
+
+SCRIPT = STAGE2 / "start.py"
+Version = namedtuple("Version", "major minor micro")
+
+
+class Programs:
+    """Stands in for every program that start.py would run: records the commands, answers with the statuses given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.commands: list[list[str]] = []
+        self.status: dict[str, int] = {}  # by a word of the command; 0 where none fits
+        monkeypatch.setattr(start, "run", self.run)
+
+    def run(self, command: list[str], quiet: bool = False) -> int:
+        self.commands.append(command)
+        if "venv" in command and not self.status.get("venv"):
+            make_python(Path(command[-1]))
+        return next((status for word, status in self.status.items() if word in command), 0)
+
+    def named(self, word: str) -> int:
+        return sum(word in command for command in self.commands)
+
+
+def make_python(venv: Path) -> None:
+    """What ``python -m venv`` leaves, as far as start.py looks at it."""
+    python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python.parent.mkdir(parents=True)
+    python.write_bytes(b"")
+
+
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> Programs:
+    monkeypatch.setattr(start, "works", lambda command: Path(command[0]).is_file())
+    return Programs(monkeypatch)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = tmp_path / "有 空格"
+    root.mkdir()
+    (root / "requirements.txt").write_text("numpy\n", encoding="utf-8")
+    return root
+
+
+def prepare(root: Path) -> str:
+    return start.prepare(root / ".venv", root / "requirements.txt")
+
+
+@pytest.mark.parametrize(
+    ("version", "is_64_bit", "fits"),
+    [
+        ((3, 10, 0), True, True),
+        ((3, 11, 9), True, True),
+        ((3, 12, 4), True, True),
+        ((3, 9, 18), True, False),
+        ((3, 13, 0), True, False),
+        ((4, 11, 0), True, False),
+        ((3, 11, 9), False, False),
+    ],
+)
+def test_only_3_10_to_3_12_in_64_bit_fits(version, is_64_bit, fits):
+    assert start.suitable(version, is_64_bit) is fits
+
+
+def test_an_unsuitable_python_without_another_is_told_what_to_install(monkeypatch, programs):
+    monkeypatch.setattr(sys, "version_info", Version(3, 13, 1))
+    monkeypatch.setattr(start.shutil, "which", lambda name: None)
+    with pytest.raises(start.Failed, match=r"this is Python 3\.13 in 64 bit.*Install Python 3\.11") as failed:
+        start.main(["test"])
+    assert failed.value.status == 2
+    assert not programs.commands
+
+
+def test_an_unsuitable_python_hands_over_to_a_suitable_one(monkeypatch, programs):
+    monkeypatch.setattr(sys, "version_info", Version(3, 13, 1))
+    monkeypatch.setattr(start.shutil, "which", lambda name: "/usr/bin/" + name)
+    monkeypatch.setattr(start, "works", lambda command: command == ["py", "-3.12"])
+    assert start.main(["test", "-k", "summary"]) == 0
+    assert programs.commands == [["py", "-3.12", str(SCRIPT), "test", "-k", "summary"]]
+
+
+def test_the_running_python_is_recognised_and_what_is_no_python_is_not(tmp_path):
+    assert start.works([sys.executable])
+    assert not start.works([sys.executable, "-c", "print('something else')", "--"])
+    assert not start.works([str(tmp_path / "missing")])
+
+
+def test_old_pythons_can_read_the_file():
+    ast.parse(SCRIPT.read_text(encoding="utf-8"), feature_version=(3, 7))
+
+
+def test_a_fresh_project_gets_an_environment_and_its_packages_once(project, programs):
+    python = prepare(project)
+    assert [programs.named("venv"), programs.named("install")] == [1, 1]
+    assert Path(python).is_relative_to(project / ".venv")
+    assert prepare(project) == python
+    assert [programs.named("venv"), programs.named("install")] == [1, 1]
+
+
+def test_changed_requirements_are_installed_into_the_same_environment(project, programs):
+    prepare(project)
+    (project / "requirements.txt").write_text("numpy\npandas\n", encoding="utf-8")
+    prepare(project)
+    prepare(project)
+    assert [programs.named("venv"), programs.named("install")] == [1, 2]
+
+
+def test_an_environment_made_by_hand_is_completed_not_replaced(project, programs):
+    make_python(project / ".venv")
+    (project / ".venv" / "kept").write_text("", encoding="utf-8")
+    prepare(project)
+    assert [programs.named("venv"), programs.named("install")] == [0, 1]
+    assert (project / ".venv" / "kept").exists()
+
+
+def test_what_failed_at_its_first_installation_is_made_again(project, programs):
+    programs.status = {"install": 1}
+    with pytest.raises(start.Failed) as failed:
+        prepare(project)
+    assert failed.value.status == 2
+    (project / ".venv" / "left_over").write_text("", encoding="utf-8")
+    programs.status = {}
+    prepare(project)
+    assert [programs.named("venv"), programs.named("install")] == [2, 2]
+    assert not (project / ".venv" / "left_over").exists()
+
+
+def test_a_failed_update_keeps_the_environment_and_is_tried_again(project, programs):
+    prepare(project)
+    (project / "requirements.txt").write_text("nonsense\n", encoding="utf-8")
+    programs.status = {"install": 1}
+    for _ in range(2):
+        with pytest.raises(start.Failed):
+            prepare(project)
+    assert [programs.named("venv"), programs.named("install")] == [1, 3]
+
+
+def test_an_environment_whose_python_does_not_start_is_made_again(project, programs):
+    (project / ".venv").mkdir()
+    (project / ".venv" / "left_over").write_text("", encoding="utf-8")
+    prepare(project)
+    assert programs.named("venv") == 1
+    assert not (project / ".venv" / "left_over").exists()
+
+
+def test_an_environment_that_cannot_be_made_names_the_package(project, programs):
+    programs.status = {"venv": 1}
+    with pytest.raises(start.Failed, match=r"apt install python3\.1\d-venv"):
+        prepare(project)
+    assert not programs.named("install")
+
+
+def test_pip_is_put_in_where_an_environment_lacks_it(project, programs):
+    programs.status = {"import pip": 1}
+    prepare(project)
+    assert programs.named("ensurepip") == 1
+
+
+@pytest.mark.parametrize(("command", "module"), [("demo", "stage2_compare.demo.run"), ("test", "pytest")])
+def test_arguments_and_exit_status_pass_through(monkeypatch, programs, command, module):
+    monkeypatch.setattr(start, "prepare", lambda venv, requirements: "the python")
+    programs.status = {"the python": 5}
+    assert start.main([command, "-k", "summary"]) == 5
+    assert programs.commands == [["the python", "-m", module, "-k", "summary"]]
+
+
+@pytest.mark.parametrize(("arguments", "status"), [([], 2), (["--help"], 0), (["-h"], 0)])
+def test_without_a_command_it_says_what_it_does(arguments, status, programs, capsys):
+    assert start.main(arguments) == status
+    assert "start.py demo" in capsys.readouterr().out
+    assert not programs.commands
+
+
+def test_an_unknown_command_is_one_line_and_status_2():
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "démo"], capture_output=True, encoding="utf-8", errors="replace"
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: unknown command") and done.stderr.count("\n") == 1
+
+
+def test_a_program_runs_at_the_project_root_and_its_status_is_kept(capfd):
+    assert start.run([sys.executable, "-c", "import os; print(os.getcwd()); raise SystemExit(7)"]) == 7
+    assert Path(capfd.readouterr().out.strip()) == start.ROOT
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a console's Ctrl-C cannot be sent from a test on Windows")
+def test_ctrl_c_waits_for_the_program_and_is_status_130_without_traceback(project):
+    """Ctrl-C reaches both, as from a terminal: the program ends in its own way, and start.py shows no traceback."""
+    make_python(project / ".venv")
+    os.unlink(project / ".venv/bin/python")
+    os.symlink(sys.executable, project / ".venv/bin/python")
+    requirements = (project / "requirements.txt").read_bytes()
+    (project / ".venv/requirements.sha256").write_text(hashlib.sha256(requirements).hexdigest(), encoding="utf-8")
+    (project / "pytest.py").write_text(
+        "import pathlib, time\n"
+        "try:\n    pathlib.Path('started').touch(); time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    time.sleep(1); pathlib.Path('ended').touch()\n",
+        encoding="utf-8",
+    )
+    (project / "stage2_compare").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, str(shutil.copy(SCRIPT, project / "stage2_compare")), "test"],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not (project / "started").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=30)[1] == b""
+    assert process.returncode == 130
+    assert (project / "ended").exists()
