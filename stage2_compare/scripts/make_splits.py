@@ -22,8 +22,6 @@ from common.cli import DEFAULT_SEED, not_negative_int, run_command
 from common.errors import UserError
 from common.splits import DATA_FOLDERS, IMAGE_SUFFIXES, Split, class_names, read_split
 
-SWAPPED_KINDS = 150  # two groups are only exchanged among this many kinds, the smallest: all pairs would take too long
-
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
@@ -102,7 +100,7 @@ def find_layout(
     else:
         places = [root / data_dir, (root / data_dir).parent] if data_dir else [root / "data", root / "data/project5"]
         candidates = [place / "train.txt" for place in [*places, root]]
-        train = next((path for path in candidates if path.is_file()), None)
+        train = next((path for path in candidates if os.path.isfile(path)), None)
         if train is None:
             looked = ", ".join(map(str, dict.fromkeys(candidates)))
             raise UserError(f"no train.txt found (looked for {looked}); check --project-root, or give --train-file")
@@ -112,7 +110,7 @@ def find_layout(
     else:
         folders = [train.parent / "data", *(root / name for name in DATA_FOLDERS), train.parent]
     folder = next((folder for folder in folders if holds_pictures(folder)), root / data_dir if data_dir else None)
-    return train, test if test_file or test.is_file() else None, folder.absolute() if folder else None
+    return train, test if test_file or os.path.isfile(test) else None, folder.absolute() if folder else None
 
 
 def holds_pictures(folder: Path) -> bool:
@@ -169,69 +167,55 @@ def choose_validation(
     Groups with the same number of pairs of each class are of one kind and can stand in for each other. How many of each
     kind are taken settles the counts; which of them, a hash of seed and guid.
     """
-    classes = class_names(labels)
     kinds = defaultdict(list)
     for group in groups:
-        counts = Counter(labels[i] for i in group)
-        kinds[tuple(counts[name] for name in classes)].append(group)
-    totals = [labels.count(name) for name in classes]
-    shapes = sorted(kinds, key=lambda shape: (sum(shape), shape))
-    taken = how_many(shapes, [len(kinds[shape]) for shape in shapes], totals, ratio)
+        kinds[tuple(sorted(Counter(labels[i] for i in group).items()))].append(group)
+    order = sorted(kinds, key=lambda kind: (-sum(n for _, n in kind), kind))
+    totals = Counter(labels)
+    taken = how_many([dict(kind) for kind in order], [len(kinds[kind]) for kind in order], class_goals(totals, ratio))
 
     def lot(group: list[int]) -> bytes:
         return hashlib.sha256(f"{seed}:{min(guids[i] for i in group)}".encode()).digest()
 
-    chosen = {i for shape, n in zip(shapes, taken) for group in sorted(kinds[shape], key=lot)[:n] for i in group}
+    chosen = {i for kind, n in zip(order, taken) for group in sorted(kinds[kind], key=lot)[:n] for i in group}
     if not 0 < len(chosen) < len(labels):
         raise UserError(f"{len(labels)} pairs that share texts or pictures cannot be cut in two; more pairs are needed")
     return chosen
 
 
-def how_many(shapes: list[tuple[int, ...]], sizes: list[int], totals: list[int], ratio: float) -> list[int]:
+def how_many(kinds: list[dict[str, int]], sizes: list[int], goals: dict[str, int]) -> list[int]:
     """How many groups of each kind go to validation (K,).
 
-    ``shapes`` (K, C) are the pairs per class in a group of each kind, smallest first, ``sizes`` (K,) how many such
-    groups there are, ``totals`` (C,) all pairs per class. Starts at the ratio of each kind, so that validation gets its share of the
-    duplicates too; then, as long as the class counts come nearer to their goals, adds a group, takes one away, or both.
+    ``kinds`` (K,) are the pairs per class in a group of each kind, ``sizes`` (K,) how many such groups there are,
+    ``goals`` the pairs per class wanted. Each kind takes its share, and pays back what those before it rounded off
+    (error diffusion). With the largest groups first, the single pairs at the end make the counts exact.
     """
-    import numpy as np
-
-    goals = np.array(class_goals(totals, ratio))
-
-    def cost(counts: np.ndarray) -> np.ndarray:  # (..., C) -> (...)
-        # a class that one side lacks altogether cannot be measured, or not learned: worse than any distance
-        lacking = ((counts == 0) + 2 * (counts == totals)).sum(-1)
-        return ((counts - goals) ** 2).sum(-1) + (counts - goals).sum(-1) ** 2 + lacking * 4 * sum(totals) ** 2
-
-    none = len(shapes)  # a kind of its own: "no group" can always be given or taken
-    groups = np.array([*shapes, [0] * len(totals)])  # (K + 1, C)
-    supply = np.array([*sizes, 2 * sum(totals)])
-    taken = np.array([int(n * ratio + 0.5) for n in sizes] + [sum(totals)])
-    small = range(min(none, SWAPPED_KINDS))
-    steps = np.array([(k, none) for k in range(none)] + [(none, k) for k in range(none)])  # (M, 2): add, take away
-    swaps = np.array([(a, b) for a in small for b in small])
-    while True:
-        counts = taken @ groups
-        for moves in (steps, swaps):  # swaps only where no single step helps
-            add, away = moves.T
-            costs = cost(counts + groups[add] - groups[away]).astype(float)  # (M,)
-            costs[(taken[add] == supply[add]) | (taken[away] == 0)] = np.inf
-            best = costs.argmin()
-            if costs[best] < cost(counts):
-                taken[add[best]] += 1
-                taken[away[best]] -= 1
-                break
-        else:
-            return taken[:none].tolist()
+    totals, seen, counts, taken = Counter(), Counter(), Counter(), []
+    for kind, size in zip(kinds, sizes):
+        totals.update({name: size * n for name, n in kind.items()})
+    for kind, size in zip(kinds, sizes):
+        least, most = 0, size
+        for name, n in kind.items():
+            last = seen[name] + size * n == totals[name]  # a class that a side lacks cannot be measured, or not learned
+            if last and counts[name] == 0:
+                least = 1
+            if last and counts[name] == seen[name]:
+                most = size - 1
+            seen[name] += size * n
+        owed = sum(n * (seen[name] * goals[name] / totals[name] - counts[name]) for name, n in kind.items())
+        nearest = round(owed / sum(n * n for n in kind.values()))  # the least squares of what will be owed
+        taken.append(min(max(nearest, least), most))
+        counts.update({name: taken[-1] * n for name, n in kind.items()})
+    return taken
 
 
-def class_goals(totals: list[int], ratio: float) -> list[int]:
-    """Whole pairs per class (C,), by largest remainders; a class of two or more has one on each side."""
-    goals = [int(n * ratio) for n in totals]
-    by_remainder = sorted(range(len(totals)), key=lambda c: goals[c] - totals[c] * ratio)
-    for c in by_remainder[: int(sum(totals) * ratio + 0.5) - sum(goals)]:
-        goals[c] += 1
-    return [min(max(goal, 1), n - 1) for goal, n in zip(goals, totals)]
+def class_goals(totals: dict[str, int], ratio: float) -> dict[str, int]:
+    """Whole pairs per class, by largest remainders; a class of two or more has one on each side."""
+    goals = {name: int(n * ratio) for name, n in totals.items()}
+    by_remainder = sorted(totals, key=lambda name: (goals[name] - totals[name] * ratio, name))
+    for name in by_remainder[: int(sum(totals.values()) * ratio + 0.5) - sum(goals.values())]:
+        goals[name] += 1
+    return {name: min(max(goal, 1), totals[name] - 1) for name, goal in goals.items()}
 
 
 # What is written
@@ -278,11 +262,12 @@ def write_all(tables: dict[Path, str], keep: list[Path]) -> bool:
         for path, temporary in staged.items():
             os.replace(temporary, path)
             done.append(path)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a data folder may have a name that is not Unicode
         for other in done:
             put_back(other, old[other])
+        reason = getattr(error, "strerror", None) or error
         hint = "close it where it is open (Excel?), or check the disk and --output-dir"
-        raise UserError(f"{path}: cannot write it, the splits are as they were ({error.strerror}); {hint}") from None
+        raise UserError(f"{path}: cannot write it, the splits are as they were ({reason}); {hint}") from None
     finally:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
@@ -323,6 +308,9 @@ def report_counts(split: Split, sides: dict[str, list[int]], test: Split | None)
 def report_texts(name: str, split: Split) -> None:
     encodings = ", ".join(f"{n:,} {encoding}" for encoding, n in split.encodings.items())
     print(f"texts ({name}): {encodings}; {split.notes.get('empty_text', 0):,} empty; no file missing")
+    odd = [f"{n:,} {what.replace('_', ' ')}" for what, n in split.notes.items() if what != "empty_text"]
+    if odd:
+        print(f"let pass ({name}): {', '.join(odd)}")
 
 
 def report_duplicates(split: Split, texts: list[str], images: list[str]) -> None:
@@ -346,7 +334,7 @@ def report_overlap(split: Split, test: Split, texts: list[str], images: list[str
     rows = zip(test.guids, texts[n:], images[n:])
     overlap = sum(any(value in seen for value, seen in zip(row, known)) for row in rows)
     if overlap:
-        print(f"warning: {overlap:,} test pairs share guid, text or picture with labelled ones")
+        print(f"warning: test pairs that share guid, text or picture with labelled ones: {overlap:,}")
 
 
 if __name__ == "__main__":
