@@ -10,6 +10,7 @@ import csv
 import io
 import os
 import stat
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ class Split:
     rows: list[int]  # row in the csv as a person counts: the header is row 1, a quoted newline starts no new row
     encodings: dict[str, int]  # texts by encoding: "utf-8", "gb18030", "replaced"
     text_paths: list[str] = field(default_factory=list)  # empty when the texts came from a ``text`` column
-    notes: dict[str, int] = field(default_factory=dict)  # what was found and let pass: "empty_text"
+    notes: dict[str, int] = field(default_factory=dict)  # what was found and let pass, see read_split
 
     def __len__(self) -> int:
         return len(self.guids)
@@ -66,11 +67,14 @@ def read_split(
 
     ``csv_path`` and the paths in the file are absolute or relative to ``project_root``. ``data_dir`` replaces the
     search for the data folder. With ``allow_unlabelled`` a missing label is "" in the result, otherwise an error.
+    ``notes`` of the result counts what was odd and let pass: "gb18030_csv" (1 where the split file is not UTF-8),
+    "blank_row" (left out), "windows_path" (backslashes that were read as slashes), "nul_text" (texts whose NUL
+    characters were left out), "empty_text".
     Raises UserError that names file, row and value.
     """
     root = Path(project_root)
     path = root / csv_path
-    header, records, encoding = _read_table(path)
+    header, records, encoding, blank = _read_table(path)
     columns = _choose_columns(path, header)
     rows = [row for row, _ in records]
     guids = [fields[columns["guid"]].strip() for _, fields in records]
@@ -93,12 +97,18 @@ def read_split(
     texts = texts or [files.read_text(row, name) for row, name in zip(rows, text_paths)]
     files.report()
 
-    stripped = [text.strip() for text, _ in texts]
-    empty = sum(not text for text in stripped)
+    stripped = [text.replace("\0", "").strip() for text, _ in texts]  # tokenizers differ on NUL
     encodings = Counter({"utf-8": 0, "gb18030": 0, "replaced": 0})
     encodings.update(name for _, name in texts)
-    notes = {"empty_text": empty} if empty else {}
-    return Split(path, guids, stripped, image_paths, labels, rows, dict(encodings), text_paths, notes)
+    notes = {
+        "gb18030_csv": int(encoding == "gb18030"),
+        "blank_row": blank,
+        "windows_path": files.windows_paths,
+        "nul_text": sum("\0" in text for text, _ in texts),
+        "empty_text": sum(not text for text in stripped),
+    }
+    found = {name: count for name, count in notes.items() if count}
+    return Split(path, guids, stripped, image_paths, labels, rows, dict(encodings), text_paths, found)
 
 
 def class_names(labels: Iterable[str]) -> list[str]:
@@ -108,7 +118,11 @@ def class_names(labels: Iterable[str]) -> list[str]:
 
 
 def label_indices(split: Split, classes: list[str]) -> list[int]:
-    """Labels as indices into ``classes`` (N,). Raises UserError for a class that ``classes`` lacks."""
+    """Labels as indices into ``classes`` (N,). Raises UserError for a class that ``classes`` lacks, or a lone one."""
+    if len(classes) < 2:
+        raise UserError(
+            f"{split.path}: {_quote(classes[0])} is the only class; there is nothing to learn from one class"
+        )
     index = {name: i for i, name in enumerate(classes)}
     strange = [(row, label) for row, label in zip(split.rows, split.labels) if label not in index]
     if strange:
@@ -123,23 +137,23 @@ def label_indices(split: Split, classes: list[str]) -> list[int]:
 # Rows and columns
 
 
-def _read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], str]:
-    """Header, non-blank records with their row numbers, all as long as the header, and the encoding of the file."""
+def _read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], str, int]:
+    """Header, records with their row numbers, all as long as the header, the file's encoding, and its blank rows."""
     text, encoding = _csv_text(path)
-    records = _parse(path, text)
-    header = next(((row, fields) for row, fields in records), (1, []))[1]
-    header = [name.strip() for name in header]
-    table = []
-    for row, fields in records:
+    records = list(_parse(path, text))
+    filled = [(row, fields) for row, fields in records if any(cell.strip() for cell in fields)]
+    if len(filled) < 2:
+        raise UserError(
+            f"{path}: no pairs in it, the split is empty; give another file, or make it with make_splits.py"
+        )
+    header = [name.strip() for name in filled[0][1]]
+    for row, fields in filled:
         if len(fields) != len(header):
             raise UserError(
                 f"{path}, row {row}: {len(fields)} fields where the header has {len(header)} "
                 f"({_quote(','.join(header))}); put a value that holds a comma or line break in double quotes"
             )
-        table.append((row, fields))
-    if not table:
-        raise UserError(f"{path}: no pairs in it, the split is empty; make it with make_splits.py")
-    return header, table, encoding
+    return header, filled[1:], encoding, len(records) - len(filled)
 
 
 def _csv_text(path: Path) -> tuple[str, str]:
@@ -159,12 +173,11 @@ def _csv_text(path: Path) -> tuple[str, str]:
 
 
 def _parse(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """(row, fields) of the records that are not blank; blank ones count as rows, as they do in a spreadsheet."""
+    """(row, fields) of all records; blank ones count as rows, as they do in a spreadsheet."""
     row = 0
     try:
         for row, fields in enumerate(csv.reader(io.StringIO(text, newline=""), strict=True), start=1):
-            if any(cell.strip() for cell in fields):
-                yield row, fields
+            yield row, fields
     except csv.Error as error:
         raise UserError(f"{path}, row {row + 1}: not valid CSV ({error}); check its double quotes") from None
 
@@ -193,6 +206,7 @@ def _check_guids(path: Path, rows: list[int], guids: list[str]) -> None:
     for row, guid in zip(rows, guids):
         if not guid:
             raise UserError(f"{path}, row {row}: the guid is empty; every pair needs one of its own")
+        _check_printable(path, row, "guid", guid)
         if guid in seen:
             raise UserError(f"{path}, row {row}: guid {_quote(guid)} is in row {seen[guid]} already; remove one")
         seen[guid] = row
@@ -209,12 +223,24 @@ def _read_labels(path: Path, rows: list[int], cells: list[str], allow_unlabelled
         )
     spelled: dict[str, tuple[int, str]] = {}
     for row, label in zip(rows, labels):
-        first, other = spelled.setdefault(label.casefold(), (row, label))
+        _check_printable(path, row, "label", label)
+        first, other = spelled.setdefault(_bare(label), (row, label))
         if other != label:
             raise UserError(
                 f"{path}, row {row}: label {_quote(label)}, but {_quote(other)} in row {first}; spell a class one way"
             )
     return labels
+
+
+def _check_printable(path: Path, row: int, column: str, value: str) -> None:
+    """Guids and labels end up on consoles and in tables, where a control character is an order."""
+    if any(unicodedata.category(c) == "Cc" for c in value):
+        raise UserError(f"{path}, row {row}: the {column} {_quote(value)} holds a control character; remove it")
+
+
+def _bare(label: str) -> str:
+    """What is left of a label for the eye: neither case nor width nor invisible characters make another class."""
+    return "".join(c for c in unicodedata.normalize("NFKC", label).casefold() if unicodedata.category(c) != "Cf")
 
 
 # Files
@@ -226,6 +252,7 @@ class _Files:
     def __init__(self, csv_path: Path, root: Path):
         self.csv_path, self.root = csv_path, root
         self.faults: list[tuple[int, str]] = []  # (row, what is wrong)
+        self.windows_paths = 0
 
     def named(self, row: int, column: str, cell: str) -> str:
         """The file that a cell names; a relative path may have been written on Windows."""
@@ -236,7 +263,9 @@ class _Files:
         fault = _fault(path)
         if fault and "\\" in value and not PureWindowsPath(value).drive:
             other = os.path.join(self.root, value.replace("\\", "/"))
-            path, fault = (path, fault) if _fault(other) else (other, "")
+            if not _fault(other):
+                self.windows_paths += 1
+                return other
         if fault:
             self.faults.append((row, f"{_quote(value)} ({fault})"))
         return path
@@ -297,8 +326,10 @@ def _reason(error: Exception) -> str:
 
 
 def _quote(value: str) -> str:
-    """Repr, cut in the middle: a cell may hold a million characters, and a path is known by its ends."""
-    return repr(value if len(value) <= 200 else f"{value[:100]}...{value[-80:]}")
+    """In quotes, unprintable characters as escapes; cut in the middle: a cell may hold a million characters, and a
+    path is known by its ends. Not repr, which doubles the backslashes of a Windows path."""
+    cut = value if len(value) <= 200 else f"{value[:100]}...{value[-80:]}"
+    return "'" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut) + "'"
 
 
 def _more(count: int) -> str:
