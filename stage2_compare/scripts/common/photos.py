@@ -80,7 +80,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         return Image.fromarray((values >> 8).astype(np.uint8))  # the high byte, which Pillow takes of 16-bit colours
     values = np.clip(np.nan_to_num(values.astype(np.float32)), -1e30, 1e30)
-    low, high = min(0.0, float(values.min())), float(values.max())
+    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     if low == 0:
         usual = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
         high = next((limit for limit in usual if high <= limit), high)
