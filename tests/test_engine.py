@@ -10,6 +10,7 @@ import pytest
 import torch
 from common.data import Batches, Feed, Part, Plan, Tokens, as_it_is, check_tokens, tokenise
 from common.engine import Settings, evaluate, fit
+from common.precision import Precision
 from common.errors import UserError
 from common.images import load_images
 from common.models.blip import Blip
@@ -42,31 +43,29 @@ def make_plan(hub, images, name=BERT, epochs=2, micro=4, effective=8, augment=Tr
     return Plan(train, val, seed, range(1, epochs + 1), micro, effective)
 
 
+FLOAT32 = Precision("fp32", torch.device("cpu"))
+
+
 def settings(epochs: int, lr: float = 1e-3, weights: list[float] = (1.0, 2.0, 4.0)) -> Settings:
-    return Settings(epochs, lr, 1e-4, torch.tensor(weights), 42, torch.device("cpu"))
+    return Settings(epochs, lr, 1e-4, torch.tensor(weights), 42, FLOAT32)
 
 
 def run(model: nn.Module, plan: Plan, workers: int = 0, lr: float = 1e-3):
-    return fit(model, Feed(plan, workers, False), settings(len(plan.epochs), lr), save_best=lambda model: None)
+    return fit(model, Feed(plan, workers, False), settings(len(plan.epochs), lr), save=lambda checkpoint, best: None)
 
 
-def small_model(hub, name: str, dropout: float | None = None) -> ImageTextClassifier:
+def small_model(hub, name: str) -> ImageTextClassifier:
     torch.manual_seed(0)
     encoder = (Clip if name == CLIP else Blip)(hub.folder(name), load_config(hub.folder(name)), SIZE, True)
-    model = ImageTextClassifier(encoder, "concat", 3)
-    for module in model.modules():
-        if dropout is not None and isinstance(module, nn.Dropout):
-            module.p = dropout
-    return model
+    return ImageTextClassifier(encoder, "concat", 3)
 
 
 @pytest.mark.parametrize("name", [CLIP, BLIP])
 def test_accumulating_micro_batches_is_the_same_as_one_batch(hub, images, name: str):
-    """Weighted loss and a short last group included (24 samples in groups of 16). Dropout is off: its masks have the
-    shape of the micro-batch."""
+    """Weighted loss, dropout and a short last group included (24 samples in groups of 16)."""
     results = []
     for micro in (16, 8, 5):
-        model = small_model(hub, name, dropout=0.0)
+        model = small_model(hub, name)
         fitted = run(model, make_plan(hub, images, name, epochs=2, micro=micro, effective=16), lr=1e-4)
         results.append((fitted.last_logits, [row["train_loss"] for row in fitted.history]))
     for logits, losses in results[1:]:
@@ -75,7 +74,7 @@ def test_accumulating_micro_batches_is_the_same_as_one_batch(hub, images, name: 
 
 
 def test_one_epochs_loss_and_step_by_hand():
-    """A linear model, one step: the loss is CrossEntropyLoss(weight) over the whole group, the step is AdamW's."""
+    """A linear model, one step: the loss and its gradient are those of CrossEntropyLoss(weight) over the whole group."""
 
     class Linear(nn.Module):
         def __init__(self):
@@ -86,7 +85,7 @@ def test_one_epochs_loss_and_step_by_hand():
         def forward(self, input_ids, attention_mask, pixel_values):
             return self.layer(input_ids.float())
 
-    from common.engine import train_one_epoch
+    from common.engine import Trainer
     from common.progress import Progress
 
     def batch(ids: list[int], labels: list[int]) -> dict:
@@ -98,11 +97,11 @@ def test_one_epochs_loss_and_step_by_hand():
         }
 
     model = Linear()
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    weights = torch.tensor([1.0, 3.0])
+    trainer = Trainer(model, settings(1, weights=[1.0, 3.0]))
+    trainer.optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     group = [batch([1, 2], [0, 1]), batch([5], [1])]
     with Progress("", 3) as progress:
-        loss = train_one_epoch(model, [group], optimizer, weights, torch.device("cpu"), progress)
+        loss = trainer.train_one_epoch([group], progress)
     assert loss == pytest.approx(math.log(2))
     # dL/dlogit_1 = sum w (p_1 - [y = 1]) x / sum w = (1 * .5 * 1 - 3 * .5 * 2 - 3 * .5 * 5) / 7 = -10 / 7
     torch.testing.assert_close(model.layer.weight.detach(), torch.tensor([[-10 / 7], [10 / 7]]))
@@ -133,7 +132,7 @@ def test_spawned_workers_deliver_the_same_batches(hub, images):
     here = batches(0)
     with start_method("spawn"):
         there = batches(2)
-    assert len(here) == len(there) == 2 * (6 + 6)
+    assert len(here) == len(there) == 2 * (6 + 2)  # validation takes four times as many at once
     for one, other in zip(here, there):
         for key in one:
             assert torch.equal(one[key], other[key])
@@ -178,14 +177,14 @@ def test_validation_goes_by_length_and_comes_back_in_order(hub, images):
         def forward(self, input_ids, attention_mask, pixel_values):
             return attention_mask.sum(1, keepdim=True).float()
 
-    plan = make_plan(hub, images, epochs=1)
+    plan = make_plan(hub, images, epochs=1, micro=2)
     feed = Feed(plan, 0, False)
     list(feed.train_groups(1))
     widths = []
     batches = [
         (places, batch) for places, batch in feed.val_batches() if widths.append(batch["input_ids"].shape[1]) is None
     ]
-    lengths = evaluate(Length(), batches, torch.device("cpu"))
+    lengths = evaluate(Length(), batches, FLOAT32)
     np.testing.assert_array_equal(lengths[:, 0].numpy(), plan.val.tokens.lengths)
     assert widths == sorted(widths) and widths[0] < widths[-1]
 
@@ -226,7 +225,7 @@ def test_token_ids_beyond_the_table_are_named_before_the_first_batch():
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_place(hub, images):
     model = small_model(hub, CLIP)
     with torch.no_grad():
-        model.fusion.classifier[3].bias.fill_(math.nan)
+        model.head.fusion.classifier[3].bias.fill_(math.nan)
     with pytest.raises(UserError, match="epoch 1: .*nan.* step 1.*--lr"):
         run(model, make_plan(hub, images, CLIP))
 
@@ -235,7 +234,7 @@ def test_best_is_the_highest_macro_f1_and_ties_go_to_the_earlier_epoch(hub, imag
     scores = iter([0.3, 0.5, 0.5, 0.4])
     row = {"val_acc": 0.0, "val_precision_macro": 0.0, "val_recall_macro": 0.0, "val_loss": 0.0}
     monkeypatch.setattr("common.engine.validation_scores", lambda *_: {**row, "val_f1_macro": next(scores)})
-    saved = []
+    improved = []
     plan = make_plan(hub, images, CLIP, epochs=4)
-    fitted = fit(small_model(hub, CLIP), Feed(plan, 0, False), settings(4), save_best=saved.append)
-    assert fitted.best_epoch == 2 and len(saved) == 2
+    fitted = fit(small_model(hub, CLIP), Feed(plan, 0, False), settings(4), lambda _, best: improved.append(best))
+    assert fitted.best_epoch == 2 and improved == [True, True, False, False]

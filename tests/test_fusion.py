@@ -63,7 +63,7 @@ def test_the_head_does_not_see_the_scale_of_a_feature(fusion: str):
     model = ImageTextClassifier(IdentityEncoder(), fusion, 3).eval()
     text, image = torch.randn(2, 4), torch.randn(2, 6)
     torch.testing.assert_close(
-        model.classify(text, image), model.classify(100 * text, 100 * image), atol=1e-3, rtol=1e-3
+        model.head(text, image), model.head(100 * text, 100 * image), atol=1e-3, rtol=1e-3
     )
 
 
@@ -80,6 +80,6 @@ def test_frozen_encoder_stays_in_evaluation_mode_and_gets_no_gradient():
     model = ImageTextClassifier(encoder, "concat", 3)
     model.freeze_encoder()
     model.train()
-    assert not encoder.norm.training and model.fusion.training
+    assert not encoder.norm.training and model.head.fusion.training
     assert not any(p.requires_grad for p in encoder.parameters())
-    assert all(p.requires_grad for p in model.fusion.parameters())
+    assert all(p.requires_grad for p in model.head.fusion.parameters())

@@ -36,12 +36,12 @@ def test_streams_differ_by_name_epoch_and_seed():
 
 def test_augmentation_of_a_sample_does_not_depend_on_its_batch():
     samples = np.arange(100)
-    alone = np.concatenate([seed.uniforms(42, 3, samples[i : i + 1], 3) for i in samples])
-    np.testing.assert_array_equal(seed.uniforms(42, 3, samples, 3), alone)
+    alone = np.concatenate([seed.uniforms(42, "augmentation", 3, samples[i : i + 1], 3) for i in samples])
+    np.testing.assert_array_equal(seed.uniforms(42, "augmentation", 3, samples, 3), alone)
 
 
 def test_uniforms_fill_the_unit_interval_evenly_and_independently():
-    draws = seed.uniforms(42, 1, np.arange(20_000), 3)
+    draws = seed.uniforms(42, "augmentation", 1, np.arange(20_000), 3)
     assert draws.min() >= 0 and draws.max() < 1
     histogram = np.histogramdd(draws, bins=5, range=[(0, 1)] * 3)[0]
     chi2 = ((histogram - 160) ** 2 / 160).sum()  # 124 degrees of freedom: mean 124, standard deviation 15.7

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from common.data import Part, Plan, tokenise
+from common.data import Part, read_through, tokenise
 from common.engine import evaluate
 from common.images import load_images
 from common.metrics import confusion_matrix, scores
@@ -22,6 +22,7 @@ from common.models.classifier import ImageTextClassifier
 from common.models.clip import Clip
 from common.models.fusion import FUSIONS
 from common.models.loading import load_config, load_tokenizer
+from common.precision import Precision
 from common.splits import read_split
 from conftest import STAGE2
 from PIL import Image, ImageDraw
@@ -140,9 +141,7 @@ def test_best_pt_reloads_and_gives_the_stored_metrics(project, hub, name: str):
     tokens = tokenise(split.texts, load_tokenizer(checkpoint), args["max_length"])
     images = load_images(split.image_paths, args["image_size"], project / "outputs" / "cache", show_progress=False)
     part = Part(tokens, images, labels, args["image_size"], augment=False)
-    plan = Plan(part, part, 42, range(1), 16, 16)
-    batches = [(places, part.batch(42, 0, places)) for places in plan.val_batches()]
-    logits = evaluate(model, batches, torch.device("cpu"))
+    logits = evaluate(model, read_through(part, 16), Precision("fp32", torch.device("cpu")))
     found = scores(confusion_matrix(np.array(labels), logits.argmax(1).numpy(), len(classes)))
     stored = metrics_of(project, name)["best"]
     for key, value in found.items():

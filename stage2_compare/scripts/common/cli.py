@@ -67,6 +67,7 @@ def training_parser(description: str, model_name: str, batch_size: int) -> argpa
     add("--model-name", default=model_name, help="name on the hub, or a local folder")
     add("--train-csv", type=Path, default=Path("outputs/splits/train.csv"), help="relative to the project root")
     add("--val-csv", type=Path, default=Path("outputs/splits/val.csv"), help="relative to the project root")
+    add("--test-csv", type=Path, default=Path("outputs/splits/test.csv"), help="measured once at the end if labelled")
     add("--output-dir", type=Path, default=Path("outputs/compare"), help="where the run folder goes")
     add("--epochs", type=positive_int, default=5)
     add("--batch-size", type=positive_int, default=batch_size, help="what fits in memory at once")
@@ -80,9 +81,13 @@ def training_parser(description: str, model_name: str, batch_size: int) -> argpa
     add("--freeze-encoders", action="store_true", help="train the head only")
     add("--no-pretrained", action="store_true", help="start the encoders from random weights")
     add("--seed", type=not_negative_int, default=DEFAULT_SEED)
+    add("--probe", action="store_true", help="measure what each modality and their interaction contribute")
+    add("--restart", action="store_true", help="forget an unfinished run instead of going on with it")
     add("--num-workers", type=not_negative_int, default=0, help="processes that prepare batches")
     add("--pin-memory", action="store_true", help="faster copies to a CUDA device; ignored without one")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    add("--amp", choices=["auto", "bf16", "fp16", "off"], default="auto", help="number format on a CUDA device")
+    add("--deterministic", action="store_true", help="same sums in the same order on CUDA too; slower")
     return parser
 
 

@@ -15,8 +15,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from . import seed as seeds
 from .errors import UserError
 from .images import ImageStore
+from .models.fusion import WIDTH
 
-Batch = dict[str, Tensor]  # input_ids, attention_mask (B, L) int64; pixel_values (B, 3, H, W) uint8; labels (B,) int64
+# input_ids, attention_mask (B, L) int64; pixel_values (B, 3, H, W) uint8; labels (B,) int64; in training also
+# draws (B, DRAWS, 256) float32: all but the labels are what a model takes, by name
+Batch = dict[str, Tensor]
+DRAWS = 4  # dropout layers that a head has at the most
+EVALUATION_FACTOR = 4
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,11 @@ class Part:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def by_length(self) -> np.ndarray:
+        """The samples (N,) from the shortest text to the longest, so that short ones are not padded to long ones."""
+        return np.argsort(self.tokens.lengths, kind="stable")
+
     def batch(self, seed: int, epoch: int, indices: np.ndarray) -> Batch:
         """The samples ``indices`` (B,) as they look in this epoch."""
         input_ids, attention_mask = self.tokens.pad(indices)
@@ -92,29 +102,53 @@ class Part:
         if not self.augment:
             centre = np.full(len(indices), spare // 2)
             return self.images.gather(indices, centre, centre, np.zeros(len(indices), dtype=bool), self.image_size)
-        draws = seeds.uniforms(seed, epoch, indices, 3)  # (B, 3)
+        draws = seeds.uniforms(seed, "augmentation", epoch, indices, 3)  # (B, 3)
         top, left = (draws[:, :2] * (spare + 1)).astype(np.int64).T
         return self.images.gather(indices, top, left, draws[:, 2] < 0.5, self.image_size)
+
+
+class FeaturePart:
+    """A part whose samples went through a frozen encoder already: batches of its features, for the head alone."""
+
+    def __init__(self, labels: np.ndarray, text: Tensor | None, image: Tensor | None):
+        self.labels = labels
+        self.features = {name: value for name, value in (("text", text), ("image", image)) if value is not None}
+        self.by_length = np.arange(len(labels))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, seed: int, epoch: int, indices: np.ndarray) -> Batch:
+        """``text`` (B, text_dim) and ``image`` (B, image_dim), as far as there are, and ``labels`` (B,)."""
+        batch = {name: values[indices] for name, values in self.features.items()}
+        return {**batch, "labels": torch.from_numpy(self.labels[indices])}
 
 
 class Plan(Sampler):
     """Which samples make which batch, for the whole run: epoch by epoch, training and then validation.
 
     Training order is a permutation by (seed, epoch), cut into groups of ``effective`` samples, one optimizer step
-    each, and these into micro-batches. Validation goes by length, so that short texts are not padded to long ones.
+    each, and these into micro-batches.
     """
 
-    def __init__(self, train: Part, val: Part, seed: int, epochs: range, micro: int, effective: int):
+    def __init__(
+        self,
+        train: Part | FeaturePart,
+        val: Part | FeaturePart,
+        seed: int,
+        epochs: range,
+        micro: int,
+        effective: int,
+    ):
         self.train, self.val, self.seed, self.epochs = train, val, seed, epochs
         self.micro, self.effective = micro, effective
-        self.val_order = np.argsort(val.tokens.lengths, kind="stable")
 
     def groups(self, epoch: int) -> list[list[np.ndarray]]:
         order = seeds.permutation(self.seed, epoch, len(self.train))
         return [_cut(group, self.micro) for group in _cut(order, self.effective)]
 
     def val_batches(self) -> list[np.ndarray]:
-        return _cut(self.val_order, self.micro)
+        return evaluation_batches(self.val, self.micro)
 
     def __iter__(self) -> Iterator[tuple[str, int, np.ndarray]]:
         for epoch in self.epochs:
@@ -125,12 +159,16 @@ class Plan(Sampler):
 class Batches(Dataset):
     """Answers the plan's requests; this is what travels to the worker processes."""
 
-    def __init__(self, train: Part, val: Part, seed: int):
+    def __init__(self, train: Part | FeaturePart, val: Part | FeaturePart, seed: int):
         self.parts, self.seed = {"train": train, "val": val}, seed
 
     def __getitem__(self, request: tuple[str, int, np.ndarray]) -> Batch:
         part, epoch, indices = request
-        return self.parts[part].batch(self.seed, epoch, indices)
+        batch = self.parts[part].batch(self.seed, epoch, indices)
+        if part == "train":
+            draws = seeds.uniforms(self.seed, "head dropout", epoch, indices, DRAWS * WIDTH).astype(np.float32)
+            batch["draws"] = torch.from_numpy(draws.reshape(-1, DRAWS, WIDTH))
+        return batch
 
 
 def as_it_is(batch: Batch) -> Batch:
@@ -164,6 +202,17 @@ class Feed:
         """Each validation batch with the places (B,) of its samples in the split."""
         for places in self.plan.val_batches():
             yield places, next(self.batches)
+
+
+def evaluation_batches(part: Part | FeaturePart, micro: int) -> list[np.ndarray]:
+    """Samples of each batch; without gradients a larger one fits where a micro-batch does in training."""
+    return _cut(part.by_length, EVALUATION_FACTOR * micro)
+
+
+def read_through(part: Part | FeaturePart, micro: int) -> Iterator[tuple[np.ndarray, Batch]]:
+    """Every sample once: the places (B,) in the split and the batch."""
+    for places in evaluation_batches(part, micro):
+        yield places, part.batch(0, 0, places)
 
 
 def check_tokens(tokens: Tokens, vocabulary: int, name: str) -> None:

@@ -17,9 +17,8 @@ from . import seed as seeds
 from .data import Batch, Feed
 from .errors import UserError
 from .metrics import confusion_matrix, scores
+from .precision import Precision
 from .progress import Progress
-
-INPUTS = ("input_ids", "attention_mask", "pixel_values")
 
 
 class NotFinite(ArithmeticError):
@@ -35,7 +34,11 @@ class Settings:
     weight_decay: float
     class_weights: Tensor  # (C,) float32
     seed: int
-    device: torch.device
+    precision: Precision
+
+    @property
+    def device(self) -> torch.device:
+        return self.precision.device
 
 
 @dataclass
@@ -44,50 +47,85 @@ class Fitted:
 
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
-    best_logits: np.ndarray | None = None
-    last_logits: np.ndarray | None = None
+    best_logits: Tensor | None = None
+    last_logits: Tensor | None = None
+
+    def add(self, row: dict[str, Any], logits: Tensor) -> bool:
+        """Take in an epoch; True when its macro-F1 is higher than ever before, so ties go to the earlier epoch."""
+        best_so_far = max((r["val_f1_macro"] for r in self.history), default=-math.inf)
+        self.history.append(row)
+        self.last_logits = logits
+        if row["val_f1_macro"] <= best_so_far:
+            return False
+        self.best_epoch, self.best_logits = row["epoch"], logits
+        return True
 
 
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+class Trainer:
+    """Model, optimizer and loss scaler: what one optimizer step needs, and what a checkpoint must hold."""
+
+    def __init__(self, model: nn.Module, settings: Settings):
+        self.model, self.settings, self.device = model.to(settings.device), settings, settings.device
+        trainable = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = adamw(trainable, settings)
+        self.scaler = settings.precision.scaler()
+        self.class_weights = settings.class_weights.to(self.device)
+
+    def state(self) -> dict[str, Any]:
+        parts = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
+        return {name: part.state_dict() for name, part in parts.items()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+
+    def train_one_epoch(self, groups: Iterable[list[Batch]], progress: Progress) -> float:
+        """One optimizer step per group of micro-batches; returns the mean loss over the samples of the epoch.
+
+        The loss of a step is ``CrossEntropyLoss(weight=class_weights)`` over the whole group: each micro-batch adds
+        its sum, divided by the group's total weight, so how the group was cut changes nothing.
+        """
+        self.model.train()
+        losses, weights = [], []
+        for group in groups:
+            # labels are still on the CPU: asking the device would make the CPU wait for it
+            weight = sum(self.settings.class_weights[batch["labels"]].sum().item() for batch in group)
+            loss = torch.zeros((), device=self.device)
+            for batch in group:
+                loss += self._backward(batch, weight)
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            self.optimizer.zero_grad(set_to_none=True)
+            losses.append(loss)
+            weights.append(weight)
+            if progress.advance(sum(len(batch["labels"]) for batch in group)):
+                progress.show(_finite(losses)[-1])
+        return float(np.average(_finite(losses), weights=weights))
+
+    def _backward(self, batch: Batch, weight: float) -> Tensor:
+        """Adds a micro-batch's part to the gradients; returns its part of the step's loss, a scalar on the device."""
+        inputs, labels = to_device(batch, self.device)
+        with self.settings.precision.autocast():
+            logits = self.model(**inputs)
+        loss = F.cross_entropy(logits.float(), labels, weight=self.class_weights, reduction="sum") / weight
+        self.scaler.scale(loss).backward()
+        return loss.detach()
 
 
-def train_one_epoch(
-    model: nn.Module,
-    groups: Iterable[list[Batch]],
-    optimizer: torch.optim.Optimizer,
-    class_weights: Tensor,
-    device: torch.device,
-    progress: Progress,
-) -> float:
-    """One optimizer step per group of micro-batches; returns the mean loss over the samples of the epoch.
-
-    The loss of a step is ``CrossEntropyLoss(weight=class_weights)`` over the whole group: each micro-batch adds its
-    sum, divided by the group's total weight, so how the group was cut changes nothing.
-    """
-    model.train()
-    weights_there = class_weights.to(device)
-    losses, weights = [], []
-    for group in groups:
-        weight = sum(class_weights[batch["labels"]].sum().item() for batch in group)  # labels are still on the CPU
-        loss = torch.zeros((), device=device)
-        for batch in group:
-            loss += _backward(model, to_device(batch, device), weights_there, weight)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        losses.append(loss)
-        weights.append(weight)
-        if progress.advance(sum(len(batch["labels"]) for batch in group)):
-            progress.show(_finite(losses)[-1])
-    return float(np.average(_finite(losses), weights=weights))
+def adamw(parameters: list[nn.Parameter], settings: Settings) -> torch.optim.AdamW:
+    """AdamW in its one-kernel form where this torch has it for the device."""
+    options = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+    try:
+        return torch.optim.AdamW(parameters, fused=True, **options)
+    except RuntimeError:  # on a processor before torch 2.4
+        return torch.optim.AdamW(parameters, **options)
 
 
-def _backward(model: nn.Module, batch: Batch, class_weights: Tensor, weight: float) -> Tensor:
-    """Adds a micro-batch's part to the gradients; returns its part of the step's loss, a scalar on the device."""
-    logits = model(**{name: batch[name] for name in INPUTS})
-    loss = F.cross_entropy(logits.float(), batch["labels"], weight=class_weights, reduction="sum") / weight
-    loss.backward()
-    return loss.detach()
+def to_device(batch: Batch, device: torch.device) -> tuple[Batch, Tensor]:
+    """The model's inputs by name, and the labels (B,)."""
+    there = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+    return there, there.pop("labels")
 
 
 def _finite(losses: list[Tensor]) -> np.ndarray:
@@ -100,13 +138,14 @@ def _finite(losses: list[Tensor]) -> np.ndarray:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, batches: Iterable[tuple[np.ndarray, Batch]], device: torch.device) -> Tensor:
+def evaluate(model: nn.Module, batches: Iterable[tuple[np.ndarray, Batch]], precision: Precision) -> Tensor:
     """Logits of every sample in the order of the split, (N, C) float32 on the CPU."""
     model.eval()
     places, logits = [], []
     for where, batch in batches:
-        batch = to_device(batch, device)
-        logits.append(model(**{name: batch[name] for name in INPUTS}).float())
+        inputs, _ = to_device(batch, precision.device)
+        with precision.autocast():
+            logits.append(model(**inputs).float())
         places.append(torch.from_numpy(where))
     logits = torch.cat(logits).cpu()
     ordered = torch.empty_like(logits)
@@ -121,26 +160,35 @@ def validation_scores(logits: Tensor, labels: np.ndarray, class_weights: Tensor)
     return {**{f"val_{k}": float(v) for k, v in scores(confusion).items()}, "val_loss": loss.item()}
 
 
-def fit(model: nn.Module, feed: Feed, settings: Settings, save_best: Callable[[nn.Module], None]) -> Fitted:
-    """Train for all epochs; ``save_best`` is called whenever validation macro-F1 is higher than ever before."""
-    model.to(settings.device)
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, lr=settings.lr, weight_decay=settings.weight_decay)
+def fit(
+    model: nn.Module,
+    feed: Feed,
+    settings: Settings,
+    save: Callable[[dict[str, Any], bool], None],
+    checkpoint: dict[str, Any] | None = None,
+) -> Fitted:
+    """Train for the epochs of the feed's plan.
+
+    Args:
+        save: called after every epoch with the checkpoint, a dict of tensors and plain types, and whether the model
+            is the best so far.
+        checkpoint: what ``save`` was given after the epoch before the plan's first.
+    """
+    trainer, fitted = Trainer(model, settings), Fitted()
+    if checkpoint is not None:
+        trainer.load_state(checkpoint["trainer"])
+        fitted = Fitted(**checkpoint["fitted"])
     labels, samples = feed.plan.val.labels, len(feed.plan.train)
-    fitted = Fitted()
     for epoch in feed.plan.epochs:
         seeds.start_epoch(settings.seed, epoch)
         started = time.perf_counter()
         try:
             with Progress(f"epoch {epoch}/{settings.epochs}", samples) as progress:
-                groups = feed.train_groups(epoch)
-                train_loss = train_one_epoch(
-                    model, groups, optimizer, settings.class_weights, settings.device, progress
-                )
+                train_loss = trainer.train_one_epoch(feed.train_groups(epoch), progress)
         except NotFinite as error:
             raise UserError(f"epoch {epoch}: {error}. Try a smaller --lr, or look for a broken checkpoint") from None
         trained = time.perf_counter()
-        logits = evaluate(model, feed.val_batches(), settings.device)
+        logits = evaluate(model, feed.val_batches(), settings.precision)
         row = {
             "epoch": epoch,
             "train_loss": train_loss,
@@ -149,12 +197,8 @@ def fit(model: nn.Module, feed: Feed, settings: Settings, save_best: Callable[[n
             "val_sec": time.perf_counter() - trained,
             "samples_per_sec": samples / (trained - started),
         }
-        best_so_far = max((r["val_f1_macro"] for r in fitted.history), default=-math.inf)
-        fitted.history.append(row)
-        fitted.last_logits = logits.numpy()
-        if row["val_f1_macro"] > best_so_far:
-            fitted.best_epoch, fitted.best_logits = epoch, fitted.last_logits
-            save_best(model)
+        improved = fitted.add(row, logits)
+        save({"trainer": trainer.state(), "fitted": vars(fitted)}, improved)
         report(row, settings.epochs)
     return fitted
 

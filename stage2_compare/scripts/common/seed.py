@@ -7,6 +7,7 @@ number of workers, nor a resume, nor one model's size can shift what another par
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,8 +30,18 @@ def initialising(seed: int, part: str) -> Iterator[None]:
 
 
 def start_epoch(seed: int, epoch: int) -> None:
-    """Put dropout at the start of its stream for this epoch, on every device."""
+    """Put the encoders' dropout at the start of its stream for this epoch, on every device.
+
+    So there is no random state to keep: a resumed epoch draws what it would have drawn.
+    """
     torch.manual_seed(derive(seed, "dropout", epoch))
+
+
+def use_deterministic_algorithms() -> None:
+    """The same sums in the same order on CUDA as well, at some cost in speed; call it before CUDA is used."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
 
 
 def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
@@ -38,13 +49,13 @@ def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(derive(seed, "order", epoch))).permutation(count)
 
 
-def uniforms(seed: int, epoch: int, samples: np.ndarray, columns: int) -> np.ndarray:
-    """Numbers in [0, 1) that depend on (seed, epoch, sample) alone, (len(samples), columns) float64.
+def uniforms(seed: int, name: str, epoch: int, samples: np.ndarray, columns: int) -> np.ndarray:
+    """Numbers in [0, 1) that depend on (seed, name, epoch, sample) alone, (len(samples), columns) float64.
 
     SplitMix64 (Steele, Lea, Flood 2014) over a counter: a generator per sample would cost more than the batch itself.
     """
     counter = samples.astype(np.uint64)[:, None] * np.uint64(columns) + np.arange(columns, dtype=np.uint64)
-    z = np.uint64(derive(seed, "augmentation", epoch)) + (counter + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z = np.uint64(derive(seed, name, epoch)) + (counter + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2.0**53

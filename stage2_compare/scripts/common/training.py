@@ -1,34 +1,31 @@
-"""What the three training commands do with their flags: read, build, fit, write. They differ in the encoder only."""
+"""What the three training commands do: prepare, fit as often as it takes, write. They differ in the encoder only."""
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import importlib.metadata
+import gc
 import json
-import platform
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
-from . import metrics
 from . import seed as seeds
-from .data import Feed, Part, Plan, Tokens, check_tokens, tokenise
+from .data import Feed, Plan
 from .engine import Fitted, Settings, fit
 from .errors import UserError
-from .images import ImageStore, load_images
+from .faults import SAVE_MEMORY, explained, is_out_of_memory
+from .features import encoded
+from .job import Job, prepare
 from .models.classifier import ImageTextClassifier
-from .models.loading import check_transformers, load_config, load_tokenizer
-from .runfolder import RunFolder
-from .splits import Split, class_names, label_indices, read_split
-
-HISTORY = ["epoch", "train_loss", "val_acc", "val_f1_macro", "val_precision_macro", "val_recall_macro", "val_loss"]
-TIMES = ["train_sec", "val_sec", "samples_per_sec"]
+from .models.fusion import FUSIONS
+from .models.loading import check_transformers
+from .precision import allow_fast_float32
+from .record import Finish, device_name, write_run
+from .runfolder import CHECKPOINT, RunFolder
 
 
 def train(args: argparse.Namespace, name: str, family: str, fusion: str, make_encoder: Callable) -> None:
@@ -44,193 +41,117 @@ def train(args: argparse.Namespace, name: str, family: str, fusion: str, make_en
         UserError: before the first batch, wherever the input allows to know.
     """
     check_transformers()
-    device = find_device(args.device)
-    root = args.project_root
-    splits = {part: read_split(root / getattr(args, f"{part}_csv"), root) for part in ("train", "val")}
-    classes = class_names(splits["train"].labels)
-    labels = {part: label_indices(split, classes) for part, split in splits.items()}
-    folder = RunFolder(root / args.output_dir, name)
+    if args.probe and FUSIONS[fusion].uses != ("text", "image"):
+        raise UserError(f"--probe asks what each modality adds, but --fusion {fusion} uses one only: leave it out")
+    if args.deterministic:
+        seeds.use_deterministic_algorithms()
+    else:
+        allow_fast_float32()
+    with RunFolder(args.project_root / args.output_dir, name) as folder, explained():
+        try:
+            job = prepare(args, family, fusion, make_encoder)
+            print(f"{name}: {len(job.parts['train'])} training and {len(job.parts['val'])} validation pairs on "
+                  f"{device_name(job.precision.device)}, {job.precision.name}", flush=True)  # fmt: skip
+            model, fitted, finish = fit_to_the_end(job, folder)
+            write_run(job, folder, model, fitted, finish)
+        except KeyboardInterrupt:
+            kept = (folder.partial / CHECKPOINT).exists()
+            raise KeyboardInterrupt(
+                "the epochs that were finished are kept: run the same command again to go on"
+                if kept
+                else "no epoch was finished, so nothing is kept"
+            ) from None
+    best = fitted.history[fitted.best_epoch - 1]["val_f1_macro"]
+    print(f"best macro-F1 {best:.4f} at epoch {fitted.best_epoch}: {folder.final}", flush=True)
 
-    tokenizer = load_tokenizer(args.model_name)
-    with seeds.initialising(args.seed, "encoder"):
-        encoder = make_encoder(load_config(args.model_name))
-    with seeds.initialising(args.seed, "head"):
-        model = ImageTextClassifier(encoder, fusion, len(classes))
+
+def fit_to_the_end(job: Job, folder: RunFolder) -> tuple[ImageTextClassifier, Fitted, Finish]:
+    """Fit from the last checkpoint, if there is one; where memory runs out, again with half the micro-batch.
+
+    The effective batch stays, and so does the result: exactly for CLIP and BLIP, up to BatchNorm and the text
+    encoder's dropout, which see the micro-batch, for BERT + ResNet.
+    """
+    checkpoint = unfinished(job, folder)
+    finish = Finish(job.micro, [])
+    if checkpoint is not None:
+        finish = Finish(**checkpoint["finish"])
+        done = len(checkpoint["fitted"]["history"])
+        print(f"going on after epoch {done} of {job.args.epochs} (--restart would begin anew)", flush=True)
+    while True:
+        model = job.build()
+        folder.need_space(space(model))
+        try:
+            return model, attempt(job, folder, model, finish, checkpoint), finish
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        del model, checkpoint  # outside the except clause, whose traceback would keep the tensors alive
+        gc.collect()
+        torch.cuda.empty_cache()
+        checkpoint = folder.read_checkpoint()
+        epoch = 1 + (len(checkpoint["fitted"]["history"]) if checkpoint else 0)
+        if finish.micro == 1:
+            raise UserError(f"out of memory in epoch {epoch}, even with one sample at once. {SAVE_MEMORY}")
+        finish.halvings.append({"epoch": epoch, "batch_size": finish.micro})
+        finish.micro //= 2
+        print(f"out of memory in epoch {epoch}: it starts again with {finish.micro} samples at once", flush=True)
+
+
+def unfinished(job: Job, folder: RunFolder) -> dict[str, Any] | None:
+    """The checkpoint to go on from; one that does not fit is removed, with the reason."""
+    checkpoint = folder.read_checkpoint()
+    if checkpoint is None or job.args.restart:
+        folder.clear()
+        return None
+    found, wanted = json.loads(checkpoint["identity"]), json.loads(json.dumps(job.identity))
+    for key in wanted | found:
+        if found.get(key) != wanted.get(key):
+            print(
+                f"beginning anew: the unfinished run had {key} {found.get(key)!r}, not {wanted.get(key)!r}", flush=True
+            )
+            folder.clear()
+            return None
+    return checkpoint
+
+
+def attempt(
+    job: Job, folder: RunFolder, model: ImageTextClassifier, finish: Finish, checkpoint: dict[str, Any] | None
+) -> Fitted:
+    """Fit with ``finish.micro`` samples at once, keeping a checkpoint after every epoch."""
+    args, parts, device = job.args, job.parts, job.precision.device
+    trained = model
     if args.freeze_encoders:
-        model.freeze_encoder()
-
-    max_length = min(args.max_length, encoder.positions, tokenizer.model_max_length)
-    cache = root / "outputs" / "cache"
-    parts = {}
-    for part, split in splits.items():
-        tokens = tokenise(split.texts, tokenizer, max_length)
-        check_tokens(tokens, encoder.vocabulary, args.model_name)
-        images = load_images(split.image_paths, args.image_size, cache)
-        augment = part == "train" and not args.no_train_aug
-        parts[part] = Part(tokens, images, labels[part], args.image_size, augment)
-
-    weights = class_weights(parts["train"].labels, len(classes), args.class_weights)
-    settings = Settings(args.epochs, args.lr, args.weight_decay, weights, args.seed, device)
-    micro = min(args.batch_size, args.effective_batch_size)
-    plan = Plan(parts["train"], parts["val"], args.seed, range(1, args.epochs + 1), micro, args.effective_batch_size)
-    feed = Feed(plan, args.num_workers, args.pin_memory and device.type == "cuda")
+        parts = {name: encoded(model, parts[name], finish.micro, job.precision) for name in ("train", "val")}
+        trained = model.head
+    done = len(checkpoint["fitted"]["history"]) if checkpoint else 0
+    epochs = range(done + 1, args.epochs + 1)
+    plan = Plan(parts["train"], parts["val"], args.seed, epochs, finish.micro, args.effective_batch_size)
+    workers = 0 if args.freeze_encoders else args.num_workers
+    feed = Feed(plan, workers, args.pin_memory and device.type == "cuda")
+    weights = class_weights(parts["train"].labels, len(job.classes), args.class_weights)
+    settings = Settings(args.epochs, args.lr, args.weight_decay, weights, args.seed, job.precision)
     arguments = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
+    identity = json.dumps(job.identity)
 
-    def save_best(model: nn.Module) -> None:
-        state = {key: value.cpu() for key, value in model.state_dict().items()}
-        folder.write_tensors("best.pt", {"model_state": state, "args": arguments, "labels": classes})
+    def save(content: dict[str, Any], improved: bool) -> None:
+        if improved:
+            best = {"model_state": model.state_dict(), "args": arguments, "labels": job.classes}
+            folder.write_tensors("best.pt", best)
+        folder.write_tensors(CHECKPOINT, {**content, "identity": identity, "finish": vars(finish)})
 
-    print(f"{name}: {len(plan.train)} training and {len(plan.val)} validation pairs on {device}", flush=True)
-    fitted = fit(model, feed, settings, save_best)
-
-    record = {
-        **headline(fitted, model),
-        **validation_record(fitted, parts["val"].labels, classes),
-        "protocol": protocol(args, classes, splits, parts),
-        "model": {
-            "family": family,
-            "name": args.model_name,
-            "image_backbone": getattr(args, "image_backbone", None),
-            "fusion": fusion,
-            "batch_size": micro,
-            "max_length": max_length,
-        },
-        "device": device_name(device),
-        "peak_memory_mb": peak_memory_mb(device),
-        "versions": versions(),
-        **data_record(splits, parts),
-    }
-    folder.write_rows("history.csv", HISTORY + TIMES, [[row[key] for key in HISTORY + TIMES] for row in fitted.history])
-    folder.write_rows("predictions.csv", *prediction_rows(splits["val"], fitted.best_logits, classes))
-    folder.write_json("metrics.json", record)
-    folder.finish()
-    print(f"best macro-F1 {record['best_val_f1_macro']:.4f} at epoch {fitted.best_epoch}: {folder.final}", flush=True)
+    return fit(trained, feed, settings, save, checkpoint)
 
 
-def class_weights(labels: np.ndarray, classes: int, mode: str) -> torch.Tensor:
+def space(model: ImageTextClassifier) -> float:
+    """Megabytes for two checkpoints (one is there while the next is written) and the best weights."""
+    everything = sum(p.numel() for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    kept = trained if model.frozen else everything
+    return 4e-6 * (2 * (kept + 2 * trained) + 2 * everything)
+
+
+def class_weights(labels: np.ndarray, classes: int, mode: str) -> Tensor:
     """Weight of each class in the loss, (C,): N / its count, or 1."""
     if mode == "none":
         return torch.ones(classes)
     return torch.from_numpy(len(labels) / np.bincount(labels, minlength=classes)).float()
-
-
-def find_device(wanted: str) -> torch.device:
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(wanted)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = " ".join(str(error).split())[:150]
-        raise UserError(
-            f"--device {wanted} cannot be used: {reason}. Use auto or cpu, or see README on CUDA"
-        ) from error
-    return device
-
-
-def headline(fitted: Fitted, model: nn.Module) -> dict[str, Any]:
-    """The five figures that other programs read, and the best epoch."""
-    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    return {
-        "best_val_f1_macro": fitted.history[fitted.best_epoch - 1]["val_f1_macro"],
-        "epochs": len(fitted.history),
-        "train_time_sec": sum(row["train_sec"] + row["val_sec"] for row in fitted.history),
-        "params_million": sum(size for size, _ in sizes) / 1e6,
-        "trainable_params_million": sum(size for size, trains in sizes if trains) / 1e6,
-        "best_epoch": fitted.best_epoch,
-    }
-
-
-def validation_record(fitted: Fitted, labels: np.ndarray, classes: list[str]) -> dict[str, Any]:
-    """All metrics of the best and the last epoch, and the best one's per class."""
-
-    def at(epoch: int) -> dict[str, float]:
-        return {key: fitted.history[epoch - 1][key] for key in HISTORY if key.startswith("val_")}
-
-    confusion = metrics.confusion_matrix(labels, fitted.best_logits.argmax(1), len(classes))
-    table = metrics.per_class(confusion)
-    return {
-        "best": at(fitted.best_epoch),
-        "last": at(len(fitted.history)),
-        "labels": classes,
-        "confusion": confusion.tolist(),
-        "per_class": {name: {key: values[i].item() for key, values in table.items()} for i, name in enumerate(classes)},
-    }
-
-
-def protocol(args: argparse.Namespace, classes: list[str], splits: dict[str, Split], parts: dict[str, Part]) -> dict:
-    """All that must agree between runs for their comparison to be fair."""
-    return {
-        "seed": args.seed,
-        "epochs": args.epochs,
-        "effective_batch_size": args.effective_batch_size,
-        "optimizer": "AdamW",
-        "lr": args.lr,
-        "weight_decay": args.weight_decay,
-        "schedule": "constant",
-        "loss": "cross-entropy",
-        "class_weights": args.class_weights,
-        "max_length": args.max_length,
-        "image_size": args.image_size,
-        "augmentation": "none" if args.no_train_aug else "crop, flip",
-        "pretrained": not args.no_pretrained,
-        "frozen_encoders": args.freeze_encoders,
-        "classes": classes,
-        **{f"{part}_sha256": fingerprint(splits[part], parts[part].images) for part in splits},
-    }
-
-
-def fingerprint(split: Split, images: ImageStore) -> str:
-    """Changes with any guid, label, text or image of a split."""
-    digest = hashlib.sha256()
-    for row in zip(split.guids, split.labels, split.texts, images.digests):
-        digest.update(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
-
-
-def data_record(splits: dict[str, Split], parts: dict[str, Part]) -> dict[str, Any]:
-    """What was read, and what the tokenizer made of it (train and validation together)."""
-
-    def mean(values: Callable[[Tokens], float]) -> float:
-        return sum(values(part.tokens) * len(part) for part in parts.values()) / sum(map(len, parts.values()))
-
-    return {
-        "samples": {name: len(part) for name, part in parts.items()},
-        "class_counts": {name: dict(Counter(split.labels)) for name, split in splits.items()},
-        "text_encodings": dict(sum((Counter(split.encodings) for split in splits.values()), Counter())),
-        "image_notes": dict(sum((Counter(part.images.notes) for part in parts.values()), Counter())),
-        "truncated_rate": mean(lambda tokens: tokens.truncated_rate),
-        "unknown_rate": mean(lambda tokens: tokens.unknown_rate),
-        "tokens_per_character": mean(lambda tokens: tokens.per_character),
-    }
-
-
-def prediction_rows(split: Split, logits: np.ndarray, classes: list[str]) -> tuple[list[str], list[list]]:
-    """Header and rows of predictions.csv: guid, label, predicted class, probability of each class."""
-    probabilities = torch.from_numpy(logits).double().softmax(1).numpy()
-    rows = [
-        [guid, label, classes[p.argmax()], *(f"{x:.6g}" for x in p)]
-        for guid, label, p in zip(split.guids, split.labels, probabilities)
-    ]
-    return ["guid", "label", "pred", *(f"p_{name}" for name in classes)], rows
-
-
-def versions() -> dict[str, str]:
-    names = ("torch", "torchvision", "transformers", "numpy", "Pillow", "tokenizers")
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
-
-
-def device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-
-
-def peak_memory_mb(device: torch.device) -> float | None:
-    """Most memory used so far: allocated on a CUDA device, else resident in this process; None where unknown."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes, on macOS bytes
-    return peak / (2**20 if platform.system() == "Darwin" else 2**10)

@@ -19,6 +19,7 @@ RESNETS = ("resnet18", "resnet50")
 class BertResNet(nn.Module):
     """``(text (B, hidden) | None, image (B, 512 or 2048) | None)``; a modality the fusion does not use is not built."""
 
+    reads_apart = True
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which the ResNets were trained with
 
     def __init__(self, name: str, config, backbone: str, pretrained: bool, uses: tuple[str, ...]):

@@ -17,6 +17,8 @@ from .loading import image_statistics, load_weights, resize_positions
 class Blip(nn.Module):
     """``(text given image (B, hidden), image (B, vision hidden))``."""
 
+    reads_apart = False  # the text feature depends on the image
+
     def __init__(self, name: str, config, image_size: int, pretrained: bool):
         super().__init__()
         from transformers import BlipForConditionalGeneration

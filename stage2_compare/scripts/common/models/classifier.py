@@ -1,11 +1,31 @@
-"""The classifier: an encoder, one projection per modality it gives, and a fusion."""
+"""The classifier: an encoder, and a head of one projection per modality and a fusion."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from .fusion import FUSIONS, Projection
+from .fusion import FUSIONS, Projection, SampleDropout
+
+
+class Head(nn.Module):
+    """``forward(text (B, text_dim) | None, image (B, image_dim) | None) -> logits (B, C)``."""
+
+    def __init__(self, text_dim: int, image_dim: int, fusion: str, classes: int):
+        super().__init__()
+        self.text_projection = Projection(text_dim) if text_dim else None
+        self.image_projection = Projection(image_dim) if image_dim else None
+        self.fusion = FUSIONS[fusion](classes)
+
+    def forward(self, text: Tensor | None = None, image: Tensor | None = None, draws: Tensor | None = None) -> Tensor:
+        """``draws`` (B, K, 256) are the random numbers of the samples, K at least the number of dropout layers."""
+        for i, layer in enumerate(module for module in self.modules() if isinstance(module, SampleDropout)):
+            layer.draws = None if draws is None else draws[:, i]
+        if self.text_projection is not None:
+            text = self.text_projection(text)
+        if self.image_projection is not None:
+            image = self.image_projection(image)
+        return self.fusion(text, image)
 
 
 class ImageTextClassifier(nn.Module):
@@ -20,9 +40,7 @@ class ImageTextClassifier(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.frozen = False
-        self.text_projection = Projection(encoder.text_dim) if encoder.text_dim else None
-        self.image_projection = Projection(encoder.image_dim) if encoder.image_dim else None
-        self.fusion = FUSIONS[fusion](classes)
+        self.head = Head(encoder.text_dim, encoder.image_dim, fusion, classes)
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (encoder.mean, encoder.std))
         self.register_buffer("pixel_scale", 1 / (255 * std), persistent=False)
         self.register_buffer("pixel_shift", -mean / std, persistent=False)
@@ -32,16 +50,10 @@ class ImageTextClassifier(nn.Module):
         pixels = pixel_values * self.pixel_scale + self.pixel_shift if self.encoder.image_dim else None
         return self.encoder(input_ids, attention_mask, pixels)
 
-    def classify(self, text: Tensor | None, image: Tensor | None) -> Tensor:
-        """The head: features -> logits (B, C)."""
-        if self.text_projection is not None:
-            text = self.text_projection(text)
-        if self.image_projection is not None:
-            image = self.image_projection(image)
-        return self.fusion(text, image)
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor) -> Tensor:
-        return self.classify(*self.encode(input_ids, attention_mask, pixel_values))
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor, draws: Tensor | None = None
+    ) -> Tensor:
+        return self.head(*self.encode(input_ids, attention_mask, pixel_values), draws)
 
     def freeze_encoder(self) -> None:
         """Only the head trains: the encoder keeps its weights, its BatchNorm statistics, and drops nothing out."""

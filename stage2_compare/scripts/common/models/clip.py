@@ -12,6 +12,8 @@ from .loading import image_statistics, load_weights, resize_positions
 class Clip(nn.Module):
     """``(text (B, D), image (B, D))``: the projected features, not normalised (the head's LayerNorm does it)."""
 
+    reads_apart = True
+
     def __init__(self, name: str, config, image_size: int, pretrained: bool):
         super().__init__()
         from transformers import ChineseCLIPModel, CLIPModel

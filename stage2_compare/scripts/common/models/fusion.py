@@ -6,24 +6,37 @@ Every fusion takes ``text (B, 256)`` and ``image (B, 256)`` and gives ``logits (
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 WIDTH = 256
 DROPOUT = 0.2
 
 
+class SampleDropout(nn.Module):
+    """Dropout of (B, 256) whose mask is a function of the sample, so how a step is cut into micro-batches changes
+    nothing. ``draws`` (B, 256) in [0, 1) is set by the head for each batch; without it torch's own stream is used."""
+
+    draws: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.draws is None or not self.training:
+            return F.dropout(x, DROPOUT, self.training)
+        return x * (self.draws >= DROPOUT) / (1 - DROPOUT)
+
+
 class Projection(nn.Sequential):
     """Brings a feature (B, in_dim) to (B, 256). LayerNorm first: the scale of an encoder's output favours nobody."""
 
     def __init__(self, in_dim: int):
-        super().__init__(nn.LayerNorm(in_dim), nn.Linear(in_dim, WIDTH), nn.ReLU(), nn.Dropout(DROPOUT))
+        super().__init__(nn.LayerNorm(in_dim), nn.Linear(in_dim, WIDTH), nn.ReLU(), SampleDropout())
 
 
 class Classifier(nn.Sequential):
     """Two-layer perceptron, (B, in_dim) -> (B, C)."""
 
     def __init__(self, in_dim: int, classes: int):
-        super().__init__(nn.Linear(in_dim, WIDTH), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(WIDTH, classes))
+        super().__init__(nn.Linear(in_dim, WIDTH), nn.ReLU(), SampleDropout(), nn.Linear(WIDTH, classes))
 
 
 class ConcatFusion(nn.Module):
