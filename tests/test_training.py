@@ -3,10 +3,12 @@
 import csv
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 import torch
 from common.data import Part, read_through, tokenise
 from common.engine import evaluate
+from common.errors import UserError
 from common.images import load_images
 from common.metrics import confusion_matrix, scores
 from common.models.bert_resnet import BertResNet
@@ -21,7 +24,7 @@ from common.models.blip import Blip
 from common.models.classifier import ImageTextClassifier
 from common.models.clip import Clip
 from common.models.fusion import FUSIONS
-from common.models.loading import load_config, load_tokenizer
+from common.models.loading import check_transformers, load_config, load_tokenizer
 from common.precision import Precision
 from common.splits import read_split
 from conftest import STAGE2
@@ -77,8 +80,8 @@ def project(hub, tmp_path_factory) -> Path:
     """The project after all seven commands."""
     root = make_project(tmp_path_factory.mktemp("竞赛 项目") / "我的 project")
     command(root, hub, "stage2_compare/scripts/make_splits.py --project-root .")
-    for line in COMMANDS.values():
-        command(root, hub, line)
+    with ThreadPoolExecutor(2) as pool:  # two at once, as they are one thread each
+        list(pool.map(lambda line: command(root, hub, line), COMMANDS.values()))
     command(root, hub, "stage2_compare/scripts/compare_summary.py --project-root .")
     command(root, hub, "stage2_compare/scripts/compare_visualize.py --project-root .")
     return root
@@ -114,6 +117,8 @@ def test_metrics_json_holds_what_was_done(project, name: str):
     assert record["samples"] == {"train": 27, "val": 3}
     assert record["text_encodings"] == {"utf-8": 22, "gb18030": 8}
     assert record["model"]["batch_size"] == (8 if name.startswith("blip") else 16)
+    assert record["duplicates"].keys() == {"text", "image", "near_image", "label_conflicts"}
+    assert 0 <= record["calibration"]["ece"] <= 1 and sum(b["count"] for b in record["calibration"]["bins"]) == 3
     assert record["protocol"]["effective_batch_size"] == 16
 
 
@@ -194,8 +199,6 @@ def test_a_seed_of_its_own_gives_a_folder_of_its_own(project, hub):
     ],
 )
 def test_what_cannot_run_is_one_line_and_status_2(project, hub, line: str, says: str):
-    import re
-
     before = sorted(path.name for path in (project / "outputs" / "compare").iterdir())
     done = command(project, hub, f"stage2_compare/scripts/{line}", status=2)
     assert re.search(says, done.stderr) and "Traceback" not in done.stderr
@@ -204,9 +207,6 @@ def test_what_cannot_run_is_one_line_and_status_2(project, hub, line: str, says:
 
 
 def test_a_wrong_transformers_version_is_named(monkeypatch):
-    from common.errors import UserError
-    from common.models.loading import check_transformers
-
     monkeypatch.setattr("importlib.metadata.version", lambda name: "5.0.0")
     with pytest.raises(UserError, match="transformers 5.0.0.*transformers==4.39.3"):
         check_transformers()
