@@ -83,6 +83,8 @@ def prepare(args: argparse.Namespace, family: str, fusion: str, make_encoder: Ca
     model = build()
     built = [model]  # the first attempt takes it; only after running out of memory another one is made
     max_length = min(args.max_length, model.encoder.positions, tokenizer.model_max_length)
+    if max_length < args.max_length:
+        print(f"{args.model_name} reads at most {max_length} tokens: longer texts are cut there", flush=True)
     parts = {}
     for part, split in splits.items():
         tokens = tokenise(split.texts, tokenizer, max_length)
