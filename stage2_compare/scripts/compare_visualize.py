@@ -2,7 +2,8 @@
 
     python stage2_compare/scripts/compare_visualize.py --project-root .
 
-Leaves radar.png, params_time.png, loss_curves.png and result_table.png in outputs/compare/visuals/. Imports no torch.
+Leaves radar.png, params_time.png, loss_curves.png and result_table.png in outputs/compare/visuals/, and from the
+predictions of the runs confusion.png, per_class.png, reliability.png and agreement.png. Imports no torch.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import sys
 from pathlib import Path
 
 from common.cli import run_command
-from common.results import load_runs, replacing
+from common.errors import UserError
+from common.results import load_runs, printable, replacing
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -26,19 +28,26 @@ def main(argv: list[str] | None = None) -> None:
     compare_dir = args.project_root / args.compare_dir
     runs = load_runs(compare_dir)
 
-    from common.charts import draw
+    from common.charts import PICTURES, draw
 
-    pictures, missing = draw(runs)
-    if missing:
-        print(
-            f"no installed font has {missing}: drawn as ?. Install Noto Sans CJK, Microsoft YaHei or SimHei",
-            file=sys.stderr,
-        )
-    for name, content in pictures.items():
-        path = compare_dir / "visuals" / name
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
-        print(path)
+    pictures, notes = draw(runs)
+    for note in notes:
+        print(printable(note), file=sys.stderr)
+    for path in (compare_dir / "visuals" / name for name in PICTURES):
+        if path.name in pictures:
+            with replacing(path) as temporary:
+                temporary.write_bytes(pictures[path.name])
+            print(path)
+        else:
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """A picture that cannot be drawn any more would show the runs of another day."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot remove {path}: {error.strerror}. Is it open in another program?") from error
 
 
 if __name__ == "__main__":
