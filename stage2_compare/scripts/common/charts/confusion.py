@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -31,8 +33,9 @@ def confusion(looks: list[Look]) -> Figure:
         axes = page.axes(x, y, width, height)
         heat(axes, matrix)
         write_cells(axes, matrix, width / count, height / count)
-        axes.set_xticks(np.arange(count) + 0.5, names)
-        axes.set_yticks(np.arange(count) + 0.5, names if first else [""] * count)
+        across, down = sparse(names, widest(names, SIZE) + 0.04, width), sparse(names, 0.12, height)
+        axes.set_xticks(np.arange(count) + 0.5, across)
+        axes.set_yticks(np.arange(count) + 0.5, down if first else [""] * count)
         axes.tick_params(length=0, labelsize=SIZE)
         axes.spines[:].set_visible(False)
         if first:
@@ -61,6 +64,12 @@ def axis_names(classes: list[str], room: float) -> tuple[list[str], str]:
         return classes, ""
     numbers = [str(number) for number in range(1, len(classes) + 1)]
     return numbers, "Classes: " + ", ".join(f"{number} {name}" for number, name in zip(numbers, classes))
+
+
+def sparse(names: list[str], pitch: float, length: float) -> list[str]:
+    """Every so many of the names on an axis of this length that each has ``pitch`` inches; the others empty."""
+    step = math.ceil(len(names) * pitch / length)
+    return [name if place % step == 0 else "" for place, name in enumerate(names)]
 
 
 def panel_height(width: float, classes: int) -> float:

@@ -10,7 +10,7 @@ from ..calibration import reliability as calibrated
 from .page import GREY, Look, Page, Panels, bare, dot
 from .table import Column, Table
 
-HISTOGRAM, BETWEEN, BELOW = 0.42, 0.1, 0.45  # inches
+HISTOGRAM, BETWEEN, BELOW = 0.42, 0.15, 0.45  # inches
 TICKS = (0, 0.25, 0.5, 0.75, 1), ("0", ".25", ".5", ".75", "1")
 REMARK = (
     "Of the answers that a run gives with a confidence of 0.8, 80% should be right: the dashed line. Points below it: "

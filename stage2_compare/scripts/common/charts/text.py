@@ -48,9 +48,11 @@ def widest(texts: Iterable[str], size: float) -> float:
 
 
 def wrap(text: str, size: float, width: float) -> list[str]:
-    """Lines that fit a width in inches, broken after a space, ``_``, ``-`` or ``/``, and within a word if need be."""
+    """Lines that fit a width in inches: broken after a space, ``_``, ``-`` or ``/``, within a word if need be, and
+    never between a ``·`` and what it joins.
+    """
     lines = [""]
-    for word in re.findall(r"[^\s_/-]*[\s_/-]*", text):
+    for word in re.findall(r"(?:· )?[^\s_/-]*[\s_/-]*", text):
         if lines[-1] and measure((lines[-1] + word).rstrip(), size) > width:
             lines.append("")
         for character in word:
