@@ -26,7 +26,7 @@ def confusion(looks: list[Look]) -> Figure:
     width, height = panels.width, panel_height(panels.width, count)
     inside = "the share of its row and " if roomy(height / count) else ""
     remark = f"A row is a true class, a column what the run took it for. In each cell {inside}the number of samples."
-    key_lines = wrap(key, 8, INNER) if key else []
+    key_lines = [text for each in key for text in wrap(each, 8, INNER)]
     page = Page("Confusion matrices", remark, 0.4 + panels.height + 0.15 * len(key_lines))
     colour_key(page, 0)
     for (_, x, y, first, lowest), matrix in zip(panels.draw(page, 0.35), matrices):
@@ -58,12 +58,13 @@ def confusions(looks: list[Look]) -> tuple[list[str], list[np.ndarray]]:
     return classes, matrices
 
 
-def axis_names(classes: list[str], room: float) -> tuple[list[str], str]:
-    """The classes where they fit columns of so many inches, else numbers and a key to them."""
+def axis_names(classes: list[str], room: float) -> tuple[list[str], list[str]]:
+    """The classes where they fit columns of so many inches; else numbers and the paragraphs of a key to them."""
     if widest(classes, SIZE) <= room - 0.06:
-        return classes, ""
+        return classes, []
     numbers = [str(number) for number in range(1, len(classes) + 1)]
-    return numbers, "Classes: " + ", ".join(f"{number} {name}" for number, name in zip(numbers, classes))
+    key = [f"{number} {name}" for number, name in zip(numbers, classes)]
+    return numbers, key if widest(classes, SIZE) > 1.5 else ["Classes: " + ", ".join(key)]
 
 
 def sparse(names: list[str], pitch: float, length: float) -> list[str]:
@@ -89,7 +90,7 @@ def heat(axes: Axes, matrix: np.ndarray) -> None:
 
 
 def write_cells(axes: Axes, matrix: np.ndarray, width: float, height: float) -> None:
-    """Share and count, or the count alone, or nothing where nobody could read it."""
+    """Share and count, or the count alone where it is not 0, or nothing where nobody could read it."""
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     size = fitting_size([str(matrix.max())], width - 0.04, min(7, 72 * 0.7 * height))
     if size is None:
@@ -100,7 +101,7 @@ def write_cells(axes: Axes, matrix: np.ndarray, width: float, height: float) -> 
         if roomy(height) and matrix[row].any():
             axes.text(column + 0.5, row + 0.33, f"{shares[row, column]:.0%}", size=8, **style)
             axes.text(column + 0.5, row + 0.7, str(count), size=size * 0.93, **style)
-        else:
+        elif count:
             axes.text(column + 0.5, row + 0.5, str(count), size=size, **style)
 
 
