@@ -275,7 +275,7 @@ def test_classes_have_the_order_of_design_or_are_sorted():
 def test_labels_become_indices_and_a_strange_one_is_named(root):
     split = read(root, PLAIN)
     assert label_indices(split, ["negative", "neutral", "positive"]) == [2, 0, 1]
-    with pytest.raises(UserError, match=r"split.csv, row 3: label 'negative' is not a class .*\(neutral, positive\)"):
+    with pytest.raises(UserError, match=r"split.csv, row 3: label 'negative' is not a class .*\('neutral, positive'\)"):
         label_indices(split, ["neutral", "positive"])
     with pytest.raises(UserError, match="'a' is the only class"):
         label_indices(read(root, "guid,label\n1,a\n2,a\n"), ["a"])
