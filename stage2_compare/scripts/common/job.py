@@ -83,6 +83,8 @@ def prepare(args: argparse.Namespace, family: str, fusion: str, make_encoder: Ca
     model = build()
     built = [model]  # the first attempt takes it; only after running out of memory another one is made
     max_length = min(args.max_length, model.encoder.positions, tokenizer.model_max_length)
+    if max_length <= (specials := tokenizer.num_special_tokens_to_add()):
+        raise UserError(f"--max-length {max_length} leaves no room for text: {specials} tokens mark its ends; give more")
     if max_length < args.max_length:
         print(f"{args.model_name} reads at most {max_length} tokens: longer texts are cut there", flush=True)
     parts = {}
@@ -133,7 +135,7 @@ def find_device(wanted: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(wanted)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()  # "meta" makes tensors, but without values
     except (RuntimeError, AssertionError) as error:
         reason = " ".join(str(error).split())[:150]
         raise UserError(
