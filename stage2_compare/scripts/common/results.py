@@ -110,7 +110,7 @@ def read_runs(compare_dir: Path) -> tuple[list[Run], list[str]]:
             elif old:  # the newer one never took it: a stop between the two renames of its end
                 runs.append(_read_run(folder, before))
         except _Unreadable as reason:
-            problems.append(printable(f"{folder.name}: {reason}"))
+            problems.append(printable(f"{folder.name}: {reason}")[:400])  # a cell may hold a million characters
     return sorted(runs, key=lambda run: run.name), problems
 
 
@@ -241,6 +241,8 @@ def _number(value: Any, where: str) -> float:
 
 def _text(path: Path) -> str:
     try:
+        if path.exists() and not path.is_file():  # a pipe would block, a device may never end
+            raise _Unreadable(f"{path.name} is no file")
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise _Unreadable(f"no {path.name}") from None
