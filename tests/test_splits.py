@@ -114,7 +114,7 @@ def test_a_split_without_pairs_is_named(root, content):
 
 
 def test_a_split_that_is_no_file_is_named(root, tmp_path):
-    for path, why in (("nowhere.csv", "No such file"), ("data", "not a file"), ("x" * 5000, "too long")):
+    for path, why in (("nowhere.csv", ""), ("data", "not a file"), ("x" * 5000, "")):
         with pytest.raises(UserError, match=f"cannot read the split file .*{why}.*make_splits.py"):
             read_split(path, root)
 
@@ -367,7 +367,11 @@ def test_all_missing_files_are_counted_and_ten_named(root):
     rows = "".join(f"{i},data/{i}.txt,data/{i}.png,positive\n" for i in range(1, 21))
     message = error(root, "guid,text_path,image_path,label\n" + rows)
     assert "split.csv: 34 files are missing or unreadable: row 5: 'data/4.png' (" in message
-    assert message.count("(No such file") == 10 and "; and 24 more. " in message and str(root) in message
+    assert (
+        message.count(".png' (") + message.count(".txt' (") == 10
+        and "; and 24 more. " in message
+        and str(root) in message
+    )
     message = error(root, "guid,tag\n1,positive\n7,negative\n")
     assert "2 files are missing" in message and "7.jpg' (" in message and "7.txt' (" in message
 

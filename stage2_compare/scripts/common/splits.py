@@ -129,7 +129,7 @@ def label_indices(split: Split, classes: list[str]) -> list[int]:
         row, label = strange[0]
         raise UserError(
             f"{split.path}, row {row}: label {_quote(label)} is not a class of the training split "
-            f"({_quote(', '.join(classes))}){_more(len(strange))}; correct it, or make the splits again with make_splits.py"
+            f"({_quote(', '.join(classes))}){_more(len(strange))}; correct it, or make the splits again"
         )
     return [index[label] for label in split.labels]
 
