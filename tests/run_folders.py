@@ -33,7 +33,7 @@ def predicted(f1: float, acc: float, name: str) -> np.ndarray:
     hard = np.random.default_rng(1).normal(size=400) + 0.5 * noise
     result = LABELS.copy()
     for label in range(3):
-        of_class = (LABELS == label).nonzero()[0]
+        of_class = np.flatnonzero(label == LABELS)
         result[of_class[hard[of_class].argsort()[right[closest, label] :]]] = taken_for[label]
     return result
 
