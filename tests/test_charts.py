@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from common.charts.reliability import wilson
 from common.charts.table import Column
 from common.charts.text import measure, wrap
 from common.results import Predictions, Run, load_runs
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from run_folders import edit, make_run, make_runs
@@ -136,6 +140,33 @@ def test_characters_without_a_font_are_named_and_told_apart(ten, monkeypatch):
     figures, notes = charts.draw([renamed(ten[0], "天气"), renamed(ten[1], "模型")])
     assert [note for note in notes if "模" in note and "气" in note]
     assert {"?? (1)", "?? (2)"} <= {text for text, _ in texts_of(figures["result_table.png"])}
+
+
+def test_a_font_that_came_after_matplotlibs_list_is_found(ten, figures, monkeypatch, tmp_path):
+    """The advice to install one must help those whose matplotlib has run before."""
+    manager = font_manager.fontManager
+    monkeypatch.setattr(manager, "ttflist", [font for font in manager.ttflist if font.name == "DejaVu Sans"])
+    path = write_font(tmp_path / "new.ttf", "SimHei", "天气")
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(path), str(tmp_path / "broken.ttf")])
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    figure = figures([renamed(ten[0], "天气")], "result_table")["result_table.png"]
+    assert "天气" in [text for text, _ in texts_of(figure)]
+
+
+def write_font(path: Path, name: str, characters: str) -> Path:
+    """A font that draws each of these characters as nothing."""
+    glyphs = [".notdef", *(f"g{place}" for place in range(len(characters)))]
+    font = FontBuilder(1000)
+    font.setupGlyphOrder(glyphs)
+    font.setupCharacterMap({ord(character): glyph for character, glyph in zip(characters, glyphs[1:])})
+    font.setupGlyf({glyph: TTGlyphPen(None).glyph() for glyph in glyphs})
+    font.setupHorizontalMetrics({glyph: (1000, 0) for glyph in glyphs})
+    font.setupHorizontalHeader(ascent=800, descent=-200)
+    font.setupNameTable({"familyName": name, "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    font.save(path)
+    return path
 
 
 def test_a_run_looks_the_same_in_all_pictures(ten, figures):

@@ -24,7 +24,7 @@ from .per_class import per_class
 from .radar import radar
 from .reliability import reliability
 from .table import result_table
-from .text import font_families, measure, without_glyph
+from .text import add_new_fonts, font_families, measure, without_glyph
 
 DPI = 300
 TALLEST = 60_000  # pixels; matplotlib's limit is 65,535
@@ -37,6 +37,9 @@ def draw(runs: list[Run]) -> tuple[dict[str, bytes], list[str]]:
     """Pictures of these runs by file name, and a line for everything that they leave out."""
     families = font_families()
     looks, missing = looks_of(runs, families)
+    if missing and add_new_fonts():
+        families = font_families()
+        looks, missing = looks_of(runs, families)
     told = [look for look in looks if look.run.predictions]
     same = on_the_same_samples(told)
     with matplotlib.style.context(["default", style(families)]):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 
 from matplotlib import font_manager
@@ -17,6 +19,8 @@ CHINESE_FONTS = (
     "Heiti", "STHeiti", "WenQuanYi", "Droid Sans Fallback", "SimSun", "Arial Unicode MS",
 )  # fmt: skip
 
+_CONTROLS = ("Cc", "Cf", "Zl", "Zp")
+
 
 def font_families() -> list[str]:
     """DejaVu Sans, which comes with matplotlib, and behind it the first Chinese font that is installed."""
@@ -25,11 +29,24 @@ def font_families() -> list[str]:
     return ["DejaVu Sans", *chinese[:1]]
 
 
+def add_new_fonts() -> bool:
+    """Whether there are fonts that matplotlib's list lacks: it is kept from the first time that matplotlib ran."""
+    known = {font.fname for font in font_manager.fontManager.ttflist}
+    new = [path for path in font_manager.findSystemFonts() if path not in known]
+    for path in new:
+        with suppress(OSError, RuntimeError):  # a font that cannot be read helps nobody
+            font_manager.fontManager.addfont(path)
+    return bool(new)
+
+
 def without_glyph(texts: Iterable[str], families: list[str]) -> str:
-    """The characters of these texts that none of the fonts can draw."""
+    """The characters of these texts that none of the fonts can draw, controls among them: some fonts have a glyph for
+    a line break, which would tear a line, and a mark that turns the direction of text would turn the rest of it.
+    """
     fonts = (font_manager.get_font(font_manager.findfont(family)) for family in families)
     drawn = {chr(code) for font in fonts for code in font.get_charmap()}
-    return "".join(sorted({character for text in texts for character in text} - drawn))
+    used = {character for text in texts for character in text}
+    return "".join(sorted(c for c in used if c not in drawn or unicodedata.category(c) in _CONTROLS))
 
 
 _RESOLUTION = 300
@@ -52,7 +69,7 @@ def wrap(text: str, size: float, width: float) -> list[str]:
     never between a ``·`` and what it joins.
     """
     lines = [""]
-    for word in re.findall(r"(?:· )?[^\s_/-]*[\s_/-]*", text):
+    for word in re.findall(r"(?:· )?[^ _/-]*[ _/-]*", text):
         if lines[-1] and measure((lines[-1] + word).rstrip(), size) > width:
             lines.append("")
         for character in word:
