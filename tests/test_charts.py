@@ -9,11 +9,12 @@ import pytest
 from common import charts
 from common.charts.agreement import both_wrong
 from common.charts.confusion import confusions
-from common.charts.page import INNER, WIDTH
+from common.charts.page import INNER, WIDTH, Look
 from common.charts.radar import Scale
 from common.charts.reliability import wilson
 from common.charts.table import Column
 from common.charts.text import measure, wrap
+from common.comparison import compare
 from common.results import Predictions, Run, load_runs
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
@@ -94,6 +95,10 @@ def renamed(run: Run, name: str, classes: list[str] | None = None, known: int = 
     return replace(run, predictions=Predictions(classes, guids, labels.tolist(), predicted.tolist(), shares.tolist()))
 
 
+def looks_of(runs: list[Run]) -> list[Look]:
+    return charts.looks_of(runs, compare(runs), ["DejaVu Sans"])[0]
+
+
 LONG = "bert-base-multilingual-uncased_resnet50_concat_with_a_very_long_name_that_nobody_would_type_twice_"
 CHINESE = "中文情感分类模型_多模态融合_门控注意力_"
 CASES = {
@@ -170,15 +175,15 @@ def write_font(path: Path, name: str, characters: str) -> Path:
 
 
 def test_a_run_looks_the_same_in_all_pictures(ten, figures):
-    looks, _ = charts.looks_of(ten[:4], ["DejaVu Sans"])
+    looks = looks_of(ten[:4])
     for name, figure in figures(ten[:4]).items():
         lines = {(line.get_color(), line.get_marker()) for axes in figure.axes for line in axes.lines}
         assert {(look.colour, look.marker) for look in looks} <= lines, name
 
 
 def test_fifty_runs_share_no_look_and_a_page_has_a_limit(ten):
-    runs = [renamed(ten[place % 10], f"run {place}") for place in range(50)]
-    looks, _ = charts.looks_of(runs, ["DejaVu Sans"])
+    runs = [replace(renamed(ten[place % 10], f"run {place}"), predictions=None) for place in range(50)]
+    looks = looks_of(runs)
     assert len({(look.colour, look.marker) for look in looks}) == 50
     assert charts.png(Figure(figsize=(0.1, 250)))  # 75,000 pixels at the usual resolution
 
@@ -211,6 +216,43 @@ def test_agreement_needs_two_runs(ten, figures):
     assert [note for note in notes if "agreement.png needs two runs" in note]
 
 
+def test_intervals_hold_what_the_comparison_says_best_first(ten, figures):
+    runs = [run for run in ten if run.seed == 42][:5]
+    figure = figures(runs, "none")["intervals.png"]
+    found = compare(runs)
+    words = [text for text, _ in texts_of(figure)]
+    heading = " ".join(words)
+    assert "n = 400" in heading and f"{found.smallest_difference:.3f}" in heading and "95%" in heading
+    rows = [text for text in words if text in ("best", "not told apart", "worse")]
+    assert rows == [entry.verdict for entry in found.runs]
+    [plot] = [axes for axes in figure.axes if axes.get_xlabel() == "Macro-F1"]
+    bars = [tuple(line.get_xdata()) for line in plot.lines if line.get_marker() == "None" and line.get_linewidth() == 2]
+    assert bars == [entry.scores["val_f1_macro"][1:] for entry in found.runs]
+    points = [line.get_xdata()[0] for line in plot.lines if line.get_marker() != "None"]
+    assert points == sorted(points, reverse=True) and len(points) == 5
+
+
+def test_seeds_of_a_family_share_a_row_and_each_is_shown(ten, figures):
+    runs = [run for run in ten if run.name.startswith("clip")]
+    figure = figures([*runs, ten[2]], "none")["intervals.png"]
+    [plot] = [axes for axes in figure.axes if axes.get_xlabel() == "Macro-F1"]
+    points = [line.get_xdata()[0] for line in plot.lines if line.get_marker() != "None"]
+    assert {run.best["val_f1_macro"] for run in runs} <= set(points) and len(points) == 4
+    words = [text for text, _ in texts_of(figure)]
+    assert "CLIP · 2 seeds" in words and not [text for text in words if "seed 43" in text]
+
+
+def test_a_run_that_is_not_comparable_is_marked_everywhere_and_the_reason_given(ten, figures):
+    odd = replace(ten[1], metrics={**ten[1].metrics, "protocol": {**ten[1].metrics["protocol"], "lr": 1.0}})
+    others = [
+        replace(run, metrics={**run.metrics, "protocol": {**run.metrics["protocol"], "lr": 2e-5}}) for run in ten[2:4]
+    ]
+    for name, figure in figures([odd, *others]).items():
+        assert "(not\xa0comparable)" in " ".join(text for text, _ in texts_of(figure)), name
+    words = " ".join(text for text, _ in texts_of(figures([odd, *others], "none")["intervals.png"]))
+    assert "lr 1.0 instead of 2e-05" in words and "not comparable" in words
+
+
 def test_common_errors_against_a_case_by_hand_and_scikit_learn():
     """Of ten samples A errs on 0-3, B on 2-5: both on 2 of 10, by chance .4 * .4."""
     from sklearn.metrics import cohen_kappa_score
@@ -229,7 +271,7 @@ def test_confusions_join_the_classes_of_all_runs_by_name(ten):
     first = Predictions(["a", "b"], ["1", "2", "3"], [0, 0, 1], [0, 1, 1], [[1, 0], [0, 1], [0, 1]])
     second = Predictions(["b", "c"], ["1", "2"], [0, 1], [1, 1], [[0, 1], [0, 1]])
     runs = [replace(run, predictions=said) for run, said in zip(ten, (first, second))]
-    classes, matrices = confusions(charts.looks_of(runs, ["DejaVu Sans"])[0])
+    classes, matrices = confusions(looks_of(runs))
     assert classes == ["a", "b", "c"]
     assert matrices[0].tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
     assert matrices[1].tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 1]]

@@ -15,7 +15,7 @@ from PIL import Image
 from run_folders import make_run, make_runs
 
 OF_HISTORIES = {"radar.png", "params_time.png", "loss_curves.png", "result_table.png"}
-OF_PREDICTIONS = {"confusion.png", "per_class.png", "reliability.png", "agreement.png"}
+OF_PREDICTIONS = {"confusion.png", "per_class.png", "reliability.png", "agreement.png", "intervals.png"}
 
 
 def pictures(root: Path) -> set[str]:

@@ -3,7 +3,8 @@
     python stage2_compare/scripts/compare_visualize.py --project-root .
 
 Leaves radar.png, params_time.png, loss_curves.png and result_table.png in outputs/compare/visuals/, and from the
-predictions of the runs confusion.png, per_class.png, reliability.png and agreement.png. Imports no torch.
+predictions of the runs confusion.png, per_class.png, reliability.png, agreement.png and intervals.png. Imports no
+torch.
 """
 
 from __future__ import annotations

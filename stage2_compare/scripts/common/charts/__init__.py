@@ -13,11 +13,13 @@ import re
 import matplotlib.style
 from matplotlib.figure import Figure
 
+from ..comparison import NO, Comparison, compare
 from ..labels import run_labels, tell_apart
 from ..results import Run
 from .agreement import agreement
 from .confusion import confusion
 from .cost import params_time
+from .intervals import intervals
 from .loss import loss_curves
 from .page import COLOURS, DASHES, GREY, INK, MARKERS, PALE, Look
 from .per_class import per_class
@@ -30,16 +32,17 @@ DPI = 300
 TALLEST = 60_000  # pixels; matplotlib's limit is 65,535
 OF_RUNS = {"radar": radar, "params_time": params_time, "loss_curves": loss_curves, "result_table": result_table}
 OF_PREDICTIONS = {"confusion": confusion, "per_class": per_class, "reliability": reliability}
-PICTURES = [f"{name}.png" for name in (*OF_RUNS, *OF_PREDICTIONS, "agreement")]
+PICTURES = [f"{name}.png" for name in (*OF_RUNS, *OF_PREDICTIONS, "agreement", "intervals")]
 
 
 def draw(runs: list[Run]) -> tuple[dict[str, bytes], list[str]]:
     """Pictures of these runs by file name, and a line for everything that they leave out."""
     families = font_families()
-    looks, missing = looks_of(runs, families)
+    comparison = compare(runs)
+    looks, missing = looks_of(runs, comparison, families)
     if missing and add_new_fonts():
         families = font_families()
-        looks, missing = looks_of(runs, families)
+        looks, missing = looks_of(runs, comparison, families)
     told = [look for look in looks if look.run.predictions]
     same = on_the_same_samples(told)
     with matplotlib.style.context(["default", style(families)]):
@@ -47,6 +50,7 @@ def draw(runs: list[Run]) -> tuple[dict[str, bytes], list[str]]:
         figures = {name: picture(looks) for name, picture in OF_RUNS.items()}
         if told:
             figures |= {name: picture(told) for name, picture in OF_PREDICTIONS.items()}
+            figures["intervals"] = intervals(looks, comparison)
         if len(same) > 1:
             figures["agreement"] = agreement(same)
         return {f"{name}.png": png(figure) for name, figure in figures.items()}, left_out(looks, told, same, missing)
@@ -78,27 +82,29 @@ def left_out(looks: list[Look], told: list[Look], same: list[Look], missing: str
     return notes
 
 
-def looks_of(runs: list[Run], families: list[str]) -> tuple[list[Look], str]:
+def looks_of(runs: list[Run], comparison: Comparison, families: list[str]) -> tuple[list[Look], str]:
     """How each run is drawn, and the characters in its words that no font has, which are drawn as ``?``."""
+    differs = {entry.name: "; ".join(entry.differs) for entry in comparison.runs if entry.comparable == NO}
     classes = list(dict.fromkeys(name for run in runs if run.predictions for name in run.predictions.classes))
-    texts = run_labels(runs), [run.name for run in runs], classes
+    texts = run_labels(runs), [run.name for run in runs], classes, [differs.get(run.name, "") for run in runs]
     missing = without_glyph(sum(texts, []), families)
-    labels, names, shown = (
-        tell_apart([re.sub(f"[{re.escape(missing)}]", "?", text) if missing else text for text in each])
-        for each in texts
+    *texts, protocols = (
+        [re.sub(f"[{re.escape(missing)}]", "?", text) if missing else text for text in each] for each in texts
     )
+    labels, names, shown = map(tell_apart, texts)
     shown = dict(zip(classes, shown))
     looks = [
         Look(
             run,
-            label,
-            name,
+            f"{labels[place]} (not\u00a0comparable)" if run.name in differs else labels[place],
+            names[place],
             [shown[each] for each in run.predictions.classes] if run.predictions else [],
             COLOURS[place % len(COLOURS)],
             MARKERS[place % len(MARKERS)],
             DASHES[place % len(DASHES)],
+            protocols[place],
         )
-        for place, (run, label, name) in enumerate(zip(runs, labels, names))
+        for place, run in enumerate(runs)
     ]
     return looks, missing
 

@@ -42,6 +42,7 @@ class Look:
     colour: str
     marker: str
     dash: tuple
+    differs: str = ""  # where the run cannot be compared: from what protocol of the others
 
 
 def dot(look: Look, size: float = 5.5) -> dict:
