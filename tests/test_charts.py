@@ -318,11 +318,13 @@ def test_the_radar_says_its_scale_and_starts_at_0_unless_runs_lie_close():
     assert close.radius(close.low) == 0 and close.radius(close.high) == 1 and 0 < close.radius(0.78) < 1
 
 
-def test_the_best_of_a_column_are_all_cells_that_read_the_same():
-    assert Column.of(["F1"], [0.51234, 0.51231, 0.4], 4, max).best == {0, 1}
-    assert Column.of(["Time"], [3.0, 1.0], 1, min).best == {1}
-    assert Column.of(["F1"], [0.5], 4, max).best == set()
-    assert Column.of(["F1"], [0.5, 0.5], 4, max).best == set()
+def test_the_best_of_a_column_are_all_comparable_cells_that_read_the_same(ten):
+    one, two, three = looks_of(ten[:3])
+    assert Column.of([one, two, three], ["F1"], [0.51234, 0.51231, 0.4], 4, max).best == {0, 1}
+    assert Column.of([one, two], ["Time"], [3.0, 1.0], 1, min).best == {1}
+    assert Column.of([replace(one, differs="lr"), two, three], ["F1"], [0.9, 0.5, 0.4], 4, max).best == {1}
+    assert Column.of([one], ["F1"], [0.5], 4, max).best == set()
+    assert Column.of([one, two], ["F1"], [0.5, 0.5], 4, max).best == set()
 
 
 @pytest.mark.parametrize("text", [LONG, "многоязычная_модель " * 9, "x" * 200, "BERT + ResNet18 · concat", "", "   "])

@@ -16,7 +16,7 @@ def params_time(looks: list[Look]) -> Figure:
     params = values(looks, "params_million")
     times = [value / seconds for value in values(looks, "train_time_sec")]
     f1 = [look.run.best["val_f1_macro"] for look in looks]
-    table = Table(looks, [*cost_columns(looks), Column.of(["Macro-F1"], f1, 4, max)])
+    table = Table(looks, [*cost_columns(looks), Column.of(looks, ["Macro-F1"], f1, 4, max)])
     page = Page("Parameters, training time and macro-F1", remark_on_best(looks), 3.35 + table.height)
     side = 2.95
     left, right = (page.axes(x, 0.05, side, 2.75) for x in (MARGIN + 0.45, WIDTH - MARGIN - side - 0.05))

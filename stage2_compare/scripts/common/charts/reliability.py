@@ -25,7 +25,7 @@ def reliability(looks: list[Look]) -> Figure:
     results = [calibrated(*answer) for answer in answers]
     most, least = (3, min(3, len(looks) + 1)) if len(looks) <= 6 else (4, 4)
     panels = Panels(looks, most, 0.5, lambda width: width + BETWEEN + HISTOGRAM + BELOW, least)
-    table = Table(looks, columns(answers, [error for _, error in results]))
+    table = Table(looks, columns(looks, answers, [error for _, error in results]))
     page = Page("Calibration", REMARK, panels.height + 0.1 + table.height)
     shares = [np.array([row["count"] for row in bins]) / len(answer[0]) for (bins, _), answer in zip(results, answers)]
     tallest = np.max(shares)
@@ -52,14 +52,14 @@ def confidence_and_truth(look: Look) -> tuple[np.ndarray, np.ndarray]:
     return np.array(said.probabilities)[np.arange(len(places)), places], places == np.array(said.labels)
 
 
-def columns(answers: list[tuple[np.ndarray, np.ndarray]], errors: list[float]) -> list[Column]:
+def columns(looks: list[Look], answers: list[tuple[np.ndarray, np.ndarray]], errors: list[float]) -> list[Column]:
     sure, right = ([float(answer[which].mean()) for answer in answers] for which in (0, 1))
     too_sure = [f"{a - b:+.3f}" for a, b in zip(sure, right)]
     return [
-        Column.of(["Mean", "confidence"], sure, 3),
-        Column.of(["Accuracy"], right, 3, max),
+        Column(["Mean", "confidence"], [f"{mean:.3f}" for mean in sure], set()),
+        Column.of(looks, ["Accuracy"], right, 3, max),
         Column(["Too sure", "by"], too_sure, set()),
-        Column.of(["ECE"], errors, 3, min),
+        Column.of(looks, ["ECE"], errors, 3, min),
     ]
 
 

@@ -26,12 +26,16 @@ class Column:
     best: set[int]
 
     @classmethod
-    def of(cls, title: list[str], values: list[float], decimals: int, best: Callable | None = None) -> Column:
-        """The best cells are those that read the same as the best value: a table cannot rank what it does not show."""
+    def of(cls, looks: list[Look], title: list[str], values: list[float], decimals: int, best: Callable) -> Column:
+        """The best cells are those of comparable runs that read the same as their best value: a table cannot rank what
+        it does not show.
+        """
         cells = [f"{value:.{decimals}f}" for value in values]
-        ranked = best is not None and len(set(cells)) > 1
-        first = f"{best(values):.{decimals}f}" if ranked else ""
-        return cls(title, cells, {i for i, cell in enumerate(cells) if cell == first})
+        ranked = [i for i, look in enumerate(looks) if not look.differs]
+        if len({cells[i] for i in ranked}) < 2:
+            return cls(title, cells, set())
+        first = f"{best(values[i] for i in ranked):.{decimals}f}"
+        return cls(title, cells, {i for i in ranked if cells[i] == first})
 
 
 class Table:
@@ -95,17 +99,19 @@ def values(looks: list[Look], *keys: str) -> list[float]:
 
 def metric_columns(looks: list[Look]) -> list[Column]:
     titles = (["Accuracy"], ["Macro-F1"], ["Macro", "precision"], ["Macro", "recall"])
-    return [Column.of(title, [look.run.best[key] for look in looks], 4, max) for title, key in zip(titles, METRICS)]
+    return [
+        Column.of(looks, title, [look.run.best[key] for look in looks], 4, max) for title, key in zip(titles, METRICS)
+    ]
 
 
 def cost_columns(looks: list[Look]) -> list[Column]:
     total, trained = values(looks, "params_million"), values(looks, "trainable_params_million")
     unit, seconds = time_unit(looks)
     times = [value / seconds for value in values(looks, "train_time_sec")]
-    columns = [Column.of(["Params", "(M)"], total, decimals(total), min)]
+    columns = [Column.of(looks, ["Params", "(M)"], total, decimals(total), min)]
     if any(abs(a - b) > 1e-6 for a, b in zip(total, trained)):
-        columns.append(Column.of(["Trained", "(M)"], trained, decimals(total)))
-    return [*columns, Column.of(["Time", f"({unit})"], times, decimals(times), min)]
+        columns.append(Column.of(looks, ["Trained", "(M)"], trained, decimals(total)))
+    return [*columns, Column.of(looks, ["Time", f"({unit})"], times, decimals(times), min)]
 
 
 def decimals(numbers: list[float]) -> int:
@@ -132,7 +138,8 @@ def result_table(looks: list[Look]) -> Figure:
         ["Best", "epoch"], [f"{look.run.best['epoch']:.0f}/{len(look.run.history)}" for look in looks], set()
     )
     table = Table(looks, [*metric_columns(looks), epochs, *cost_columns(looks)], names=True)
-    marked = " Bold on grey: the best of its column." if len(looks) > 1 else ""
+    among = " among the comparable runs" if any(look.differs for look in looks) else ""
+    marked = f" Bold on grey: the best of its column{among}." if len(looks) > 1 else ""
     page = Page("Results", remark_on_best(looks) + marked, table.height)
     table.draw(page, 0)
     return page.figure
