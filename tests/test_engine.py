@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from common.data import Batches, Feed, Part, Plan, Tokens, as_it_is, check_tokens, tokenise
+from common.data import Batches, Feed, Part, Plan, Tokens, as_it_is, check_tokens, start_worker, tokenise
 from common.engine import Settings, evaluate, fit
 from common.precision import Precision
 from common.errors import UserError
@@ -140,7 +140,7 @@ def test_spawned_workers_deliver_the_same_batches(hub, images):
 
 def test_what_goes_to_a_worker_pickles_without_its_pixels(hub, images):
     plan = make_plan(hub, images)
-    packed = pickle.dumps((Batches(plan.train, plan.val, 42), as_it_is, plan))
+    packed = pickle.dumps((Batches(plan.train, plan.val, 42), as_it_is, start_worker))
     assert len(packed) < 20_000 < images.pixels.nbytes
     again, _, _ = pickle.loads(packed)
     request = ("train", 1, np.array([3, 1]))

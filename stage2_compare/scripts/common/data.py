@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -176,6 +177,12 @@ def as_it_is(batch: Batch) -> Batch:
     return batch
 
 
+def start_worker(worker: int) -> None:
+    """When the command is stopped while it fetches a batch, the thread that hands batches over loses its connection
+    and would print a traceback. A worker's own errors do not take this way: the loader passes them on."""
+    sys.excepthook = lambda *_: None
+
+
 class Feed:
     """Batches in the order of the plan. One loader serves the whole run: workers start once, and fetch ahead
     across the seams between training, validation and the next epoch."""
@@ -188,6 +195,7 @@ class Feed:
             sampler=plan,
             batch_size=None,
             collate_fn=as_it_is,
+            worker_init_fn=start_worker,
             num_workers=num_workers,
             pin_memory=pin_memory,
         )

@@ -14,9 +14,11 @@ import json
 import os
 import platform
 import shutil
+import signal
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -137,11 +139,12 @@ class RunFolder:
         path = self.partial / name
         temporary = path.with_name(name + ".tmp")
         try:
-            with open(temporary, "wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
+            with _undisturbed():
+                with open(temporary, "wb") as file:
+                    write(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, path)
         except (OSError, RuntimeError) as error:  # torch.save reports a full disk as a RuntimeError
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -159,6 +162,22 @@ class RunFolder:
 
     def _not_writable(self, error: OSError) -> UserError:
         return UserError(f"cannot write in {self.parent}: {error.strerror or error}. Give another --output-dir")
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C waits: torch.save would report it as a write error, and half a second later it does no harm."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting = []
+    before = signal.signal(signal.SIGINT, lambda *_: waiting.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if waiting:
+        raise KeyboardInterrupt
 
 
 def _lock(path: Path) -> BinaryIO | None:
