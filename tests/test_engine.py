@@ -185,8 +185,22 @@ def test_validation_goes_by_length_and_comes_back_in_order(hub, images):
         (places, batch) for places, batch in feed.val_batches() if widths.append(batch["input_ids"].shape[1]) is None
     ]
     lengths = evaluate(Length(), batches, FLOAT32)
+    assert not lengths.is_inference()
     np.testing.assert_array_equal(lengths[:, 0].numpy(), plan.val.tokens.lengths)
     assert widths == sorted(widths) and widths[0] < widths[-1]
+
+
+def test_batches_are_fetched_outside_inference_mode(hub, images):
+    """A worker may hand over a training batch of the next epoch while validation still runs: it must be trainable."""
+
+    def batches():
+        for places in plan.val_batches():
+            assert not torch.is_inference_mode_enabled()
+            yield places, plan.val.batch(42, 1, places)
+
+    plan = make_plan(hub, images, CLIP)
+    logits = evaluate(small_model(hub, CLIP), batches(), FLOAT32)
+    assert logits.shape == (len(TEXTS), 3)
 
 
 def test_augmentation_crops_and_flips_and_can_be_turned_off(hub, images):

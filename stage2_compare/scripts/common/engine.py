@@ -137,14 +137,15 @@ def _finite(losses: list[Tensor]) -> np.ndarray:
     return values
 
 
-@torch.inference_mode()
 def evaluate(model: nn.Module, batches: Iterable[tuple[np.ndarray, Batch]], precision: Precision) -> Tensor:
     """Logits of every sample in the order of the split, (N, C) float32 on the CPU."""
     model.eval()
     places, logits = [], []
+    # Inference mode is left for every fetch: a worker may hand over a batch of the next epoch of training early, and
+    # what is made in inference mode can never be trained on.
     for where, batch in batches:
-        inputs, _ = to_device(batch, precision.device)
-        with precision.autocast():
+        with torch.inference_mode(), precision.autocast():
+            inputs, _ = to_device(batch, precision.device)
             logits.append(model(**inputs).float())
         places.append(torch.from_numpy(where))
     logits = torch.cat(logits).cpu()
