@@ -3,9 +3,9 @@
 ``torch.nn.functional.scaled_dot_product_attention`` does the same arithmetic in one, without keeping the L x L weights
 (Dao et al. 2022, arXiv 2205.14135). Parameters, their names and the results stay; only the summation order differs.
 
-On two CPU cores it is not worth much (16 samples, torch 2.14, a noisy machine): a BERT + ResNet step 1.05 times as fast,
-CLIP's 1.00, evaluation 1.00 and 0.98, a BLIP vision layer 1.05. With dropout the CPU has no fused kernel at all. On CUDA
-its backward pass is not deterministic.
+On two CPU cores it is worth little (16 samples, torch 2.14, a noisy machine): a BERT + ResNet step ran 1.05 times as
+fast, CLIP's 1.00; evaluation 1.00 and 0.98; one BLIP vision layer 1.05. The CPU has no fused kernel with dropout. On
+CUDA, where it was not measured, the backward pass of the masked kernel is not deterministic.
 """
 
 from __future__ import annotations
