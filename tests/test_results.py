@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from common.errors import UserError
 from common.results import load_runs, read_runs, replacing
-from run_folders import CLASSES, LABELS, edit, make_run, make_runs, prediction_rows, write_csv
+from run_folders import CLASSES, LABELS, edit, make_run, make_runs, predicted, prediction_rows, write_csv
 
 
 def only_problem(parent: Path) -> str:
@@ -166,7 +166,12 @@ def test_predictions_cut_off_or_of_another_epoch_are_named(tmp_path):
         path.write_text("".join(lines[:kept]), encoding="utf-8")
         assert only_problem(tmp_path) == "a: predictions.csv has no row"
     write_csv(path, prediction_rows(LABELS, LABELS, CLASSES))
-    assert only_problem(tmp_path) == "a: predictions.csv is right 1 of the time, history.csv says 0.6"
+    assert only_problem(tmp_path) == "a: predictions.csv gives val_acc 1, history.csv says 0.6"
+    other = predicted(0.5, 0.6, "a").copy()
+    wrong = np.flatnonzero(other != LABELS)
+    other[wrong] = 3 - LABELS[wrong] - other[wrong]  # as many errors, of the other kind
+    write_csv(path, prediction_rows(LABELS, other, CLASSES))
+    assert only_problem(tmp_path).startswith("a: predictions.csv gives val_f1_macro 0.")
 
 
 def test_after_a_stop_between_two_renames_the_earlier_run_keeps_its_name(tmp_path):
@@ -187,7 +192,8 @@ def test_a_run_somebody_works_on_is_told_from_one_that_stopped(tmp_path, capsys)
     load_runs(tmp_path)
     assert capsys.readouterr().err.splitlines() == [
         "left out: .?[2J.partial: stopped before its end: run the same command again to go on",
-        "left out: .busy.partial: in progress since 2026-11-24 18:30:00 (process 4242 on desk?[2J)",
+        "left out: .busy.partial: in progress since 2026-11-24 18:30:00 (process 4242 on desk?[2J); "
+        "if that process is gone, run the same command again to go on",
         "left out: .stopped.partial: stopped before its end: run the same command again to go on",
     ]
 

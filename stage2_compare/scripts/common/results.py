@@ -10,6 +10,7 @@ import io
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ NOT_RUNS = ("visuals",)
 _HISTORY = ("epoch", "train_loss", *METRICS)
 _HEADLINE = ("best_val_f1_macro", "epochs", "train_time_sec", "params_million", "trainable_params_million")
 _OPTIONAL_NUMBERS = ("best_epoch", "peak_memory_mb", "truncated_rate", "unknown_rate", "tokens_per_character")
-_OPTIONAL_BLOCKS = ("protocol", "model", "samples")
+_OPTIONAL_BLOCKS = ("protocol", "model", "samples", "class_counts", "duplicates", "probe")
 _ROUNDING = 1e-4  # what two files of one run may differ by
 
 
@@ -59,6 +60,12 @@ class Run:
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         return value
+
+    def number(self, *keys: str) -> float | None:
+        """The same, and None also for what is no finite number."""
+        value = self.recorded(*keys)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return value if is_number and abs(value) <= sys.float_info.max else None
 
     @property
     def seed(self) -> Any:
@@ -115,10 +122,11 @@ def read_runs(compare_dir: Path) -> tuple[list[Run], list[str]]:
 
 
 def _unfinished(folder: Path) -> str:
-    """Who works on a run that has not ended, from ``owner.json``, which is there only as long as somebody does."""
+    """Who works on a run that has not ended. ``owner.json`` says so, and stays only where that process was killed."""
     try:
         owner = json.loads((folder / "owner.json").read_text(encoding="utf-8"))
-        return f"in progress since {owner['started']} (process {owner['pid']} on {owner['host']})"
+        since = f"in progress since {owner['started']} (process {owner['pid']} on {owner['host']})"
+        return f"{since}; if that process is gone, run the same command again to go on"
     except (OSError, ValueError, RecursionError, TypeError, KeyError):
         return "stopped before its end: run the same command again to go on"
 
@@ -138,12 +146,9 @@ def _read_run(folder: Path, name: str) -> Run:
         if abs(metrics.get(key, value) - value) > _ROUNDING:
             raise _Unreadable(f"metrics.json says {key} {metrics[key]:g}, history.csv {value:g}")
     predictions = _read_predictions(folder / "predictions.csv")
-    if predictions:
-        accuracy = sum(map(int.__eq__, predictions.labels, predictions.predicted)) / len(predictions.labels)
-        if abs(accuracy - best["val_acc"]) > _ROUNDING:
-            raise _Unreadable(
-                f"predictions.csv is right {accuracy:g} of the time, history.csv says {best['val_acc']:g}"
-            )
+    for metric, value in zip(METRICS, _accuracy_and_f1(predictions) if predictions else ()):
+        if abs(value - best[metric]) > _ROUNDING:
+            raise _Unreadable(f"predictions.csv gives {metric} {value:g}, history.csv says {best[metric]:g}")
     return Run(name, folder, metrics, history, best, predictions)
 
 
@@ -221,6 +226,14 @@ def _prediction(line: list[str], places: dict[str, int], where: str) -> tuple[st
     except ValueError:
         pass
     raise _Unreadable(f"{where} is not guid, label, class and {len(places)} probabilities")
+
+
+def _accuracy_and_f1(predictions: Predictions) -> tuple[float, float]:
+    """As ``metrics.scores`` has them, without numpy."""
+    hits = Counter(label for label, said in zip(predictions.labels, predictions.predicted) if label == said)
+    counts = Counter(predictions.labels) + Counter(predictions.predicted)
+    f1 = sum(2 * hits[label] / count for label, count in counts.items()) / len(counts)
+    return hits.total() / len(predictions.labels), f1
 
 
 def _cell(text: str | None, where: str) -> float:
