@@ -67,7 +67,7 @@ def draw(setting: Setting, skills: list[Skill], pairs: int, random: np.random.Ge
     return labels, np.array(predicted)
 
 
-def truth(setting: Setting, skill: Skill, pairs: int = 1_000_000) -> dict[str, float]:
+def truth(setting: Setting, skill: Skill, pairs: int = 500_000) -> dict[str, float]:
     """Metrics over so many pairs, the same ones for every skill, that they pass for the population's."""
     labels, (predicted,) = draw(setting, [skill], pairs, np.random.default_rng(7))
     return scores(confusion_matrix(labels, predicted, setting.classes))
