@@ -108,6 +108,14 @@ def test_identical_predictions_are_never_worse():
     assert not ranking.worse.any()
 
 
+def test_a_family_of_three_equal_runs_is_as_good_as_one_of_them():
+    predicted = np.repeat(some_predictions(1, 0.6), 4, axis=0)
+    families = over_seeds(resample(LABELS, predicted, 3)["f1_macro"], [[0, 1, 2], [3]])
+    ranking = rank(families, np.zeros((2, 2)))
+    assert ranking.p.tolist() == [1, 1]
+    assert ranking.critical == pytest.approx(0, abs=1e-9)
+
+
 def test_always_right_against_always_wrong_is_worse_but_not_on_five_samples():
     assert ranked(np.array([LABELS, (LABELS + 1) % 3])).worse.tolist() == [False, True]
     few = np.array([0, 1, 2, 0, 1])

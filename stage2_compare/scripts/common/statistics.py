@@ -21,6 +21,7 @@ POWER = 0.80  # of the smallest difference that could have been shown
 RESAMPLES = 2000
 SEED = 20_000  # of the draws: the same folder gives the same table
 _AT_ONCE = 4_000_000  # counts in memory
+_ROUNDING = 1e-12  # less than this is no difference
 
 
 class Estimate(NamedTuple):
@@ -163,7 +164,7 @@ def rank(resampled: Resampled, differing: np.ndarray) -> Ranking:
     observed = resampled.observed[first] - resampled.observed[second]
     moved = resampled.draws[first] - resampled.draws[second] - observed[:, None]  # (pairs, B)
     errors = moved.std(1)
-    largest = np.sort((np.abs(moved) / np.where(errors > 0, errors, 1)[:, None]).max(0))
+    largest = np.sort((np.abs(moved) / np.where(errors > _ROUNDING, errors, 1)[:, None]).max(0))
 
     def adjusted(difference: np.ndarray) -> np.ndarray:
         """p of a difference in standard errors, one standard error of the simulated p above it: luck of the draws
@@ -174,7 +175,7 @@ def rank(resampled: Resampled, differing: np.ndarray) -> Ranking:
     with_best = np.flatnonzero((first == best) | (second == best))
     others = np.where(first == best, second, first)[with_best]
     gaps, gap_errors = np.abs(observed[with_best]), errors[with_best]
-    t = np.divide(gaps, gap_errors, out=np.where(gaps > 1e-12, np.inf, 0.0), where=gap_errors > 1e-12)
+    t = np.divide(gaps, gap_errors, out=np.where(gaps > _ROUNDING, np.inf, 0.0), where=gap_errors > _ROUNDING)
     p = np.ones(len(resampled.observed))
     # Fewer than six samples that tell two models apart prove nothing: the sign test's smallest p is a bound.
     p[others] = np.minimum(1, np.maximum(adjusted(t), 0.5 ** (differing[best, others] - 1.0)))
