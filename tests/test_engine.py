@@ -3,20 +3,20 @@
 import math
 import multiprocessing
 import pickle
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
 import torch
-from common.data import Batches, Feed, Part, Plan, Tokens, as_it_is, check_tokens, start_worker, tokenise
+from common.data import Feed, Part, Plan, Tokens, check_tokens, tokenise
 from common.engine import Settings, evaluate, fit
-from common.precision import Precision
 from common.errors import UserError
 from common.images import load_images
 from common.models.blip import Blip
 from common.models.classifier import ImageTextClassifier
 from common.models.clip import Clip
 from common.models.loading import load_config, load_tokenizer
+from common.precision import Precision
 from conftest import BERT, BLIP, CLIP
 from PIL import Image
 from torch import nn
@@ -74,7 +74,7 @@ def test_accumulating_micro_batches_is_the_same_as_one_batch(hub, images, name: 
 
 
 def test_one_epochs_loss_and_step_by_hand():
-    """A linear model, one step: the loss and its gradient are those of CrossEntropyLoss(weight) over the whole group."""
+    """A linear model, one step: loss and gradient are those of CrossEntropyLoss(weight) over the whole group."""
 
     class Linear(nn.Module):
         def __init__(self):
@@ -107,44 +107,50 @@ def test_one_epochs_loss_and_step_by_hand():
     torch.testing.assert_close(model.layer.weight.detach(), torch.tensor([[-10 / 7], [10 / 7]]))
 
 
-@contextmanager
-def start_method(name: str):
-    before = multiprocessing.get_start_method(allow_none=True)
-    multiprocessing.set_start_method(name, force=True)
-    try:
-        yield
-    finally:
-        multiprocessing.set_start_method(before, force=True)
+def all_batches(plan: Plan, workers: int) -> list[dict]:
+    feed = Feed(plan, workers, False)
+    found = []
+    for epoch in plan.epochs:
+        found += [batch for group in feed.train_groups(epoch) for batch in group]
+        found += [batch for _, batch in feed.val_batches()]
+    return found
 
 
-def test_spawned_workers_deliver_the_same_batches(hub, images):
-    """Windows spawns its workers: whatever reaches them must pickle, and their number may not change a batch."""
-    plan = make_plan(hub, images, epochs=2)
-
-    def batches(workers: int) -> list[dict]:
-        feed = Feed(plan, workers, False)
-        found = []
-        for epoch in plan.epochs:
-            found += [batch for group in feed.train_groups(epoch) for batch in group]
-            found += [batch for _, batch in feed.val_batches()]
-        return found
-
-    here = batches(0)
-    with start_method("spawn"):
-        there = batches(2)
-    assert len(here) == len(there) == 2 * (6 + 2)  # validation takes four times as many at once
-    for one, other in zip(here, there):
+def assert_same_batches(some: list[dict], others: list[dict]) -> None:
+    assert len(some) == len(others) == 2 * (6 + 2)  # validation takes four times as many at once
+    for one, other in zip(some, others):
+        assert one.keys() == other.keys()
         for key in one:
             assert torch.equal(one[key], other[key])
 
 
-def test_what_goes_to_a_worker_pickles_without_its_pixels(hub, images):
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_workers_deliver_the_same_batches(hub, images, workers: int):
+    plan = make_plan(hub, images, epochs=2)
+    assert_same_batches(all_batches(plan, 0), all_batches(plan, workers))
+
+
+def test_a_spawned_process_makes_the_same_batches_from_a_pickled_plan(hub, images):
+    """As Windows starts processes: nothing in a plan is bound to the process that made it."""
+    plan = make_plan(hub, images, epochs=2)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        there = pool.submit(all_batches, plan, 2).result()
+    assert_same_batches(all_batches(plan, 0), there)
+
+
+def test_a_plan_pickles_without_its_pixels(hub, images):
     plan = make_plan(hub, images)
-    packed = pickle.dumps((Batches(plan.train, plan.val, 42), as_it_is, start_worker))
-    assert len(packed) < 20_000 < images.pixels.nbytes
-    again, _, _ = pickle.loads(packed)
-    request = ("train", 1, np.array([3, 1]))
-    assert torch.equal(again[request]["pixel_values"], Batches(plan.train, plan.val, 42)[request]["pixel_values"])
+    assert len(pickle.dumps(plan)) < 20_000 < images.pixels.nbytes
+
+
+def test_what_fails_in_a_worker_reaches_the_command(hub, images, monkeypatch):
+    def fail(self, *args):
+        raise OSError("the disk with the cache is gone")
+
+    plan = make_plan(hub, images)
+    monkeypatch.setattr(Part, "batch", fail)
+    with pytest.raises(OSError, match="the disk with the cache is gone"):
+        all_batches(plan, 2)
 
 
 def test_two_runs_with_one_seed_agree_to_the_last_digit(hub, images):
@@ -191,7 +197,7 @@ def test_validation_goes_by_length_and_comes_back_in_order(hub, images):
 
 
 def test_batches_are_fetched_outside_inference_mode(hub, images):
-    """A worker may hand over a training batch of the next epoch while validation still runs: it must be trainable."""
+    """A batch that was made in inference mode could never be trained on."""
 
     def batches():
         for places in plan.val_batches():

@@ -84,7 +84,7 @@ def training_parser(description: str, model_name: str, batch_size: int) -> argpa
     add("--seed", type=not_negative_int, default=DEFAULT_SEED)
     add("--probe", action="store_true", help="measure what each modality and their interaction contribute")
     add("--restart", action="store_true", help="forget an unfinished run instead of going on with it")
-    add("--num-workers", type=not_negative_int, default=0, help="processes that prepare batches")
+    add("--num-workers", type=not_negative_int, default=0, help="threads that prepare batches ahead")
     add("--pin-memory", action="store_true", help="faster copies to a CUDA device; ignored without one")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     add("--amp", choices=["auto", "bf16", "fp16", "off"], default="auto", help="number format on a CUDA device")

@@ -82,12 +82,8 @@ def near_pairs(train: np.ndarray, val: np.ndarray) -> dict[int, list[int]]:
             candidates = order[start:stop]
             near = candidates[_bits(distinct_train[candidates] ^ distinct_val[v]) <= NEAR_BITS]
             found[v].update(near.tolist())
-    return {
-        i: sorted(row for t in partners for row in train_rows[t])
-        for v, partners in found.items()
-        if partners
-        for i in val_rows[v]
-    }
+    rows = {v: sorted(row for t in near for row in train_rows[t]) for v, near in found.items() if near}
+    return {i: partners for v, partners in rows.items() for i in val_rows[v]}
 
 
 def _by_value(hashes: np.ndarray) -> tuple[np.ndarray, list[list[int]]]:

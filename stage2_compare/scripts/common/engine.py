@@ -141,8 +141,7 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[np.ndarray, Batch]], prec
     """Logits of every sample in the order of the split, (N, C) float32 on the CPU."""
     model.eval()
     places, logits = [], []
-    # Inference mode is left for every fetch: a worker may hand over a batch of the next epoch of training early, and
-    # what is made in inference mode can never be trained on.
+    # Inference mode is left for every fetch: what is made in it can never be trained on.
     for where, batch in batches:
         with torch.inference_mode(), precision.autocast():
             inputs, _ = to_device(batch, precision.device)
