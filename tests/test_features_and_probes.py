@@ -62,7 +62,7 @@ def make_model(hub, name: str, fusion: str = "concat") -> ImageTextClassifier:
 @pytest.mark.parametrize("name", [BERT, CLIP, BLIP])
 def test_training_on_stored_features_is_training_the_frozen_model(hub, images, name: str):
     part = make_part(hub, name, images)
-    settings = Settings(3, 1e-2, 1e-4, torch.ones(3), 42, FLOAT32)
+    settings = Settings(3, 1e-3, 1e-4, torch.ones(3), 42, FLOAT32)
     histories = []
     for stored in (False, True):
         model = make_model(hub, name)

@@ -183,7 +183,7 @@ def _undisturbed() -> Iterator[None]:
 def _lock(path: Path) -> BinaryIO | None:
     """The locked file, or None where another process holds it. The lock ends with the process, however it ends.
 
-    Own code rather than the filelock package, whose lock any forked process inherits, and outlives a killed parent with.
+    Own code rather than the filelock package, whose lock a forked process would inherit and keep.
     """
     while True:
         file = open(path, "ab")  # noqa: SIM115 - open for as long as the lock is held
