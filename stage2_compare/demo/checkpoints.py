@@ -93,6 +93,12 @@ def write_hub(
                 write_resnet(root / "torch" / "hub" / "checkpoints", name)
             else:
                 WRITERS[name](snapshot_folder(root / "hf" / "hub", name), SIZES[size], characters)
+    return hub_variables(root)
+
+
+def hub_variables(root: str | Path) -> dict[str, str]:
+    """The environment of a process that shall use what ``write_hub`` wrote under ``root``."""
+    root = Path(root).resolve()
     return {
         "HF_HOME": str(root / "hf"),
         "TORCH_HOME": str(root / "torch"),

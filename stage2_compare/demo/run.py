@@ -1,0 +1,180 @@
+"""All seven runs on generated pairs with a known answer, by the public commands, and what came of it.
+
+    python stage2_compare/start.py demo
+
+Leaves everything in outputs/demo/: data/ (see pairs.py), hub/ (small checkpoints with random weights), and what the
+commands write. Started again, it keeps the data and the checkpoints. Exit status 1: a result is not as it must be.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from . import pairs
+from .checkpoints import BERT, BLIP, CLIP, hub_variables
+
+STAGE2 = Path(__file__).resolve().parents[1]
+OUTPUT = STAGE2.parent / "outputs" / "demo"
+COUNT, SEED, VAL_SHARE = 4500, 0, 1 / 3
+MODELS = [BERT, CLIP, BLIP, "resnet18"]
+PROTOCOL = ["--epochs", "4", "--lr", "7e-4", "--image-size", "32", "--max-length", "40", "--effective-batch-size", "32"]
+
+# Run folder -> which ceiling holds for it.
+CEILING_OF = {
+    "bert-base-chinese_resnet18_text": "text",
+    "bert-base-chinese_resnet18_image": "image",
+    "bert-base-chinese_resnet18_late": "sum",
+    "bert-base-chinese_resnet18_concat": "joint",
+    "bert-base-chinese_resnet18_gated": "joint",
+    "clip_openai_clip-vit-base-patch32": "joint",
+    "blip_Salesforce_blip-image-captioning-base": "joint",
+}
+SHORTFALL = 0.04  # what a small model may lack after few epochs
+ERRORS = 3  # standard errors of an accuracy measured on the validation pairs
+
+
+class Stopped(Exception):
+    """A command failed; it has said why."""
+
+    def __init__(self, status: int):
+        super().__init__(status)
+        self.status = status
+
+
+def main() -> int:
+    started = time.monotonic()
+    root = OUTPUT
+    heading(f"{COUNT:,} pairs with a known answer: {root / 'data'}")
+    made_once(root / "data", {"count": COUNT, "seed": SEED}, lambda folder: pairs.write_pairs(folder, COUNT, SEED))
+    heading(f"Small checkpoints with random weights: {root / 'hub'}")
+    made_once(root / "hub", {"models": MODELS, "seed": SEED}, write_checkpoints)
+
+    environment = {**os.environ, **hub_variables(root / "hub")}
+    steps = commands()
+    for number, (title, script, arguments) in enumerate(steps, start=1):
+        heading(f"{number}/{len(steps)}  {title}")
+        command = [sys.executable, str(STAGE2 / "scripts" / script), "--project-root", str(root), *arguments]
+        status = subprocess.call(command, env=environment)
+        if status:
+            print(f"the demo stopped at: {title}", file=sys.stderr)
+            raise Stopped(status)
+
+    heading("Reached, and what is possible")
+    lines, all_right = verdict(read_accuracies(root / "outputs/compare/compare_summary.csv"), pairs.ceilings())
+    print("\n".join(lines))
+    print()
+    for picture in sorted((root / "outputs/compare/visuals").glob("*.png")):
+        print(picture)
+    minutes = (time.monotonic() - started) / 60
+    print(
+        f"\n{'All as it must be' if all_right else 'NOT as it must be, see above'}; {minutes:.1f} minutes", flush=True
+    )
+    return 0 if all_right else 1
+
+
+def heading(text: str) -> None:
+    print(f"\n== {text}", flush=True)
+
+
+def commands() -> list[tuple[str, str, list[str]]]:
+    """Title, script and arguments of each step, in order."""
+    bert = ["--model-name", BERT, "--image-backbone", "resnet18", "--batch-size", "32", *PROTOCOL]
+    return [
+        ("Training and validation pairs", "make_splits.py", ["--val-ratio", f"{VAL_SHARE:.6f}"]),
+        *(
+            (f"BERT + ResNet, {fusion}", "compare_train.py", ["--fusion", fusion, *bert])
+            for fusion in ("text", "image", "late", "concat", "gated")
+        ),
+        ("CLIP", "compare_clip.py", ["--model-name", CLIP, "--batch-size", "32", *PROTOCOL]),
+        ("BLIP", "compare_blip.py", ["--model-name", BLIP, "--batch-size", "16", *PROTOCOL]),
+        ("Summary", "compare_summary.py", []),
+        ("Pictures", "compare_visualize.py", []),
+    ]
+
+
+# ---------------------------------------------------------------- what the commands start from
+
+
+def made_once(folder: Path, what: dict, make: Callable[[Path], None]) -> None:
+    """Have ``make`` fill the folder, unless it did so before from the same code and nothing is missing since."""
+    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")) if path.name != "run.py")
+    wanted = {**what, "code": hashlib.sha256(code).hexdigest()}
+    stamp = folder / "made.json"
+    try:
+        whole = json.loads(stamp.read_text(encoding="utf-8")) == {**wanted, "files": count_files(folder)}
+    except (OSError, ValueError):
+        whole = False
+    if whole:
+        print("there already")
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    make(folder)
+    # The stamp comes last: a folder without one was left half-made.
+    stamp.write_text(json.dumps({**wanted, "files": count_files(folder) + 1}), encoding="utf-8")
+
+
+def count_files(folder: Path) -> int:
+    return sum(len(names) for _, _, names in os.walk(folder))
+
+
+def write_checkpoints(folder: Path) -> None:
+    from .checkpoints import write_hub
+
+    write_hub(folder, "demo", SEED, pairs.characters(), MODELS)
+
+
+# ---------------------------------------------------------------- what came of it
+
+
+def read_accuracies(summary: Path) -> dict[str, float]:
+    """Run name -> validation accuracy, from compare_summary.csv."""
+    with open(summary, encoding="utf-8-sig", newline="") as file:
+        return {row["run"]: float(row["val_acc"]) for row in csv.DictReader(file)}
+
+
+def verdict(reached: dict[str, float], ceilings: dict[str, float]) -> tuple[list[str], bool]:
+    """A table of runs beside their ceilings, and whether each run is as it must be.
+
+    Every accuracy must be near its ceiling and not above it; what joins the modalities in full must be above the best
+    sum. Near allows for sampling (ERRORS standard errors) and, downwards, for a SHORTFALL.
+    """
+    lines, all_right = [f"{'run':<44}{'reached':>9}{'possible':>10}"], True
+    for run, kind in CEILING_OF.items():
+        accuracy, ceiling = reached[run], ceilings[kind]
+        noise = ERRORS * standard_error(ceiling)
+        faults = []
+        if accuracy > ceiling + noise:
+            faults.append("more than is possible")
+        if accuracy < ceiling - noise - SHORTFALL:
+            faults.append("too little")
+        if kind == "joint" and accuracy < ceilings["sum"] + noise:
+            faults.append("not above sums")
+        lines.append(f"{run:<44}{accuracy:>9.4f}{ceiling:>10.4f}  {kind:<6}{', '.join(faults) or 'as it must be'}")
+        all_right = all_right and not faults
+    lines.append(f"standard error of an accuracy of {ceilings['sum']:.2f}: {standard_error(ceilings['sum']):.4f}")
+    return lines, all_right
+
+
+def standard_error(accuracy: float) -> float:
+    return math.sqrt(accuracy * (1 - accuracy) / (COUNT * VAL_SHARE))
+
+
+if __name__ == "__main__":
+    try:
+        code = main()
+    except Stopped as stopped:
+        code = stopped.status
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
