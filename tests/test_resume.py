@@ -303,6 +303,11 @@ def test_a_folder_that_cannot_be_written_is_named(project, hub):
 # As the user meets it
 
 
+def test_a_project_root_may_be_relative(project, hub, monkeypatch):
+    monkeypatch.chdir(project.parent)
+    run_small(Path(project.name), hub, "clip", "--epochs", "1", "--output-dir", "outputs/relative")
+
+
 def start(project: Path, hub, kind: str, *more: str) -> subprocess.Popen:
     command = [sys.executable, str(STAGE2 / "scripts" / f"{COMMANDS[kind][0]}.py"), "--project-root", str(project)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}

@@ -110,9 +110,9 @@ def prepare(args: argparse.Namespace, family: str, fusion: str, make_encoder: Ca
 
 def read_splits(args: argparse.Namespace) -> dict[str, Split]:
     root = args.project_root
-    splits = {part: read_split(root / getattr(args, f"{part}_csv"), root) for part in ("train", "val")}
+    splits = {part: read_split(getattr(args, f"{part}_csv"), root) for part in ("train", "val")}
     if (root / args.test_csv).is_file():
-        test = read_split(root / args.test_csv, root, allow_unlabelled=True)
+        test = read_split(args.test_csv, root, allow_unlabelled=True)
         if all(test.labels):
             splits["test"] = test
         elif any(test.labels):
