@@ -90,3 +90,10 @@ def test_nothing_to_draw_is_one_line(tmp_path):
     with pytest.raises(UserError, match="no finished run"):
         compare_visualize.main(["--project-root", str(tmp_path)])
     assert not (tmp_path / "outputs/compare/visuals").exists()
+
+
+def test_frozen_encoders_are_drawn_with_what_was_trained(tmp_path, coarse):
+    make_runs(tmp_path / "outputs/compare", 2)
+    make_run(tmp_path / "outputs/compare", "frozen", params_million=110.0, trainable_params_million=0.4)
+    compare_visualize.main(["--project-root", str(tmp_path)])
+    assert pictures(tmp_path) == OF_HISTORIES | OF_PREDICTIONS

@@ -68,8 +68,9 @@ class Run:
         return value if is_number and abs(value) <= sys.float_info.max else None
 
     @property
-    def seed(self) -> Any:
-        return self.recorded("protocol", "seed")
+    def seed(self) -> int | None:
+        seed = self.recorded("protocol", "seed")
+        return seed if isinstance(seed, int) else None
 
 
 class _Unreadable(Exception):

@@ -110,7 +110,7 @@ def cost_columns(looks: list[Look]) -> list[Column]:
     times = [value / seconds for value in values(looks, "train_time_sec")]
     columns = [Column.of(looks, ["Params", "(M)"], total, decimals(total), min)]
     if any(abs(a - b) > 1e-6 for a, b in zip(total, trained)):
-        columns.append(Column.of(looks, ["Trained", "(M)"], trained, decimals(total)))
+        columns.append(Column(["Trained", "(M)"], [f"{value:.{decimals(total)}f}" for value in trained], set()))
     return [*columns, Column.of(looks, ["Time", f"({unit})"], times, decimals(times), min)]
 
 
