@@ -42,6 +42,7 @@ COMMANDS = {
     "blip_Salesforce_blip-image-captioning-base": "stage2_compare/scripts/compare_blip.py --project-root . "
     f"--model-name Salesforce/blip-image-captioning-base --epochs 5 --batch-size 8 {TRAIN}",
 }
+SUMMARIES = ("compare_summary.csv", "compare_families.csv")
 HISTORY = "epoch,train_loss,val_acc,val_f1_macro,val_precision_macro,val_recall_macro,val_loss,train_sec,val_sec"
 LABELS = ("negative", "neutral", "positive")
 WORDS = ("今天很难过", "今天天气", "今天很高兴")
@@ -93,7 +94,7 @@ def metrics_of(project: Path, name: str) -> dict:
 
 def test_each_command_leaves_its_run_folder_and_nothing_else(project):
     compare = project / "outputs" / "compare"
-    assert {path.name for path in compare.iterdir()} == {*COMMANDS, "compare_summary.csv", "visuals"}
+    assert {path.name for path in compare.iterdir()} == {*COMMANDS, *SUMMARIES, "visuals"}
     for name in COMMANDS:
         files = {path.name for path in (compare / name).iterdir()}
         assert files >= {"best.pt", "metrics.json", "history.csv", "predictions.csv"}
