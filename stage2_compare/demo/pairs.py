@@ -10,7 +10,7 @@ the class, except for a share NOISE of the pairs, which have one of the two othe
 
 So no model whatever can be right more often than this, in the long run and with all the training data it wants:
 
-    text only .4850    image only .5988    sum of the two .8263    jointly .9400
+    text only .48500    image only .59875    sum of the two .82625    jointly .94000
 
 "Sum" is the best argmax over the classes of f(text) + g(image), whatever f and g: what is more than that needs an
 interaction, here that a voice turns the picture's meaning round. ``ceilings`` works the four out from the tables. The

@@ -161,9 +161,9 @@ def verdict(reached: dict[str, float], ceilings: dict[str, float]) -> tuple[list
             faults.append("too little")
         if kind == "joint" and accuracy < ceilings["sum"] + noise:
             faults.append("not above sums")
-        lines.append(f"{run:<44}{accuracy:>9.4f}{ceiling:>10.4f}  {kind:<6}{', '.join(faults) or 'as it must be'}")
+        lines.append(f"{run:<44}{accuracy:>9.3f}{ceiling:>10.3f}  {kind:<6}{', '.join(faults) or 'as it must be'}")
         all_right = all_right and not faults
-    lines.append(f"standard error of an accuracy of {ceilings['sum']:.2f}: {standard_error(ceilings['sum']):.4f}")
+    lines.append(f"standard error of an accuracy of {ceilings['sum']:.2f}: {standard_error(ceilings['sum']):.3f}")
     return lines, all_right
 
 
