@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import itertools
 import json
 from collections import Counter
 from itertools import product
@@ -265,3 +266,32 @@ def test_a_result_that_cannot_be_or_is_poor_is_said(changes, said):
     assert not all_right
     (line,) = [line for line in lines if said in line]
     assert line.split()[0].endswith(next(iter(changes)))
+
+
+def test_what_the_best_joint_model_rests_on_by_a_plain_loop():
+    """Expected accuracies when one modality comes from another pair, cell by cell."""
+    p = pairs.joint()
+    shares = p.sum(-1)
+    images = texts = 0.0
+    for t, v, other in itertools.product(range(3), repeat=3):
+        images += shares[:, other].sum() * p[t, v, p[t, other].argmax()]
+        texts += shares[other].sum() * p[t, v, p[other, v].argmax()]
+    assert pairs.dependence() == pytest.approx({"images": images, "texts": texts, "emap": 0.59875})
+    assert (images, texts) == pytest.approx((0.37125, 0.485))
+
+
+def test_late_fusion_credited_with_an_interaction_is_said():
+    """The additive part of late fusion is late fusion, and of the others what the generator put in."""
+    expected = pairs.dependence()
+    joint = {
+        "acc": 0.94,
+        "acc_drop_images_shuffled": 0.94 - expected["images"],
+        "acc_drop_texts_shuffled": 0.94 - expected["texts"],
+        "emap_acc": expected["emap"],
+        "emap_pairs": 500,
+    }
+    probes = {name: joint for name, kind in run.CEILING_OF.items() if kind == "joint"}
+    late = "bert-base-chinese_resnet18_late"
+    assert run.probe_verdict({late: {**joint, "emap_acc": 0.94}, **probes}, expected)[1]
+    lines, right = run.probe_verdict({late: joint, **probes}, expected)
+    assert not right and [line.split()[0] for line in lines if "NOT" in line] == [late]

@@ -71,9 +71,13 @@ def main() -> int:
             raise Stopped(status)
 
     heading("Reached, and what is possible")
-    lines, all_right = verdict(read_accuracies(root / "outputs/compare/compare_summary.csv"), pairs.ceilings())
+    compare_dir = root / "outputs/compare"
+    lines, all_right = verdict(read_accuracies(compare_dir / "compare_summary.csv"), pairs.ceilings())
     print("\n".join(lines))
-    print()
+    heading("What they rest on, and what the generator put in (accuracies)")
+    lines, as_put_in = probe_verdict(read_probes(compare_dir), pairs.dependence())
+    print("\n".join(lines) + "\n")
+    all_right = all_right and as_put_in
     for picture in sorted((root / "outputs/compare/visuals").glob("*.png")):
         print(picture)
     minutes = (time.monotonic() - started) / 60
@@ -93,11 +97,11 @@ def commands() -> list[tuple[str, str, list[str]]]:
     return [
         ("Training and validation pairs", "make_splits.py", ["--val-ratio", f"{VAL_SHARE:.6f}"]),
         *(
-            (f"BERT + ResNet, {fusion}", "compare_train.py", ["--fusion", fusion, *bert])
-            for fusion in ("text", "image", "late", "concat", "gated")
+            (f"BERT + ResNet, {fusion}", "compare_train.py", ["--fusion", fusion, *probe, *bert])
+            for fusion, probe in (("text", []), ("image", []), *((f, ["--probe"]) for f in ("late", "concat", "gated")))
         ),
-        ("CLIP", "compare_clip.py", ["--model-name", CLIP, "--batch-size", "32", *PROTOCOL]),
-        ("BLIP", "compare_blip.py", ["--model-name", BLIP, "--batch-size", "16", *PROTOCOL]),
+        ("CLIP", "compare_clip.py", ["--model-name", CLIP, "--probe", "--batch-size", "32", *PROTOCOL]),
+        ("BLIP", "compare_blip.py", ["--model-name", BLIP, "--probe", "--batch-size", "16", *PROTOCOL]),
         ("Summary", "compare_summary.py", []),
         ("Pictures", "compare_visualize.py", []),
     ]
@@ -167,8 +171,43 @@ def verdict(reached: dict[str, float], ceilings: dict[str, float]) -> tuple[list
     return lines, all_right
 
 
-def standard_error(accuracy: float) -> float:
-    return math.sqrt(accuracy * (1 - accuracy) / (COUNT * VAL_SHARE))
+def read_probes(compare_dir: Path) -> dict[str, dict[str, float]]:
+    """Run name -> the ``probe`` block of its metrics.json, of the runs that join text and image."""
+    names = [name for name, kind in CEILING_OF.items() if kind in ("sum", "joint")]
+    records = [json.loads((compare_dir / name / "metrics.json").read_text(encoding="utf-8")) for name in names]
+    return {name: record["probe"] for name, record in zip(names, records)}
+
+
+def probe_verdict(probes: dict[str, dict[str, float]], expected: dict[str, float]) -> tuple[list[str], bool]:
+    """A table of what is left without images, without texts and without interaction, and whether it is as put in.
+
+    The additive part of late fusion must be late fusion itself; the others must lose what the best joint model loses.
+    """
+    lines, all_right = [f"{'run':<44}{'no images':>11}{'no texts':>10}{'additive':>10}"], True
+    for run, found in probes.items():
+        left = {
+            "images": found["acc"] - found["acc_drop_images_shuffled"],
+            "texts": found["acc"] - found["acc_drop_texts_shuffled"],
+            "emap": found["emap_acc"],
+        }
+        if CEILING_OF[run] == "sum":
+            right = found["emap_acc"] == found["acc"]
+        else:
+            pairs_of = {"images": COUNT * VAL_SHARE, "texts": COUNT * VAL_SHARE, "emap": found["emap_pairs"]}
+            right = all(
+                abs(left[key] - expected[key]) < ERRORS * standard_error(expected[key], pairs_of[key]) + SHORTFALL
+                for key in expected
+            )
+        figures = f"{left['images']:>11.4f}{left['texts']:>10.4f}{left['emap']:>10.4f}"
+        lines.append(f"{run:<44}{figures}  {'as it must be' if right else 'NOT what was put in'}")
+        all_right = all_right and right
+    put_in = f"{expected['images']:>11.4f}{expected['texts']:>10.4f}{expected['emap']:>10.4f}"
+    lines.append(f"{'(the best joint model)':<44}{put_in}")
+    return lines, all_right
+
+
+def standard_error(accuracy: float, count: float = COUNT * VAL_SHARE) -> float:
+    return math.sqrt(accuracy * (1 - accuracy) / count)
 
 
 if __name__ == "__main__":
