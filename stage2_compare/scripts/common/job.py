@@ -79,8 +79,7 @@ def prepare(args: argparse.Namespace, family: str, fusion: str, make_encoder: Ca
             model = ImageTextClassifier(encoder, fusion, len(classes))
         if args.freeze_encoders:
             model.freeze_encoder()
-        # On a processor the gain is within the noise; the fused kernel's backward pass on CUDA is not deterministic.
-        if precision.device.type == "cuda" and not args.deterministic:
+        if not (precision.device.type == "cuda" and args.deterministic):  # its backward pass there is not deterministic
             use_fused_attention(model)
         return model
 
