@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import importlib.metadata
+import os
 import platform
 import tempfile
 import time
@@ -145,6 +146,7 @@ class Bench:
         return [int(i) for group in plan.groups(1) for micro in group for i in micro]
 
     def plain_loader(self, plan: Plan) -> DataLoader:
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # tokenising is over; silences a warning when workers fork
         data = Subset(self.plain_data(self.own_size), self.order(plan))
         return DataLoader(data, self.job.micro, num_workers=self.workers, pin_memory=self.pin)
 
