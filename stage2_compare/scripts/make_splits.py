@@ -20,7 +20,7 @@ from pathlib import Path
 
 from common.cli import DEFAULT_SEED, not_negative_int, run_command
 from common.errors import UserError
-from common.splits import DATA_FOLDERS, IMAGE_SUFFIXES, Split, class_names, read_split
+from common.splits import DATA_FOLDERS, IMAGE_SUFFIXES, Split, class_names, read_split, squeezed
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"test pairs: {test_file}", flush=True)
         test = read_split(test_file.absolute(), root, allow_unlabelled=True, data_dir=data_dir)
     images = image_digests(split.image_paths + (test.image_paths if test else []))
-    texts = [" ".join(text.split()) for text in split.texts + (test.texts if test else [])]
+    texts = [squeezed(text) for text in split.texts + (test.texts if test else [])]
 
     groups = tie(texts[: len(split)], images[: len(split)])
     chosen = choose_validation(groups, split.labels, split.guids, args.val_ratio, args.seed)

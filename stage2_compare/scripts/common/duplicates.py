@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from .images import ImageStore
-from .splits import Split
+from .splits import Split, squeezed
 
 NEAR_BITS = 3  # of 64: a copy of another size or compression differs in 0 to 3, other photos in about 32
 FLAT_BITS = 4  # a hash with fewer bits set, or unset, is of a plain picture: it resembles all plain pictures
@@ -39,7 +39,7 @@ class Duplicates:
 
 def find_duplicates(train: Split, val: Split, train_images: ImageStore, val_images: ImageStore) -> Duplicates:
     """Compare the two sides. Empty texts are not the same text."""
-    text = _shared([_words(text) for text in train.texts], [_words(text) for text in val.texts])
+    text = _shared(list(map(squeezed, train.texts)), list(map(squeezed, val.texts)))
     image = _shared(train_images.digests, val_images.digests)
     near = near_pairs(train_images.hashes, val_images.hashes)
     conflicts = {
@@ -49,10 +49,6 @@ def find_duplicates(train: Split, val: Split, train_images: ImageStore, val_imag
         if any(train.labels[t] != val.labels[v] for t in partners)
     }
     return Duplicates(len(text), len(image), len(near.keys() - image.keys()), len(conflicts))
-
-
-def _words(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _shared(train: list[str], val: list[str]) -> dict[int, list[int]]:

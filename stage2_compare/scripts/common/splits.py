@@ -111,6 +111,11 @@ def read_split(
     return Split(path, guids, stripped, image_paths, labels, rows, dict(encodings), text_paths, found)
 
 
+def squeezed(text: str) -> str:
+    """The text as it is compared with others: the kind and amount of white space make no difference."""
+    return " ".join(text.split())
+
+
 def class_names(labels: Iterable[str]) -> list[str]:
     """The classes in their order: negative, neutral, positive when the labels are among them, else sorted."""
     found = set(labels)
