@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -80,7 +81,7 @@ class Part:
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
+    @cached_property
     def by_length(self) -> np.ndarray:
         """The samples (N,) from the shortest text to the longest, so that short ones are not padded to long ones."""
         return np.argsort(self.tokens.lengths, kind="stable")
