@@ -59,6 +59,13 @@ def cut_at(monkeypatch, owner, name: str, count: int) -> None:
     monkeypatch.setattr(owner, name, instead)
 
 
+def stop_in_the_second_epoch(project, hub, monkeypatch, *more: str) -> None:
+    with monkeypatch.context() as patch:
+        cut_at(patch, Progress, "advance", 6)
+        with pytest.raises(PowerCut):
+            run_small(project, hub, "clip", *more)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_stops_in_the_middle_of_epochs_change_nothing(project, hub, uninterrupted, monkeypatch, capsys, kind: str):
     """14 pairs in groups of 4 are 4 steps an epoch: stopped in the second epoch, then in the third, with workers."""
@@ -102,20 +109,14 @@ def test_a_finished_run_is_trained_anew_and_replaced_only_at_the_end(project, hu
     more = ["--output-dir", "outputs/again"]
     folder = run_small(project, hub, "clip", *more)
     before = record(folder)
-    with monkeypatch.context() as patch:
-        cut_at(patch, Progress, "advance", 6)
-        with pytest.raises(PowerCut):
-            run_small(project, hub, "clip", *more, "--weight-decay", "0.5")
+    stop_in_the_second_epoch(project, hub, monkeypatch, *more, "--weight-decay", "0.5")
     assert record(folder) == before
     assert record(run_small(project, hub, "clip", *more, "--weight-decay", "0.5"))["protocol"]["weight_decay"] == 0.5
 
 
 def test_another_protocol_begins_anew_and_says_why(project, hub, monkeypatch, capsys):
     more = ["--output-dir", "outputs/protocol"]
-    with monkeypatch.context() as patch:
-        cut_at(patch, Progress, "advance", 6)
-        with pytest.raises(PowerCut):
-            run_small(project, hub, "clip", *more)
+    stop_in_the_second_epoch(project, hub, monkeypatch, *more)
     folder = run_small(project, hub, "clip", *more, "--weight-decay", "0.5")
     assert "beginning anew: the unfinished run had weight_decay 0.0001, not 0.5" in capsys.readouterr().out
     assert len(history(folder)) == 4
@@ -123,10 +124,7 @@ def test_another_protocol_begins_anew_and_says_why(project, hub, monkeypatch, ca
 
 def test_restart_forgets_the_unfinished_run(project, hub, uninterrupted, monkeypatch, capsys):
     more = ["--output-dir", "outputs/restart"]
-    with monkeypatch.context() as patch:
-        cut_at(patch, Progress, "advance", 6)
-        with pytest.raises(PowerCut):
-            run_small(project, hub, "clip", *more)
+    stop_in_the_second_epoch(project, hub, monkeypatch, *more)
     folder = run_small(project, hub, "clip", *more, "--restart")
     assert "going on" not in capsys.readouterr().out
     assert_same_run(folder, uninterrupted["clip"])
@@ -134,10 +132,7 @@ def test_restart_forgets_the_unfinished_run(project, hub, uninterrupted, monkeyp
 
 def test_a_broken_checkpoint_is_named_and_the_run_begins_anew(project, hub, uninterrupted, monkeypatch, capsys):
     more = ["--output-dir", "outputs/broken"]
-    with monkeypatch.context() as patch:
-        cut_at(patch, Progress, "advance", 6)
-        with pytest.raises(PowerCut):
-            run_small(project, hub, "clip", *more)
+    stop_in_the_second_epoch(project, hub, monkeypatch, *more)
     (checkpoint,) = compare_dir(project, *more).glob(f".*/{CHECKPOINT}")
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     assert_same_run(run_small(project, hub, "clip", *more), uninterrupted["clip"])
@@ -146,10 +141,7 @@ def test_a_broken_checkpoint_is_named_and_the_run_begins_anew(project, hub, unin
 
 def test_a_checkpoint_holds_plain_types_only(project, hub, monkeypatch):
     more = ["--output-dir", "outputs/plain"]
-    with monkeypatch.context() as patch:
-        cut_at(patch, Progress, "advance", 6)
-        with pytest.raises(PowerCut):
-            run_small(project, hub, "clip", *more)
+    stop_in_the_second_epoch(project, hub, monkeypatch, *more)
     (path,) = compare_dir(project, *more).glob(f".*/{CHECKPOINT}")
     checkpoint = torch.load(path, weights_only=True)
     assert checkpoint["trainer"].keys() == {"model", "optimizer", "scaler"}
@@ -241,23 +233,25 @@ def test_out_of_memory_with_one_sample_says_what_helps(project, hub, monkeypatch
     assert list(compare_dir(project, "--output-dir", "outputs/never").iterdir()) == []
 
 
-def test_a_cuda_fault_names_three_remedies(project, hub, monkeypatch):
+@pytest.mark.parametrize(
+    "message, kind, says",
+    [
+        (
+            "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling cublasSgemm",
+            UserError,
+            "CUDA_LAUNCH_BLOCKING=1.*--device cpu.*README",
+        ),
+        ("shapes do not match", RuntimeError, "shapes do not match"),
+    ],
+    ids=["a CUDA fault names three remedies", "an error in the code itself is not dressed up"],
+)
+def test_faults(project, hub, monkeypatch, message: str, kind: type, says: str):
     def fail(self, batch, weight):
-        raise RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling cublasSgemm")
+        raise RuntimeError(message)
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_backward", fail)
-        with pytest.raises(UserError, match="CUDA_LAUNCH_BLOCKING=1.*--device cpu.*README"):
-            run_small(project, hub, "clip", "--output-dir", "outputs/fault")
-
-
-def test_an_error_in_the_code_itself_is_not_dressed_up(project, hub, monkeypatch):
-    def fail(self, batch, weight):
-        raise RuntimeError("shapes do not match")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_backward", fail)
-        with pytest.raises(RuntimeError, match="shapes do not match"):
+        with pytest.raises(kind, match=says):
             run_small(project, hub, "clip", "--output-dir", "outputs/fault")
 
 
