@@ -153,11 +153,16 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[np.ndarray, Batch]], prec
     return ordered
 
 
+def scores_of(logits: Tensor, labels: np.ndarray) -> dict[str, float]:
+    """The metrics of ``metrics.scores`` from logits (N, C) on the CPU and labels (N,)."""
+    confusion = confusion_matrix(labels, logits.argmax(1).numpy(), logits.shape[1])
+    return {name: float(value) for name, value in scores(confusion).items()}
+
+
 def validation_scores(logits: Tensor, labels: np.ndarray, class_weights: Tensor) -> dict[str, float]:
     """The validation columns of history.csv; the loss is weighted as in training, so that the curves compare."""
-    confusion = confusion_matrix(labels, logits.argmax(1).numpy(), logits.shape[1])
     loss = F.cross_entropy(logits, torch.from_numpy(labels), weight=class_weights)
-    return {**{f"val_{k}": float(v) for k, v in scores(confusion).items()}, "val_loss": loss.item()}
+    return {**{f"val_{name}": value for name, value in scores_of(logits, labels).items()}, "val_loss": loss.item()}
 
 
 def fit(
@@ -172,11 +177,11 @@ def fit(
     Args:
         save: called after every epoch with the checkpoint, a dict of tensors and plain types, and whether the model
             is the best so far.
-        checkpoint: what ``save`` was given after the epoch before the plan's first.
+        checkpoint: what ``save`` was given after the epoch before the plan's first; its tensors are taken out of it.
     """
     trainer, fitted = Trainer(model, settings), Fitted()
     if checkpoint is not None:
-        trainer.load_state(checkpoint["trainer"])
+        trainer.load_state(checkpoint.pop("trainer"))  # else a second copy of it all stays in memory
         fitted = Fitted(**checkpoint["fitted"])
     labels, samples = feed.plan.val.labels, len(feed.plan.train)
     for epoch in feed.plan.epochs:

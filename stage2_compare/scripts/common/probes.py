@@ -12,9 +12,8 @@ from tqdm import tqdm
 
 from . import seed as seeds
 from .data import EVALUATION_FACTOR, Part
-from .engine import to_device
+from .engine import scores_of, to_device
 from .features import encode
-from .metrics import confusion_matrix, scores
 from .models.classifier import ImageTextClassifier
 from .precision import Precision
 
@@ -41,8 +40,7 @@ def probe(model: ImageTextClassifier, part: Part, micro: int, precision: Precisi
     everyone = np.arange(len(part))
 
     def measure(logits: Tensor, samples: np.ndarray = everyone) -> np.ndarray:
-        confusion = confusion_matrix(part.labels[samples], logits.argmax(1).numpy(), logits.shape[1])
-        found = scores(confusion)
+        found = scores_of(logits, part.labels[samples])
         return np.array([found["f1_macro"], found["acc"]])
 
     with tqdm(desc="probing", unit=" pairs", disable=None, leave=False) as bar:

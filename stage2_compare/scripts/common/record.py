@@ -16,7 +16,7 @@ from torch import Tensor
 from . import metrics
 from .calibration import reliability
 from .data import Tokens, read_through
-from .engine import Fitted, evaluate
+from .engine import Fitted, evaluate, scores_of
 from .job import Job
 from .models.classifier import ImageTextClassifier
 from .probes import probe
@@ -55,8 +55,7 @@ def write_run(job: Job, folder: RunFolder, model: ImageTextClassifier, fitted: F
         record["probe"] = probe(model, job.parts["val"], finish.micro, job.precision, job.args.seed)
     if "test" in job.parts:
         logits = evaluate(model, read_through(job.parts["test"], finish.micro), job.precision)
-        confusion = metrics.confusion_matrix(job.parts["test"].labels, logits.argmax(1).numpy(), len(job.classes))
-        record |= {f"test_{key}": float(value) for key, value in metrics.scores(confusion).items()}
+        record |= {f"test_{key}": value for key, value in scores_of(logits, job.parts["test"].labels).items()}
         folder.write_rows("test_predictions.csv", *prediction_rows(job.splits["test"], logits, job.classes))
     columns = HISTORY + TIMES
     folder.write_rows("history.csv", columns, [[row[key] for key in columns] for row in fitted.history])

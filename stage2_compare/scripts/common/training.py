@@ -75,7 +75,7 @@ def fit_to_the_end(job: Job, folder: RunFolder) -> tuple[ImageTextClassifier, Fi
     finish = Finish(job.micro, [])
     if checkpoint is not None:
         finish = Finish(**checkpoint["finish"])
-        done = len(checkpoint["fitted"]["history"])
+        done = epochs_done(checkpoint)
         print(f"going on after epoch {done} of {job.args.epochs} (--restart would begin anew)", flush=True)
     while True:
         model = job.build()
@@ -89,7 +89,7 @@ def fit_to_the_end(job: Job, folder: RunFolder) -> tuple[ImageTextClassifier, Fi
         gc.collect()
         torch.cuda.empty_cache()
         checkpoint = folder.read_checkpoint()
-        epoch = 1 + (len(checkpoint["fitted"]["history"]) if checkpoint else 0)
+        epoch = epochs_done(checkpoint) + 1
         if finish.micro == 1:
             raise UserError(f"out of memory in epoch {epoch}, even with one sample at once. {SAVE_MEMORY}")
         finish.halvings.append({"epoch": epoch, "batch_size": finish.micro})
@@ -123,8 +123,7 @@ def attempt(
     if args.freeze_encoders:
         parts = {name: encoded(model, parts[name], finish.micro, job.precision) for name in ("train", "val")}
         trained = model.head
-    done = len(checkpoint["fitted"]["history"]) if checkpoint else 0
-    epochs = range(done + 1, args.epochs + 1)
+    epochs = range(epochs_done(checkpoint) + 1, args.epochs + 1)
     plan = Plan(parts["train"], parts["val"], args.seed, epochs, finish.micro, args.effective_batch_size)
     workers = 0 if args.freeze_encoders else args.num_workers
     feed = Feed(plan, workers, args.pin_memory and device.type == "cuda")
@@ -140,6 +139,10 @@ def attempt(
         folder.write_tensors(CHECKPOINT, {**content, "identity": identity, "finish": vars(finish)})
 
     return fit(trained, feed, settings, save, checkpoint)
+
+
+def epochs_done(checkpoint: dict[str, Any] | None) -> int:
+    return len(checkpoint["fitted"]["history"]) if checkpoint else 0
 
 
 def space(model: ImageTextClassifier) -> float:
