@@ -78,7 +78,7 @@ def main() -> int:
     lines, as_put_in = probe_verdict(read_probes(compare_dir), {**pairs.dependence(), "emap": pairs.ceilings()["sum"]})
     print("\n".join(lines) + "\n")
     all_right = all_right and as_put_in
-    for picture in sorted((root / "outputs/compare/visuals").glob("*.png")):
+    for picture in sorted((compare_dir / "visuals").glob("*.png")):
         print(picture)
     minutes = (time.monotonic() - started) / 60
     print(
