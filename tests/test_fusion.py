@@ -62,9 +62,7 @@ class IdentityEncoder(nn.Module):
 def test_the_head_does_not_see_the_scale_of_a_feature(fusion: str):
     model = ImageTextClassifier(IdentityEncoder(), fusion, 3).eval()
     text, image = torch.randn(2, 4), torch.randn(2, 6)
-    torch.testing.assert_close(
-        model.head(text, image), model.head(100 * text, 100 * image), atol=1e-3, rtol=1e-3
-    )
+    torch.testing.assert_close(model.head(text, image), model.head(100 * text, 100 * image), atol=1e-3, rtol=1e-3)
 
 
 def test_pixels_are_normalised_with_the_encoders_own_statistics():

@@ -376,9 +376,7 @@ def test_animated_shows_its_first_frame(tmp_path, load):
     frames = [Image.new("RGB", (40, 40), colour) for colour in (RED, WHITE, (0, 0, 255))]
     for name in ("a.gif", "a.webp", "a.png", "a.tif"):
         options = {"lossless": True} if name == "a.webp" else {}
-        pixels, notes = stored(
-            tmp_path, load, frames[0], name, save_all=True, append_images=frames[1:], **options
-        )
+        pixels, notes = stored(tmp_path, load, frames[0], name, save_all=True, append_images=frames[1:], **options)
         assert notes == {"animated": 1} and near(pixels, RED), name
 
 
