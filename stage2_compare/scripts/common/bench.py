@@ -29,6 +29,7 @@ from .engine import Settings, Trainer
 from .errors import UserError
 from .images import load_images
 from .job import find_device, prepare
+from .memory import keep_freed_memory
 from .models.classifier import ImageTextClassifier
 from .models.loading import load_config, load_tokenizer
 from .precision import allow_fast_float32
@@ -284,7 +285,7 @@ class Bench:
         rates, peaks = defaultdict(list), defaultdict(list)
         for repetition in range(repetitions):
             for name in variants[:: -1 if repetition % 2 else 1]:
-                with peak_memory(self.device) as peak, float32_as_in(name):
+                with settings_as_in(name), peak_memory(self.device) as peak:
                     rates[name].append(getattr(self, name)())
                 peaks[name].append(peak["mb"])
             for name in ("pipeline_a", "pipeline_c")[:: -1 if repetition % 2 else 1]:
@@ -348,12 +349,14 @@ def stopped_at_training(command: str, flags: list[str]) -> tuple:
 
 
 @contextmanager
-def float32_as_in(variant: str) -> Iterator[None]:
-    """torch's own settings for (a) and (b); those of the command for (c) and (d)."""
+def settings_as_in(variant: str) -> Iterator[None]:
+    """Those of torch and of the C library themselves for (a) and (b); those of the command for (c) and (d)."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
     if variant in "cd":
         allow_fast_float32()
+        keep_freed_memory()
     yield
+    keep_freed_memory(False)  # so that the next one starts with as little as this one did
     torch.set_float32_matmul_precision(before[0])
     torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = before[1:]
 

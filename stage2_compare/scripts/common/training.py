@@ -20,6 +20,7 @@ from .errors import UserError
 from .faults import SAVE_MEMORY, explained, is_out_of_memory
 from .features import encoded
 from .job import Job, prepare
+from .memory import keep_freed_memory
 from .models.classifier import ImageTextClassifier
 from .models.fusion import FUSIONS
 from .models.loading import check_transformers
@@ -47,6 +48,7 @@ def train(args: argparse.Namespace, name: str, family: str, fusion: str, make_en
         seeds.use_deterministic_algorithms()
     else:
         allow_fast_float32()
+    keep_freed_memory()
     with RunFolder(args.project_root / args.output_dir, name) as folder, explained():
         try:
             job = prepare(args, family, fusion, make_encoder)
