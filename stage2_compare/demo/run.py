@@ -59,8 +59,10 @@ def main() -> int:
     heading(f"Small checkpoints with random weights: {root / 'hub'}")
     made_once(root / "hub", {"models": MODELS, "seed": SEED}, write_checkpoints)
 
-    # Threads that wait in a loop for the next small piece of work slow these small models tenfold on a busy machine.
-    environment = {"OMP_WAIT_POLICY": "passive", **os.environ, **hub_variables(root / "hub")}
+    # How long threads look out for the next piece of work before they sleep. The pieces of such small models come
+    # quickly: at once costs a quarter of the time, and as long as OpenMP would by itself half of it on a busy machine.
+    waiting = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}  # gcc's OpenMP heeds the second
+    environment = {**waiting, **os.environ, **hub_variables(root / "hub")}
     steps = commands()
     for number, (title, script, arguments) in enumerate(steps, start=1):
         heading(f"{number}/{len(steps)}  {title}")
