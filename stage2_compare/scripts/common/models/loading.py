@@ -31,8 +31,10 @@ def check_transformers() -> None:
 
 def from_hub(load: Any, name: str, **options: Any) -> Any:
     """``load.from_pretrained(name)`` with an error a person can act on; checkpoints that bring code are refused."""
-    # This release of transformers calls its hub client in a way that a newer client deprecates: not the user's concern.
+    # What libraries say of each other is not the user's concern: transformers calls its hub client in a way that a
+    # newer client deprecates, and torch 2.1 reads .bin files in a way that it deprecates itself.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"huggingface_hub\.")
+    warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
     try:
         return load.from_pretrained(name, **options)
     except Exception as error:  # a foreign file can fail in any way
