@@ -7,6 +7,7 @@ import hashlib
 import os
 import random
 import re
+import subprocess
 import sys
 from collections import Counter, defaultdict
 from itertools import combinations
@@ -440,6 +441,17 @@ def test_a_stale_test_list_is_told(tmp_path, capsys):
     tests.unlink()
     cut(tmp_path)
     assert "test.csv is of an earlier split and was left as it is" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes end in another way there")
+def test_a_reader_that_has_left_ends_the_command_without_a_traceback(tmp_path):
+    make_project(tmp_path, ["a", "b"] * 4)
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, make_splits.__file__, "--project-root", tmp_path]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 # The real sample

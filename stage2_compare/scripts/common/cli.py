@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -22,6 +23,10 @@ def run_command(main: Callable[[], None]) -> None:
             stream.reconfigure(errors="replace")
     try:
         main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads the output has left, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
+        sys.exit(1)
     except UserError as error:
         print("error: " + printable(" ".join(str(error).split())), file=sys.stderr)  # a file's name may hold orders
         sys.exit(2)
