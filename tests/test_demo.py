@@ -284,6 +284,7 @@ def test_late_fusion_credited_with_an_interaction_is_said():
     """The additive part of late fusion is late fusion, and of the others what the generator put in."""
     expected = {**pairs.dependence(), "emap": pairs.ceilings()["sum"]}
     joint = {
+        "val_acc": 0.94,
         "acc": 0.94,
         "acc_drop_images_shuffled": 0.94 - expected["images"],
         "acc_drop_texts_shuffled": 0.94 - expected["texts"],

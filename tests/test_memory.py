@@ -12,7 +12,7 @@ from common.memory import keep_freed_memory
 from conftest import STAGE2
 
 PROGRAM = """
-import resource, sys
+import resource
 import numpy as np
 from common.memory import keep_freed_memory
 

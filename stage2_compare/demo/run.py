@@ -174,10 +174,11 @@ def verdict(reached: dict[str, float], ceilings: dict[str, float]) -> tuple[list
 
 
 def read_probes(compare_dir: Path) -> dict[str, dict[str, float]]:
-    """Run name -> the ``probe`` block of its metrics.json, of the runs that join text and image."""
+    """Run name -> the ``probe`` block of its metrics.json with the ``val_acc`` that its drops start from, of the runs
+    that join text and image."""
     names = [name for name, kind in CEILING_OF.items() if kind in ("sum", "joint")]
     records = [json.loads((compare_dir / name / "metrics.json").read_text(encoding="utf-8")) for name in names]
-    return {name: record["probe"] for name, record in zip(names, records)}
+    return {name: {**record["probe"], "val_acc": record["best"]["val_acc"]} for name, record in zip(names, records)}
 
 
 def probe_verdict(probes: dict[str, dict[str, float]], expected: dict[str, float]) -> tuple[list[str], bool]:
@@ -189,8 +190,8 @@ def probe_verdict(probes: dict[str, dict[str, float]], expected: dict[str, float
     lines, all_right = [f"{'run':<44}{'no images':>11}{'no texts':>10}{'additive':>10}"], True
     for run, found in probes.items():
         left = {
-            "images": found["acc"] - found["acc_drop_images_shuffled"],
-            "texts": found["acc"] - found["acc_drop_texts_shuffled"],
+            "images": found["val_acc"] - found["acc_drop_images_shuffled"],
+            "texts": found["val_acc"] - found["acc_drop_texts_shuffled"],
             "emap": found["emap_acc"],
         }
         if CEILING_OF[run] == "sum":
