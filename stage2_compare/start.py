@@ -19,8 +19,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = {"demo": ["-m", "stage2_compare.demo.run"], "test": ["-m", "pytest"]}
-VERSIONS = [(3, 11), (3, 12), (3, 10)]  # best first; the tokenizers of transformers 4.39.3 have no wheel for 3.13
-PROBE = "import sys; print(sys.version_info[0], sys.version_info[1], 64 if sys.maxsize > 2**32 else 32)"
+VERSIONS = [
+    (3, 11),
+    (3, 12),
+    (3, 10),
+]  # best first; the tokenizers of transformers 4.39.3 have no wheel for 3.13
+PROBE = (
+    "import sys; print(sys.version_info[0], sys.version_info[1], 64 if sys.maxsize > 2**32 else 32)"
+)
 STOPPED = 130
 
 
@@ -55,9 +61,15 @@ def suitable(version: tuple[int, ...], is_64_bit: bool) -> bool:
 def another_python() -> list[str]:
     """A command that starts a suitable Python. Failed, with what to install, where there is none."""
     for version in VERSIONS:
-        for command in (["py", f"-{dotted(version)}"], [f"python{dotted(version)}"]):  # py is the Windows launcher
+        for command in (
+            ["py", f"-{dotted(version)}"],
+            [f"python{dotted(version)}"],
+        ):  # py is the Windows launcher
             if shutil.which(command[0]) and works(command):
-                print(f"Python {dotted(sys.version_info)} does not fit: using {' '.join(command)}", flush=True)
+                print(
+                    f"Python {dotted(sys.version_info)} does not fit: using {' '.join(command)}",
+                    flush=True,
+                )
                 return command
     raise Failed(2, unsuitable_message(sys.version_info, sys.maxsize > 2**32))
 
@@ -69,7 +81,9 @@ def dotted(version: tuple[int, ...]) -> str:
 def works(command: list[str]) -> bool:
     """Whether the command starts a suitable Python."""
     try:
-        answer = subprocess.run([*command, "-c", PROBE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        answer = subprocess.run(
+            [*command, "-c", PROBE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         major, minor, bits = map(int, answer.stdout.split())
     except (OSError, ValueError):
         return False
@@ -114,18 +128,25 @@ def make(venv: Path, stamp: Path) -> None:
             shutil.rmtree(str(venv))
         venv.mkdir()
     except OSError as error:
-        raise Failed(2, f"cannot make {venv} ({error}): end what uses it, delete the folder and start again") from None
+        raise Failed(
+            2, f"cannot make {venv} ({error}): end what uses it, delete the folder and start again"
+        ) from None
     write(stamp, "")
     if run([sys.executable, "-m", "venv", str(venv)]):
         package = f"python{dotted(sys.version_info)}-venv"
-        raise Failed(2, f"cannot make a virtual environment, see above; Ubuntu, Debian: sudo apt install {package}")
+        raise Failed(
+            2,
+            f"cannot make a virtual environment, see above; Ubuntu, Debian: sudo apt install {package}",
+        )
 
 
 def install(python: str, requirements: Path) -> None:
     print(f"installing {requirements.name}: the first time some minutes and gigabytes", flush=True)
     if run([python, "-c", "import pip"], quiet=True):
         run([python, "-m", "ensurepip"])
-    if run([python, "-m", "pip", "install", "--disable-pip-version-check", "-r", str(requirements)]):
+    if run(
+        [python, "-m", "pip", "install", "--disable-pip-version-check", "-r", str(requirements)]
+    ):
         raise Failed(
             2,
             "the installation failed, pip says why above. Start again to go on; where the network is slow or closed, "
@@ -156,12 +177,16 @@ def run(command: list[str], quiet: bool = False) -> int:
                 stopped = True
     if stopped or status == STOPPED:
         raise Failed(STOPPED)
-    return status if status >= 0 else 128 - status  # a program ended by signal N, as a shell says it
+    return (
+        status if status >= 0 else 128 - status
+    )  # a program ended by signal N, as a shell says it
 
 
 if __name__ == "__main__":
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # a path that the console cannot show must not end the command
+        stream.reconfigure(
+            errors="replace"
+        )  # a path that the console cannot show must not end the command
     try:
         code = main(sys.argv[1:])
     except Failed as failed:

@@ -20,12 +20,16 @@ import numpy as np
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "stage2_compare" / "scripts"))
 
+from common.comparison.bootstrap import intervals, over_seeds, resample
+from common.comparison.ranking import rank
 from common.metrics import confusion_matrix, scores
-from common.statistics import intervals, over_seeds, rank, resample
 
 METRICS = ("acc", "f1_macro", "precision_macro", "recall_macro")
 SIGNAL = {3: 1.2, 10: 1.8}
-SKEWED = {3: [0.6, 0.3, 0.1], 10: [0.2] * 3 + [0.1] * 3 + [0.025] * 4}  # groups of classes with 60, 30 and 10 %
+SKEWED = {
+    3: [0.6, 0.3, 0.1],
+    10: [0.2] * 3 + [0.1] * 3 + [0.025] * 4,
+}  # groups of classes with 60, 30 and 10 %
 ERRORS = ("independent", "correlated", "of two kinds")
 
 
@@ -34,11 +38,17 @@ class Setting:
     pairs: int
     classes: int
     skewed: bool
-    errors: str  # of ERRORS; of two kinds: correlated, and every second model favours the first class
+    errors: (
+        str  # of ERRORS; of two kinds: correlated, and every second model favours the first class
+    )
 
     @property
     def priors(self) -> np.ndarray:
-        return np.array(SKEWED[self.classes]) if self.skewed else np.full(self.classes, 1 / self.classes)
+        return (
+            np.array(SKEWED[self.classes])
+            if self.skewed
+            else np.full(self.classes, 1 / self.classes)
+        )
 
     @property
     def shared(self) -> float:
@@ -100,19 +110,27 @@ def equal_models(setting: Setting, repetitions: int, seed: int = 0) -> dict[str,
         labels, predicted = draw(setting, skills, setting.pairs, random)
         figures = resample(labels, predicted, setting.classes, seed=int(random.integers(2**31)))
         for models in false:
-            false[models] += rank(first(figures["f1_macro"], models), differing(predicted[:models])).worse.any()
+            false[models] += rank(
+                first(figures["f1_macro"], models), differing(predicted[:models])
+            ).worse.any()
         for metric in METRICS:
             estimates = intervals(figures[metric])
-            held[metric] += np.mean([e.low <= true[s][metric] <= e.high for e, s in zip(estimates, skills)])
+            held[metric] += np.mean(
+                [e.low <= true[s][metric] <= e.high for e, s in zip(estimates, skills, strict=True)]
+            )
     shares = {**{f"worse of {models}": count for models, count in false.items()}, **held}
     return {name: float(count / repetitions) for name, count in shares.items()}
 
 
 def first(figures, models: int):
-    return type(figures)(figures.observed[:models], figures.draws[:models], figures.left_out[:models])
+    return type(figures)(
+        figures.observed[:models], figures.draws[:models], figures.left_out[:models]
+    )
 
 
-def power(setting: Setting, repetitions: int, points: float = 0.05, seed: int = 1) -> dict[str, float]:
+def power(
+    setting: Setting, repetitions: int, points: float = 0.05, seed: int = 1
+) -> dict[str, float]:
     """How often a model so far below the best is called worse, alone with it and as one of four; and what
     difference was on average said to be the smallest that could be shown."""
     random = np.random.default_rng(seed)
@@ -126,7 +144,10 @@ def power(setting: Setting, repetitions: int, points: float = 0.05, seed: int = 
             ranking = rank(first(figures["f1_macro"], models), differing(predicted[:models]))
             called[models] += ranking.worse[1:].mean() if ranking.best == 0 else 0
         smallest += ranking.smallest_difference
-    shares = {**{f"power of {models}": count for models, count in called.items()}, "smallest of 5": smallest}
+    shares = {
+        **{f"power of {models}": count for models, count in called.items()},
+        "smallest of 5": smallest,
+    }
     return {name: float(value / repetitions) for name, value in shares.items()}
 
 
@@ -136,7 +157,9 @@ def families(seeds: int, spread: float, repetitions: int, seed: int = 2) -> dict
     setting, random = Setting(400, 3, True, "correlated"), np.random.default_rng(seed)
     levels = np.linspace(-2, 2, 9)
     density = np.exp(-(levels**2) / 2)
-    level_f1 = [truth(setting, Skill(SIGNAL[3] + spread * level), 300_000)["f1_macro"] for level in levels]
+    level_f1 = [
+        truth(setting, Skill(SIGNAL[3] + spread * level), 300_000)["f1_macro"] for level in levels
+    ]
     true = np.average(level_f1, weights=density)
     places = [list(range(seeds * i, seeds * (i + 1))) for i in range(4)]
     false = held = 0
@@ -151,7 +174,9 @@ def families(seeds: int, spread: float, repetitions: int, seed: int = 2) -> dict
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Simulate intervals and verdicts on models of known skill.")
+    parser = argparse.ArgumentParser(
+        description="Simulate intervals and verdicts on models of known skill."
+    )
     parser.add_argument("--repetitions", type=int, default=1000)
     parser.add_argument("--seeds", action="store_true", help="families of several seeds instead")
     args = parser.parse_args()
@@ -159,15 +184,29 @@ def main() -> None:
         print("seeds  spread of the signal  worse of 4  macro-F1 covered")
         for seeds, spread in itertools.product((2, 3, 5), (0.0, 0.1, 0.25)):
             result = families(seeds, spread, args.repetitions)
-            print(f"{seeds:5}  {spread:20}  {result['worse of 4']:10.1%}  {result['f1_macro']:16.1%}", flush=True)
+            print(
+                f"{seeds:5}  {spread:20}  {result['worse of 4']:10.1%}  {result['f1_macro']:16.1%}",
+                flush=True,
+            )
         return
-    print("                                   called worse   interval holds the truth    5 points found   smallest")
-    print("pairs classes         errors        of 2   of 5    acc    F1   prec   rec        of 2   of 5      of 5")
-    for pairs, classes, skewed, errors in itertools.product((400, 2000), (3, 10), (False, True), ERRORS):
+    print(
+        "                                   called worse   interval holds the truth    5 points found   smallest"
+    )
+    print(
+        "pairs classes         errors        of 2   of 5    acc    F1   prec   rec        of 2   of 5      of 5"
+    )
+    for pairs, classes, skewed, errors in itertools.product(
+        (400, 2000), (3, 10), (False, True), ERRORS
+    ):
         setting = Setting(pairs, classes, skewed, errors)
-        result = equal_models(setting, args.repetitions) | power(setting, max(1, args.repetitions // 4))
+        result = equal_models(setting, args.repetitions) | power(
+            setting, max(1, args.repetitions // 4)
+        )
         balance = "60/30/10" if skewed else "balanced"
-        shares = [result[key] for key in ("worse of 2", "worse of 5", *METRICS, "power of 2", "power of 5")]
+        shares = [
+            result[key]
+            for key in ("worse of 2", "worse of 5", *METRICS, "power of 2", "power of 5")
+        ]
         print(
             f"{pairs:5} {classes:3} {balance}  {errors:12} "
             + " ".join(f"{share:6.1%}" for share in shares)

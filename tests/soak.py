@@ -19,8 +19,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from conftest import STAGE2, Hub  # puts the scripts on the path
-from small_project import COMMANDS, arguments, assert_same_run, make_small_project
+from helpers.hub import STAGE2, Hub  # puts the scripts on the path
+from helpers.small_project import COMMANDS, arguments, assert_same_run, make_small_project
 
 # Runs a command in this process, which dies by its own hand at the n-th call of a function of os.
 SUICIDE = """
@@ -65,12 +65,19 @@ runpy.run_path(script, run_name="__main__")
 
 def command(project: Path, hub: Hub, kind: str, output_dir: str, *more: str) -> list[str]:
     script = str(STAGE2 / "scripts" / f"{COMMANDS[kind][0]}.py")
-    return [script, "--project-root", str(project), *arguments(hub, kind, "--output-dir", output_dir, *more)]
+    return [
+        script,
+        "--project-root",
+        str(project),
+        *arguments(hub, kind, "--output-dir", output_dir, *more),
+    ]
 
 
 def run(hub: Hub, line: list[str]) -> subprocess.Popen:
     environment = {**os.environ, **hub.variables}
-    return subprocess.Popen([sys.executable, *line], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen(
+        [sys.executable, *line], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
 def finish(hub: Hub, line: list[str], status: int = 0) -> str:
@@ -82,7 +89,7 @@ def finish(hub: Hub, line: list[str], status: int = 0) -> str:
 
 def soak(project: Path, hub: Hub, kind: str, kills: int, draw: random.Random) -> dict[str, int]:
     """Count of kills by kind, once every run that was begun equals an uninterrupted one."""
-    from common.results import read_runs
+    from common.runs.reader import read_runs
 
     started = time.monotonic()
     finish(hub, command(project, hub, kind, f"outputs/whole_{kind}"))
@@ -91,20 +98,28 @@ def soak(project: Path, hub: Hub, kind: str, kills: int, draw: random.Random) ->
     place = project / "outputs" / f"soak_{kind}"
     counts = {"random moment": 0, "rename": 0, "written, not moved": 0, "finished between kills": 0}
     while sum(counts.values()) - counts["finished between kills"] < kills:
-        line = command(project, hub, kind, f"outputs/soak_{kind}", "--num-workers", str(draw.choice((0, 2))))
+        line = command(
+            project, hub, kind, f"outputs/soak_{kind}", "--num-workers", str(draw.choice((0, 2)))
+        )
         way = draw.choice(("random moment", "rename", "written, not moved"))
         if way == "random moment":
             process = run(hub, line)
             time.sleep(draw.uniform(0.3, 1.0) * duration)
             process.kill()
         else:
-            name, when = ("replace", draw.choice(("before", "after"))) if way == "rename" else ("fsync", "after")
+            name, when = (
+                ("replace", draw.choice(("before", "after")))
+                if way == "rename"
+                else ("fsync", "after")
+            )
             process = run(hub, ["-c", SUICIDE, name, str(draw.randint(2, 12)), when, *line])
         process.communicate()
         counts[way if process.returncode == -9 else "finished between kills"] += 1
         assert process.returncode in (0, -9)
         runs, problems = read_runs(place) if place.exists() else ([], [])
-        assert all("in progress" in problem or "stopped" in problem for problem in problems), problems
+        assert all("in progress" in problem or "stopped" in problem for problem in problems), (
+            problems
+        )
         if (place / whole.name).exists() or (place / f".{whole.name}.old").exists():
             assert [found.name for found in runs] == [whole.name], problems
     finish(hub, command(project, hub, kind, f"outputs/soak_{kind}"))
@@ -127,7 +142,11 @@ def full_disk(project: Path, hub: Hub, disk: Path) -> dict[str, int]:
             if process.returncode == 2:
                 at_start = "free on this disk" in output
                 assert at_start or "Is the disk full?" in output, output
-                said["start" if at_start else output.split("cannot write ")[1].split(": ")[0].rsplit("/", 1)[-1]] += 1
+                said[
+                    "start"
+                    if at_start
+                    else output.split("cannot write ")[1].split(": ")[0].rsplit("/", 1)[-1]
+                ] += 1
                 (disk / "filler").unlink()
                 finish(hub, line)
             assert_same_run(disk / "compare" / whole.name, whole)

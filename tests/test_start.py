@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import start
-from conftest import STAGE2
+from helpers.hub import STAGE2
 
 SCRIPT = STAGE2 / "start.py"
 Version = namedtuple("Version", "major minor micro")
@@ -81,7 +81,9 @@ def test_only_3_10_to_3_12_in_64_bit_fits(version, is_64_bit, fits):
 def test_an_unsuitable_python_without_another_is_told_what_to_install(monkeypatch, programs):
     monkeypatch.setattr(sys, "version_info", Version(3, 13, 1))
     monkeypatch.setattr(start.shutil, "which", lambda name: None)
-    with pytest.raises(start.Failed, match=r"this is Python 3\.13 in 64 bit.*Install Python 3\.11") as failed:
+    with pytest.raises(
+        start.Failed, match=r"this is Python 3\.13 in 64 bit.*Install Python 3\.11"
+    ) as failed:
         start.main(["test"])
     assert failed.value.status == 2
     assert not programs.commands
@@ -172,7 +174,9 @@ def test_pip_is_put_in_where_an_environment_lacks_it(project, programs):
     assert programs.named("ensurepip") == 1
 
 
-@pytest.mark.parametrize(("command", "module"), [("demo", "stage2_compare.demo.run"), ("test", "pytest")])
+@pytest.mark.parametrize(
+    ("command", "module"), [("demo", "stage2_compare.demo.run"), ("test", "pytest")]
+)
 def test_arguments_and_exit_status_pass_through(monkeypatch, programs, command, module):
     monkeypatch.setattr(start, "prepare", lambda venv, requirements: "the python")
     programs.status = {"the python": 5}
@@ -189,25 +193,34 @@ def test_without_a_command_it_says_what_it_does(arguments, status, programs, cap
 
 def test_an_unknown_command_is_one_line_and_status_2():
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "démo"], capture_output=True, encoding="utf-8", errors="replace"
+        [sys.executable, str(SCRIPT), "démo"],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: unknown command") and done.stderr.count("\n") == 1
 
 
 def test_a_program_runs_at_the_project_root_and_its_status_is_kept(capfd):
-    assert start.run([sys.executable, "-c", "import os; print(os.getcwd()); raise SystemExit(7)"]) == 7
+    assert (
+        start.run([sys.executable, "-c", "import os; print(os.getcwd()); raise SystemExit(7)"]) == 7
+    )
     assert Path(capfd.readouterr().out.strip()) == start.ROOT
 
 
-@pytest.mark.skipif(os.name == "nt", reason="a console's Ctrl-C cannot be sent from a test on Windows")
+@pytest.mark.skipif(
+    os.name == "nt", reason="a console's Ctrl-C cannot be sent from a test on Windows"
+)
 def test_ctrl_c_waits_for_the_program_and_is_status_130_without_traceback(project):
     """Ctrl-C reaches both, as from a terminal: the program ends in its own way, and start.py shows no traceback."""
     make_python(project / ".venv")
     os.unlink(project / ".venv/bin/python")
     os.symlink(sys.executable, project / ".venv/bin/python")
     requirements = (project / "requirements.txt").read_bytes()
-    (project / ".venv/requirements.sha256").write_text(hashlib.sha256(requirements).hexdigest(), encoding="utf-8")
+    (project / ".venv/requirements.sha256").write_text(
+        hashlib.sha256(requirements).hexdigest(), encoding="utf-8"
+    )
     (project / "pytest.py").write_text(
         "import pathlib, time\n"
         "try:\n    pathlib.Path('started').touch(); time.sleep(60)\n"

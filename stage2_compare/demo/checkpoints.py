@@ -57,10 +57,15 @@ BERT = "bert-base-chinese"
 CLIP = "openai/clip-vit-base-patch32"
 BLIP = "Salesforce/blip-image-captioning-base"
 CHINESE_CLIP = "OFA-Sys/chinese-clip-vit-base-patch16"
-RESNETS = {"resnet18": ["resnet18-f37072fd.pth"], "resnet50": ["resnet50-11ad3fa6.pth", "resnet50-0676ba61.pth"]}
+RESNETS = {
+    "resnet18": ["resnet18-f37072fd.pth"],
+    "resnet50": ["resnet50-11ad3fa6.pth", "resnet50-0676ba61.pth"],
+}
 DEFAULT_MODELS = (BERT, CLIP, BLIP, CHINESE_CLIP, "resnet18")
 
-COMMON_CHARACTERS = "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之"
+COMMON_CHARACTERS = (
+    "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之"
+)
 CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 
 
@@ -84,7 +89,9 @@ def write_hub(
     root, models = Path(root).resolve(), list(models)
     unknown = [name for name in models if name not in WRITERS and name not in RESNETS]
     if unknown or size not in SIZES:
-        raise ValueError(f"cannot make {unknown or size}; models: {[*WRITERS, *RESNETS]}, sizes: {list(SIZES)}")
+        raise ValueError(
+            f"cannot make {unknown or size}; models: {[*WRITERS, *RESNETS]}, sizes: {list(SIZES)}"
+        )
     characters = sorted(set("".join(characters)) - set(string.printable))
     for name in models:
         with torch.random.fork_rng(devices=[]):
@@ -115,7 +122,9 @@ def snapshot_folder(hub: Path, name: str) -> Path:
     snapshot.mkdir(parents=True, exist_ok=True)
     (repository / "refs").mkdir(exist_ok=True)
     (repository / "refs" / "main").write_text(commit, encoding="utf-8")
-    (hub / "version.txt").write_text("1", encoding="utf-8")  # without it transformers looks for an older layout
+    (hub / "version.txt").write_text(
+        "1", encoding="utf-8"
+    )  # without it transformers looks for an older layout
     return snapshot
 
 
@@ -131,7 +140,9 @@ def wordpieces(characters: Iterable[str], length: int) -> list[str]:
     return words + [f"[unused{i}]" for i in range(100, 100 + length - len(words))]
 
 
-def byte_pairs(characters: Iterable[str], length: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def byte_pairs(
+    characters: Iterable[str], length: int
+) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """CLIP's vocabulary and merges: bytes, bytes that end a word, merges up to whole characters, two special tokens."""
     from transformers.models.clip.tokenization_clip import bytes_to_unicode
 
@@ -145,9 +156,16 @@ def byte_pairs(characters: Iterable[str], length: int) -> tuple[dict[str, int], 
                 tail = part + end * (i == len(parts))
                 merges[piece, tail] = None
                 piece += tail
-    words = [*letters.values(), *(letter + "</w>" for letter in letters.values()), *(a + b for a, b in merges)]
+    words = [
+        *letters.values(),
+        *(letter + "</w>" for letter in letters.values()),
+        *(a + b for a, b in merges),
+    ]
     words += [f"[unused{i}]" for i in range(length - len(words) - 2)]
-    words += ["<|startoftext|>", "<|endoftext|>"]  # last: the published model pools at the highest id
+    words += [
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]  # last: the published model pools at the highest id
     return {word: i for i, word in enumerate(words)}, list(merges)
 
 
@@ -161,19 +179,25 @@ def write_bert_tokenizer(folder: Path, words: list[str], lower_case: bool) -> No
     tokenizer.save_pretrained(str(folder))
 
 
-def write_clip_tokenizer(folder: Path, words: dict[str, int], merges: list[tuple[str, str]]) -> None:
+def write_clip_tokenizer(
+    folder: Path, words: dict[str, int], merges: list[tuple[str, str]]
+) -> None:
     """vocab.json, merges.txt, tokenizer.json and the small files beside them."""
     from transformers import CLIPTokenizerFast
 
     write_json(folder / "vocab.json", words)
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
-    tokenizer = CLIPTokenizerFast(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77)
+    tokenizer = CLIPTokenizerFast(
+        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77
+    )
     tokenizer.save_pretrained(str(folder))
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8", newline="\n")
+    path.write_text(
+        json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8", newline="\n"
+    )
 
 
 # ---------------------------------------------------------------- models
@@ -190,7 +214,9 @@ def tower(size: dict[str, Any], name: str, **more: Any) -> dict[str, Any]:
     return {**shape, "intermediate_size": 4 * hidden, "initializer_range": start, **more}
 
 
-def write_preprocessor(folder: Path, kind: str, processor: str, side: int, shortest_edge: bool) -> None:
+def write_preprocessor(
+    folder: Path, kind: str, processor: str, side: int, shortest_edge: bool
+) -> None:
     """preprocessor_config.json; CLIP resizes the shorter edge and crops, the others resize to a square."""
     square = {"height": side, "width": side}
     content = {
@@ -215,17 +241,25 @@ def write_bert(folder: Path, size: dict[str, Any], characters: list[str]) -> Non
     words = wordpieces(characters, size["vocabulary"]["bert"])
     write_bert_tokenizer(folder, words, lower_case=False)
     model = BertForPreTraining(BertConfig(**tower(size, "bert", vocab_size=len(words))))
-    model.config.architectures = ["BertForMaskedLM"]  # as published, though the pooler is in the file
+    model.config.architectures = [
+        "BertForMaskedLM"
+    ]  # as published, though the pooler is in the file
     model.config.save_pretrained(str(folder))
     tied = ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias")
-    renamed = {old_layer_norm_name(key): value for key, value in model.state_dict().items() if key not in tied}
+    renamed = {
+        old_layer_norm_name(key): value
+        for key, value in model.state_dict().items()
+        if key not in tied
+    }
     save_file(renamed, str(folder / "model.safetensors"), metadata={"format": "pt"})
 
 
 def old_layer_norm_name(key: str) -> str:
     if "LayerNorm" not in key:
         return key
-    return key.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+    return key.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+        "LayerNorm.bias", "LayerNorm.beta"
+    )
 
 
 def write_clip(folder: Path, size: dict[str, Any], characters: list[str]) -> None:
@@ -237,7 +271,11 @@ def write_clip(folder: Path, size: dict[str, Any], characters: list[str]) -> Non
     write_preprocessor(folder, "CLIPImageProcessor", "CLIPProcessor", 224, shortest_edge=True)
     text = tower(size, "clip_text", vocab_size=len(words), max_position_embeddings=77)
     vision = tower(size, "clip_vision", image_size=224, patch_size=32)
-    special = {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}  # as published: wrong, and why ids are not read
+    special = {
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "pad_token_id": 1,
+    }  # as published: wrong, and why ids are not read
     model = CLIPModel(
         CLIPConfig(
             text_config={**text, **special, "projection_dim": size["projection"]},
@@ -261,10 +299,18 @@ def write_blip(folder: Path, size: dict[str, Any], characters: list[str]) -> Non
     write_bert_tokenizer(folder, words, lower_case=True)
     write_preprocessor(folder, "BlipImageProcessor", "BlipProcessor", 384, shortest_edge=False)
     # [DEC] and [ENC] have embeddings behind the tokenizer's last id, as published.
-    special = {"bos_token_id": len(words), "eos_token_id": 2, "pad_token_id": 0, "sep_token_id": 102}
+    special = {
+        "bos_token_id": len(words),
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+        "sep_token_id": 102,
+    }
     model = BlipForConditionalGeneration(
         BlipConfig(
-            text_config={**tower(size, "blip_text", vocab_size=len(words) + 2, max_position_embeddings=512), **special},
+            text_config={
+                **tower(size, "blip_text", vocab_size=len(words) + 2, max_position_embeddings=512),
+                **special,
+            },
             vision_config=tower(size, "blip_vision", image_size=384, patch_size=16),
             projection_dim=size["projection"],
         )
@@ -277,7 +323,9 @@ def write_chinese_clip(folder: Path, size: dict[str, Any], characters: list[str]
 
     words = wordpieces(characters, size["vocabulary"]["bert"])
     write_bert_tokenizer(folder, words, lower_case=True)
-    write_preprocessor(folder, "ChineseCLIPImageProcessor", "ChineseCLIPProcessor", 224, shortest_edge=False)
+    write_preprocessor(
+        folder, "ChineseCLIPImageProcessor", "ChineseCLIPProcessor", 224, shortest_edge=False
+    )
     model = ChineseCLIPModel(
         ChineseCLIPConfig(
             text_config=tower(size, "bert", vocab_size=len(words)),

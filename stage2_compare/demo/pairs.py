@@ -54,16 +54,50 @@ NOISE = 0.06
 
 # Each voice has characters of its own, some in every saying: what a small model learns from few pairs.
 SAYINGS = {
-    "literal": ["心情如图", "如图一样的心情", "正如照片这样", "真如画面那样", "感受和图一样", "照片一样的感受"],
-    "ironic": ["心情正好相反", "照片要反着看", "画面全是反话", "感受和图相反", "反过来的心情", "图要反过来懂"],
-    "quiet": ["心里只求安静", "静静看图就好", "画面安静才好", "只要清静的感受", "静一静的心情", "就爱安静的照片"],
+    "literal": [
+        "心情如图",
+        "如图一样的心情",
+        "正如照片这样",
+        "真如画面那样",
+        "感受和图一样",
+        "照片一样的感受",
+    ],
+    "ironic": [
+        "心情正好相反",
+        "照片要反着看",
+        "画面全是反话",
+        "感受和图相反",
+        "反过来的心情",
+        "图要反过来懂",
+    ],
+    "quiet": [
+        "心里只求安静",
+        "静静看图就好",
+        "画面安静才好",
+        "只要清静的感受",
+        "静一静的心情",
+        "就爱安静的照片",
+    ],
 }
 TAGS = {
     "literal": ["真的", "一点没错", "就这样", "一样一样的"],
     "ironic": ["才怪", "反话而已", "你懂的", "哈哈反了"],
     "quiet": ["嘘", "别吵", "清静", "安安静静"],
 }
-TIMES = ["今天", "昨天", "周末", "早上", "傍晚", "午后", "放学后", "下班路上", "假期里", "雨停了", "前天", "刚才"]
+TIMES = [
+    "今天",
+    "昨天",
+    "周末",
+    "早上",
+    "傍晚",
+    "午后",
+    "放学后",
+    "下班路上",
+    "假期里",
+    "雨停了",
+    "前天",
+    "刚才",
+]
 PLACES = [
     "在公园",
     "在河边",
@@ -125,11 +159,13 @@ def best_sum(p: np.ndarray) -> float:
     the best. Ties between classes need no thought: a fixed order of preference is a small change of f.
     """
     cells = list(product(range(p.shape[0]), range(p.shape[1])))
-    rest = np.append(np.cumsum([p[cell].max() for cell in cells][::-1])[::-1], 0)  # most that the cells from k on win
+    rest = np.append(
+        np.cumsum([p[cell].max() for cell in cells][::-1])[::-1], 0
+    )  # most that the cells from k on win
     queue: list[tuple[float, tuple[int, ...]]] = [(-rest[0], ())]
     while True:
         bound, decided = heapq.heappop(queue)
-        if not is_sum(dict(zip(cells, decided)), p.shape):
+        if not is_sum(dict(zip(cells, decided, strict=False)), p.shape):
             continue
         k = len(decided)
         if k == len(cells):
@@ -146,14 +182,18 @@ def is_sum(decisions: dict[tuple[int, int], int], shape: tuple[int, ...]) -> boo
     texts, images, classes = shape
     rows = []
     for (t, v), c in decisions.items():
-        for other in set(range(classes)) - {c}:  # f[t, other] + g[v, other] - f[t, c] - g[v, c] <= -1
+        for other in set(range(classes)) - {
+            c
+        }:  # f[t, other] + g[v, other] - f[t, c] - g[v, c] <= -1
             f, g = np.zeros((texts, classes)), np.zeros((images, classes))
             f[t, other] = g[v, other] = 1
             f[t, c] = g[v, c] = -1
             rows.append(np.concatenate([f.ravel(), g.ravel()]))
     if not rows:
         return True
-    solution = linprog(np.zeros(len(rows[0])), A_ub=np.array(rows), b_ub=-np.ones(len(rows)), bounds=(None, None))
+    solution = linprog(
+        np.zeros(len(rows[0])), A_ub=np.array(rows), b_ub=-np.ones(len(rows)), bounds=(None, None)
+    )
     return solution.status == 0
 
 

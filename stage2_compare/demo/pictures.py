@@ -56,7 +56,9 @@ def sky(mood: str, random: Random) -> Image.Image:
 def colour(random: Random, ranges: tuple[tuple[float, float], ...]) -> Colour:
     """A colour within the ranges of hue, saturation and value."""
     hue, saturation, value = (random.uniform(*limits) for limits in ranges)
-    return tuple(round(255 * x) for x in colorsys.hsv_to_rgb(hue / 360, saturation / 100, value / 100))
+    return tuple(
+        round(255 * x) for x in colorsys.hsv_to_rgb(hue / 360, saturation / 100, value / 100)
+    )
 
 
 def place(random: Random, low: float = 0.2, high: float = 0.8) -> tuple[float, float, float]:
@@ -101,7 +103,13 @@ def flowers(pen: ImageDraw.ImageDraw, random: Random) -> None:
         fill = colour(random, ((300, 360), (60, 90), (90, 100)))
         for petal in range(5):
             angle = petal * math.tau / 5
-            disc(pen, x + 0.4 * size * math.cos(angle), y + 0.4 * size * math.sin(angle), 0.3 * size, fill)
+            disc(
+                pen,
+                x + 0.4 * size * math.cos(angle),
+                y + 0.4 * size * math.sin(angle),
+                0.3 * size,
+                fill,
+            )
         disc(pen, x, y, 0.25 * size, (255, 220, 60))
 
 
@@ -148,11 +156,20 @@ def hills(pen: ImageDraw.ImageDraw, random: Random) -> None:
 def boat(pen: ImageDraw.ImageDraw, random: Random) -> None:
     x, y, size = place(random, 0.6, 0.75)
     pen.polygon(
-        [(x - size, y), (x + size, y), (x + 0.6 * size, y + 0.5 * size), (x - 0.6 * size, y + 0.5 * size)],
+        [
+            (x - size, y),
+            (x + size, y),
+            (x + 0.6 * size, y + 0.5 * size),
+            (x - 0.6 * size, y + 0.5 * size),
+        ],
         fill=(120, 95, 75),
     )
     pen.polygon(
-        [(x, y - 1.8 * size), (x, y - 0.1 * size), (x + size * random.choice((-1, 1)), y - 0.1 * size)],
+        [
+            (x, y - 1.8 * size),
+            (x, y - 0.1 * size),
+            (x + size * random.choice((-1, 1)), y - 0.1 * size),
+        ],
         fill=(245, 245, 238),
     )
 

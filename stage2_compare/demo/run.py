@@ -27,7 +27,18 @@ STAGE2 = Path(__file__).resolve().parents[1]
 OUTPUT = STAGE2.parent / "outputs" / "demo"
 COUNT, SEED, VAL_SHARE = 4500, 0, 1 / 3
 MODELS = [BERT, CLIP, BLIP, "resnet18"]
-PROTOCOL = ["--epochs", "4", "--lr", "7e-4", "--image-size", "32", "--max-length", "40", "--effective-batch-size", "32"]
+PROTOCOL = [
+    "--epochs",
+    "4",
+    "--lr",
+    "7e-4",
+    "--image-size",
+    "32",
+    "--max-length",
+    "40",
+    "--effective-batch-size",
+    "32",
+]
 
 # Run folder -> which ceiling holds for it.
 CEILING_OF = {
@@ -55,18 +66,31 @@ def main() -> int:
     started = time.monotonic()
     root = OUTPUT
     heading(f"{COUNT:,} pairs with a known answer: {root / 'data'}")
-    made_once(root / "data", {"count": COUNT, "seed": SEED}, lambda folder: pairs.write_pairs(folder, COUNT, SEED))
+    made_once(
+        root / "data",
+        {"count": COUNT, "seed": SEED},
+        lambda folder: pairs.write_pairs(folder, COUNT, SEED),
+    )
     heading(f"Small checkpoints with random weights: {root / 'hub'}")
     made_once(root / "hub", {"models": MODELS, "seed": SEED}, write_checkpoints)
 
     # How long threads look out for the next piece of work before they sleep. The pieces of such small models come
     # quickly: at once costs a quarter of the time, and as long as OpenMP would by itself half of it on a busy machine.
-    waiting = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}  # gcc's OpenMP heeds the second
+    waiting = {
+        "OMP_WAIT_POLICY": "passive",
+        "GOMP_SPINCOUNT": "1000",
+    }  # gcc's OpenMP heeds the second
     environment = {**waiting, **os.environ, **hub_variables(root / "hub")}
     steps = commands()
     for number, (title, script, arguments) in enumerate(steps, start=1):
         heading(f"{number}/{len(steps)}  {title}")
-        command = [sys.executable, str(STAGE2 / "scripts" / script), "--project-root", str(root), *arguments]
+        command = [
+            sys.executable,
+            str(STAGE2 / "scripts" / script),
+            "--project-root",
+            str(root),
+            *arguments,
+        ]
         status = subprocess.call(command, env=environment)
         if status:
             print(f"the demo stopped at: {title}", file=sys.stderr)
@@ -74,17 +98,22 @@ def main() -> int:
 
     heading("Reached, and what is possible")
     compare_dir = root / "outputs/compare"
-    lines, all_right = verdict(read_accuracies(compare_dir / "compare_summary.csv"), pairs.ceilings())
+    lines, all_right = verdict(
+        read_accuracies(compare_dir / "compare_summary.csv"), pairs.ceilings()
+    )
     print("\n".join(lines))
     heading("What they rest on, and what the generator put in (accuracies)")
-    lines, as_put_in = probe_verdict(read_probes(compare_dir), {**pairs.dependence(), "emap": pairs.ceilings()["sum"]})
+    lines, as_put_in = probe_verdict(
+        read_probes(compare_dir), {**pairs.dependence(), "emap": pairs.ceilings()["sum"]}
+    )
     print("\n".join(lines) + "\n")
     all_right = all_right and as_put_in
     for picture in sorted((compare_dir / "visuals").glob("*.png")):
         print(picture)
     minutes = (time.monotonic() - started) / 60
     print(
-        f"\n{'All as it must be' if all_right else 'NOT as it must be, see above'}; {minutes:.1f} minutes", flush=True
+        f"\n{'All as it must be' if all_right else 'NOT as it must be, see above'}; {minutes:.1f} minutes",
+        flush=True,
     )
     return 0 if all_right else 1
 
@@ -100,10 +129,22 @@ def commands() -> list[tuple[str, str, list[str]]]:
         ("Training and validation pairs", "make_splits.py", ["--val-ratio", f"{VAL_SHARE:.6f}"]),
         *(
             (f"BERT + ResNet, {fusion}", "compare_train.py", ["--fusion", fusion, *probe, *bert])
-            for fusion, probe in (("text", []), ("image", []), *((f, ["--probe"]) for f in ("late", "concat", "gated")))
+            for fusion, probe in (
+                ("text", []),
+                ("image", []),
+                *((f, ["--probe"]) for f in ("late", "concat", "gated")),
+            )
         ),
-        ("CLIP", "compare_clip.py", ["--model-name", CLIP, "--probe", "--batch-size", "32", *PROTOCOL]),
-        ("BLIP", "compare_blip.py", ["--model-name", BLIP, "--probe", "--batch-size", "16", *PROTOCOL]),
+        (
+            "CLIP",
+            "compare_clip.py",
+            ["--model-name", CLIP, "--probe", "--batch-size", "32", *PROTOCOL],
+        ),
+        (
+            "BLIP",
+            "compare_blip.py",
+            ["--model-name", BLIP, "--probe", "--batch-size", "16", *PROTOCOL],
+        ),
         ("Summary", "compare_summary.py", []),
         ("Pictures", "compare_visualize.py", []),
     ]
@@ -114,11 +155,18 @@ def commands() -> list[tuple[str, str, list[str]]]:
 
 def made_once(folder: Path, what: dict, make: Callable[[Path], None]) -> None:
     """Have ``make`` fill the folder, unless it did so before from the same code and nothing is missing since."""
-    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")) if path.name != "run.py")
+    code = b"".join(
+        path.read_bytes()
+        for path in sorted(Path(__file__).parent.glob("*.py"))
+        if path.name != "run.py"
+    )
     wanted = {**what, "code": hashlib.sha256(code).hexdigest()}
     stamp = folder / "made.json"
     try:
-        whole = json.loads(stamp.read_text(encoding="utf-8")) == {**wanted, "files": count_files(folder)}
+        whole = json.loads(stamp.read_text(encoding="utf-8")) == {
+            **wanted,
+            "files": count_files(folder),
+        }
     except (OSError, ValueError):
         whole = False
     if whole:
@@ -167,9 +215,13 @@ def verdict(reached: dict[str, float], ceilings: dict[str, float]) -> tuple[list
             faults.append("too little")
         if kind == "joint" and accuracy < ceilings["sum"] + noise:
             faults.append("not above sums")
-        lines.append(f"{run:<44}{accuracy:>9.3f}{ceiling:>10.3f}  {kind:<6}{', '.join(faults) or 'as it must be'}")
+        lines.append(
+            f"{run:<44}{accuracy:>9.3f}{ceiling:>10.3f}  {kind:<6}{', '.join(faults) or 'as it must be'}"
+        )
         all_right = all_right and not faults
-    lines.append(f"standard error of an accuracy of {ceilings['sum']:.2f}: {standard_error(ceilings['sum']):.3f}")
+    lines.append(
+        f"standard error of an accuracy of {ceilings['sum']:.2f}: {standard_error(ceilings['sum']):.3f}"
+    )
     return lines, all_right
 
 
@@ -177,11 +229,19 @@ def read_probes(compare_dir: Path) -> dict[str, dict[str, float]]:
     """Run name -> the ``probe`` block of its metrics.json with the ``val_acc`` that its drops start from, of the runs
     that join text and image."""
     names = [name for name, kind in CEILING_OF.items() if kind in ("sum", "joint")]
-    records = [json.loads((compare_dir / name / "metrics.json").read_text(encoding="utf-8")) for name in names]
-    return {name: {**record["probe"], "val_acc": record["best"]["val_acc"]} for name, record in zip(names, records)}
+    records = [
+        json.loads((compare_dir / name / "metrics.json").read_text(encoding="utf-8"))
+        for name in names
+    ]
+    return {
+        name: {**record["probe"], "val_acc": record["best"]["val_acc"]}
+        for name, record in zip(names, records, strict=True)
+    }
 
 
-def probe_verdict(probes: dict[str, dict[str, float]], expected: dict[str, float]) -> tuple[list[str], bool]:
+def probe_verdict(
+    probes: dict[str, dict[str, float]], expected: dict[str, float]
+) -> tuple[list[str], bool]:
     """A table of what is left without images, without texts and without interaction, and whether it is as put in.
 
     The additive part of late fusion must be late fusion itself. The others must lose what the best joint model loses,
@@ -197,7 +257,10 @@ def probe_verdict(probes: dict[str, dict[str, float]], expected: dict[str, float
         if CEILING_OF[run] == "sum":
             right = found["emap_acc"] == found["acc"]
         else:
-            noise = {key: ERRORS * standard_error(expected[key]) + SHORTFALL for key in ("images", "texts")}
+            noise = {
+                key: ERRORS * standard_error(expected[key]) + SHORTFALL
+                for key in ("images", "texts")
+            }
             right = all(abs(left[key] - expected[key]) < noise[key] for key in noise)
             most = expected["emap"] + ERRORS * standard_error(expected["emap"], found["emap_pairs"])
             right = right and left["emap"] < most

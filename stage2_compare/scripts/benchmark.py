@@ -37,7 +37,8 @@ VARIANTS = ("a", "b", "c", "d")
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        description="Measure the training commands.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description="Measure the training commands.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
     add("--project-root", type=Path, default=Path("."), help="folder that holds data/ and outputs/")
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     add("--device", default="auto", help="as in the training commands")
     args = parser.parse_args(argv)
 
-    from common.bench import Bench, machine, trainer_is_there
+    from common.benchmarking.bench import Bench, machine, trainer_is_there
 
     print(machine(args.device), flush=True)
     variants = [name for name in VARIANTS if name != "b" or trainer_is_there()]
@@ -63,7 +64,10 @@ def main(argv: list[str] | None = None) -> None:
             flags += ["--num-workers", str(workers)] + ["--pin-memory"] * args.pin_memory
             flags += ["--no-pretrained"] * args.no_pretrained
             bench = Bench(command, flags, args.steps, OWN_SIZES.get(model))
-            print(table(f"{model}, {workers} workers", bench.measure(args.repetitions, variants)), flush=True)
+            print(
+                table(f"{model}, {workers} workers", bench.measure(args.repetitions, variants)),
+                flush=True,
+            )
 
 
 def table(title: str, found: dict[str, Any]) -> str:
@@ -74,16 +78,27 @@ def table(title: str, found: dict[str, Any]) -> str:
         return median(x / y for x, y in zip(rates[over], rates[under], strict=True))
 
     variants = [name for name in VARIANTS if name in rates]
-    memory = [" ".join(f"{median(peaks[name]):9.0f}" if None not in peaks[name] else "        -" for name in variants)]
-    training = {name: parts[name] for name in ("wait for data", "copy", "forward", "backward", "optimizer", "rest")}
-    shares = ", ".join(f"{name} {value / parts['training']:.1%}" for name, value in training.items())
+    memory = [
+        " ".join(
+            f"{median(peaks[name]):9.0f}" if None not in peaks[name] else "        -"
+            for name in variants
+        )
+    ]
+    training = {
+        name: parts[name]
+        for name in ("wait for data", "copy", "forward", "backward", "optimizer", "rest")
+    }
+    shares = ", ".join(
+        f"{name} {value / parts['training']:.1%}" for name, value in training.items()
+    )
     cache, plain = found["making_cache"], median(rates["pipeline_a"])
     return "\n".join(
         [
             f"\n{title:24}" + " ".join(f"{name:>9}" for name in variants),
             f"{'  samples/s':24}" + " ".join(f"{median(rates[name]):9.2f}" for name in variants),
             f"{'  peak MB':24}" + memory[0],
-            "  " + ", ".join(f"c/{name} {ratio('c', name):.3f}" for name in variants if name != "c"),
+            "  "
+            + ", ".join(f"c/{name} {ratio('c', name):.3f}" for name in variants if name != "c"),
             f"  pipeline alone: a {plain:.0f}, c {median(rates['pipeline_c']):.0f} samples/s, "
             f"c/a {ratio('pipeline_c', 'pipeline_a'):.1f}; making the cache {cache:.0f} samples/s, "
             f"{plain / cache:.2f} epochs of a",

@@ -10,11 +10,13 @@ from common.cli import run_command, run_name, training_parser
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = training_parser("Train BLIP with a head.", "Salesforce/blip-image-captioning-base", batch_size=8)
+    parser = training_parser(
+        "Train BLIP with a head.", "Salesforce/blip-image-captioning-base", batch_size=8
+    )
     args = parser.parse_args(argv)
 
     from common.models.blip import Blip
-    from common.training import train
+    from common.training.run import train
 
     def make_encoder(config) -> Blip:
         return Blip(args.model_name, config, args.image_size, not args.no_pretrained)

@@ -10,11 +10,13 @@ from common.cli import run_command, run_name, training_parser
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = training_parser("Train CLIP or Chinese-CLIP with a head.", "openai/clip-vit-base-patch32", batch_size=16)
+    parser = training_parser(
+        "Train CLIP or Chinese-CLIP with a head.", "openai/clip-vit-base-patch32", batch_size=16
+    )
     args = parser.parse_args(argv)
 
     from common.models.clip import Clip
-    from common.training import train
+    from common.training.run import train
 
     def make_encoder(config) -> Clip:
         return Clip(args.model_name, config, args.image_size, not args.no_pretrained)

@@ -15,28 +15,44 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from common.cli import run_command
-from common.comparison import NO, YES, Compared, Comparison, compare, conclusion
+from common.comparison.bootstrap import Estimate
+from common.comparison.compare import NO, YES, Compared, Comparison, compare
+from common.comparison.wording import conclusion
 from common.errors import UserError
-from common.results import METRICS, Run, load_runs, printable, replacing
-from common.statistics import Estimate
+from common.files import printable, write_result
+from common.metrics import COLUMNS
+from common.runs.reader import Run, load_runs
 
-FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # what Excel, a Chinese one too, may take for the start of a formula
+FORMULA = tuple(
+    "=+-@\t\r\n＝＋－＠"
+)  # what Excel, a Chinese one too, may take for the start of a formula
 PROBE = ("f1_drop_images_shuffled", "f1_drop_texts_shuffled", "emap_f1_macro", "emap_pairs")
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        description="Put all finished runs into one table.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description="Put all finished runs into one table.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--project-root", type=Path, default=Path("."), help="folder that holds outputs/")
-    parser.add_argument("--compare-dir", type=Path, default=Path("outputs/compare"), help="folder of the run folders")
-    parser.add_argument("--strict", action="store_true", help="runs of different protocols are an error")
+    parser.add_argument(
+        "--project-root", type=Path, default=Path("."), help="folder that holds outputs/"
+    )
+    parser.add_argument(
+        "--compare-dir",
+        type=Path,
+        default=Path("outputs/compare"),
+        help="folder of the run folders",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="runs of different protocols are an error"
+    )
     args = parser.parse_args(argv)
 
     compare_dir = args.project_root / args.compare_dir
@@ -58,7 +74,11 @@ def require_one_protocol(comparison: Comparison) -> None:
         if entry.comparable != YES
     ]
     if problems:
-        raise UserError(printable(f"not one protocol, so nothing written: {'; '.join(problems)}. Train these again"))
+        raise UserError(
+            printable(
+                f"not one protocol, so nothing written: {'; '.join(problems)}. Train these again"
+            )
+        )
 
 
 def summary_row(entry: Compared) -> dict[str, Any]:
@@ -66,15 +86,21 @@ def summary_row(entry: Compared) -> dict[str, Any]:
     (run,) = entry.runs
     return {
         "run": run.name,
-        **{name: run.best[name] for name in METRICS},
+        **{name: run.best[name] for name in COLUMNS},
         **interval_cells(entry),
         **verdict_cells(entry),
         "mcnemar_p": entry.mcnemar_p,
         "best_epoch": int(run.best["epoch"]),
-        **{key: run.recorded(key) for key in ("epochs", "params_million", "trainable_params_million")},
+        **{
+            key: run.recorded(key)
+            for key in ("epochs", "params_million", "trainable_params_million")
+        },
         **{key: run.recorded(key) for key in ("train_time_sec", "peak_memory_mb")},
         "seed": run.seed,
-        **{key: run.recorded(key) for key in ("truncated_rate", "unknown_rate", "tokens_per_character")},
+        **{
+            key: run.recorded(key)
+            for key in ("truncated_rate", "unknown_rate", "tokens_per_character")
+        },
         "last_val_f1_macro": run.history[-1]["val_f1_macro"],
         "family": run.recorded("model", "family"),
         "model_name": run.recorded("model", "name"),
@@ -92,9 +118,9 @@ def family_row(family: Compared) -> dict[str, Any]:
     """One line of compare_families.csv."""
     return {
         "run": family.name,
-        **{name: family.scores[name].value for name in METRICS},
+        **{name: family.scores[name].value for name in COLUMNS},
         "seeds": len(family.runs),
-        **{f"{name}_sd": family.spread[name] for name in METRICS},
+        **{f"{name}_sd": family.spread[name] for name in COLUMNS},
         **interval_cells(family),
         **verdict_cells(family),
         "runs": " ".join(run.name for run in family.runs),
@@ -105,13 +131,27 @@ def majority_row(comparison: Comparison) -> list[dict[str, Any]]:
     """The last line of compare_families.csv, where the training classes are recorded."""
     if not comparison.majority:
         return []
-    return [{"run": f"always {comparison.majority_class}", **comparison.majority, "verdict": "reference"}]
+    return [
+        {
+            "run": f"always {comparison.majority_class}",
+            **comparison.majority,
+            "verdict": "reference",
+        }
+    ]
 
 
 def interval_cells(entry: Compared) -> dict[str, float | None]:
-    short = zip(("f1", "acc", "precision", "recall"), sorted(METRICS, key="val_f1_macro".__ne__))
+    short = zip(
+        ("f1", "acc", "precision", "recall"),
+        sorted(COLUMNS, key="val_f1_macro".__ne__),
+        strict=True,
+    )
     ends = [(name, entry.scores[metric]) for name, metric in short]
-    return {f"{name}_{end}": getattr(estimate, end) for name, estimate in ends for end in ("low", "high")}
+    return {
+        f"{name}_{end}": getattr(estimate, end)
+        for name, estimate in ends
+        for end in ("low", "high")
+    }
 
 
 def verdict_cells(entry: Compared) -> dict[str, Any]:
@@ -125,13 +165,11 @@ def verdict_cells(entry: Compared) -> dict[str, Any]:
 
 def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
     """UTF-8 with a byte order mark, without which Excel on a Chinese Windows reads GBK."""
-    with (
-        replacing(path) as temporary,
-        open(temporary, "w", encoding="utf-8-sig", errors="backslashreplace", newline="") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(rows[0])
-        writer.writerows([[spreadsheet_cell(row.get(key)) for key in rows[0]] for row in rows])
+    lines = io.StringIO()
+    writer = csv.writer(lines)
+    writer.writerow(rows[0])
+    writer.writerows([[spreadsheet_cell(row.get(key)) for key in rows[0]] for row in rows])
+    write_result(path, lines.getvalue().encode("utf-8-sig", "backslashreplace"))
 
 
 def spreadsheet_cell(value: Any) -> Any:
@@ -149,7 +187,7 @@ def report(comparison: Comparison) -> str:
         {"run": f"(always {comparison.majority_class})"}
         | {
             column: figure(comparison.majority[name])
-            for column, name in (("macro-F1", METRICS[1]), ("acc", METRICS[0]))
+            for column, name in (("macro-F1", COLUMNS[1]), ("acc", COLUMNS[0]))
         }
         if comparison.majority
         else None
@@ -157,10 +195,18 @@ def report(comparison: Comparison) -> str:
     parts = [aligned([*map(console_row, comparison.runs), *([reference] if reference else [])])]
     if comparison.several_seeds:
         parts.append(aligned([family_console_row(family) for family in comparison.families]))
-    probed = [probe_console_row(entry.runs[0]) for entry in comparison.runs if entry.runs[0].recorded("probe")]
+    probed = [
+        probe_console_row(entry.runs[0])
+        for entry in comparison.runs
+        if entry.runs[0].recorded("probe")
+    ]
     if probed:
         parts.append(aligned(probed))
-    differs = [f"not comparable: {e.name}: {', '.join(e.differs)}" for e in comparison.runs if e.comparable == NO]
+    differs = [
+        f"not comparable: {e.name}: {', '.join(e.differs)}"
+        for e in comparison.runs
+        if e.comparable == NO
+    ]
     remarks = [*differs, *(f"warning: {note}" for note in comparison.notes)]
     if remarks:
         parts.append("\n".join(map(printable, remarks)))
@@ -191,7 +237,9 @@ def console_row(entry: Compared) -> dict[str, str]:
 def family_console_row(family: Compared) -> dict[str, str]:
     def mean(metric: str) -> str:
         spread = family.spread[metric]
-        return figure(family.scores[metric].value) + ("" if spread is None else f" ± {figure(spread)}")
+        return figure(family.scores[metric].value) + (
+            "" if spread is None else f" ± {figure(spread)}"
+        )
 
     return {
         "mean over seeds": family.name,
@@ -227,18 +275,22 @@ def bounds(estimate: Estimate) -> str:
     """[.519, .631]"""
     if estimate.low is None:
         return ""
-    return "[" + ", ".join(f"{end:.3f}".removeprefix("0") for end in (estimate.low, estimate.high)) + "]"
+    return (
+        "["
+        + ", ".join(f"{end:.3f}".removeprefix("0") for end in (estimate.low, estimate.high))
+        + "]"
+    )
 
 
 def aligned(rows: list[dict[str, str]]) -> str:
     """The rows under the keys of the first: the first column to the left, the others to the right."""
     table = [list(rows[0]), *([printable(row.get(key, "")) for key in rows[0]] for row in rows)]
-    widths = [max(map(console_width, column)) for column in zip(*table)]
+    widths = [max(map(console_width, column)) for column in zip(*table, strict=True)]
     return "\n".join("  ".join(_padded(line, widths)).rstrip() for line in table)
 
 
 def _padded(line: list[str], widths: list[int]) -> Iterable[str]:
-    for place, (text, width) in enumerate(zip(line, widths)):
+    for place, (text, width) in enumerate(zip(line, widths, strict=True)):
         space = " " * (width - console_width(text))
         yield space + text if place else text + space
 

@@ -10,8 +10,15 @@ from common.cli import run_command, run_name, training_parser
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = training_parser("Train BERT + ResNet with one fusion.", "bert-base-chinese", batch_size=16)
-    parser.add_argument("--image-backbone", choices=["resnet18", "resnet50"], default="resnet18", help="image encoder")
+    parser = training_parser(
+        "Train BERT + ResNet with one fusion.", "bert-base-chinese", batch_size=16
+    )
+    parser.add_argument(
+        "--image-backbone",
+        choices=["resnet18", "resnet50"],
+        default="resnet18",
+        help="image encoder",
+    )
     parser.add_argument(
         "--fusion",
         choices=["concat", "gated", "late", "text", "image"],
@@ -22,11 +29,13 @@ def main(argv: list[str] | None = None) -> None:
 
     from common.models.bert_resnet import BertResNet
     from common.models.fusion import FUSIONS
-    from common.training import train
+    from common.training.run import train
 
     def make_encoder(config) -> BertResNet:
         uses = FUSIONS[args.fusion].uses
-        return BertResNet(args.model_name, config, args.image_backbone, not args.no_pretrained, uses)
+        return BertResNet(
+            args.model_name, config, args.image_backbone, not args.no_pretrained, uses
+        )
 
     name = run_name(args.model_name, args.image_backbone, args.fusion, seed=args.seed)
     train(args, name, "bert_resnet", args.fusion, make_encoder)

@@ -15,15 +15,24 @@ from pathlib import Path
 
 from common.cli import run_command
 from common.errors import UserError
-from common.results import load_runs, printable, replacing
+from common.files import printable, write_result
+from common.runs.reader import load_runs
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        description="Draw all finished runs.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description="Draw all finished runs.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--project-root", type=Path, default=Path("."), help="folder that holds outputs/")
-    parser.add_argument("--compare-dir", type=Path, default=Path("outputs/compare"), help="folder of the run folders")
+    parser.add_argument(
+        "--project-root", type=Path, default=Path("."), help="folder that holds outputs/"
+    )
+    parser.add_argument(
+        "--compare-dir",
+        type=Path,
+        default=Path("outputs/compare"),
+        help="folder of the run folders",
+    )
     args = parser.parse_args(argv)
 
     compare_dir = args.project_root / args.compare_dir
@@ -36,8 +45,7 @@ def main(argv: list[str] | None = None) -> None:
         print(printable(note), file=sys.stderr)
     for path in (compare_dir / "visuals" / name for name in PICTURES):
         if path.name in pictures:
-            with replacing(path) as temporary:
-                temporary.write_bytes(pictures[path.name])
+            write_result(path, pictures[path.name])
             print(path)
         else:
             remove(path)
@@ -48,7 +56,9 @@ def remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f"cannot remove {path}: {error.strerror}. Is it open in another program?") from error
+        raise UserError(
+            f"cannot remove {path}: {error.strerror}. Is it open in another program?"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -19,14 +19,23 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from common.cli import DEFAULT_SEED, not_negative_int, run_command
+from common.data.splits import (
+    DATA_FOLDERS,
+    IMAGE_SUFFIXES,
+    Split,
+    class_names,
+    read_split,
+    squeezed,
+)
 from common.errors import UserError
-from common.splits import DATA_FOLDERS, IMAGE_SUFFIXES, Split, class_names, read_split, squeezed
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     root = args.project_root
-    train_file, test_file, data_dir = find_layout(root, args.data_dir, args.train_file, args.test_file)
+    train_file, test_file, data_dir = find_layout(
+        root, args.data_dir, args.train_file, args.test_file
+    )
     output_dir = root / args.output_dir
 
     print(f"labelled pairs: {train_file}", flush=True)
@@ -41,8 +50,13 @@ def main(argv: list[str] | None = None) -> None:
     groups = tie(texts[: len(split)], images[: len(split)])
     chosen = choose_validation(groups, split.labels, split.guids, args.val_ratio, args.seed)
     by_guid = sorted(range(len(split)), key=lambda i: (len(split.guids[i]), split.guids[i]))
-    sides = {"train": [i for i in by_guid if i not in chosen], "val": [i for i in by_guid if i in chosen]}
-    tables = {output_dir / f"{side}.csv": table(split, indices, root) for side, indices in sides.items()}
+    sides = {
+        "train": [i for i in by_guid if i not in chosen],
+        "val": [i for i in by_guid if i in chosen],
+    }
+    tables = {
+        output_dir / f"{side}.csv": table(split, indices, root) for side, indices in sides.items()
+    }
     if test:
         tables[output_dir / "test.csv"] = table(test, range(len(test)), root)
     replaced = write_all(tables, keep=[train_file, test_file] if test_file else [train_file])
@@ -60,7 +74,9 @@ def main(argv: list[str] | None = None) -> None:
         print("warning: the split that was there was another one; do not compare runs made with it")
     stale = output_dir / "test.csv"
     if not test and stale.exists():
-        print(f"warning: {stale} is of an earlier split and was left as it is: no test list was found")
+        print(
+            f"warning: {stale} is of an earlier split and was left as it is: no test list was found"
+        )
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -72,10 +88,27 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--project-root", type=Path, default=Path("."), help="folder that holds data/ and outputs/")
-    add("--data-dir", type=Path, help="folder of the texts and pictures; looked for in data/ by default")
-    add("--train-file", type=Path, help="guid,tag of the labelled pairs; train.txt beside the data folder by default")
-    add("--test-file", type=Path, help="pairs to put aside; test_without_label.txt beside the train file by default")
-    add("--val-ratio", type=share, default=0.1, help="share of the labelled pairs that go to validation")
+    add(
+        "--data-dir",
+        type=Path,
+        help="folder of the texts and pictures; looked for in data/ by default",
+    )
+    add(
+        "--train-file",
+        type=Path,
+        help="guid,tag of the labelled pairs; train.txt beside the data folder by default",
+    )
+    add(
+        "--test-file",
+        type=Path,
+        help="pairs to put aside; test_without_label.txt beside the train file by default",
+    )
+    add(
+        "--val-ratio",
+        type=share,
+        default=0.1,
+        help="share of the labelled pairs that go to validation",
+    )
     add("--seed", type=not_negative_int, default=DEFAULT_SEED)
     add("--output-dir", type=Path, default=Path("outputs/splits"))
     return parser.parse_args(argv)
@@ -98,19 +131,32 @@ def find_layout(
     if train_file:
         train = root / train_file
     else:
-        places = [root / data_dir, (root / data_dir).parent] if data_dir else [root / "data", root / "data/project5"]
+        places = (
+            [root / data_dir, (root / data_dir).parent]
+            if data_dir
+            else [root / "data", root / "data/project5"]
+        )
         candidates = [place / "train.txt" for place in [*places, root]]
         train = next((path for path in candidates if os.path.isfile(path)), None)
         if train is None:
             looked = ", ".join(map(str, dict.fromkeys(candidates)))
-            raise UserError(f"no train.txt found (looked for {looked}); check --project-root, or give --train-file")
+            raise UserError(
+                f"no train.txt found (looked for {looked}); check --project-root, or give --train-file"
+            )
     test = root / test_file if test_file else train.parent / "test_without_label.txt"
     if data_dir:
         folders = [root / data_dir, root / data_dir / "data"]
     else:
         folders = [train.parent / "data", *(root / name for name in DATA_FOLDERS), train.parent]
-    folder = next((folder for folder in folders if holds_pictures(folder)), root / data_dir if data_dir else None)
-    return train, test if test_file or os.path.isfile(test) else None, folder.absolute() if folder else None
+    folder = next(
+        (folder for folder in folders if holds_pictures(folder)),
+        root / data_dir if data_dir else None,
+    )
+    return (
+        train,
+        test if test_file or os.path.isfile(test) else None,
+        folder.absolute() if folder else None,
+    )
 
 
 def holds_pictures(folder: Path) -> bool:
@@ -132,7 +178,9 @@ def image_digests(paths: list[str]) -> list[str]:
         try:
             digests.append(hashlib.sha256(Path(path).read_bytes()).hexdigest())
         except OSError as error:
-            raise UserError(f"{path}: cannot read the picture ({error.strerror}); mend or replace the file") from None
+            raise UserError(
+                f"{path}: cannot read the picture ({error.strerror}); mend or replace the file"
+            ) from None
     return digests
 
 
@@ -172,14 +220,25 @@ def choose_validation(
         kinds[tuple(sorted(Counter(labels[i] for i in group).items()))].append(group)
     order = sorted(kinds, key=lambda kind: (-sum(n for _, n in kind), kind))
     totals = Counter(labels)
-    taken = how_many([dict(kind) for kind in order], [len(kinds[kind]) for kind in order], class_goals(totals, ratio))
+    taken = how_many(
+        [dict(kind) for kind in order],
+        [len(kinds[kind]) for kind in order],
+        class_goals(totals, ratio),
+    )
 
     def lot(group: list[int]) -> bytes:
         return hashlib.sha256(f"{seed}:{min(guids[i] for i in group)}".encode()).digest()
 
-    chosen = {i for kind, n in zip(order, taken) for group in sorted(kinds[kind], key=lot)[:n] for i in group}
+    chosen = {
+        i
+        for kind, n in zip(order, taken, strict=True)
+        for group in sorted(kinds[kind], key=lot)[:n]
+        for i in group
+    }
     if not 0 < len(chosen) < len(labels):
-        raise UserError(f"{len(labels)} pairs that share texts or pictures cannot be cut in two; more pairs are needed")
+        raise UserError(
+            f"{len(labels)} pairs that share texts or pictures cannot be cut in two; more pairs are needed"
+        )
     return chosen
 
 
@@ -191,19 +250,25 @@ def how_many(kinds: list[dict[str, int]], sizes: list[int], goals: dict[str, int
     (error diffusion). With the largest groups first, the single pairs at the end make the counts exact.
     """
     totals, seen, counts, taken = Counter(), Counter(), Counter(), []
-    for kind, size in zip(kinds, sizes):
+    for kind, size in zip(kinds, sizes, strict=True):
         totals.update({name: size * n for name, n in kind.items()})
-    for kind, size in zip(kinds, sizes):
+    for kind, size in zip(kinds, sizes, strict=True):
         least, most = 0, size
         for name, n in kind.items():
-            last = seen[name] + size * n == totals[name]  # a class that a side lacks cannot be measured, or not learned
+            last = (
+                seen[name] + size * n == totals[name]
+            )  # a class that a side lacks cannot be measured, or not learned
             if last and counts[name] == 0:
                 least = 1
             if last and counts[name] == seen[name]:
                 most = size - 1
             seen[name] += size * n
-        owed = sum(n * (seen[name] * goals[name] / totals[name] - counts[name]) for name, n in kind.items())
-        nearest = round(owed / sum(n * n for n in kind.values()))  # the least squares of what will be owed
+        owed = sum(
+            n * (seen[name] * goals[name] / totals[name] - counts[name]) for name, n in kind.items()
+        )
+        nearest = round(
+            owed / sum(n * n for n in kind.values())
+        )  # the least squares of what will be owed
         taken.append(min(max(nearest, least), most))
         counts.update({name: taken[-1] * n for name, n in kind.items()})
     return taken
@@ -238,7 +303,9 @@ def cell(value: str) -> str:
 
 def portable(path: str, root: Path) -> str:
     """Relative to the project root where it lies under it, with forward slashes, so that the project can be moved."""
-    full = Path(os.path.abspath(path))  # not resolve(): a linked data folder still counts as the project's
+    full = Path(
+        os.path.abspath(path)
+    )  # not resolve(): a linked data folder still counts as the project's
     top = Path(os.path.abspath(root))
     return (full.relative_to(top) if full.is_relative_to(top) else full).as_posix()
 
@@ -252,7 +319,9 @@ def write_all(tables: dict[Path, str], keep: list[Path]) -> bool:
         for path, text in tables.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             if any(path.exists() and path.samefile(other) for other in keep):
-                raise UserError(f"{path} is the list to be split and would be overwritten; give another --output-dir")
+                raise UserError(
+                    f"{path} is the list to be split and would be overwritten; give another --output-dir"
+                )
             old[path] = path.read_bytes() if path.exists() else None
             staged[path] = path.with_name(f".{path.name}.{os.getpid()}.tmp")
             with open(staged[path], "wb") as file:
@@ -267,7 +336,9 @@ def write_all(tables: dict[Path, str], keep: list[Path]) -> bool:
             put_back(other, old[other])
         reason = getattr(error, "strerror", None) or error
         hint = "close it where it is open (Excel?), or check the disk and --output-dir"
-        raise UserError(f"{path}: cannot write it, the splits are as they were ({reason}); {hint}") from None
+        raise UserError(
+            f"{path}: cannot write it, the splits are as they were ({reason}); {hint}"
+        ) from None
     finally:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
@@ -290,7 +361,9 @@ def report_counts(split: Split, sides: dict[str, list[int]], test: Split | None)
     labels = {side: Counter(split.labels[i] for i in indices) for side, indices in sides.items()}
     if test:
         labels["test"] = Counter(test.labels)
-    classes = class_names(split.labels + [label for label in test.labels if label] if test else split.labels)
+    classes = class_names(
+        split.labels + [label for label in test.labels if label] if test else split.labels
+    )
     rows = [(name, [counts[name] for counts in labels.values()]) for name in classes]
     if test and labels["test"][""]:
         rows.append(("(no label)", [counts[""] for counts in labels.values()]))
@@ -302,13 +375,19 @@ def report_counts(split: Split, sides: dict[str, list[int]], test: Split | None)
     for name in class_names(split.labels):
         for side, counts in list(labels.items())[:2]:
             if not counts[name]:
-                print(f"warning: {side} has no pair of class {name!r}: there are too few that can be told apart")
+                print(
+                    f"warning: {side} has no pair of class {name!r}: there are too few that can be told apart"
+                )
 
 
 def report_texts(name: str, split: Split) -> None:
     encodings = ", ".join(f"{n:,} {encoding}" for encoding, n in split.encodings.items())
-    print(f"texts ({name}): {encodings}; {split.notes.get('empty_text', 0):,} empty; no file missing")
-    odd = [f"{n:,} {what.replace('_', ' ')}" for what, n in split.notes.items() if what != "empty_text"]
+    print(
+        f"texts ({name}): {encodings}; {split.notes.get('empty_text', 0):,} empty; no file missing"
+    )
+    odd = [
+        f"{n:,} {what.replace('_', ' ')}" for what, n in split.notes.items() if what != "empty_text"
+    ]
     if odd:
         print(f"let pass ({name}): {', '.join(odd)}")
 
@@ -322,19 +401,28 @@ def report_duplicates(split: Split, texts: list[str], images: list[str]) -> None
         shared = [group for group in sharing.values() if len(group) > 1]
         conflicts = [group for group in shared if len({split.labels[i] for i in group}) > 1]
         pairs = sum(map(len, shared))
-        print(f"same {kind}: {len(shared):,} shared by {pairs:,} pairs, each kept on one side", end="")
+        print(
+            f"same {kind}: {len(shared):,} shared by {pairs:,} pairs, each kept on one side", end=""
+        )
         print(f"; {len(conflicts):,} of them with conflicting labels" if shared else "")
         for group in conflicts[:3]:
-            print("  for example " + ", ".join(f"{split.guids[i]} ({split.labels[i]})" for i in group[:5]))
+            print(
+                "  for example "
+                + ", ".join(f"{split.guids[i]} ({split.labels[i]})" for i in group[:5])
+            )
 
 
 def report_overlap(split: Split, test: Split, texts: list[str], images: list[str]) -> None:
     n = len(split)
     known = set(split.guids), set(texts[:n]) - {""}, set(images[:n])
-    rows = zip(test.guids, texts[n:], images[n:])
-    overlap = sum(any(value in seen for value, seen in zip(row, known)) for row in rows)
+    rows = zip(test.guids, texts[n:], images[n:], strict=True)
+    overlap = sum(
+        any(value in seen for value, seen in zip(row, known, strict=True)) for row in rows
+    )
     if overlap:
-        print(f"warning: test pairs that share guid, text or picture with labelled ones: {overlap:,}")
+        print(
+            f"warning: test pairs that share guid, text or picture with labelled ones: {overlap:,}"
+        )
 
 
 if __name__ == "__main__":

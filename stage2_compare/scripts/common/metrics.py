@@ -1,44 +1,138 @@
-"""Classification metrics: arrays in, dict out. The confusion matrix is the one statistic that all of them need."""
+"""Classification metrics: one list of them, arrays in, plain numbers out.
+
+scikit-learn computes the metrics of a run (``run_scores``, ``per_class``, ``reliability``). ``scores`` computes the same
+from stacks of confusion matrices, because the bootstrap needs ten thousands of them; a test holds the two equal.
+"""
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
 
+class Metric(NamedTuple):
+    """A figure of a run that every table, picture and comparison shows."""
+
+    key: str  # in the results of ``scores`` and ``run_scores``
+    title: str
+    short: str
+    required: bool = True  # False: a run folder of an earlier version may lack it
+
+    @property
+    def column(self) -> str:
+        """Column of history.csv and of the tables."""
+        return f"val_{self.key}"
+
+    @property
+    def prefix(self) -> str:
+        """Start of the columns of its interval: ``f1_low``, ``f1_high``."""
+        return self.key.removesuffix("_macro")
+
+
+# To add a metric: a line here, and its value in ``scores`` and ``run_scores``.
+METRICS = (
+    Metric("acc", "Accuracy", "Acc"),
+    Metric("f1_macro", "Macro-F1", "F1"),
+    Metric("precision_macro", "Macro precision", "Prec"),
+    Metric("recall_macro", "Macro recall", "Rec"),
+)
+MAIN = METRICS[1]  # runs are ranked by it, and the best epoch is chosen by it
+COLUMNS = tuple(metric.column for metric in METRICS)
+
+
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
     """Counts (C, C): rows are true classes, columns predicted ones."""
-    return np.bincount(labels * classes + predictions, minlength=classes * classes).reshape(classes, classes)
-
-
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """0 where there is nothing to divide by, as scikit-learn's ``zero_division=0``."""
-    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)
-
-
-def per_class(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """Precision, recall, F1 and support of each class, (..., C), from confusion matrices (..., C, C)."""
-    hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
-    support, predicted = confusion.sum(-1), confusion.sum(-2)
-    return {
-        "precision": _ratio(hits, predicted),
-        "recall": _ratio(hits, support),
-        "f1": _ratio(2 * hits, support + predicted),
-        "support": support,
-    }
+    cells = np.bincount(labels * classes + predictions, minlength=classes * classes)
+    return cells.reshape(classes, classes)
 
 
 def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """Accuracy and macro F1, precision and recall, each (...), from confusion matrices (..., C, C).
+    """Compute every metric of METRICS, each (...), from confusion matrices (..., C, C).
 
     A class counts towards a macro mean where it has a true or a predicted sample, as in scikit-learn.
     """
-    table = per_class(confusion)
-    present = (confusion.sum(-1) + confusion.sum(-2)) > 0
-    macro = {name: _ratio((table[name] * present).sum(-1), present.sum(-1)) for name in ("f1", "precision", "recall")}
-    hits = np.trace(confusion, axis1=-2, axis2=-1).astype(float)
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)  # (..., C)
+    support, predicted = confusion.sum(-1), confusion.sum(-2)  # (..., C)
+    present = (support + predicted) > 0
+
+    def macro(values: np.ndarray) -> np.ndarray:
+        return _ratio((values * present).sum(-1), present.sum(-1))
+
     return {
-        "acc": _ratio(hits, confusion.sum((-2, -1))),
-        "f1_macro": macro["f1"],
-        "precision_macro": macro["precision"],
-        "recall_macro": macro["recall"],
+        "acc": _ratio(hits.sum(-1), confusion.sum((-2, -1))),
+        "f1_macro": macro(_ratio(2 * hits, support + predicted)),
+        "precision_macro": macro(_ratio(hits, predicted)),
+        "recall_macro": macro(_ratio(hits, support)),
     }
+
+
+def run_scores(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Compute every metric of METRICS from the classes (N,) and the predicted classes (N,) of one run."""
+    # Imported here and below: what only reads results must answer at once.
+    from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+
+    macro = precision_recall_fscore_support(labels, predicted, average="macro", zero_division=0)
+    return {
+        "acc": float(accuracy_score(labels, predicted)),
+        "f1_macro": float(macro[2]),
+        "precision_macro": float(macro[0]),
+        "recall_macro": float(macro[1]),
+    }
+
+
+def per_class(labels: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, np.ndarray]:
+    """Compute precision, recall, F1 and support of each class, (C,) each, 0 where there is nothing to divide by."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    names = ("precision", "recall", "f1", "support")
+    values = precision_recall_fscore_support(
+        labels, predicted, labels=np.arange(classes), average=None, zero_division=0
+    )
+    return dict(zip(names, values, strict=True))
+
+
+def reliability(
+    confidence: np.ndarray, correct: np.ndarray, bins: int = 15
+) -> tuple[list[dict[str, Any]], float]:
+    """Compare confidence with accuracy in bins of equal width over 0 to 1, lower edge out and upper edge in.
+
+    The expected calibration error is the distance of accuracy from mean confidence, averaged over the bins by their
+    share of the samples (Guo, Pleiss, Sun and Weinberger 2017, On Calibration of Modern Neural Networks).
+
+    Args:
+        confidence: (N,) probability of the class that was chosen, 0 to 1.
+        correct: (N,) true where that class was the right one.
+
+    Returns:
+        ``[{"confidence", "accuracy", "count"}, ...]`` from the lowest bin to the highest, None for both means of an
+        empty bin, all fit for JSON; and the error, 0 to 1.
+
+    Raises:
+        ValueError: there is no sample, or a confidence is not between 0 and 1.
+    """
+    from sklearn.calibration import calibration_curve
+
+    confidence, correct = np.asarray(confidence, float), np.asarray(correct, int)
+    if confidence.size == 0:
+        raise ValueError("no sample to calibrate")
+    if not ((confidence >= 0) & (confidence <= 1 + 1e-6)).all():
+        raise ValueError("a confidence is not between 0 and 1")
+    confidence = np.minimum(confidence, 1)  # float32 sums of a softmax may pass 1 by a little
+    accuracy, mean_confidence = calibration_curve(
+        correct, confidence, n_bins=bins
+    )  # of the bins in use
+    # scikit-learn keeps the counts to itself; these are its edges.
+    place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
+    counts = np.bincount(place, minlength=bins)
+    used = np.flatnonzero(counts)
+    error = float((counts[used] * abs(accuracy - mean_confidence)).sum() / counts.sum())
+    rows = [{"confidence": None, "accuracy": None, "count": 0} for _ in range(bins)]
+    for row, sure, right in zip(used, mean_confidence, accuracy, strict=True):
+        rows[row] = {"confidence": float(sure), "accuracy": float(right), "count": int(counts[row])}
+    return rows, error
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Divide; 0 where there is nothing to divide by, as scikit-learn's ``zero_division=0``."""
+    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)

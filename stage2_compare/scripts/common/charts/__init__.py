@@ -13,13 +13,13 @@ import re
 import matplotlib.style
 from matplotlib.figure import Figure
 
-from ..comparison import NO, Comparison, compare
-from ..labels import run_labels, tell_apart
-from ..results import Run
+from ..comparison.compare import NO, Comparison, compare
+from ..runs.reader import Run
 from .agreement import agreement
 from .confusion import confusion
 from .cost import params_time
 from .intervals import intervals
+from .labels import run_labels, tell_apart
 from .loss import loss_curves
 from .page import COLOURS, DASHES, GREY, INK, MARKERS, PALE, Look
 from .per_class import per_class
@@ -30,7 +30,12 @@ from .text import add_new_fonts, font_families, measure, without_glyph
 
 DPI = 300
 TALLEST = 60_000  # pixels; matplotlib's limit is 65,535
-OF_RUNS = {"radar": radar, "params_time": params_time, "loss_curves": loss_curves, "result_table": result_table}
+OF_RUNS = {
+    "radar": radar,
+    "params_time": params_time,
+    "loss_curves": loss_curves,
+    "result_table": result_table,
+}
 OF_PREDICTIONS = {"confusion": confusion, "per_class": per_class, "reliability": reliability}
 PICTURES = [f"{name}.png" for name in (*OF_RUNS, *OF_PREDICTIONS, "agreement", "intervals")]
 
@@ -53,7 +58,9 @@ def draw(runs: list[Run]) -> tuple[dict[str, bytes], list[str]]:
             figures["intervals"] = intervals(looks, comparison)
         if len(same) > 1:
             figures["agreement"] = agreement(same)
-        return {f"{name}.png": png(figure) for name, figure in figures.items()}, left_out(looks, told, same, missing)
+        return {f"{name}.png": png(figure) for name, figure in figures.items()}, left_out(
+            looks, told, same, missing
+        )
 
 
 def on_the_same_samples(looks: list[Look]) -> list[Look]:
@@ -61,7 +68,9 @@ def on_the_same_samples(looks: list[Look]) -> list[Look]:
     groups: dict[tuple, list[Look]] = {}
     for look in looks:
         said = look.run.predictions
-        groups.setdefault((*said.guids, *(said.classes[label] for label in said.labels)), []).append(look)
+        groups.setdefault(
+            (*said.guids, *(said.classes[label] for label in said.labels)), []
+        ).append(look)
     return max(groups.values(), key=len, default=[])
 
 
@@ -76,23 +85,39 @@ def left_out(looks: list[Look], told: list[Look], same: list[Look], missing: str
             if look not in same
         ]
     else:
-        notes.append("agreement.png needs two runs that were validated on the same pairs: not drawn")
+        notes.append(
+            "agreement.png needs two runs that were validated on the same pairs: not drawn"
+        )
     if missing:
-        notes.append(f"no installed font has {missing}: drawn as ?. Install Noto Sans CJK, Microsoft YaHei or SimHei")
+        notes.append(
+            f"no installed font has {missing}: drawn as ?. Install Noto Sans CJK, Microsoft YaHei or SimHei"
+        )
     return notes
 
 
-def looks_of(runs: list[Run], comparison: Comparison, families: list[str]) -> tuple[list[Look], str]:
+def looks_of(
+    runs: list[Run], comparison: Comparison, families: list[str]
+) -> tuple[list[Look], str]:
     """How each run is drawn, and the characters in its words that no font has, which are drawn as ``?``."""
-    differs = {entry.name: "; ".join(entry.differs) for entry in comparison.runs if entry.comparable == NO}
-    classes = list(dict.fromkeys(name for run in runs if run.predictions for name in run.predictions.classes))
-    texts = run_labels(runs), [run.name for run in runs], classes, [differs.get(run.name, "") for run in runs]
+    differs = {
+        entry.name: "; ".join(entry.differs) for entry in comparison.runs if entry.comparable == NO
+    }
+    classes = list(
+        dict.fromkeys(name for run in runs if run.predictions for name in run.predictions.classes)
+    )
+    texts = (
+        run_labels(runs),
+        [run.name for run in runs],
+        classes,
+        [differs.get(run.name, "") for run in runs],
+    )
     missing = without_glyph(sum(texts, []), families)
     *texts, protocols = (
-        [re.sub(f"[{re.escape(missing)}]", "?", text) if missing else text for text in each] for each in texts
+        [re.sub(f"[{re.escape(missing)}]", "?", text) if missing else text for text in each]
+        for each in texts
     )
     labels, names, shown = map(tell_apart, texts)
-    shown = dict(zip(classes, shown))
+    shown = dict(zip(classes, shown, strict=True))
     looks = [
         Look(
             run,
@@ -111,9 +136,21 @@ def looks_of(runs: list[Run], comparison: Comparison, families: list[str]) -> tu
 
 def style(families: list[str]) -> dict:
     # No mathtext: a name with two dollar signs is no formula.
-    ours = {"font.family": families, "text.parse_math": False, "axes.unicode_minus": False, "font.size": 8.5}
-    ours |= {f"{thing}.color": INK for thing in ("text", "xtick", "ytick")} | {"axes.labelcolor": INK}
-    return ours | {"axes.edgecolor": GREY, "axes.linewidth": 0.8, "grid.color": PALE, "grid.linewidth": 0.6}
+    ours = {
+        "font.family": families,
+        "text.parse_math": False,
+        "axes.unicode_minus": False,
+        "font.size": 8.5,
+    }
+    ours |= {f"{thing}.color": INK for thing in ("text", "xtick", "ytick")} | {
+        "axes.labelcolor": INK
+    }
+    return ours | {
+        "axes.edgecolor": GREY,
+        "axes.linewidth": 0.8,
+        "grid.color": PALE,
+        "grid.linewidth": 0.6,
+    }
 
 
 def png(figure: Figure) -> bytes:

@@ -21,15 +21,23 @@ def confusion(looks: list[Look]) -> Figure:
     """One panel per run over the classes of all runs, on one colour scale."""
     classes, matrices = confusions(looks)
     count, most = len(classes), 3 if len(classes) <= 4 else 2
-    names, key = axis_names(classes, (INNER - 0.3 - widest(classes, SIZE)) / most / count - Panels.GAP / count)
-    panels = Panels(looks, most, 0.3 + widest(names, SIZE), lambda width: panel_height(width, count) + 0.42, least=2)
+    names, key = axis_names(
+        classes, (INNER - 0.3 - widest(classes, SIZE)) / most / count - Panels.GAP / count
+    )
+    panels = Panels(
+        looks,
+        most,
+        0.3 + widest(names, SIZE),
+        lambda width: panel_height(width, count) + 0.42,
+        least=2,
+    )
     width, height = panels.width, panel_height(panels.width, count)
     inside = "the share of its row and " if roomy(height / count) else ""
     remark = f"A row is a true class, a column what the run took it for. In each cell {inside}the number of samples."
     key_lines = [text for each in key for text in wrap(each, 8, INNER)]
     page = Page("Confusion matrices", remark, 0.4 + panels.height + 0.15 * len(key_lines))
     colour_key(page, 0)
-    for (_, x, y, first, lowest), matrix in zip(panels.draw(page, 0.35), matrices):
+    for (_, x, y, first, lowest), matrix in zip(panels.draw(page, 0.35), matrices, strict=True):
         axes = page.axes(x, y, width, height)
         heat(axes, matrix)
         write_cells(axes, matrix, width / count, height / count)
@@ -52,10 +60,14 @@ def confusions(looks: list[Look]) -> tuple[list[str], list[np.ndarray]]:
     classes = list(dict.fromkeys(name for look in looks for name in look.classes))
     matrices = []
     for look in looks:
-        places = np.array([classes.index(name) for name in look.classes])
-        said = look.run.predictions
-        matrices.append(confusion_matrix(places[said.labels], places[said.predicted], len(classes)))
+        matrices.append(confusion_matrix(*answers(look, classes), len(classes)))
     return classes, matrices
+
+
+def answers(look: Look, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """True and predicted classes (N,) of a run, as places in ``classes``."""
+    places = np.array([classes.index(name) for name in look.classes])
+    return places[look.run.predictions.labels], places[look.run.predictions.predicted]
 
 
 def axis_names(classes: list[str], room: float) -> tuple[list[str], list[str]]:
@@ -63,7 +75,7 @@ def axis_names(classes: list[str], room: float) -> tuple[list[str], list[str]]:
     if widest(classes, SIZE) <= room - 0.06:
         return classes, []
     numbers = [str(number) for number in range(1, len(classes) + 1)]
-    key = [f"{number} {name}" for number, name in zip(numbers, classes)]
+    key = [f"{number} {name}" for number, name in zip(numbers, classes, strict=True)]
     return numbers, key if widest(classes, SIZE) > 1.5 else ["Classes: " + ", ".join(key)]
 
 
@@ -107,9 +119,18 @@ def write_cells(axes: Axes, matrix: np.ndarray, width: float, height: float) -> 
 
 def colour_key(page: Page, y: float) -> None:
     axes = page.axes(MARGIN + 1.4, y, 1.4, 0.12)
-    axes.imshow(np.linspace(0, 1, 256)[None], cmap=COLOURS, vmin=0, vmax=1, aspect="auto", extent=(0, 1, 0, 1))
+    axes.imshow(
+        np.linspace(0, 1, 256)[None],
+        cmap=COLOURS,
+        vmin=0,
+        vmax=1,
+        aspect="auto",
+        extent=(0, 1, 0, 1),
+    )
     axes.set_xticks((0, 0.5, 1), ("0%", "50%", "100%"))
     axes.set_yticks(())
     axes.tick_params(length=2, labelsize=SIZE, pad=2)
     axes.spines[:].set_visible(False)
-    page.inches(MARGIN, y, 1.3, 0.12).text(0, 0.06, "Share of the true class:", size=8, va="center_baseline")
+    page.inches(MARGIN, y, 1.3, 0.12).text(
+        0, 0.06, "Share of the true class:", size=8, va="center_baseline"
+    )

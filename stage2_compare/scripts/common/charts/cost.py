@@ -17,9 +17,13 @@ def params_time(looks: list[Look]) -> Figure:
     times = [value / seconds for value in values(looks, "train_time_sec")]
     f1 = [look.run.best["val_f1_macro"] for look in looks]
     table = Table(looks, [*cost_columns(looks), Column.of(looks, ["Macro-F1"], f1, 4, max)])
-    page = Page("Parameters, training time and macro-F1", remark_on_best(looks), 3.35 + table.height)
+    page = Page(
+        "Parameters, training time and macro-F1", remark_on_best(looks), 3.35 + table.height
+    )
     side = 2.95
-    left, right = (page.axes(x, 0.05, side, 2.75) for x in (MARGIN + 0.45, WIDTH - MARGIN - side - 0.05))
+    left, right = (
+        page.axes(x, 0.05, side, 2.75) for x in (MARGIN + 0.45, WIDTH - MARGIN - side - 0.05)
+    )
     scatter(left, looks, params, times)
     scatter(right, looks, times, f1)
     scale_axis(left, "x", params, "Parameters (million)")
@@ -33,7 +37,7 @@ def params_time(looks: list[Look]) -> Figure:
 
 def scatter(axes: Axes, looks: list[Look], x: list[float], y: list[float]) -> None:
     """Hollow markers, so that runs of the same cost show through each other."""
-    for look, *point in zip(looks, x, y):
+    for look, *point in zip(looks, x, y, strict=True):
         axes.plot(
             *point,
             look.marker,

@@ -27,7 +27,9 @@ def loss_curves(looks: list[Look]) -> Figure:
     ticks, last = loss_ticks(looks), max(len(look.run.history) for look in looks)
     for look, x, y, first, lowest in panels.draw(page, 0.28):
         axes = page.axes(x, y, panels.width, panel)
-        axes.set(xlim=(1 - 0.06 * last, last + 0.06 * last), ylim=(ticks[0], ticks[-1]), yticks=ticks)
+        axes.set(
+            xlim=(1 - 0.06 * last, last + 0.06 * last), ylim=(ticks[0], ticks[-1]), yticks=ticks
+        )
         loss_lines(axes, look)
         axes.tick_params(labelleft=first)
         if first:
@@ -39,10 +41,17 @@ def loss_curves(looks: list[Look]) -> Figure:
 
 def loss_ticks(looks: list[Look]) -> list[float]:
     """Round numbers from below the smallest loss to above the largest."""
-    losses = [row[name] for look in looks for row in look.run.history for name in ("train_loss", "val_loss")]
+    losses = [
+        row[name]
+        for look in looks
+        for row in look.run.history
+        for name in ("train_loss", "val_loss")
+    ]
     known = [loss for loss in losses if loss is not None]
     around = 0.04 * (max(known) - min(known)) or 0.1
-    ticks = MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)).tick_values(max(0.0, min(known) - around), max(known) + around)
+    ticks = MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)).tick_values(
+        max(0.0, min(known) - around), max(known) + around
+    )
     return list(ticks)
 
 
@@ -73,14 +82,26 @@ LOSS_STYLES = {
         "markerfacecolor": "white",
     },
 }
-BEST_STYLE = {"linestyle": "none", "marker": "*", "markersize": 11, "markeredgecolor": "white", "markeredgewidth": 0.6}
+BEST_STYLE = {
+    "linestyle": "none",
+    "marker": "*",
+    "markersize": 11,
+    "markeredgecolor": "white",
+    "markeredgewidth": 0.6,
+}
 
 
 def key(page: Page, y: float) -> None:
     """What the two lines and the star mean, in one row."""
-    names = {"training": LOSS_STYLES["train_loss"], "validation": LOSS_STYLES["val_loss"], "best epoch": BEST_STYLE}
+    names = {
+        "training": LOSS_STYLES["train_loss"],
+        "validation": LOSS_STYLES["val_loss"],
+        "best epoch": BEST_STYLE,
+    }
     axes = page.inches(MARGIN, y, INNER, 0.2)
     for place, (name, style) in enumerate(names.items()):
         x = 0.5 + 1.4 * place
-        axes.add_line(Line2D((x, x + 0.19, x + 0.38), (0.1,) * 3, color=GREY, **style, markevery=[1]))
+        axes.add_line(
+            Line2D((x, x + 0.19, x + 0.38), (0.1,) * 3, color=GREY, **style, markevery=[1])
+        )
         axes.text(x + 0.48, 0.1, name, va="center_baseline")

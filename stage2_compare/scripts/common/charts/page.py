@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..results import Run
+from ..runs.reader import Run
 from .text import BOLD, wrap
 
 WIDTH = 7.5  # inches
@@ -18,7 +18,18 @@ INNER = WIDTH - 2 * MARGIN
 INK, GREY, PALE = "#222222", "#666666", "#d9d9d9"
 # Okabe and Ito's colours without their yellow, which print loses, and three of Tol's: all told apart by the
 # colour-blind. Their number shares no factor with that of the markers or dashes, so no pair of runs looks alike.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222", "#882255", "#332288", "#999933")
+COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#222222",
+    "#882255",
+    "#332288",
+    "#999933",
+)
 MARKERS = ("o", "s", "^", "D", "v", "<", ">", "p", "d", "h", "8")
 DASHES = (
     (0, ()),
@@ -79,7 +90,9 @@ class Page:
     def axes(self, x: float, y: float, width: float, height: float) -> Axes:
         """Axes at (x, y) below the heading."""
         bottom = self.height - self.top - y - height
-        return self.figure.add_axes((x / WIDTH, bottom / self.height, width / WIDTH, height / self.height))
+        return self.figure.add_axes(
+            (x / WIDTH, bottom / self.height, width / WIDTH, height / self.height)
+        )
 
     def inches(self, x: float, y: float, width: float, height: float) -> Axes:
         """The same without an axis, and with inches from its upper left corner for coordinates."""
@@ -110,7 +123,12 @@ class Panels:
             height: of a panel of a given width, and what stands below it.
         """
         rows = math.ceil(len(looks) / most)
-        self.looks, self.left, self.size, self.across = looks, left, size, max(least, math.ceil(len(looks) / rows))
+        self.looks, self.left, self.size, self.across = (
+            looks,
+            left,
+            size,
+            max(least, math.ceil(len(looks) / rows)),
+        )
         self.pitch = (INNER - left) / self.across
         self.width = self.pitch - self.GAP
         self.titles = [wrap(look.label, size, self.width - self.MARK) for look in looks]
@@ -122,13 +140,23 @@ class Panels:
 
     def draw(self, page: Page, y: float) -> Iterator[tuple[Look, float, float, bool, bool]]:
         """Writes a label, then gives the run, its panel's place, and whether it begins its row and ends its column."""
-        for place, (look, title) in enumerate(zip(self.looks, self.titles)):
+        for place, (look, title) in enumerate(zip(self.looks, self.titles, strict=True)):
             row, column = divmod(place, self.across)
-            x, top, head = MARGIN + self.left + column * self.pitch, y + self.tops[row], self._head(title)
+            x, top, head = (
+                MARGIN + self.left + column * self.pitch,
+                y + self.tops[row],
+                self._head(title),
+            )
             axes = page.inches(x, top - head, self.width, head)
             axes.plot(0.06, self.LINE / 2, **dot(look))
             for place_in_title, text in enumerate(title):
-                axes.text(self.MARK, self.LINE * (place_in_title + 0.5), text, va="center_baseline", size=self.size)
+                axes.text(
+                    self.MARK,
+                    self.LINE * (place_in_title + 0.5),
+                    text,
+                    va="center_baseline",
+                    size=self.size,
+                )
             yield look, x, top, column == 0, place + self.across >= len(self.looks)
 
     def _head(self, title: list[str]) -> float:

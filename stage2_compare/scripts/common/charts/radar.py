@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
-from ..results import METRICS
+from ..metrics import COLUMNS
 from .page import GREY, INNER, MARGIN, PALE, Look, Page, Panels, line
 from .table import Table, metric_columns, remark_on_best
 
@@ -19,7 +19,7 @@ METRIC_NAMES = ("Accuracy", "Macro-F1", "Macro precision", "Macro recall")
 
 def radar(looks: list[Look]) -> Figure:
     """Up to six runs in one radar; more of them side by side, each before all others in grey."""
-    shapes = [[look.run.best[key] for key in METRICS] for look in looks]
+    shapes = [[look.run.best[key] for key in COLUMNS] for look in looks]
     together = len(looks) <= 6
     scale = Scale.of(shapes, coarse=not together)
     table = Table(looks, metric_columns(looks))
@@ -31,14 +31,16 @@ def radar(looks: list[Look]) -> Figure:
     if together:
         axes = radar_axes(page, MARGIN, 0, INNER, radius, scale, METRIC_NAMES, 8.5)
         radar_ruler(axes, scale)
-        for look, shape in zip(looks, shapes):
+        for look, shape in zip(looks, shapes, strict=True):
             radar_line(axes, shape, scale, **line(look))
     else:
         for look, x, y, *_ in panels.draw(page, 0):
-            axes = radar_axes(page, x, y, panels.width, radius, scale, ("Acc", "F1", "Prec", "Rec"), 7)
+            axes = radar_axes(
+                page, x, y, panels.width, radius, scale, ("Acc", "F1", "Prec", "Rec"), 7
+            )
             for shape in shapes:
                 radar_line(axes, shape, scale, color="#b5b5b5", linewidth=0.6)
-            radar_line(axes, [look.run.best[key] for key in METRICS], scale, **line(look, 4))
+            radar_line(axes, [look.run.best[key] for key in COLUMNS], scale, **line(look, 4))
     table.draw(page, chart + 0.15)
     return page.figure
 
@@ -81,7 +83,9 @@ def radar_point(axis: int, radius: float) -> tuple[float, float]:
     return (0, radius, 0, -radius)[axis], (radius, 0, -radius, 0)[axis]
 
 
-def radar_axes(page: Page, x: float, y: float, width: float, radius: float, scale: Scale, names, size: float) -> Axes:
+def radar_axes(
+    page: Page, x: float, y: float, width: float, radius: float, scale: Scale, names, size: float
+) -> Axes:
     """Rings, spokes and the names of the axes, in the middle of a box of this width; its rim is 1 from the centre."""
     height = 2 * (radius + NAME_ROOM)
     axes = page.axes(x, y, width, height)
@@ -93,8 +97,10 @@ def radar_axes(page: Page, x: float, y: float, width: float, radius: float, scal
         edge = GREY if value == scale.high else PALE
         axes.add_patch(Polygon(corners, fill=False, edgecolor=edge, linewidth=0.7))
     places = (("center", "bottom"), ("left", "center"), ("center", "top"), ("right", "center"))
-    for axis, (name, (ha, va)) in enumerate(zip(names, places)):
-        axes.plot(*zip((0, 0), radar_point(axis, 1)), color=PALE, linewidth=0.7, zorder=1)
+    for axis, (name, (ha, va)) in enumerate(zip(names, places, strict=True)):
+        axes.plot(
+            *zip((0, 0), radar_point(axis, 1), strict=True), color=PALE, linewidth=0.7, zorder=1
+        )
         axes.text(
             *radar_point(axis, 1 + 0.07 / radius),
             name.replace(" ", "\n") if axis % 2 else name,
@@ -117,4 +123,4 @@ def radar_ruler(axes: Axes, scale: Scale) -> None:
 
 def radar_line(axes: Axes, shape: list[float], scale: Scale, **style) -> None:
     points = [radar_point(axis, scale.radius(value)) for axis, value in enumerate(shape)]
-    axes.plot(*zip(*points, points[0]), **style)
+    axes.plot(*zip(*points, points[0], strict=True), **style)

@@ -13,7 +13,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
-BOLD = {"weight": "bold", "family": "DejaVu Sans"}  # numbers and our own words only: few Chinese fonts have a bold face
+BOLD = {
+    "weight": "bold",
+    "family": "DejaVu Sans",
+}  # numbers and our own words only: few Chinese fonts have a bold face
 CHINESE_FONTS = (
     "Noto Sans CJK", "Noto Sans SC", "Source Han Sans", "Microsoft YaHei", "PingFang", "Hiragino Sans GB", "SimHei",
     "Heiti", "STHeiti", "WenQuanYi", "Droid Sans Fallback", "SimSun", "Arial Unicode MS",
@@ -46,7 +49,9 @@ def without_glyph(texts: Iterable[str], families: list[str]) -> str:
     fonts = (font_manager.get_font(font_manager.findfont(family)) for family in families)
     drawn = {chr(code) for font in fonts for code in font.get_charmap()}
     used = {character for text in texts for character in text}
-    return "".join(sorted(c for c in used if c not in drawn or unicodedata.category(c) in _CONTROLS))
+    return "".join(
+        sorted(c for c in used if c not in drawn or unicodedata.category(c) in _CONTROLS)
+    )
 
 
 _RESOLUTION = 300
@@ -56,7 +61,10 @@ _RULER = FigureCanvasAgg(Figure(figsize=(1, 1), dpi=_RESOLUTION)).get_renderer()
 @cache
 def measure(text: str, size: float, **style: str) -> float:
     """Width of a line of text in inches."""
-    return _RULER.get_text_width_height_descent(text, FontProperties(size=size, **style), False)[0] / _RESOLUTION
+    return (
+        _RULER.get_text_width_height_descent(text, FontProperties(size=size, **style), False)[0]
+        / _RESOLUTION
+    )
 
 
 def widest(texts: Iterable[str], size: float) -> float:

@@ -20,7 +20,10 @@ class BertResNet(nn.Module):
     """``(text (B, hidden) | None, image (B, 512 or 2048) | None)``; a modality the fusion does not use is not built."""
 
     reads_apart = True
-    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which the ResNets were trained with
+    mean, std = (
+        (0.485, 0.456, 0.406),
+        (0.229, 0.224, 0.225),
+    )  # ImageNet's, which the ResNets were trained with
 
     def __init__(self, name: str, config, backbone: str, pretrained: bool, uses: tuple[str, ...]):
         super().__init__()
@@ -56,11 +59,23 @@ def load_text_encoder(name: str, config, pretrained: bool) -> nn.Module:
     """An encoder by ``AutoModel``, without a pooler where the checkpoint does not hold the pooler's weights."""
     from transformers import AutoModel
 
-    elsewhere = {"clip": "compare_clip.py", "chinese_clip": "compare_clip.py", "blip": "compare_blip.py"}
+    elsewhere = {
+        "clip": "compare_clip.py",
+        "chinese_clip": "compare_clip.py",
+        "blip": "compare_blip.py",
+    }
     if config.model_type in elsewhere:
-        raise UserError(f"{name!r} is a {config.model_type} checkpoint: train it with {elsewhere[config.model_type]}")
-    if config.is_encoder_decoder or not hasattr(config, "vocab_size") or not hasattr(config, "hidden_size"):
-        raise UserError(f"{name!r} is a {config.model_type} checkpoint, not a text encoder such as bert-base-chinese")
+        raise UserError(
+            f"{name!r} is a {config.model_type} checkpoint: train it with {elsewhere[config.model_type]}"
+        )
+    if (
+        config.is_encoder_decoder
+        or not hasattr(config, "vocab_size")
+        or not hasattr(config, "hidden_size")
+    ):
+        raise UserError(
+            f"{name!r} is a {config.model_type} checkpoint, not a text encoder such as bert-base-chinese"
+        )
     model, missing = load_weights(AutoModel, name, config, pretrained, optional=("pooler.",))
     if missing:
         model.pooler = None

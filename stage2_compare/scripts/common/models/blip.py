@@ -24,10 +24,14 @@ class Blip(nn.Module):
         from transformers import BlipForConditionalGeneration
 
         if config.model_type != "blip":
-            raise UserError(f"{name!r} is a {config.model_type} checkpoint: compare_blip.py takes BLIP captioning ones")
+            raise UserError(
+                f"{name!r} is a {config.model_type} checkpoint: compare_blip.py takes BLIP captioning ones"
+            )
         self.mean, self.std = image_statistics(name)
         # text_decoder.cls only predicts words; with tied weights a checkpoint may leave it out, and it is dropped here.
-        blip, _ = load_weights(BlipForConditionalGeneration, name, config, pretrained, optional=("text_decoder.cls.",))
+        blip, _ = load_weights(
+            BlipForConditionalGeneration, name, config, pretrained, optional=("text_decoder.cls.",)
+        )
         self.vision = blip.vision_model
         self.decoder = blip.text_decoder.bert
         self.bos_token_id = config.text_config.bos_token_id
@@ -36,11 +40,16 @@ class Blip(nn.Module):
         grid = grid_of(image_size, config.vision_config.patch_size)
         table = resize_positions(embeddings.position_embedding.detach()[0], grid)
         embeddings.position_embedding = nn.Parameter(table.unsqueeze(0))
-        self.text_dim, self.image_dim = config.text_config.hidden_size, config.vision_config.hidden_size
+        self.text_dim, self.image_dim = (
+            config.text_config.hidden_size,
+            config.vision_config.hidden_size,
+        )
         self.vocabulary = config.text_config.vocab_size
         self.positions = config.text_config.max_position_embeddings
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor
+    ) -> tuple[Tensor, Tensor]:
         vision = self.vision(pixel_values=pixels)
         patches = vision.last_hidden_state  # (B, 1 + g*g, vision hidden)
         input_ids = input_ids.clone()
@@ -49,7 +58,9 @@ class Blip(nn.Module):
             input_ids=input_ids,
             attention_mask=attention_mask,
             encoder_hidden_states=patches,
-            encoder_attention_mask=torch.ones(patches.shape[:2], dtype=torch.long, device=patches.device),
+            encoder_attention_mask=torch.ones(
+                patches.shape[:2], dtype=torch.long, device=patches.device
+            ),
             is_decoder=True,  # the default is False, and its self-attention was trained causal
             use_cache=False,
         ).last_hidden_state  # (B, L, hidden)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .fusion import FUSIONS, Projection, SampleDropout
+from .fusion import FUSIONS, WIDTH, Projection, SampleDropout
 
 
 class Head(nn.Module):
@@ -17,9 +17,20 @@ class Head(nn.Module):
         self.image_projection = Projection(image_dim) if image_dim else None
         self.fusion = FUSIONS[fusion](classes)
 
-    def forward(self, text: Tensor | None = None, image: Tensor | None = None, draws: Tensor | None = None) -> Tensor:
+    @property
+    def dropout_shape(self) -> tuple[int, int]:
+        """Dropout layers and their width: the random numbers that a sample needs. At least four layers, so that a
+        sample draws the same numbers in every fusion that has no more."""
+        layers = sum(isinstance(module, SampleDropout) for module in self.modules())
+        return max(4, layers), WIDTH
+
+    def forward(
+        self, text: Tensor | None = None, image: Tensor | None = None, draws: Tensor | None = None
+    ) -> Tensor:
         """``draws`` (B, K, 256) are the random numbers of the samples, K at least the number of dropout layers."""
-        for i, layer in enumerate(module for module in self.modules() if isinstance(module, SampleDropout)):
+        for i, layer in enumerate(
+            module for module in self.modules() if isinstance(module, SampleDropout)
+        ):
             layer.draws = None if draws is None else draws[:, i]
         if self.text_projection is not None:
             text = self.text_projection(text)
@@ -41,17 +52,25 @@ class ImageTextClassifier(nn.Module):
         self.encoder = encoder
         self.frozen = False
         self.head = Head(encoder.text_dim, encoder.image_dim, fusion, classes)
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (encoder.mean, encoder.std))
+        mean, std = (
+            torch.tensor(values).view(1, 3, 1, 1) for values in (encoder.mean, encoder.std)
+        )
         self.register_buffer("pixel_scale", 1 / (255 * std), persistent=False)
         self.register_buffer("pixel_shift", -mean / std, persistent=False)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor) -> tuple:
         """Features of the encoder, before the head: ``(text (B, text_dim) | None, image (B, image_dim) | None)``."""
-        pixels = pixel_values * self.pixel_scale + self.pixel_shift if self.encoder.image_dim else None
+        pixels = (
+            pixel_values * self.pixel_scale + self.pixel_shift if self.encoder.image_dim else None
+        )
         return self.encoder(input_ids, attention_mask, pixels)
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor, draws: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        pixel_values: Tensor,
+        draws: Tensor | None = None,
     ) -> Tensor:
         return self.head(*self.encode(input_ids, attention_mask, pixel_values), draws)
 

@@ -25,7 +25,9 @@ class Clip(nn.Module):
             )
         self.mean, self.std = image_statistics(name)
         self.clip, _ = load_weights(kinds[config.model_type], name, config, pretrained)
-        del self.clip.logit_scale  # the contrastive loss's temperature: no logit of ours depends on it
+        del (
+            self.clip.logit_scale
+        )  # the contrastive loss's temperature: no logit of ours depends on it
         self._set_resolution(image_size, config.vision_config.patch_size)
         self.text_dim = self.image_dim = config.projection_dim
         self.vocabulary = config.text_config.vocab_size
@@ -33,11 +35,17 @@ class Clip(nn.Module):
 
     def _set_resolution(self, image_size: int, patch: int) -> None:
         embeddings = self.clip.vision_model.embeddings
-        table = resize_positions(embeddings.position_embedding.weight.detach(), grid_of(image_size, patch))
+        table = resize_positions(
+            embeddings.position_embedding.weight.detach(), grid_of(image_size, patch)
+        )
         embeddings.position_embedding = nn.Embedding.from_pretrained(table, freeze=False)
-        embeddings.register_buffer("position_ids", torch.arange(len(table)).unsqueeze(0), persistent=False)
+        embeddings.register_buffer(
+            "position_ids", torch.arange(len(table)).unsqueeze(0), persistent=False
+        )
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor
+    ) -> tuple[Tensor, Tensor]:
         text = self.clip.get_text_features(input_ids=input_ids, attention_mask=attention_mask)
         return text, self.clip.get_image_features(pixel_values=pixels)
 
@@ -45,5 +53,7 @@ class Clip(nn.Module):
 def grid_of(image_size: int, patch: int) -> int:
     """Patches per side of an image."""
     if image_size < patch:
-        raise UserError(f"--image-size {image_size} is less than one {patch} px patch of this model")
+        raise UserError(
+            f"--image-size {image_size} is less than one {patch} px patch of this model"
+        )
     return image_size // patch

@@ -36,7 +36,9 @@ class Classifier(nn.Sequential):
     """Two-layer perceptron, (B, in_dim) -> (B, C)."""
 
     def __init__(self, in_dim: int, classes: int):
-        super().__init__(nn.Linear(in_dim, WIDTH), nn.ReLU(), SampleDropout(), nn.Linear(WIDTH, classes))
+        super().__init__(
+            nn.Linear(in_dim, WIDTH), nn.ReLU(), SampleDropout(), nn.Linear(WIDTH, classes)
+        )
 
 
 class ConcatFusion(nn.Module):
@@ -101,4 +103,10 @@ class ImageOnly(nn.Module):
         return self.classifier(image)
 
 
-FUSIONS = {"concat": ConcatFusion, "gated": GatedFusion, "late": LateFusion, "text": TextOnly, "image": ImageOnly}
+FUSIONS = {
+    "concat": ConcatFusion,
+    "gated": GatedFusion,
+    "late": LateFusion,
+    "text": TextOnly,
+    "image": ImageOnly,
+}

@@ -39,7 +39,9 @@ def from_hub(load: Any, name: str, **options: Any) -> Any:
         return load.from_pretrained(name, **options)
     except Exception as error:  # a foreign file can fail in any way
         reason = " ".join(str(error).split())
-        raise UserError(f"cannot load {name!r} as {load.__name__}: {reason[:300]}. {REMEDY}") from error
+        raise UserError(
+            f"cannot load {name!r} as {load.__name__}: {reason[:300]}. {REMEDY}"
+        ) from error
 
 
 def load_config(name: str) -> Any:
@@ -53,13 +55,19 @@ def load_tokenizer(name: str) -> Any:
 
     tokenizer = from_hub(AutoTokenizer, name, trust_remote_code=False)
     if not tokenizer.is_fast:
-        raise UserError(f"{name!r} has no fast tokenizer (tokenizer.json or vocab files): use another checkpoint")
+        raise UserError(
+            f"{name!r} has no fast tokenizer (tokenizer.json or vocab files): use another checkpoint"
+        )
     if tokenizer.pad_token_id is None:
-        raise UserError(f"the tokenizer of {name!r} has no padding token, so batches cannot be made: use an encoder")
+        raise UserError(
+            f"the tokenizer of {name!r} has no padding token, so batches cannot be made: use an encoder"
+        )
     return tokenizer
 
 
-def load_weights(load: Any, name: str, config: Any, pretrained: bool, optional: tuple[str, ...] = ()) -> Any:
+def load_weights(
+    load: Any, name: str, config: Any, pretrained: bool, optional: tuple[str, ...] = ()
+) -> Any:
     """The model with all its weights, in float32.
 
     Args:
@@ -74,7 +82,9 @@ def load_weights(load: Any, name: str, config: Any, pretrained: bool, optional: 
     if not pretrained:
         make = getattr(load, "from_config", None) or load._from_config
         return make(config).float(), set()
-    model, info = from_hub(load, name, config=config, output_loading_info=True, torch_dtype=torch.float32)
+    model, info = from_hub(
+        load, name, config=config, output_loading_info=True, torch_dtype=torch.float32
+    )
     missing = {key for key in info["missing_keys"] if not key.endswith("position_ids")}
     needed = sorted(key for key in missing if not key.startswith(optional or ("\0",)))
     if needed or info["mismatched_keys"]:
@@ -112,4 +122,6 @@ def image_statistics(name: str) -> tuple[list[float], list[float]]:
         settings, _ = CLIPImageProcessor.get_image_processor_dict(name)
     except OSError:
         settings = {}
-    return list(settings.get("image_mean", OPENAI_CLIP_MEAN)), list(settings.get("image_std", OPENAI_CLIP_STD))
+    return list(settings.get("image_mean", OPENAI_CLIP_MEAN)), list(
+        settings.get("image_std", OPENAI_CLIP_STD)
+    )

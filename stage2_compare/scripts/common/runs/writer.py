@@ -1,0 +1,213 @@
+"""Writing a run folder: it grows in a dot folder beside its final name, and takes that name in one rename."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import platform
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from ..errors import UserError
+from ..files import replacing
+from . import layout
+
+CHECKPOINT, OWNER = "checkpoint.pt", "owner.json"
+LOCKED_BYTE = 1 << 30  # far behind the end: Windows also bars others from reading what is locked
+
+
+class RunFolder:
+    """``<parent>/<name>``, for one process at a time: ``with RunFolder(parent, name) as folder``."""
+
+    def __init__(self, parent: Path, name: str):
+        self.parent, self.final = parent, parent / name
+        self.partial, self._old = layout.partial(parent, name), layout.old(parent, name)
+        self._lock = layout.lock(parent, name)
+
+    def __enter__(self) -> RunFolder:
+        try:
+            self.parent.mkdir(parents=True, exist_ok=True)
+            file = _lock(self._lock)
+        except OSError as error:
+            raise self._not_writable(error) from error
+        if file is None:
+            raise UserError(
+                f"{self.final} is being trained by {self._owner()}: wait for it, or end that process first"
+            )
+        self._locked = file
+        try:
+            self._settle()
+            self.partial.mkdir(exist_ok=True)
+            started = time.strftime("%Y-%m-%d %H:%M:%S")
+            self.write_json(
+                OWNER, {"pid": os.getpid(), "host": platform.node(), "started": started}
+            )
+        except OSError as error:
+            self.__exit__()
+            raise self._not_writable(error) from error
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            (self.partial / OWNER).unlink(missing_ok=True)
+            if self.partial.is_dir() and not (self.partial / CHECKPOINT).exists():
+                shutil.rmtree(self.partial)  # nothing in it that a later process could go on from
+        _unlock(self._lock, self._locked)
+
+    def read_checkpoint(self) -> dict[str, Any] | None:
+        """What ``write_tensors(CHECKPOINT, ...)`` wrote last, or None."""
+        path = self.partial / CHECKPOINT
+        if not path.exists():
+            return None
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a file of another version or a broken disk can fail in any way
+            print(
+                f"warning: {path} cannot be read ({' '.join(str(error).split())[:150]})", flush=True
+            )
+            return None
+
+    def clear(self) -> None:
+        """Forget an unfinished run."""
+        for path in self.partial.iterdir():
+            if path.name != OWNER:
+                path.unlink()
+
+    def need_space(self, megabytes: float) -> None:
+        """Raises UserError unless so much fits on the disk, beside what an unfinished run has there already."""
+        there = sum(path.stat().st_size for path in self.partial.iterdir()) / 1e6
+        free = shutil.disk_usage(self.partial).free / 1e6
+        if free + there < megabytes:
+            raise UserError(
+                f"{self.parent}: {free:,.0f} MB free on this disk, two checkpoints and the best weights of this model "
+                f"take {megabytes:,.0f} MB: free some space, or give another --output-dir"
+            )
+
+    def write_tensors(self, name: str, content: dict[str, Any]) -> None:
+        """A file of tensors and plain types, loadable with ``weights_only=True``."""
+        self._write(name, lambda file: torch.save(content, file))
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        self._write(name, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
+
+    def write_rows(self, name: str, header: list[str], rows: list[list]) -> None:
+        def write(file: BinaryIO) -> None:
+            lines = io.StringIO()
+            csv.writer(lines, lineterminator="\n").writerows([header, *rows])
+            file.write(lines.getvalue().encode("utf-8", "backslashreplace"))
+
+        self._write(name, write)
+
+    def finish(self) -> None:
+        """The run is whole: it takes its name, and an earlier run of that name goes only now."""
+        try:
+            (self.partial / OWNER).unlink(missing_ok=True)
+            if self.final.exists():
+                os.replace(self.final, self._old)
+            os.replace(self.partial, self.final)
+        except OSError as error:
+            self._settle()
+            raise UserError(
+                f"cannot give {self.partial} its name {self.final.name}: {error.strerror or error}. Close the programs "
+                "that have files of that run open, and run the same command again: nothing is trained anew"
+            ) from error
+        self._settle()
+
+    def _settle(self) -> None:
+        """Mend what a stop in the middle of ``finish`` or of a write left."""
+        if self._old.exists() and not self.final.exists():
+            os.replace(self._old, self.final)
+        shutil.rmtree(self._old, ignore_errors=True)
+        (self.final / CHECKPOINT).unlink(missing_ok=True)
+        for left_over in self.partial.glob("*.tmp"):
+            left_over.unlink()
+
+    def _write(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
+        """All of a file or nothing, even after a power cut: under a temporary name first, then moved in place."""
+        path = self.partial / name
+        try:
+            with _undisturbed(), replacing(path) as file:
+                write(file)
+        except (OSError, RuntimeError) as error:  # torch.save reports a full disk as a RuntimeError
+            raise UserError(
+                f"cannot write {path}: {' '.join(str(error).split())[:200]}. Is the disk full? Finished runs and the "
+                "last checkpoint are as they were: make room and run the same command again to go on"
+            ) from error
+
+    def _owner(self) -> str:
+        try:
+            owner = json.loads((self.partial / OWNER).read_text(encoding="utf-8"))
+            return f"process {int(owner['pid'])} on {owner['host']}, started {owner['started']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "another process that has just started or is about to end"
+
+    def _not_writable(self, error: OSError) -> UserError:
+        return UserError(
+            f"cannot write in {self.parent}: {error.strerror or error}. Give another --output-dir"
+        )
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C waits: torch.save would report it as a write error, and half a second later it does no harm."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting = []
+    before = signal.signal(signal.SIGINT, lambda *_: waiting.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if waiting:
+        raise KeyboardInterrupt
+
+
+def _lock(path: Path) -> BinaryIO | None:
+    """The locked file, or None where another process holds it. The lock ends with the process, however it ends.
+
+    Own code rather than the filelock package, whose lock a forked process would inherit and keep.
+    """
+    while True:
+        file = open(path, "ab")  # noqa: SIM115 - open for as long as the lock is held
+        try:
+            if os.name == "nt":
+                import msvcrt
+
+                file.seek(LOCKED_BYTE)
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            file.close()
+            return None
+        try:
+            if os.path.samestat(os.stat(path), os.fstat(file.fileno())):
+                return file
+        except FileNotFoundError:
+            pass
+        file.close()  # its owner has just removed it: what was locked is no longer the file of that name
+
+
+def _unlock(path: Path, file: BinaryIO) -> None:
+    if os.name == "nt":  # where an open file cannot be removed
+        file.close()
+    with suppress(OSError):
+        path.unlink()
+    file.close()

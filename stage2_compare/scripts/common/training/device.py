@@ -1,0 +1,97 @@
+"""What a device does when it fails, told apart and explained."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from ..errors import UserError
+
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+CUDA_FAULTS = ("cuda error", "cublas", "cudnn", "illegal", "device-side assert")
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(
+        word in str(error).lower() for word in NO_MEMORY
+    )
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """A device's failures become UserErrors that say what helps; other errors pass."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = " ".join(str(error).split())[:200]
+        if is_out_of_memory(error):
+            raise UserError(f"out of memory ({text}). {SAVE_MEMORY}") from error
+        if any(word in text.lower() for word in CUDA_FAULTS):
+            raise UserError(
+                f"the CUDA device failed ({text}). Three things to try: 1. set CUDA_LAUNCH_BLOCKING=1 and run again, "
+                "which names the real place; 2. --device cpu with --epochs 1, which shows errors in the data in plain "
+                "words; 3. install the torch build that fits the driver (see README). The last checkpoint is kept"
+            ) from error
+        raise
+
+
+SAVE_MEMORY = (
+    "What helps: a smaller --batch-size (--effective-batch-size stays), --max-length or --image-size, "
+    "--freeze-encoders, or closing other programs that use the device"
+)
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # bytes; mallopt(3)
+OWN_THRESHOLD = 32 * 2**20  # where glibc's moving threshold ends up after tensors of that size
+
+
+NEVER = 2**30
+
+
+def keep_freed_memory(keep: bool = True) -> None:
+    """Let glibc keep the memory of freed tensors for the next step, or give it back as it does by itself.
+
+    By itself it returns large blocks to the system at once, which must map and clear every page of them again in the
+    next step. Other C libraries are left alone.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(M_MMAP_THRESHOLD, NEVER if keep else OWN_THRESHOLD)
+    libc.mallopt(M_TRIM_THRESHOLD, NEVER if keep else 2 * OWN_THRESHOLD)
+    if not keep:
+        libc.malloc_trim(ctypes.c_size_t(0))
+
+
+def find_device(wanted: str) -> torch.device:
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+        torch.zeros(1, device=device).item()  # "meta" makes tensors, but without values
+    except (RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:150]
+        raise UserError(
+            f"--device {wanted} cannot be used: {reason}. Use auto or cpu, or see README on CUDA"
+        ) from error
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def peak_memory_mb(device: torch.device) -> float | None:
+    """Most memory used so far: allocated on a CUDA device, else resident in this process; None where unknown."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes, on macOS bytes
+    return peak / (2**20 if platform.system() == "Darwin" else 2**10)

@@ -1,0 +1,167 @@
+"""The benchmark compares like with like, and says all it promises. No figure is judged here."""
+
+import re
+
+import benchmark
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from common.benchmarking import bench
+from common.errors import UserError
+from helpers.hub import BLIP, CLIP
+from helpers.project import make_project
+
+SMALL = ["--image-size", "64", "--max-length", "12"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> str:
+    import make_splits
+
+    root = make_project(tmp_path_factory.mktemp("benchmark"), pairs=60)
+    make_splits.main(["--project-root", str(root)])
+    return str(root)
+
+
+@pytest.fixture(scope="module")
+def commands(hub) -> dict:
+    """Two of the benchmark's own commands, on small checkpoints."""
+    return {
+        "clip": ("compare_clip", ["--model-name", hub.folder(CLIP), *SMALL]),
+        "blip": ("compare_blip", ["--model-name", hub.folder(BLIP), *SMALL]),
+    }
+
+
+@pytest.fixture(scope="module")
+def blip(commands, project) -> bench.Bench:
+    command, flags = commands["blip"]
+    return bench.Bench(command, [*flags, "--project-root", project], steps=2, own_size=96)
+
+
+def test_it_prints_every_figure_for_every_model_and_number_of_workers(
+    commands, project, monkeypatch, capsys
+):
+    monkeypatch.setattr(benchmark, "COMMANDS", commands)
+    monkeypatch.setattr(benchmark, "OWN_SIZES", {"blip": 96})
+    benchmark.main(
+        [
+            "--project-root",
+            project,
+            "--models",
+            "clip",
+            "blip",
+            "--steps",
+            "1",
+            "--repetitions",
+            "2",
+        ]
+        + ["--num-workers", "0"]
+    )
+    printed = capsys.readouterr().out
+    variants = "acd" if "b is left out" in printed else "abcd"
+    for model in ("clip", "blip"):
+        block = printed[printed.index(f"\n{model}, 0 workers") :].strip().split("\n\n")[0]
+        rows = [line.split() for line in block.splitlines()]
+        assert "".join(rows[0][3:]) == variants
+        assert len(rows[1]) == 1 + len(variants) and all(float(rate) > 0 for rate in rows[1][1:])
+        assert len(rows[2]) == 2 + len(variants)
+        assert re.findall(r"c/([abd]) [\d.]+", block)[: len(variants) - 1] == [
+            v for v in variants if v != "c"
+        ]
+        for part in ("wait for data", "copy", "forward", "backward", "optimizer", "rest"):
+            assert re.search(rf"{part} -?[\d.]+%", block), part
+        assert re.search(
+            r"pipeline alone: a \d+, c \d+ samples/s.*\n.*\n  validation .* checkpoint and best.pt",
+            block,
+        )
+
+
+def test_the_ceiling_trains_on_the_batches_of_the_command(blip, monkeypatch):
+    seen = []
+    monkeypatch.setattr(blip, "engine_rate", lambda groups: seen.append(list(groups)))
+    blip.c()
+    blip.d()
+    command, ceiling = seen
+    assert [len(group) for group in command] == [len(group) for group in ceiling] == [2, 2, 2]
+    for one, other in zip(command, ceiling, strict=True):
+        for batch, same in zip(one, other, strict=True):
+            assert batch.keys() == same.keys()
+            assert all(torch.equal(batch[key], same[key]) for key in batch)
+
+
+def test_the_plain_loop_reads_the_same_samples_as_the_command(blip):
+    """In the same order and micro-batches; its texts are padded to the longest of the split, its photos are larger."""
+    plain = list(blip.plain_loader(blip.plan))
+    command = [
+        batch for group in bench.Prefetcher(blip.plan, 0, False).train_groups(1) for batch in group
+    ]
+    assert len(plain) == len(command) == 6
+    longest = blip.job.parts["train"].tokens.lengths.max()
+    for batch, same in zip(plain, command, strict=True):
+        width = same["input_ids"].shape[1]
+        assert torch.equal(batch["labels"], same["labels"])
+        assert torch.equal(batch["input_ids"][:, :width], same["input_ids"])
+        assert torch.equal(batch["attention_mask"][:, :width], same["attention_mask"])
+        assert (
+            batch["input_ids"].shape == (8, longest)
+            and batch["attention_mask"][:, width:].sum() == 0
+        )
+        assert (
+            batch["pixel_values"].shape == (8, 3, 96, 96)
+            and batch["pixel_values"].dtype == torch.float32
+        )
+        assert same["pixel_values"].shape == (8, 3, 64, 64)
+
+
+def test_the_plain_model_computes_what_the_command_does(blip):
+    """Same weights, same pixels: the same logits, and the loss that the engine takes a step on."""
+    model = blip.job.build().eval()
+    plain = blip.plain_model(blip.make_encoder).eval()
+    plain.model.load_state_dict(model.state_dict())
+    batch = blip.job.parts["val"].batch(0, 0, np.arange(6))
+    labels = batch.pop("labels")
+    pixels = batch["pixel_values"] / 255
+    pixels = (pixels - torch.tensor(blip.mean).view(3, 1, 1)) / torch.tensor(blip.std).view(3, 1, 1)
+    with torch.no_grad():
+        found = plain(**{**batch, "pixel_values": pixels}, labels=labels)
+        logits = model(**batch)
+    torch.testing.assert_close(found["logits"], logits, atol=1e-5, rtol=0)
+    weight = blip.weights[labels].sum()
+    loss = F.cross_entropy(logits, labels, weight=blip.weights, reduction="sum") / weight
+    torch.testing.assert_close(found["loss"], loss)
+
+
+def test_the_stopwatch_adds_up_what_it_wraps_and_leaves_nothing_behind():
+    class Owner:
+        def work(self, x: int) -> int:
+            return x + 1
+
+    clock, original = bench.Stopwatch(lambda: None), Owner.work
+    with clock.on(Owner, "work", "named"):
+        assert Owner().work(1) == 2 and Owner().work(x=2) == 3
+    assert (
+        Owner.work is original and list(clock.seconds) == ["named"] and clock.seconds["named"] > 0
+    )
+    assert list(clock.waiting("wait", [None, 5])) == [None, 5] and clock.seconds["wait"] > 0
+
+
+def test_a_split_too_small_for_two_steps_is_refused(commands, tmp_path_factory):
+    import make_splits
+
+    root = make_project(tmp_path_factory.mktemp("few"), pairs=30)
+    make_splits.main(["--project-root", str(root)])
+    with pytest.raises(UserError, match="too few to measure"):
+        bench.Bench("compare_clip", [*commands["clip"][1], "--project-root", str(root)], steps=2)
+
+
+def test_trainer_is_used_with_a_release_that_fits_only(monkeypatch):
+    for version, fits in {
+        "0.20.3": False,
+        "0.21.0": True,
+        "0.29.3": True,
+        "0.30.0": False,
+        "1.2.0": False,
+    }.items():
+        monkeypatch.setattr("importlib.metadata.version", lambda name, version=version: version)
+        assert bench.trainer_is_there() == fits, version

@@ -1,0 +1,400 @@
+"""Pictures of runs: what they show, and that every word of theirs can be read."""
+
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from common import charts
+from common.charts.agreement import both_wrong
+from common.charts.confusion import confusions
+from common.charts.page import INNER, WIDTH, Look
+from common.charts.radar import Scale
+from common.charts.reliability import wilson
+from common.charts.table import Column
+from common.charts.text import measure, wrap
+from common.comparison.compare import compare
+from common.runs.reader import Predictions, Run, load_runs
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from helpers.run_folders import edit, make_run, make_runs
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+HOSTILE = [
+    r"$x_1$ costs $5 \frac{a}{b} \n %s {0}",
+    "<script>alert('x')</script> & &amp; <b>",
+    "two\nlines\tand \x1b[31mred\x00",
+    "שלום עולם مرحبا \u202egnp.exe",
+    "half a surrogate \udc80 and 😀",
+    "_" * 40,
+]
+
+
+@pytest.fixture(scope="module")
+def ten(tmp_path_factory) -> list[Run]:
+    folder = tmp_path_factory.mktemp("runs")
+    make_runs(folder, 10)
+    return load_runs(folder)
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The pictures of runs before they become PNG, or those of them that are named."""
+
+    def of(runs: list[Run], *names: str) -> dict[str, Figure]:
+        if names:
+            for table in ("OF_RUNS", "OF_PREDICTIONS"):
+                chosen = {
+                    name: draw for name, draw in getattr(charts, table).items() if name in names
+                }
+                monkeypatch.setattr(charts, table, chosen)
+        return charts.draw(runs)[0]
+
+    monkeypatch.setattr(charts, "png", lambda figure: figure)
+    return of
+
+
+@contextmanager
+def drawn_texts():
+    """Text and box in pixels of every text that is really drawn: ticks outside their axis are not."""
+    drawn, draw = [], Text.draw
+
+    def watched(self: Text, renderer):
+        if self.get_visible() and self.get_text().strip():
+            drawn.append((self.get_text(), self.get_window_extent(renderer)))
+        return draw(self, renderer)
+
+    Text.draw = watched
+    try:
+        yield drawn
+    finally:
+        Text.draw = draw
+
+
+def texts_of(figure: Figure) -> list[tuple]:
+    figure.set_dpi(charts.DPI)  # text is as wide as in the file
+    with drawn_texts() as drawn:
+        figure.draw_without_rendering()
+    return drawn
+
+
+def renamed(run: Run, name: str, classes: list[str] | None = None, known: int = 0) -> Run:
+    """The run under another name, with these classes for predictions where given."""
+    metrics = {key: value for key, value in run.metrics.items() if key != "model"}
+    run = replace(run, name=name, metrics=metrics)
+    if classes is None:
+        return run
+    random = np.random.default_rng(len(name))
+    labels, predicted = random.integers(0, len(classes), (2, 60))
+    shares = np.full((60, len(classes)), 0.5 / len(classes))
+    shares[np.arange(60), predicted] += 0.5
+    guids = [f"pair{place}" for place in range(60)]
+    return replace(
+        run,
+        predictions=Predictions(
+            classes, guids, labels.tolist(), predicted.tolist(), shares.tolist()
+        ),
+    )
+
+
+def looks_of(runs: list[Run]) -> list[Look]:
+    return charts.looks_of(runs, compare(runs), ["DejaVu Sans"])[0]
+
+
+LONG = "bert-base-multilingual-uncased_resnet50_concat_with_a_very_long_name_that_nobody_would_type_twice_"
+CHINESE = "中文情感分类模型_多模态融合_门控注意力_"
+CASES = {
+    "one": (1, None, None),
+    "five": (5, None, None),
+    "ten": (10, None, None),
+    "two, long Chinese names, two classes": (2, CHINESE * 4, ["好", "坏"]),
+    "three, 100 letters without a break": (3, "x" * 100, ["是", "否"]),
+    "seven, long names, ten classes with long names": (
+        7,
+        LONG,
+        [LONG + str(place) for place in range(10)],
+    ),
+    "one, thirty classes": (1, "run", [f"c{place}" for place in range(30)]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_text_is_on_the_page_and_none_covers_another(ten, figures, case):
+    count, name, classes = CASES[case]
+    runs = (
+        ten[:count]
+        if name is None
+        else [renamed(run, f"{name}{i}", classes) for i, run in enumerate(ten[:count])]
+    )
+    for picture, figure in figures(runs).items():
+        texts = texts_of(figure)
+        assert texts and figure.get_figwidth() == WIDTH
+        low, high = (
+            np.array([getattr(box, corner) for _, box in texts]) for corner in ("min", "max")
+        )
+        outside = (low < 0).any(1) | (high > figure.get_size_inches() * figure.dpi).any(1)
+        assert not [texts[place][0] for place in np.flatnonzero(outside)], picture
+        overlap = (np.minimum(high[:, None], high) - np.maximum(low[:, None], low)).min(
+            -1
+        )  # (T, T) pixels
+        covered = np.argwhere(np.triu(overlap > 2, 1))  # 2 pixels are 1/150 inch
+        assert not [(texts[one][0], texts[other][0]) for one, other in covered], picture
+
+
+def test_hostile_names_are_drawn_letter_for_letter(ten, figures):
+    runs = [
+        renamed(run, name, ["$a$", "<b>", "\n"]) for run, name in zip(ten, HOSTILE, strict=False)
+    ]
+    pictures = figures(runs, "result_table", "per_class")
+    table, classes = (
+        " ".join(text for text, _ in texts_of(pictures[name]))
+        for name in ("result_table.png", "per_class.png")
+    )
+    for name in HOSTILE[:2]:
+        assert "".join(name.split()) in "".join(table.split())
+    assert "two?lines?and ?[31mred?" in table
+    assert "$a$" in classes and "<b>" in classes
+
+
+def test_characters_without_a_font_are_named_and_told_apart(ten, monkeypatch):
+    monkeypatch.setattr(charts, "font_families", lambda: ["DejaVu Sans"])
+    monkeypatch.setattr(charts, "png", lambda figure: figure)
+    figures, notes = charts.draw([renamed(ten[0], "天气"), renamed(ten[1], "模型")])
+    assert [note for note in notes if "模" in note and "气" in note]
+    assert {"?? (1)", "?? (2)"} <= {text for text, _ in texts_of(figures["result_table.png"])}
+
+
+def test_a_font_that_came_after_matplotlibs_list_is_found(ten, figures, monkeypatch, tmp_path):
+    """The advice to install one must help those whose matplotlib has run before."""
+    manager = font_manager.fontManager
+    monkeypatch.setattr(
+        manager, "ttflist", [font for font in manager.ttflist if font.name == "DejaVu Sans"]
+    )
+    path = write_font(tmp_path / "new.ttf", "SimHei", "天气")
+    monkeypatch.setattr(
+        font_manager, "findSystemFonts", lambda: [str(path), str(tmp_path / "broken.ttf")]
+    )
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    figure = figures([renamed(ten[0], "天气")], "result_table")["result_table.png"]
+    assert "天气" in [text for text, _ in texts_of(figure)]
+
+
+def write_font(path: Path, name: str, characters: str) -> Path:
+    """A font that draws each of these characters as nothing."""
+    glyphs = [".notdef", *(f"g{place}" for place in range(len(characters)))]
+    font = FontBuilder(1000)
+    font.setupGlyphOrder(glyphs)
+    font.setupCharacterMap(
+        {ord(character): glyph for character, glyph in zip(characters, glyphs[1:], strict=True)}
+    )
+    font.setupGlyf({glyph: TTGlyphPen(None).glyph() for glyph in glyphs})
+    font.setupHorizontalMetrics({glyph: (1000, 0) for glyph in glyphs})
+    font.setupHorizontalHeader(ascent=800, descent=-200)
+    font.setupNameTable({"familyName": name, "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    font.save(path)
+    return path
+
+
+def test_a_run_looks_the_same_in_all_pictures(ten, figures):
+    looks = looks_of(ten[:4])
+    for name, figure in figures(ten[:4]).items():
+        lines = {
+            (line.get_color(), line.get_marker()) for axes in figure.axes for line in axes.lines
+        }
+        assert {(look.colour, look.marker) for look in looks} <= lines, name
+
+
+def test_fifty_runs_share_no_look_and_a_page_has_a_limit(ten):
+    runs = [
+        replace(renamed(ten[place % 10], f"run {place}"), predictions=None) for place in range(50)
+    ]
+    looks = looks_of(runs)
+    assert len({(look.colour, look.marker) for look in looks}) == 50
+    assert charts.png(Figure(figsize=(0.1, 250)))  # 75,000 pixels at the usual resolution
+
+
+def test_runs_of_an_older_version_are_named_and_only_in_the_pictures_of_all_runs(ten, figures):
+    runs = [replace(ten[0], predictions=None), *ten[1:3]]
+    pictures, notes = charts.draw(runs)
+    assert [
+        note for note in notes if note.startswith(f"{ten[0].name}: it keeps no predictions.csv")
+    ]
+    panels = {
+        name: len([a for a in figure.axes if a.get_xlabel()]) for name, figure in pictures.items()
+    }
+    assert panels["loss_curves.png"] == 3 and panels["confusion.png"] == 2
+
+
+def test_without_predictions_only_the_pictures_of_histories_are_drawn(ten, figures):
+    runs = [replace(run, predictions=None) for run in ten[:3]]
+    assert set(figures(runs)) == {
+        "radar.png",
+        "params_time.png",
+        "loss_curves.png",
+        "result_table.png",
+    }
+
+
+def test_runs_on_other_pairs_are_kept_out_of_agreement_and_named(ten, figures):
+    said = ten[1].predictions
+    other = replace(ten[1], predictions=replace(said, guids=said.guids[::-1]))
+    pictures, notes = charts.draw([ten[0], other, ten[2]])
+    words = [text for text, _ in texts_of(pictures["agreement.png"])]
+    assert "3" not in words and "2" in words
+    assert notes == [f"{other.name}: it was validated on other pairs: not in agreement.png"]
+
+
+def test_agreement_needs_two_runs(ten, figures):
+    pictures, notes = charts.draw(ten[:1])
+    assert "agreement.png" not in pictures
+    assert [note for note in notes if "agreement.png needs two runs" in note]
+
+
+def test_intervals_hold_what_the_comparison_says_best_first(ten, figures):
+    runs = [run for run in ten if run.seed == 42][:5]
+    figure = figures(runs, "none")["intervals.png"]
+    found = compare(runs)
+    words = [text for text, _ in texts_of(figure)]
+    heading = " ".join(words)
+    assert (
+        "n = 400" in heading and f"{found.smallest_difference:.3f}" in heading and "95%" in heading
+    )
+    rows = [text for text in words if text in ("best", "not told apart", "worse")]
+    assert rows == [entry.verdict for entry in found.runs]
+    [plot] = [axes for axes in figure.axes if axes.get_xlabel() == "Macro-F1"]
+    bars = [
+        tuple(line.get_xdata())
+        for line in plot.lines
+        if line.get_marker() == "None" and line.get_linewidth() == 2
+    ]
+    assert bars == [entry.scores["val_f1_macro"][1:] for entry in found.runs]
+    points = [line.get_xdata()[0] for line in plot.lines if line.get_marker() != "None"]
+    assert points == sorted(points, reverse=True) and len(points) == 5
+
+
+def test_seeds_of_a_family_share_a_row_and_each_is_shown(ten, figures):
+    runs = [run for run in ten if run.name.startswith("clip")]
+    figure = figures([*runs, ten[2]], "none")["intervals.png"]
+    [plot] = [axes for axes in figure.axes if axes.get_xlabel() == "Macro-F1"]
+    points = [line.get_xdata()[0] for line in plot.lines if line.get_marker() != "None"]
+    assert {run.best["val_f1_macro"] for run in runs} <= set(points) and len(points) == 4
+    words = [text for text, _ in texts_of(figure)]
+    assert "CLIP · 2 seeds" in words and not [text for text in words if "seed 43" in text]
+
+
+def test_a_run_that_is_not_comparable_is_marked_everywhere_and_the_reason_given(ten, figures):
+    odd = replace(
+        ten[1], metrics={**ten[1].metrics, "protocol": {**ten[1].metrics["protocol"], "lr": 1.0}}
+    )
+    others = [
+        replace(run, metrics={**run.metrics, "protocol": {**run.metrics["protocol"], "lr": 2e-5}})
+        for run in ten[2:4]
+    ]
+    for name, figure in figures([odd, *others]).items():
+        assert "(not\xa0comparable)" in " ".join(text for text, _ in texts_of(figure)), name
+    words = " ".join(text for text, _ in texts_of(figures([odd, *others], "none")["intervals.png"]))
+    assert "lr 1.0 instead of 2e-05" in words and "not comparable" in words
+
+
+def test_common_errors_against_a_case_by_hand_and_scikit_learn():
+    """Of ten samples A errs on 0-3, B on 2-5: both on 2 of 10, by chance .4 * .4."""
+    from sklearn.metrics import cohen_kappa_score
+
+    wrong = np.zeros((3, 10), bool)
+    wrong[0, :4] = wrong[1, 2:6] = True
+    together, chance, kappa = both_wrong(wrong)
+    assert together[0, 1] == pytest.approx(0.2)
+    assert chance[0, 1] == pytest.approx(0.16)
+    assert kappa[0, 1] == pytest.approx(cohen_kappa_score(wrong[0], wrong[1]))
+    assert kappa[0, 0] == pytest.approx(1)
+    assert np.isnan(kappa[2, 2]) and kappa[0, 2] == pytest.approx(0)
+
+
+def test_confusions_join_the_classes_of_all_runs_by_name(ten):
+    first = Predictions(["a", "b"], ["1", "2", "3"], [0, 0, 1], [0, 1, 1], [[1, 0], [0, 1], [0, 1]])
+    second = Predictions(["b", "c"], ["1", "2"], [0, 1], [1, 1], [[0, 1], [0, 1]])
+    runs = [replace(run, predictions=said) for run, said in zip(ten, (first, second), strict=False)]
+    classes, matrices = confusions(looks_of(runs))
+    assert classes == ["a", "b", "c"]
+    assert matrices[0].tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+    assert matrices[1].tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 1]]
+
+
+def test_the_interval_of_a_share_is_wilsons():
+    from scipy.stats import binomtest
+
+    hits, counts = np.array([0, 3, 10, 57]), np.array([5, 7, 10, 100])
+    low, high = wilson(hits / counts, counts)
+    for place, (k, n) in enumerate(zip(hits.tolist(), counts.tolist(), strict=True)):
+        wanted = binomtest(k, n).proportion_ci(0.95, "wilson")
+        assert (low[place], high[place]) == pytest.approx((wanted.low, wanted.high), abs=1e-4)
+
+
+def test_loss_curves_hold_both_losses_and_the_best_epoch(ten, figures):
+    figure = figures(ten[:2], "loss_curves")["loss_curves.png"]
+    panel = next(axes for axes in figure.axes if axes.get_xlabel() == "Epoch")
+    curves = [line.get_ydata() for line in panel.lines]
+    for name in ("train_loss", "val_loss"):
+        wanted = [row[name] for row in ten[0].history]
+        assert any(np.array_equal(curve, wanted) for curve in curves)
+    assert any(list(line.get_xdata()) == [ten[0].best["epoch"]] for line in panel.lines)
+    low, high = panel.get_ylim()
+    assert all(
+        low <= row[name] <= high
+        for run in ten[:2]
+        for row in run.history
+        for name in ("train_loss", "val_loss")
+    )
+
+
+def test_a_run_without_validation_loss_or_with_one_epoch_is_drawn(tmp_path, figures):
+    make_run(tmp_path, "short", epochs=1, best=1)
+    edit(tmp_path / "short", trainable_params_million=2.0, train_time_sec=0.0)
+    [run] = load_runs(tmp_path)
+    history = [{**row, "val_loss": None} for row in run.history]
+    figure = figures([replace(run, history=history, best=history[0])], "loss_curves")[
+        "loss_curves.png"
+    ]
+    assert any("no validation loss" in text for text, _ in texts_of(figure))
+
+
+def test_the_radar_says_its_scale_and_starts_at_0_unless_runs_lie_close():
+    assert str(Scale.of([[0.62, 0.55, 0.57, 0.53]], coarse=False)).startswith("0 at the centre")
+    assert str(Scale.of([[0.6, 0.5], [0.3, 0.2]], coarse=False)).startswith(
+        "0 at the centre, 0.60 at the rim"
+    )
+    close = Scale.of([[0.81, 0.80], [0.79, 0.78]], coarse=False)
+    assert ", not 0, at the centre" in str(close)
+    assert (
+        close.radius(close.low) == 0
+        and close.radius(close.high) == 1
+        and 0 < close.radius(0.78) < 1
+    )
+
+
+def test_the_best_of_a_column_are_all_comparable_cells_that_read_the_same(ten):
+    one, two, three = looks_of(ten[:3])
+    assert Column.of([one, two, three], ["F1"], [0.51234, 0.51231, 0.4], 4, max).best == {0, 1}
+    assert Column.of([one, two], ["Time"], [3.0, 1.0], 1, min).best == {1}
+    assert Column.of(
+        [replace(one, differs="lr"), two, three], ["F1"], [0.9, 0.5, 0.4], 4, max
+    ).best == {1}
+    assert Column.of([one], ["F1"], [0.5], 4, max).best == set()
+    assert Column.of([one, two], ["F1"], [0.5, 0.5], 4, max).best == set()
+
+
+@pytest.mark.parametrize(
+    "text", [LONG, "многоязычная_модель " * 9, "x" * 200, "BERT + ResNet18 · concat", "", "   "]
+)
+@pytest.mark.parametrize("width", [0.5, 1.7, INNER])
+def test_wrapped_text_fits_and_loses_nothing(text, width):
+    lines = wrap(text, 8.5, width)
+    assert all(measure(line, 8.5) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join(text.split())

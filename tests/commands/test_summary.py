@@ -1,0 +1,266 @@
+"""The table of all runs: its first columns and order are read by other programs, and people open it in Excel."""
+
+import csv
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import compare_summary
+import numpy as np
+import pytest
+from common.errors import UserError
+from common.metrics import confusion_matrix, scores
+from helpers.hub import STAGE2
+from helpers.run_folders import LABELS, edit, make_run, make_runs, predicted
+
+FIRST = ["run", "val_acc", "val_f1_macro", "val_precision_macro", "val_recall_macro"]
+
+
+def summarise(root: Path) -> list[dict[str, str]]:
+    compare_summary.main(["--project-root", str(root)])
+    with open(
+        root / "outputs/compare/compare_summary.csv", encoding="utf-8-sig", newline=""
+    ) as file:
+        return list(csv.DictReader(file))
+
+
+def test_columns_and_order(tmp_path):
+    make_runs(tmp_path / "outputs/compare", 5)
+    rows = summarise(tmp_path)
+    assert list(rows[0])[:5] == FIRST
+    assert [row["run"].split("_")[-1] for row in rows] == [
+        "clip-vit-base-patch32",
+        "late",
+        "concat",
+        "gated",
+        "blip-image-captioning-base",
+    ]
+    first = rows[0]
+    at_best = scores(confusion_matrix(LABELS, predicted(0.5785, 0.6525, first["run"]), 3))
+    assert [float(first[name]) for name in FIRST[1:]] == pytest.approx(
+        [float(x) for x in at_best.values()], abs=1e-6
+    )
+    assert (first["best_epoch"], first["epochs"], first["seed"], first["train_time_sec"]) == (
+        "4",
+        "5",
+        "42",
+        "930.0",
+    )
+    assert (first["params_million"], first["peak_memory_mb"], first["unknown_rate"]) == (
+        "151.6",
+        "",
+        "0.02",
+    )
+
+
+def test_every_metric_has_its_interval_and_every_run_its_verdict(tmp_path):
+    make_runs(tmp_path / "outputs/compare", 5)
+    rows = summarise(tmp_path)
+    for row in rows:
+        for short, metric in zip(("acc", "f1", "precision", "recall"), FIRST[1:], strict=True):
+            assert float(row[f"{short}_low"]) < float(row[metric]) < float(row[f"{short}_high"])
+        assert row["comparable"] == "yes"
+    assert [row["verdict"] for row in rows] == ["best", *["not told apart"] * 3, "worse"]
+    assert [row["p_vs_best"] == "" for row in rows] == [True, False, False, False, False]
+    assert [float(row["p_vs_best"]) <= 0.05 for row in rows[1:]] == [False, False, False, True]
+    assert all(0 <= float(row["mcnemar_p"]) <= 1 for row in rows[1:])
+
+
+def test_families_have_a_file_of_their_own_that_ends_with_the_majority(tmp_path):
+    folder = tmp_path / "outputs/compare"
+    make_runs(folder, 9)
+    runs = summarise(tmp_path)
+    with open(folder / "compare_families.csv", encoding="utf-8-sig", newline="") as file:
+        *families, majority = csv.DictReader(file)
+    assert len(runs) == 9
+    assert len(families) == 7
+    assert list(families[0])[:6] == [*FIRST, "seeds"]
+    clip = next(row for row in families if row["run"].startswith("clip"))
+    values = [float(row["val_f1_macro"]) for row in runs if row["run"].startswith("clip")]
+    assert clip["seeds"] == "2"
+    assert float(clip["val_f1_macro"]) == pytest.approx(np.mean(values), abs=1e-6)
+    assert float(clip["val_f1_macro_sd"]) == pytest.approx(np.std(values, ddof=1), abs=1e-6)
+    assert (majority["run"], majority["val_acc"], majority["val_f1_macro"]) == (
+        "always positive",
+        "0.6",
+        "0.25",
+    )
+
+
+def test_it_prints_aligned_tables_a_sentence_and_the_path(tmp_path, capsys):
+    make_runs(tmp_path / "outputs/compare", 10)
+    summarise(tmp_path)
+    runs, families, notes, sentence = capsys.readouterr().out.split("\n\n")
+    runs = runs.splitlines()
+    assert len({compare_summary.console_width(line) for line in runs[:-1]}) == 1
+    assert len(runs) == 12
+    assert runs[-1].split() == ["(always", "positive)", "0.2500", "0.6000"]
+    assert len(families.splitlines()) == 9
+    assert "0.5747 ± 0.0054" in families
+    assert notes.count("\n") == 1
+    assert sentence.startswith(
+        "On 400 validation pairs clip_openai_clip-vit-base-patch32 has the highest macro-F1"
+    )
+    assert sentence.splitlines()[-1] == str(tmp_path / "outputs/compare/compare_summary.csv")
+
+
+def test_differences_of_protocol_are_printed_and_with_strict_an_error_that_writes_nothing(
+    tmp_path, capsys
+):
+    folder = tmp_path / "outputs/compare"
+    make_runs(folder, 5)
+    edit(
+        folder / "bert-base-chinese_resnet18_late", protocol={"seed": 42, "effective_batch_size": 8}
+    )
+    command = ["--project-root", str(tmp_path), "--strict"]
+    with pytest.raises(
+        UserError, match="bert-base-chinese_resnet18_late: effective_batch_size 8 instead of 16"
+    ):
+        compare_summary.main(command)
+    assert not list(folder.glob("*.csv"))
+    row = next(row for row in summarise(tmp_path) if row["run"].endswith("late"))
+    assert (row["comparable"], row["verdict"], row["p_vs_best"]) == ("no", "not comparable", "")
+    assert row["differs"] == "effective_batch_size 8 instead of 16"
+    assert (
+        "not comparable: bert-base-chinese_resnet18_late: effective_batch_size 8 ins"
+        in capsys.readouterr().out
+    )
+    edit(
+        folder / "bert-base-chinese_resnet18_late",
+        protocol={"seed": 43, "effective_batch_size": 16},
+    )
+    compare_summary.main(command)  # a seed is no other protocol
+    edit(folder / "bert-base-chinese_resnet18_late", protocol=...)
+    with pytest.raises(UserError, match="no protocol recorded"):
+        compare_summary.main(command)
+
+
+def test_probes_are_shown_and_duplicates_warned_of(tmp_path, capsys):
+    folder = tmp_path / "outputs/compare"
+    probe = {
+        "f1_drop_images_shuffled": 0.125,
+        "f1_drop_texts_shuffled": -0.01,
+        "emap_f1_macro": 0.5,
+        "emap_pairs": 64,
+    }
+    make_run(
+        folder,
+        "a",
+        probe=probe,
+        duplicates={"text": 3, "image": 0, "near_image": 1, "label_conflicts": 2},
+    )
+    make_run(
+        folder,
+        "b",
+        probe={"emap_pairs": "\x1b[2J"},
+        duplicates={"text": 0, "image": 0, "near_image": 0},
+    )
+    rows = {row["run"]: row for row in summarise(tmp_path)}
+    assert [float(rows["a"][key]) for key in probe] == list(probe.values())
+    assert [rows["b"][key] for key in probe] == [""] * 4
+    printed = capsys.readouterr().out
+    assert "0.1250" in printed
+    assert "\x1b" not in printed
+    assert (
+        "warning: validation pairs that training has met: 3 by their text, 0 by their photo, 1 by nearly their photo "
+        "(2 with another label): figures look better than they are (in a)"
+    ) in printed
+
+
+def test_nothing_from_a_run_folder_reaches_the_terminal_as_a_command(tmp_path, capsys):
+    folder = tmp_path / "outputs/compare"
+    for name in ("a", "b", "\x1b[31mc"):
+        make_run(
+            folder, name, protocol={"seed": "\x1b[2J" if name == "a" else 1, "lr\x1b[0m": name}
+        )
+    summarise(tmp_path)
+    assert "\x1b" not in "".join(capsys.readouterr())
+
+
+def test_excel_sees_a_byte_order_mark_and_runs_nothing(tmp_path):
+    folder = tmp_path / "outputs/compare"
+    make_run(
+        folder,
+        "=HYPERLINK(1)",
+        model={"name": "@SUM(A1)", "fusion": "-1+1", "family": "天气"},
+        device="+cmd",
+    )
+    row = summarise(tmp_path)[0]
+    assert (folder / "compare_summary.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    assert [row[key] for key in ("run", "model_name", "fusion", "device")] == [
+        "'=HYPERLINK(1)",
+        "'@SUM(A1)",
+        "'-1+1",
+        "'+cmd",
+    ]
+    assert row["family"] == "天气"
+
+
+def test_an_empty_folder_writes_nothing(tmp_path):
+    folder = tmp_path / "outputs/compare"
+    folder.mkdir(parents=True)
+    with pytest.raises(UserError):
+        summarise(tmp_path)
+    assert not list(folder.iterdir())
+
+
+def test_another_folder_can_be_named_and_the_summary_written_twice(tmp_path):
+    make_runs(tmp_path / "elsewhere", 5)
+    for _ in range(2):
+        compare_summary.main(["--project-root", str(tmp_path), "--compare-dir", "elsewhere"])
+    assert (
+        len((tmp_path / "elsewhere/compare_summary.csv").read_text(encoding="utf-8").splitlines())
+        == 6
+    )
+
+
+def test_five_runs_of_ten_thousand_pairs_are_summed_up_without_torch(tmp_path):
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 10, 10_000)
+    for run in range(5):
+        guesses = random.integers(0, 10, 10_000)
+        chosen = np.where(random.random(10_000) < 0.6, labels, guesses)
+        make_run(tmp_path / "outputs/compare", f"run{run}", labels=labels, predictions=chosen)
+    command = [sys.executable, "-X", "importtime", str(STAGE2 / "scripts" / "compare_summary.py")]
+    start = time.perf_counter()
+    done = subprocess.run(
+        [*command, "--project-root", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert time.perf_counter() - start < 30  # 5 on two free cores, but tests run beside each other
+    assert "torch" not in done.stderr
+    assert "On 10,000 validation pairs" in done.stdout
+
+
+def test_it_answers_within_two_seconds_and_without_torch(tmp_path):
+    make_runs(tmp_path / "outputs/compare", 10)
+    script = STAGE2 / "scripts" / "compare_summary.py"
+    command = [sys.executable, "-X", "importtime", str(script), "--project-root", str(tmp_path)]
+    seconds = []
+    while (
+        min(seconds, default=9) > 2 and len(seconds) < 5
+    ):  # other tests may take the processor away
+        start = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 2
+    assert "torch" not in done.stderr
+
+
+def test_a_user_meets_one_line_and_status_2(tmp_path):
+    command = [
+        sys.executable,
+        str(STAGE2 / "scripts/compare_summary.py"),
+        "--project-root",
+        str(tmp_path / "缺 少"),
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", errors="replace"
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no folder")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,99 @@
+"""Validation pairs that training has met are counted: by text, by photo, by nearly the same photo."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from common.data.duplicates import NEAR_BITS, Duplicates, find_duplicates, near_pairs
+from common.data.image_cache import load_images
+from common.data.splits import Split
+from PIL import Image
+
+
+def split(
+    folder: Path, texts: list[str], labels: list[str], photos: list[bytes], name: str
+) -> Split:
+    paths = [folder / f"{name}{i}.jpg" for i in range(len(photos))]
+    for path, photo in zip(paths, photos, strict=True):
+        path.write_bytes(photo)
+    count = len(texts)
+    return Split(
+        folder / "x.csv", list(map(str, range(count))), texts, list(map(str, paths)), labels, [], {}
+    )
+
+
+def photo(seed: int, side: int = 400, quality: int = 90) -> bytes:
+    """A smooth random picture, the same at any size and quality."""
+    field = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(field).resize((side, side), Image.Resampling.BICUBIC).save(
+        buffer, "jpeg", quality=quality
+    )
+    return buffer.getvalue()
+
+
+def test_each_kind_is_counted(tmp_path):
+    train = split(
+        tmp_path,
+        ["same  words", "other", "", "third"],
+        ["positive", "negative", "neutral", "neutral"],
+        [photo(0), photo(1), photo(2), photo(3)],
+        "train",
+    )
+    val = split(
+        tmp_path,
+        ["same words", "new", "", "newer"],
+        ["positive", "positive", "neutral", "neutral"],
+        [
+            photo(4),
+            photo(1),
+            photo(2, 300, 60),
+            photo(5),
+        ],  # new, the same bytes with another label, a small copy, new
+        "val",
+    )
+    stores = [
+        load_images(part.image_paths, 56, tmp_path / "cache", show_progress=False)
+        for part in (train, val)
+    ]
+    found = find_duplicates(train, val, *stores)
+    assert found == Duplicates(text=1, image=1, near_image=1, label_conflicts=1)
+    assert "1 share their text" in found.warning()
+
+
+def test_a_clean_split_is_not_warned_of(tmp_path):
+    sides = [
+        split(tmp_path, [name], ["neutral"], [photo(i)], name)
+        for i, name in enumerate(("train", "val"))
+    ]
+    stores = [
+        load_images(part.image_paths, 56, tmp_path / "cache", show_progress=False) for part in sides
+    ]
+    assert find_duplicates(*sides, *stores).warning() == ""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_near_pairs_are_those_of_a_plain_double_loop(seed: int):
+    random = np.random.default_rng(seed)
+    train = random.integers(0, 2**64, 60, np.uint64)
+    flips = [
+        sum(1 << int(b) for b in random.choice(64, random.integers(0, 7), replace=False))
+        for _ in range(40)
+    ]
+    val = random.choice(train, 40) ^ np.array(flips, np.uint64)
+    expected = {}
+    for v, value in enumerate(val):
+        near = [
+            t
+            for t, other in enumerate(train)
+            if bin(int(value) ^ int(other)).count("1") <= NEAR_BITS
+        ]
+        if near:
+            expected[v] = near
+    assert near_pairs(train, val) == expected and len(expected) > 10
+
+
+def test_plain_pictures_resemble_nothing():
+    plain = np.array([0, 1, 2**64 - 1], np.uint64)
+    assert near_pairs(plain, plain) == {}

@@ -1,0 +1,22 @@
+"""Pairs as a user has them, for the tests of what reads them."""
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+
+def photo(shade: int, side: int = 16, kind: str = "PNG") -> bytes:
+    """A small photo; another shade, other bytes."""
+    stream = io.BytesIO()
+    Image.new("RGB", (side, side), (shade % 256, shade // 256 % 256, 99)).save(stream, kind)
+    return stream.getvalue()
+
+
+def write_pair(
+    folder: Path, guid: str, text: str | bytes = "今天天气很好", picture: bytes | None = None
+) -> None:
+    """``<guid>.txt`` and ``<guid>.png``, the photo one of its own where none is given."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{guid}.txt").write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
+    (folder / f"{guid}.png").write_bytes(photo(sum(guid.encode())) if picture is None else picture)

@@ -1,0 +1,63 @@
+"""Photos of every kind, for the tests of what reads them."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image
+
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def encoded(kind: str) -> bytes:
+    stream = io.BytesIO()
+    noise(200, 200).save(stream, kind)
+    return stream.getvalue()
+
+
+def noise(width: int, height: int, seed: int = 0) -> Image.Image:
+    return Image.fromarray(
+        np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    )
+
+
+def halves(width: int = 64, height: int = 64) -> Image.Image:
+    """Red above, white below: shows which way is up."""
+    picture = Image.new("RGB", (width, height), WHITE)
+    picture.paste(RED, (0, 0, width, height // 2))
+    return picture
+
+
+BROKEN = {
+    "empty.jpg": (b"", "not an image"),
+    "text.jpg": ("这不是图片".encode(), "not an image"),
+    "html.jpg": (b"<!DOCTYPE html><html>404</html>", "not an image"),
+    "svg.png": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
+    "eps.jpg": (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
+        "not an image",
+    ),
+    "half.jpg": (encoded("JPEG")[:-4000], "truncated"),
+    "half.png": (encoded("PNG")[:-4000], "truncated"),
+    "half.bmp": (encoded("BMP")[:-4000], "truncated"),
+    "half.webp": (encoded("WEBP")[:-4000], ""),
+    "start.jpg": (encoded("JPEG")[:30], ""),
+    "start.png": (encoded("PNG")[:20], ""),
+    "zeros.jpg": (bytes(5000), "not an image"),
+    "bomb.png": (png_claiming(20_000, 20_000), "more than 179 million pixels"),
+    "bomb2.png": (png_claiming(2**31 - 1, 2**31 - 1), ""),
+    "claims.png": (png_claiming(5000, 5000), "truncated"),
+    "nothing.png": (png_claiming(0, 0), ""),
+}

@@ -1,0 +1,172 @@
+"""Run folders for the tests of what reads them, without training."""
+
+import csv
+import json
+import math
+import zlib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from common.metrics import confusion_matrix, scores
+
+HISTORY = [
+    "epoch",
+    "train_loss",
+    "val_acc",
+    "val_f1_macro",
+    "val_precision_macro",
+    "val_recall_macro",
+    "val_loss",
+]
+CLASSES = ["negative", "neutral", "positive"]
+COUNTS = [120, 40, 240]  # of the 400 validation pairs of a made run
+LABELS = np.random.default_rng(0).permutation(np.repeat(range(3), COUNTS))
+
+
+@cache
+def predicted(f1: float, acc: float, name: str) -> np.ndarray:
+    """Predicted classes (400,) for LABELS: exactly this accuracy, the nearest macro-F1 that it allows.
+
+    All runs find the same pairs hard, more or less, as real ones do.
+    """
+    right = np.stack(np.meshgrid(*(np.arange(0, n + 1, 2) for n in COUNTS[:2])), -1).reshape(
+        -1, 2
+    )  # (candidates, 2)
+    right = np.c_[right, round(400 * acc) - right.sum(1)]
+    right = right[(right[:, 2] >= 0) & (right[:, 2] <= COUNTS[2])]
+    wrong = COUNTS - right
+    taken_for = np.array([2, 2, 0])  # what an error of each class becomes
+    confusions = (
+        right[:, :, None] * np.eye(3, dtype=int)
+        + wrong[:, :, None] * np.eye(3, dtype=int)[taken_for]
+    )
+    closest = np.abs(scores(confusions)["f1_macro"] - f1).argmin()
+    noise = np.random.default_rng(zlib.crc32(name.encode())).normal(size=400)
+    hard = np.random.default_rng(1).normal(size=400) + 0.5 * noise
+    result = LABELS.copy()
+    for label in range(3):
+        of_class = np.flatnonzero(label == LABELS)
+        result[of_class[hard[of_class].argsort()[right[closest, label] :]]] = taken_for[label]
+    return result
+
+
+def make_run(
+    parent: Path,
+    name: str,
+    f1: float = 0.5,
+    acc: float = 0.6,
+    epochs: int = 5,
+    best: int = 3,
+    labels: np.ndarray = LABELS,
+    predictions: np.ndarray | None = None,
+    **more,
+) -> Path:
+    """A run folder as the training commands write it; ``more`` goes into metrics.json.
+
+    Its figures are those of ``predictions`` (N,); without them, of some that come near ``f1`` and have ``acc``.
+    """
+    chosen = predicted(f1, acc, name) if predictions is None else predictions
+    classes = CLASSES if labels.max() < 3 else [f"c{i}" for i in range(labels.max() + 1)]
+    at_best = [float(x) for x in scores(confusion_matrix(labels, chosen, len(classes))).values()]
+    rows = []
+    for epoch in range(1, epochs + 1):
+        losses = 1.1 * math.exp(-epoch / 4), 0.9 + 0.02 * (epoch - best) ** 2
+        less = 0.02 * abs(epoch - best)
+        rows.append([epoch, losses[0], *(max(0.0, x - less) for x in at_best), losses[1]])
+    metrics = {
+        "best_val_f1_macro": at_best[1],
+        "epochs": epochs,
+        "train_time_sec": 180.0,
+        "params_million": 114.1,
+        "trainable_params_million": 114.1,
+        "best_epoch": best,
+        "protocol": {"seed": 42, "effective_batch_size": 16},
+        "samples": {"train": 3600, "val": len(labels)},
+        "class_counts": {"val": {c: int((labels == i).sum()) for i, c in enumerate(classes)}},
+        "device": "cpu",
+        "peak_memory_mb": None,
+        "truncated_rate": 0.01,
+        "unknown_rate": 0.02,
+        "tokens_per_character": 0.9,
+    }
+    metrics["class_counts"]["train"] = {c: 9 * n for c, n in metrics["class_counts"]["val"].items()}
+    folder = parent / name
+    folder.mkdir(parents=True)
+    write_csv(folder / "history.csv", [HISTORY, *rows])
+    write_csv(folder / "predictions.csv", prediction_rows(labels, chosen, classes))
+    (folder / "metrics.json").write_text(
+        json.dumps({**metrics, **more}, ensure_ascii=False), encoding="utf-8"
+    )
+    return folder
+
+
+def prediction_rows(labels: np.ndarray, chosen: np.ndarray, classes: list[str]) -> list[list]:
+    """Header and rows of predictions.csv, with some probabilities that are highest for the chosen class."""
+    sure = np.random.default_rng(2).uniform(0.55, 0.95, len(labels))
+    shares = np.full((len(labels), len(classes)), ((1 - sure) / (len(classes) - 1))[:, None])
+    shares[np.arange(len(labels)), chosen] = sure
+    rows = [
+        [f"pair{i}", classes[label], classes[choice], *(f"{x:.6g}" for x in values)]
+        for i, (label, choice, values) in enumerate(zip(labels, chosen, shares, strict=True))
+    ]
+    return [["guid", "label", "pred", *(f"p_{name}" for name in classes)], *rows]
+
+
+def write_csv(path: Path, rows: list[list]) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def bert(fusion: str, name: str = "bert-base-chinese") -> dict:
+    return {"family": "bert_resnet", "name": name, "image_backbone": "resnet18", "fusion": fusion}
+
+
+def clip(name: str = "openai/clip-vit-base-patch32") -> dict:
+    return {"family": "clip", "name": name, "image_backbone": None, "fusion": "concat"}
+
+
+def blip(name: str = "Salesforce/blip-image-captioning-base") -> dict:
+    return {"family": "blip", "name": name, "image_backbone": None, "fusion": "concat"}
+
+
+def make_runs(parent: Path, count: int) -> None:
+    """The five of the main job with the figures of a published comparison, then baselines and second seeds."""
+    cases = [
+        ("bert-base-chinese_resnet18_late", bert("late"), 42, 0.5600, 0.6150, 3.0, 113.9),
+        ("bert-base-chinese_resnet18_concat", bert("concat"), 42, 0.5425, 0.6000, 3.1, 114.1),
+        ("bert-base-chinese_resnet18_gated", bert("gated"), 42, 0.5354, 0.5825, 3.0, 114.3),
+        ("clip_openai_clip-vit-base-patch32", clip(), 42, 0.5785, 0.6525, 15.5, 151.6),
+        ("blip_Salesforce_blip-image-captioning-base", blip(), 42, 0.3303, 0.5400, 30.8, 224.0),
+        ("bert-base-chinese_resnet18_text", bert("text"), 42, 0.5010, 0.5700, 2.1, 102.5),
+        ("bert-base-chinese_resnet18_image", bert("image"), 42, 0.4120, 0.5200, 1.6, 11.3),
+        (
+            "blip_Salesforce_blip-image-captioning-base_seed43",
+            blip(),
+            43,
+            0.5533,
+            0.6075,
+            30.2,
+            224.0,
+        ),
+        ("clip_openai_clip-vit-base-patch32_seed43", clip(), 43, 0.5708, 0.6400, 15.9, 151.6),
+        ("天气很好_中文模型", None, 42, 0.5251, 0.5950, 4.4, 131.0),
+    ]
+    for place, (name, model, seed, f1, acc, minutes, params) in enumerate(cases[:count]):
+        protocol = {"seed": seed, "effective_batch_size": 16}
+        sizes = {
+            "params_million": params,
+            "trainable_params_million": params,
+            "train_time_sec": 60 * minutes,
+        }
+        block = {} if model is None else {"model": model}
+        make_run(parent, name, f1, acc, best=1 + place % 5, protocol=protocol, **sizes, **block)
+
+
+def edit(folder: Path, **changes) -> None:
+    """Change keys of metrics.json; ``...`` as a value removes the key."""
+    path = folder / "metrics.json"
+    metrics = {**json.loads(path.read_text(encoding="utf-8")), **changes}
+    path.write_text(
+        json.dumps({k: v for k, v in metrics.items() if v is not ...}), encoding="utf-8"
+    )

@@ -1,0 +1,95 @@
+"""A project that trains in a second, for the tests of whole runs."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .hub import BERT, BLIP, CLIP
+
+LABELS = ("negative", "neutral", "positive")
+TEXTS = ("今天很难过", "今日天气", "很高兴 a b c", "不开心", "天气很好", "好")
+COMMANDS = {
+    "bert": ("compare_train", BERT),
+    "clip": ("compare_clip", CLIP),
+    "blip": ("compare_blip", BLIP),
+}
+
+
+def make_small_project(root: Path, train: int = 14, val: int = 6) -> Path:
+    """Split files whose texts are in a column, and tiny pictures."""
+    random = np.random.default_rng(0)
+    (root / "outputs" / "splits").mkdir(parents=True)
+    (root / "data").mkdir()
+    for name, count in (("train", train), ("val", val)):
+        rows = [("guid", "text", "image_path", "label")]
+        for i in range(count):
+            path = f"data/{name}{i}.png"
+            Image.fromarray(random.integers(0, 256, (40, 48, 3), dtype=np.uint8)).save(root / path)
+            rows.append((f"{name}{i}", TEXTS[i % 6] + str(i), path, LABELS[i % 3]))
+        with open(
+            root / "outputs" / "splits" / f"{name}.csv", "w", encoding="utf-8", newline=""
+        ) as file:
+            csv.writer(file).writerows(rows)
+    return root
+
+
+def arguments(hub, kind: str, *more: str) -> list[str]:
+    """The command line of a small run; ``kind`` is a key of COMMANDS."""
+    name = hub.folder(COMMANDS[kind][1])
+    small = [
+        "--image-size",
+        "32",
+        "--epochs",
+        "3",
+        "--batch-size",
+        "4",
+        "--effective-batch-size",
+        "4",
+        "--lr",
+        "1e-3",
+    ]
+    return ["--model-name", name, *small, *more]
+
+
+def run_small(project: Path, hub, kind: str, *more: str) -> Path:
+    """Train in this process and return the run folder."""
+    module = __import__(COMMANDS[kind][0])
+    module.main(["--project-root", str(project), *arguments(hub, kind, *more)])
+    (folder,) = (
+        path for path in compare_dir(project, *more).iterdir() if not path.name.startswith(".")
+    )
+    return folder
+
+
+def compare_dir(project: Path, *more: str) -> Path:
+    place = more[more.index("--output-dir") + 1] if "--output-dir" in more else "outputs/compare"
+    return project / place
+
+
+def record(folder: Path) -> dict:
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+
+
+def history(folder: Path) -> list[list[str]]:
+    """history.csv without its times."""
+    return [
+        line.split(",")[:7]
+        for line in (folder / "history.csv").read_text(encoding="utf-8").splitlines()
+    ]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """History byte for byte (times aside), best weights tensor for tensor, predictions line for line."""
+    assert {path.name for path in one.iterdir()} == {path.name for path in other.iterdir()}
+    assert history(one) == history(other) and len(history(one)) > 1
+    assert (one / "predictions.csv").read_bytes() == (other / "predictions.csv").read_bytes()
+    weights = [
+        torch.load(folder / "best.pt", weights_only=True)["model_state"] for folder in (one, other)
+    ]
+    assert weights[0].keys() == weights[1].keys() and weights[0]
+    for key, value in weights[0].items():
+        assert torch.equal(value, weights[1][key]), key

@@ -1,0 +1,264 @@
+"""Frozen encoders run once; probes tell what each modality and their interaction contribute."""
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from common.data.batches import BatchSchedule, Prefetcher
+from common.data.dataset import PairDataset
+from common.data.image_cache import load_images
+from common.data.tokens import tokenise
+from common.errors import UserError
+from common.models.bert_resnet import BertResNet
+from common.models.blip import Blip
+from common.models.classifier import ImageTextClassifier
+from common.models.clip import Clip
+from common.models.loading import load_config, load_tokenizer
+from common.training import probes, record
+from common.training.engine import Settings, fit
+from common.training.evaluation import encode, encoded
+from common.training.precision import Precision, choose_precision
+from common.training.probes import emap, probe
+from helpers.hub import BERT, BLIP, CLIP
+from helpers.small_project import make_small_project, run_small
+from helpers.small_project import record as read_record
+from PIL import Image
+
+SIZE, COUNT = 32, 12
+FLOAT32 = Precision("fp32", torch.device("cpu"))
+TEXTS = ["今天天气很好", "不开心", "很高兴", "难过 a b c", "今日天气不好很难过", "好"] * 2
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    random = np.random.default_rng(0)
+    paths = [str(folder / f"{i}.png") for i in range(COUNT)]
+    for path in paths:
+        Image.fromarray(random.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
+    return load_images(paths, SIZE, folder / "cache", show_progress=False)
+
+
+def make_part(hub, name: str, images) -> PairDataset:
+    return PairDataset(
+        tokenise(TEXTS, load_tokenizer(hub.folder(name)), 16),
+        images,
+        [i % 3 for i in range(COUNT)],
+        SIZE,
+        False,
+    )
+
+
+def make_model(hub, name: str, fusion: str = "concat") -> ImageTextClassifier:
+    torch.manual_seed(0)
+    folder, config = hub.folder(name), load_config(hub.folder(name))
+    encoder = {
+        BERT: lambda: BertResNet(folder, config, "resnet18", True, ("text", "image")),
+        CLIP: lambda: Clip(folder, config, SIZE, True),
+        BLIP: lambda: Blip(folder, config, SIZE, True),
+    }[name]()
+    return ImageTextClassifier(encoder, fusion, 3)
+
+
+# Frozen
+
+
+@pytest.mark.parametrize("name", [BERT, CLIP, BLIP])
+def test_training_on_stored_features_is_training_the_frozen_model(hub, images, name: str):
+    part = make_part(hub, name, images)
+    settings = Settings(3, 1e-3, 1e-4, torch.ones(3), 42, FLOAT32)
+    histories = []
+    for stored in (False, True):
+        model = make_model(hub, name)
+        model.freeze_encoder()
+        side = encoded(model, part, 4, FLOAT32) if stored else part
+        plan = BatchSchedule(side, side, 42, range(1, 4), 4, 8, (4, 256))
+        fitted = fit(
+            model.head if stored else model, Prefetcher(plan, 0, False), settings, lambda *_: None
+        )
+        histories.append(
+            [[row["train_loss"], row["val_loss"], row["val_f1_macro"]] for row in fitted.history]
+        )
+    np.testing.assert_allclose(histories[0], histories[1], atol=1e-5)
+    assert histories[0][0] != histories[0][2]
+
+
+def test_a_frozen_run_calls_its_encoder_once_a_split(hub, tmp_path, monkeypatch):
+    project = make_small_project(tmp_path)
+    seen = []
+    real = Clip.forward
+    monkeypatch.setattr(
+        Clip, "forward", lambda self, *args: seen.append(len(args[0])) or real(self, *args)
+    )
+    folder = run_small(project, hub, "clip", "--freeze-encoders")
+    assert sum(seen) == 14 + 6
+    assert read_record(folder)["protocol"]["augmentation"] == "none"
+    state = torch.load(folder / "best.pt", weights_only=True)["model_state"]
+    assert any(
+        key.startswith("encoder.") for key in state
+    )  # the whole model, so that it can be used by itself
+
+
+def test_features_come_back_in_the_order_of_the_split(hub, images):
+    model, part = make_model(hub, CLIP), make_part(hub, CLIP, images)
+    text, image = encode(model, part, 2, FLOAT32)
+    for i in range(COUNT):
+        batch = part.batch(0, 0, np.array([i]))
+        with torch.no_grad():
+            expected = model.encode(
+                batch["input_ids"], batch["attention_mask"], batch["pixel_values"]
+            )
+        torch.testing.assert_close(text[i : i + 1], expected[0], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(image[i : i + 1], expected[1], atol=1e-5, rtol=1e-5)
+
+
+# Probes
+
+
+def test_emap_by_hand():
+    """f(t, v) = t + v + t v for t in (0, 2) and v in (0, 4)."""
+    table = torch.tensor([[[0.0], [4.0]], [[2.0], [14.0]]])
+    # row means 2, 8; column means 1, 9; mean 5: (2 + 1 - 5, 8 + 9 - 5)
+    assert emap(table).flatten().tolist() == [-2.0, 12.0]
+
+
+def test_emap_keeps_an_additive_function():
+    random = torch.Generator().manual_seed(0)
+    text, image = torch.randn(9, 3, generator=random), torch.randn(9, 3, generator=random)
+    table = text[:, None] + image[None, :]
+    torch.testing.assert_close(emap(table).float(), text + image)
+
+
+def test_emap_of_late_fusion_is_the_model_itself(hub, images):
+    found = probe(make_model(hub, BERT, "late"), make_part(hub, BERT, images), 4, FLOAT32, 42)
+    assert found["emap_f1_macro"] == found["f1_macro"] and found["emap_pairs"] == COUNT
+
+
+@pytest.mark.parametrize("name", [BERT, CLIP, BLIP])
+def test_all_pairs_are_those_of_the_plain_model(hub, images, name: str, monkeypatch):
+    """Through stored features or through the whole model: row i, column j is text i with image j."""
+    model, part = make_model(hub, name).eval(), make_part(hub, name, images)
+    tables = []
+    real = probes.emap
+    monkeypatch.setattr(probes, "emap", lambda table: tables.append(table) or real(table))
+    probe(model, part, 4, FLOAT32, 42)
+    (table,) = tables
+    assert table.shape == (COUNT, COUNT, 3)
+    for i, j in ((0, 0), (1, 4), (7, 2)):
+        text, image = part.batch(0, 0, np.array([i])), part.batch(0, 0, np.array([j]))
+        with torch.no_grad():
+            logits = model(text["input_ids"], text["attention_mask"], image["pixel_values"])[0]
+        torch.testing.assert_close(table[i, j], logits, atol=1e-5, rtol=1e-5)
+
+
+def test_shuffling_hurts_the_modality_that_is_used(hub, images, monkeypatch):
+    """A model that reads the class off the text alone loses everything without it and nothing without the image."""
+    part = make_part(hub, CLIP, images)
+    model = make_model(hub, CLIP)
+    right = torch.eye(3)[torch.from_numpy(part.labels)]
+    monkeypatch.setattr(probes, "head_score", lambda *_: lambda texts, images: right[texts])
+    found = probe(model, part, 4, FLOAT32, 42)
+    assert found["f1_drop_images_shuffled"] == 0 and found["f1_drop_texts_shuffled"] > 0.4
+    assert found["emap_f1_macro"] == found["f1_macro"] == 1
+
+
+def test_a_large_split_is_represented_by_a_stated_number_of_pairs(hub, images, monkeypatch):
+    monkeypatch.setattr(probes, "DEAR", (1, 5))
+    found = probe(make_model(hub, BLIP), make_part(hub, BLIP, images), 4, FLOAT32, 42)
+    assert found["emap_pairs"] == 5 and found["permutations"] == 1
+
+
+def test_the_probe_flag_writes_its_block(hub, tmp_path):
+    project = make_small_project(tmp_path)
+    block = read_record(run_small(project, hub, "bert", "--probe"))["probe"]
+    assert block.keys() >= {
+        "f1_drop_images_shuffled",
+        "f1_drop_texts_shuffled",
+        "emap_f1_macro",
+        "emap_pairs",
+    }
+    assert block["emap_pairs"] == 6
+    with pytest.raises(UserError, match="--fusion text uses one only"):
+        run_small(project, hub, "bert", "--probe", "--fusion", "text")
+
+
+# The test split
+
+
+def test_a_labelled_test_split_is_measured_once_at_the_end(hub, tmp_path, monkeypatch):
+    project = make_small_project(tmp_path)
+    splits = project / "outputs" / "splits"
+    shutil.copy(splits / "val.csv", splits / "test.csv")
+    calls = []
+    real = record.evaluate
+    monkeypatch.setattr(record, "evaluate", lambda *args: calls.append(1) or real(*args))
+    folder = run_small(project, hub, "clip")
+    assert len(calls) == 1
+    assert read_record(folder)["test_f1_macro"] == pytest.approx(
+        read_record(folder)["best_val_f1_macro"]
+    )
+    assert (folder / "test_predictions.csv").read_bytes() == (
+        folder / "predictions.csv"
+    ).read_bytes()
+
+
+def test_an_unlabelled_test_split_is_left_alone(hub, tmp_path):
+    project = make_small_project(tmp_path)
+    splits = project / "outputs" / "splits"
+    with open(splits / "val.csv", encoding="utf-8", newline="") as file:
+        rows = [row[:3] + ["label" if row[3] == "label" else "null"] for row in csv.reader(file)]
+    with open(splits / "test.csv", "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    folder = run_small(project, hub, "clip")
+    assert not (folder / "test_predictions.csv").exists() and "test_f1_macro" not in read_record(
+        folder
+    )
+
+
+# Number formats
+
+
+def test_bf16_stays_near_float32(hub, images):
+    """Eight bits of fraction: logits within a few hundredths of those in float32."""
+    model, part = make_model(hub, CLIP).eval(), make_part(hub, CLIP, images)
+    batch = part.batch(0, 0, np.arange(2))
+    batch.pop("labels")
+    logits = []
+    with torch.no_grad():
+        for name in ("fp32", "bf16"):
+            with Precision(name, torch.device("cpu")).autocast():
+                logits.append(model(**batch).float())
+    torch.testing.assert_close(logits[0], logits[1], atol=0.05, rtol=0)
+    assert not torch.equal(logits[0], logits[1])
+
+
+def test_float32_is_what_a_processor_computes_in():
+    cpu = torch.device("cpu")
+    assert choose_precision("auto", cpu).name == choose_precision("off", cpu).name == "fp32"
+    assert choose_precision("bf16", cpu).name == "bf16"
+    with pytest.raises(UserError, match="--amp fp16 needs a CUDA device"):
+        choose_precision("fp16", cpu)
+
+
+@pytest.mark.parametrize("capability, name", [((7, 5), "fp16"), ((8, 6), "bf16"), ((9, 0), "bf16")])
+def test_a_card_gets_the_format_it_computes_in(monkeypatch, capability, name: str):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a card")
+    assert choose_precision("auto", torch.device("cuda")).name == name
+    if name == "fp16":
+        with pytest.raises(UserError, match="a card has no bf16"):
+            choose_precision("bf16", torch.device("cuda"))
+
+
+def test_another_language_than_the_vocabularys_is_warned_of(hub, tmp_path, capsys):
+    """Ten characters the small vocabulary has never seen."""
+    project = make_small_project(tmp_path)
+    for name in ("train", "val"):
+        path = project / "outputs" / "splits" / f"{name}.csv"
+        path.write_text(
+            path.read_text(encoding="utf-8").replace("天气", "龘靐齉"), encoding="utf-8"
+        )
+    run_small(project, hub, "bert")
+    assert "does not suit these texts" in capsys.readouterr().out

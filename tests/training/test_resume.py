@@ -1,0 +1,385 @@
+"""A run that was stopped, at any moment and however often, ends as if it had not been."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from common.errors import UserError
+from common.runs import writer as runfolder
+from common.runs.layout import CHECKPOINT
+from common.runs.writer import RunFolder
+from common.training import run as training
+from common.training.engine import Trainer
+from common.training.progress import Progress
+from helpers.hub import STAGE2
+from helpers.small_project import (
+    COMMANDS,
+    arguments,
+    assert_same_run,
+    compare_dir,
+    history,
+    make_small_project,
+    record,
+    run_small,
+)
+
+KINDS = list(COMMANDS)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    return make_small_project(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(project, hub) -> dict[str, Path]:
+    return {
+        kind: run_small(project, hub, kind, "--output-dir", f"outputs/whole_{kind}")
+        for kind in KINDS
+    }
+
+
+class PowerCut(BaseException):
+    """Passes every ``except Exception``."""
+
+
+def cut_at(monkeypatch, owner, name: str, count: int) -> None:
+    """The ``count``-th call of ``owner.name`` does not happen."""
+    real, calls = getattr(owner, name), []
+
+    def instead(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == count:
+            raise PowerCut
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, instead)
+
+
+def stop_in_the_second_epoch(project, hub, monkeypatch, *more: str) -> None:
+    with monkeypatch.context() as patch:
+        cut_at(patch, Progress, "advance", 6)
+        with pytest.raises(PowerCut):
+            run_small(project, hub, "clip", *more)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stops_in_the_middle_of_epochs_change_nothing(
+    project, hub, uninterrupted, monkeypatch, capsys, kind: str
+):
+    """14 pairs in groups of 4 are 4 steps an epoch: stopped in the second epoch, then in the third, with workers."""
+    more = ["--output-dir", f"outputs/cut_{kind}"]
+    for step, workers in ((6, "0"), (5, "2")):
+        with monkeypatch.context() as patch:
+            cut_at(patch, Progress, "advance", step)
+            with pytest.raises(PowerCut):
+                run_small(project, hub, kind, *more, "--num-workers", workers)
+        assert [path.name[-8:] for path in compare_dir(project, *more).iterdir()] == [".partial"]
+    folder = run_small(project, hub, kind, *more)
+    assert "going on after epoch 2 of 3" in capsys.readouterr().out
+    assert_same_run(folder, uninterrupted[kind])
+
+
+def test_a_stop_at_any_rename_changes_nothing(project, hub, uninterrupted, monkeypatch):
+    """Every file that a run writes, and the two renames at its end: each in turn is the last thing that happens."""
+    more = ["--output-dir", "outputs/renames"]
+    place = compare_dir(project, *more)
+    earlier = run_small(
+        project, hub, "clip", *more
+    )  # so that there is a finished run to be replaced
+    cuts = 0
+    for count in range(1, 40):
+        with monkeypatch.context() as patch:
+            cut_at(patch, runfolder.os, "replace", count)
+            try:
+                run_small(project, hub, "clip", *more)
+            except PowerCut:
+                cuts += 1
+                from common.runs.reader import read_runs
+
+                runs, _ = read_runs(place)
+                assert [run.name for run in runs] == [
+                    earlier.name
+                ]  # the finished run can be read at every moment
+            else:
+                break
+        assert_same_run(run_small(project, hub, "clip", *more), uninterrupted["clip"])
+        assert [path.name for path in place.iterdir()] == [earlier.name]
+    assert cuts >= 10
+
+
+def test_a_finished_run_is_trained_anew_and_replaced_only_at_the_end(project, hub, monkeypatch):
+    more = ["--output-dir", "outputs/again"]
+    folder = run_small(project, hub, "clip", *more)
+    before = record(folder)
+    stop_in_the_second_epoch(project, hub, monkeypatch, *more, "--weight-decay", "0.5")
+    assert record(folder) == before
+    assert (
+        record(run_small(project, hub, "clip", *more, "--weight-decay", "0.5"))["protocol"][
+            "weight_decay"
+        ]
+        == 0.5
+    )
+
+
+def test_another_protocol_begins_anew_and_says_why(project, hub, monkeypatch, capsys):
+    more = ["--output-dir", "outputs/protocol"]
+    stop_in_the_second_epoch(project, hub, monkeypatch, *more)
+    folder = run_small(project, hub, "clip", *more, "--weight-decay", "0.5")
+    assert (
+        "beginning anew: the unfinished run had weight_decay 0.0001, not 0.5"
+        in capsys.readouterr().out
+    )
+    assert len(history(folder)) == 4
+
+
+def test_restart_forgets_the_unfinished_run(project, hub, uninterrupted, monkeypatch, capsys):
+    more = ["--output-dir", "outputs/restart"]
+    stop_in_the_second_epoch(project, hub, monkeypatch, *more)
+    folder = run_small(project, hub, "clip", *more, "--restart")
+    assert "going on" not in capsys.readouterr().out
+    assert_same_run(folder, uninterrupted["clip"])
+
+
+def test_a_broken_checkpoint_is_named_and_the_run_begins_anew(
+    project, hub, uninterrupted, monkeypatch, capsys
+):
+    more = ["--output-dir", "outputs/broken"]
+    stop_in_the_second_epoch(project, hub, monkeypatch, *more)
+    (checkpoint,) = compare_dir(project, *more).glob(f".*/{CHECKPOINT}")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    assert_same_run(run_small(project, hub, "clip", *more), uninterrupted["clip"])
+    assert "checkpoint.pt cannot be read" in capsys.readouterr().out
+
+
+def test_a_checkpoint_holds_plain_types_only(project, hub, monkeypatch):
+    more = ["--output-dir", "outputs/plain"]
+    stop_in_the_second_epoch(project, hub, monkeypatch, *more)
+    (path,) = compare_dir(project, *more).glob(f".*/{CHECKPOINT}")
+    checkpoint = torch.load(path, weights_only=True)
+    assert checkpoint["trainer"].keys() == {"model", "optimizer", "scaler"}
+    assert (
+        checkpoint["fitted"]["history"][0]["epoch"] == 1
+        and json.loads(checkpoint["identity"])["seed"] == 42
+    )
+
+
+# Two processes
+
+
+HOLD = """
+import sys, time, torch
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from common.runs.writer import RunFolder
+with RunFolder(Path(sys.argv[2]), "run") as folder:
+    if sys.argv[3] == "with child":
+        import multiprocessing
+        multiprocessing.get_context("fork").Process(target=time.sleep, args=(20,)).start()
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def holder(parent: Path, child: str = "") -> subprocess.Popen:
+    command = [sys.executable, "-c", HOLD, str(STAGE2 / "scripts"), str(parent), child]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "locked\n"
+    return process
+
+
+def test_a_second_process_is_told_who_was_first(tmp_path):
+    process = holder(tmp_path)
+    try:
+        says = f"being trained by process {process.pid} on .*, started {time.strftime('%Y-')}"
+        with pytest.raises(UserError, match=says), RunFolder(tmp_path, "run"):
+            pass
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="only POSIX forks")
+def test_the_lock_of_a_killed_process_does_not_block_even_if_its_workers_live_on(tmp_path):
+    process = holder(tmp_path, "with child")
+    process.kill()
+    process.wait()
+    with RunFolder(tmp_path, "run") as folder:
+        assert (
+            json.loads((folder.partial / "owner.json").read_text(encoding="utf-8"))["pid"]
+            == os.getpid()
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+# Out of memory and other faults
+
+
+def out_of_memory_above(monkeypatch, most: int, after: int = 0) -> None:
+    """From the ``after``-th micro-batch on, more than ``most`` samples do not fit."""
+    real, calls = Trainer._backward, []
+
+    def instead(self, batch, weight):
+        calls.append(1)
+        if len(calls) > after and len(batch["labels"]) > most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return real(self, batch, weight)
+
+    monkeypatch.setattr(Trainer, "_backward", instead)
+
+
+@pytest.mark.parametrize("after, epoch", [(2, 1), (6, 2)])
+def test_out_of_memory_halves_the_micro_batch_and_keeps_the_result(
+    project, hub, monkeypatch, capsys, after: int, epoch: int
+):
+    """For CLIP the result is that of a run with the smaller micro-batch, whichever step ran out."""
+    smaller = run_small(
+        project, hub, "clip", "--batch-size", "2", "--output-dir", f"outputs/smaller{after}"
+    )
+    with monkeypatch.context() as patch:
+        out_of_memory_above(patch, 2, after)
+        folder = run_small(project, hub, "clip", "--output-dir", f"outputs/oom{after}")
+    assert (
+        f"out of memory in epoch {epoch}: it starts again with 2 samples at once"
+        in capsys.readouterr().out
+    )
+    assert record(folder)["out_of_memory"] == [{"epoch": epoch, "batch_size": 4}]
+    assert record(folder)["model"]["batch_size"] == 2
+    for one, other in zip(history(folder)[1:], history(smaller)[1:], strict=True):
+        assert [float(x) for x in one] == pytest.approx([float(x) for x in other], abs=1e-5)
+
+
+def test_out_of_memory_with_one_sample_says_what_helps(project, hub, monkeypatch):
+    with monkeypatch.context() as patch:
+        out_of_memory_above(patch, 0)
+        with pytest.raises(UserError, match="epoch 1, even with one sample.*--max-length"):
+            run_small(project, hub, "clip", "--output-dir", "outputs/never")
+    assert list(compare_dir(project, "--output-dir", "outputs/never").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "message, kind, says",
+    [
+        (
+            "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling cublasSgemm",
+            UserError,
+            "CUDA_LAUNCH_BLOCKING=1.*--device cpu.*README",
+        ),
+        ("shapes do not match", RuntimeError, "shapes do not match"),
+    ],
+    ids=["a CUDA fault names three remedies", "an error in the code itself is not dressed up"],
+)
+def test_faults(project, hub, monkeypatch, message: str, kind: type, says: str):
+    def fail(self, batch, weight):
+        raise RuntimeError(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_backward", fail)
+        with pytest.raises(kind, match=says):
+            run_small(project, hub, "clip", "--output-dir", "outputs/fault")
+
+
+# The disk
+
+
+def test_too_little_room_is_said_before_the_first_step(project, hub, monkeypatch):
+    usage = runfolder.shutil.disk_usage(project)
+    with monkeypatch.context() as patch:
+        patch.setattr(runfolder.shutil, "disk_usage", lambda path: usage._replace(free=100_000))
+        patch.setattr(training, "fit", lambda *args: pytest.fail("it began"))
+        with pytest.raises(UserError, match="MB free on this disk"):
+            run_small(project, hub, "clip", "--output-dir", "outputs/room")
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "best.pt", "history.csv", "metrics.json"])
+def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(
+    project, hub, uninterrupted, monkeypatch, name: str
+):
+    more = ["--output-dir", f"outputs/full_{name}"]
+    real = runfolder.os.fsync
+
+    def full(descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}").rpartition("/")[2].startswith(f".{name}."):
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("needs /proc to tell which file is written")
+    with monkeypatch.context() as patch:
+        patch.setattr(runfolder.os, "fsync", full)
+        with pytest.raises(
+            UserError, match=f"{re.escape(name)}: .*No space left on device. Is the disk full"
+        ):
+            run_small(project, hub, "clip", *more)
+    assert_same_run(run_small(project, hub, "clip", *more), uninterrupted["clip"])
+
+
+def test_a_folder_that_cannot_be_written_is_named(project, hub):
+    (project / "outputs" / "a_file").write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match="cannot write in .*a_file.*--output-dir"):
+        run_small(project, hub, "clip", "--output-dir", "outputs/a_file/x")
+
+
+# As the user meets it
+
+
+def test_a_project_root_may_be_relative(project, hub, monkeypatch):
+    monkeypatch.chdir(project.parent)
+    run_small(Path(project.name), hub, "clip", "--epochs", "1", "--output-dir", "outputs/relative")
+
+
+def start(project: Path, hub, kind: str, *more: str) -> subprocess.Popen:
+    command = [
+        sys.executable,
+        str(STAGE2 / "scripts" / f"{COMMANDS[kind][0]}.py"),
+        "--project-root",
+        str(project),
+    ]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    environment = {**os.environ, **hub.variables, "PYTHONUTF8": "1"}
+    return subprocess.Popen([*command, *arguments(hub, kind, *more)], env=environment, **pipes)
+
+
+def wait_for(process: subprocess.Popen, text: str) -> None:
+    for line in process.stdout:
+        if text in line:
+            return
+    pytest.fail(f"{text!r} was not printed: {process.stderr.read()}")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to one process")
+def test_ctrl_c_keeps_the_finished_epochs_and_says_how_to_go_on(project, hub):
+    more = ["--output-dir", "outputs/ctrl_c", "--epochs", "500", "--num-workers", "1"]
+    process = start(project, hub, "clip", *more)
+    wait_for(process, "epoch 2/500")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1].startswith(
+        "stopped: the epochs that were finished are kept: run the same command"
+    )
+    assert "Traceback" not in errors
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_killed_run_goes_on_where_it_was(project, hub, uninterrupted):
+    """A kill that nothing can catch, at three moments; tests/soak.py does it more often."""
+    more = ["--output-dir", "outputs/killed"]
+    for text in ("training and", "epoch 1/3", "epoch 2/3"):
+        process = start(project, hub, "clip", *more)
+        wait_for(process, text)
+        process.kill()
+        process.communicate()
+    assert_same_run(run_small(project, hub, "clip", *more), uninterrupted["clip"])
+    with open(
+        compare_dir(project, *more) / uninterrupted["clip"].name / "history.csv", encoding="utf-8"
+    ) as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
