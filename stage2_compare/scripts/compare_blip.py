@@ -6,22 +6,24 @@
 Leaves outputs/compare/blip_<model>/.
 """
 
-from common.cli import run_command, run_name, training_parser
+from __future__ import annotations
+
+from common.cli import run_command, training_parser, training_run
+from common.training.settings import TrainingRun
 
 
-def main(argv: list[str] | None = None) -> None:
+def parse(argv: list[str] | None = None) -> TrainingRun:
     parser = training_parser(
         "Train BLIP with a head.", "Salesforce/blip-image-captioning-base", batch_size=8
     )
-    args = parser.parse_args(argv)
+    return training_run(parser.parse_args(argv), family="blip")
 
-    from common.models.blip import Blip
-    from common.training.run import train
 
-    def make_encoder(config) -> Blip:
-        return Blip(args.model_name, config, args.image_size, not args.no_pretrained)
+def main(argv: list[str] | None = None) -> None:
+    run = parse(argv)
+    from common.training.run import train  # torch takes seconds to import: --help must not wait
 
-    train(args, run_name("blip", args.model_name, seed=args.seed), "blip", "concat", make_encoder)
+    train(run)
 
 
 if __name__ == "__main__":

@@ -6,22 +6,24 @@
 Leaves outputs/compare/clip_<model>/.
 """
 
-from common.cli import run_command, run_name, training_parser
+from __future__ import annotations
+
+from common.cli import run_command, training_parser, training_run
+from common.training.settings import TrainingRun
+
+
+def parse(argv: list[str] | None = None) -> TrainingRun:
+    parser = training_parser(
+        "Train CLIP or Chinese-CLIP with a head.", "openai/clip-vit-base-patch32"
+    )
+    return training_run(parser.parse_args(argv), family="clip")
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = training_parser(
-        "Train CLIP or Chinese-CLIP with a head.", "openai/clip-vit-base-patch32", batch_size=16
-    )
-    args = parser.parse_args(argv)
+    run = parse(argv)
+    from common.training.run import train  # torch takes seconds to import: --help must not wait
 
-    from common.models.clip import Clip
-    from common.training.run import train
-
-    def make_encoder(config) -> Clip:
-        return Clip(args.model_name, config, args.image_size, not args.no_pretrained)
-
-    train(args, run_name("clip", args.model_name, seed=args.seed), "clip", "concat", make_encoder)
+    train(run)
 
 
 if __name__ == "__main__":

@@ -6,39 +6,26 @@
 Leaves outputs/compare/<model>_<backbone>_<fusion>/.
 """
 
-from common.cli import run_command, run_name, training_parser
+from __future__ import annotations
+
+from common.cli import run_command, training_parser, training_run
+from common.training.settings import TrainingRun
+
+
+def parse(argv: list[str] | None = None) -> TrainingRun:
+    parser = training_parser(
+        "Train BERT + ResNet with one fusion.",
+        "bert-base-chinese",
+        image_backbones=("resnet18", "resnet50"),
+    )
+    return training_run(parser.parse_args(argv), family="bert_resnet")
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = training_parser(
-        "Train BERT + ResNet with one fusion.", "bert-base-chinese", batch_size=16
-    )
-    parser.add_argument(
-        "--image-backbone",
-        choices=["resnet18", "resnet50"],
-        default="resnet18",
-        help="image encoder",
-    )
-    parser.add_argument(
-        "--fusion",
-        choices=["concat", "gated", "late", "text", "image"],
-        default="concat",
-        help="how the features are joined; text and image use one modality only",
-    )
-    args = parser.parse_args(argv)
+    run = parse(argv)
+    from common.training.run import train  # torch takes seconds to import: --help must not wait
 
-    from common.models.bert_resnet import BertResNet
-    from common.models.fusion import FUSIONS
-    from common.training.run import train
-
-    def make_encoder(config) -> BertResNet:
-        uses = FUSIONS[args.fusion].uses
-        return BertResNet(
-            args.model_name, config, args.image_backbone, not args.no_pretrained, uses
-        )
-
-    name = run_name(args.model_name, args.image_backbone, args.fusion, seed=args.seed)
-    train(args, name, "bert_resnet", args.fusion, make_encoder)
+    train(run)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ import compare_train
 import compare_visualize
 import numpy as np
 import pytest
-from common.cli import training_parser
 from common.errors import UserError
+from common.models.build import ENCODERS
 from common.models.loading import load_tokenizer
 from common.runs.reader import read_runs
 from common.training import prepare as jobs
@@ -87,7 +87,7 @@ class Encoder(nn.Module):
     text_dim = image_dim = 4
     positions, mean, std = 512, (0.5,) * 3, (0.5,) * 3
 
-    def __init__(self, config):
+    def __init__(self, choice, config, image_size, pretrained):
         super().__init__()
         self.vocabulary = config.vocab_size
 
@@ -111,9 +111,11 @@ def prepare(project, hub, tokenizer, monkeypatch) -> Callable:
             "--image-size",
             "28",
         ]
-        parser = training_parser("", hub.folder(BERT), 4)
-        args = parser.parse_args(["--project-root", str(project.root), *places])
-        return data_record(jobs.prepare(args, "bert_resnet", "concat", Encoder))
+        monkeypatch.setitem(ENCODERS, "bert_resnet", Encoder)
+        settings = compare_train.parse(
+            ["--project-root", str(project.root), "--model-name", hub.folder(BERT), *places]
+        )
+        return data_record(jobs.prepare(settings))
 
     return run
 

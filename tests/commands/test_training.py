@@ -20,12 +20,9 @@ from common.data.splits import read_split
 from common.data.tokens import tokenise
 from common.errors import UserError
 from common.metrics import confusion_matrix, scores
-from common.models.bert_resnet import BertResNet
-from common.models.blip import Blip
-from common.models.classifier import ImageTextClassifier
-from common.models.clip import Clip
-from common.models.fusion import FUSIONS
-from common.models.loading import check_transformers, load_config, load_tokenizer
+from common.models.build import build_classifier
+from common.models.choice import ModelChoice
+from common.models.loading import check_transformers, load_tokenizer
 from common.training.evaluation import evaluate
 from common.training.precision import Precision
 from helpers.project import make_project
@@ -128,17 +125,10 @@ def test_best_pt_reloads_and_gives_the_stored_metrics(project, hub, name: str):
     saved = torch.load(project / "outputs" / "compare" / name / "best.pt", weights_only=True)
     args, classes = saved["args"], saved["labels"]
     checkpoint = hub.folder(args["model_name"])
-    config = load_config(checkpoint)
-    if name.startswith("bert"):
-        encoder = BertResNet(
-            checkpoint, config, args["image_backbone"], True, FUSIONS[args["fusion"]].uses
-        )
-    else:
-        encoder = {"clip": Clip, "blip": Blip}[name.split("_")[0]](
-            checkpoint, config, args["image_size"], True
-        )
-    model = ImageTextClassifier(encoder, args.get("fusion", "concat"), len(classes))
-    model.load_state_dict(saved["model_state"])
+    block = metrics_of(project, name)["model"]
+    choice = ModelChoice(block["family"], checkpoint, block["image_backbone"], block["fusion"])
+    state = saved["model_state"]
+    model = build_classifier(choice, len(classes), args["image_size"], state=state)
 
     split = read_split(project / "outputs" / "splits" / "val.csv", project)
     labels = [classes.index(label) for label in split.labels]

@@ -1,37 +1,51 @@
 """Small models and what they are given."""
 
 import torch
-from common.models.bert_resnet import BertResNet
-from common.models.blip import Blip
+from common.models.build import ENCODERS, build_classifier
+from common.models.choice import ModelChoice
 from common.models.classifier import ImageTextClassifier
-from common.models.clip import Clip
+from common.models.encoder import Encoder
 from common.models.fusion import FUSIONS
 from common.models.loading import load_config, load_tokenizer
 
 from .hub import BERT, BLIP, CHINESE_CLIP, CLIP
 
 SIZE = 64
-KINDS = ["concat", "gated", "late", "text", "image", "clip", "chinese_clip", "blip"]
-CHECKPOINT = {"clip": CLIP, "chinese_clip": CHINESE_CLIP, "blip": BLIP}
+# A kind is a fusion of BERT and ResNet18, or another encoder: name -> encoder and checkpoint.
+OTHER_ENCODERS = {
+    "clip": ("clip", CLIP),
+    "chinese_clip": ("clip", CHINESE_CLIP),
+    "blip": ("blip", BLIP),
+}
+KINDS = [*FUSIONS, *OTHER_ENCODERS]
 
 
-def build(hub, kind: str) -> ImageTextClassifier:
-    name = hub.folder(CHECKPOINT.get(kind, BERT))
-    config = load_config(name)
+def choice(kind: str, name: str) -> ModelChoice:
+    """The model of a kind with the checkpoint ``name``."""
+    if kind in OTHER_ENCODERS:
+        return ModelChoice(OTHER_ENCODERS[kind][0], name, None, "concat")
+    return ModelChoice("bert_resnet", name, "resnet18", kind)
+
+
+def folder(hub, kind: str) -> str:
+    return hub.folder(OTHER_ENCODERS[kind][1] if kind in OTHER_ENCODERS else BERT)
+
+
+def encoder(kind: str, name: str, image_size: int = SIZE, pretrained: bool = True) -> Encoder:
+    chosen = choice(kind, name)
+    return ENCODERS[chosen.family](chosen, load_config(name), image_size, pretrained)
+
+
+def build(hub, kind: str, image_size: int = SIZE) -> ImageTextClassifier:
     torch.manual_seed(0)
-    if kind in FUSIONS:
-        encoder = BertResNet(name, config, "resnet18", True, FUSIONS[kind].uses)
-        return ImageTextClassifier(encoder, kind, 3).eval()
-    encoder = (Blip if kind == "blip" else Clip)(name, config, SIZE, True)
-    return ImageTextClassifier(encoder, "concat", 3).eval()
+    return build_classifier(choice(kind, folder(hub, kind)), 3, image_size).eval()
 
 
 def inputs(hub, kind: str, texts: list[str]) -> dict[str, torch.Tensor]:
-    tokenizer = load_tokenizer(hub.folder(CHECKPOINT.get(kind, BERT)))
+    tokenizer = load_tokenizer(folder(hub, kind))
     encoded = tokenizer(texts, padding=True, return_tensors="pt")
-    pixels = torch.randint(
-        0, 256, (len(texts), 3, SIZE, SIZE), generator=torch.Generator().manual_seed(1)
-    )
+    random = torch.Generator().manual_seed(1)
+    pixels = torch.randint(0, 256, (len(texts), 3, SIZE, SIZE), generator=random)
     return {
         "input_ids": encoded["input_ids"],
         "attention_mask": encoded["attention_mask"],

@@ -4,12 +4,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from common.errors import UserError
-from common.models.bert_resnet import BertResNet
-from common.models.blip import Blip
-from common.models.clip import Clip
+from common.models.build import build_classifier
+from common.models.choice import fusion_names
+from common.models.classifier import Head
+from common.models.encoder import Encoder
+from common.models.fusion import FUSIONS, WIDTH, SampleDropout
 from common.models.loading import load_config, load_tokenizer, resize_positions
 from helpers.hub import BERT, BLIP, CLIP
-from helpers.models import CHECKPOINT, KINDS, SIZE, build, inputs
+from helpers.models import KINDS, SIZE, build, choice, encoder, folder, inputs
 from torch import nn
 
 
@@ -17,7 +19,7 @@ from torch import nn
 @torch.no_grad()
 def test_padding_a_batch_further_changes_no_logit(hub, kind: str):
     model, batch = build(hub, kind), inputs(hub, kind, ["今天天气很好", "不开心"])
-    pad = load_tokenizer(hub.folder(CHECKPOINT.get(kind, BERT))).pad_token_id
+    pad = load_tokenizer(folder(hub, kind)).pad_token_id
     wider = {
         **batch,
         "input_ids": F.pad(batch["input_ids"], (0, 9), value=pad),
@@ -56,8 +58,8 @@ def test_blip_reads_the_text_through_the_captioning_decoder(hub):
     from safetensors.torch import load_file
 
     published = load_file(hub.folder(BLIP) + "/model.safetensors")
-    encoder = Blip(hub.folder(BLIP), load_config(hub.folder(BLIP)), 384, True)
-    loaded = encoder.state_dict()
+    blip = encoder("blip", hub.folder(BLIP), 384)
+    loaded = blip.state_dict()
     renamed = {
         key.replace("vision_model.", "vision.", 1).replace(
             "text_decoder.bert.", "decoder.", 1
@@ -76,10 +78,9 @@ def test_blip_position_table_is_unchanged_at_384_px_and_a_smaller_grid_at_224(hu
     table = load_file(hub.folder(BLIP) + "/model.safetensors")[
         "vision_model.embeddings.position_embedding"
     ]
-    config = load_config(hub.folder(BLIP))
-    at_384 = Blip(hub.folder(BLIP), config, 384, True).vision.embeddings.position_embedding
+    at_384 = encoder("blip", hub.folder(BLIP), 384).vision.embeddings.position_embedding
     assert torch.equal(at_384, table)
-    at_224 = Blip(hub.folder(BLIP), config, 224, True).vision.embeddings.position_embedding
+    at_224 = encoder("blip", hub.folder(BLIP), 224).vision.embeddings.position_embedding
     assert at_224.shape == (1, 1 + 14 * 14, table.shape[2])
     assert torch.equal(at_224[:, 0], table[:, 0])
     grid = table[0, 1:].reshape(24, 24, -1).permute(2, 0, 1).unsqueeze(0)
@@ -110,47 +111,46 @@ def test_resized_positions_keep_their_place():
 def test_pooler_is_used_where_the_checkpoint_holds_its_weights_only(hub, tmp_path):
     from transformers import BertModel
 
-    config = load_config(hub.folder(BERT))
-    with_pooler = BertResNet(hub.folder(BERT), config, "resnet18", True, ("text",))
+    with_pooler = encoder("text", hub.folder(BERT))
     assert with_pooler.text.pooler is not None
 
     model = BertModel.from_pretrained(hub.folder(BERT), add_pooling_layer=False)
     model.save_pretrained(tmp_path)
-    without = BertResNet(str(tmp_path), config, "resnet18", True, ("text",)).eval()
+    without = encoder("text", str(tmp_path)).eval()
     assert without.text.pooler is None
     batch = inputs(hub, "text", ["今天天气很好", "不开心"])
     ids, mask = batch["input_ids"], batch["attention_mask"]
     hidden = without.text(input_ids=ids, attention_mask=mask).last_hidden_state
     expected = torch.stack([hidden[i, : mask[i].sum()].mean(0) for i in range(2)])
-    torch.testing.assert_close(without.encode_text(ids, mask), expected)
+    torch.testing.assert_close(without(ids, mask, None)[0], expected)
 
 
 def test_blip_text_at_a_position_sees_the_past_only(hub):
     """Under the causal mask the first token has seen nothing, which is why the last one is pooled."""
-    encoder = Blip(hub.folder(BLIP), load_config(hub.folder(BLIP)), SIZE, True).eval()
+    blip = encoder("blip", hub.folder(BLIP)).eval()
     batch = inputs(hub, "blip", ["今天很高兴", "今天很难过"])
     hidden = {}
-    encoder.decoder.register_forward_hook(
+    blip.decoder.register_forward_hook(
         lambda module, args, output: hidden.update(out=output.last_hidden_state)
     )
     pixels = batch["pixel_values"][:1].expand(2, -1, -1, -1).float()
-    encoder(batch["input_ids"], batch["attention_mask"], pixels)
+    blip(batch["input_ids"], batch["attention_mask"], pixels)
     torch.testing.assert_close(hidden["out"][0, 0], hidden["out"][1, 0])
     assert (hidden["out"][0, -1] - hidden["out"][1, -1]).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize(
-    "make, name, says",
+    "kind, name, says",
     [
-        (lambda name, c: BertResNet(name, c, "resnet18", True, ("text",)), CLIP, "compare_clip.py"),
-        (lambda name, c: BertResNet(name, c, "resnet18", True, ("text",)), BLIP, "compare_blip.py"),
-        (lambda name, c: Clip(name, c, 64, True), BERT, "bert checkpoint"),
-        (lambda name, c: Blip(name, c, 64, True), CLIP, "clip checkpoint"),
+        ("text", CLIP, "compare_clip.py"),
+        ("text", BLIP, "compare_blip.py"),
+        ("clip", BERT, "bert checkpoint"),
+        ("blip", CLIP, "clip checkpoint"),
     ],
 )
-def test_a_checkpoint_of_the_wrong_kind_is_named(hub, make, name: str, says: str):
+def test_a_checkpoint_of_the_wrong_kind_is_named(hub, kind: str, name: str, says: str):
     with pytest.raises(UserError, match=says):
-        make(hub.folder(name), load_config(hub.folder(name)))
+        encoder(kind, hub.folder(name))
 
 
 def test_a_checkpoint_that_would_leave_weights_random_is_refused(hub, tmp_path):
@@ -160,7 +160,7 @@ def test_a_checkpoint_that_would_leave_weights_random_is_refused(hub, tmp_path):
     config = BlipConfig.from_pretrained(hub.folder(BLIP))
     BlipModel(config).save_pretrained(tmp_path)
     with pytest.raises(UserError, match="would stay random"):
-        Blip(str(tmp_path), config, SIZE, True)
+        encoder("blip", str(tmp_path))
 
 
 def test_an_absent_checkpoint_says_what_to_do(monkeypatch):
@@ -174,14 +174,74 @@ def test_weights_of_a_broken_download_are_named(hub, monkeypatch, tmp_path):
     (tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth").write_bytes(b"not a checkpoint")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(UserError, match="resnet18-f37072fd.pth"):
-        BertResNet("", None, "resnet18", True, ("image",))
+        encoder("image", hub.folder(BERT))
 
 
 def test_random_weights_on_request(hub):
-    config = load_config(hub.folder(CLIP))
     random, loaded = (
-        Clip(hub.folder(CLIP), config, SIZE, pretrained) for pretrained in (False, True)
+        encoder("clip", hub.folder(CLIP), pretrained=pretrained) for pretrained in (False, True)
     )
     name = "clip.text_projection.weight"
     assert not torch.equal(random.state_dict()[name], loaded.state_dict()[name])
     assert isinstance(random, nn.Module)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_encoder_keeps_the_contract(hub, kind: str):
+    """The attributes and the forward of ``Encoder``, for every entry of the table."""
+    found = build(hub, kind).encoder
+    assert isinstance(found, Encoder) and isinstance(found.reads_apart, bool)
+    assert len(found.mean) == len(found.std) == 3
+    batch = inputs(hub, kind, ["今天天气很好", "不开心"])
+    assert (
+        batch["input_ids"].max() < found.vocabulary
+        and batch["input_ids"].shape[1] <= found.positions
+    )
+    text, image = found(batch["input_ids"], batch["attention_mask"], batch["pixel_values"] / 255)
+    for feature, size in ((text, found.text_dim), (image, found.image_dim)):
+        assert feature.shape == (2, size) if size else feature is None
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "no pooler"])
+@torch.no_grad()
+def test_a_saved_model_is_reopened_without_pretrained_weights(hub, tmp_path, kind: str):
+    if kind == "no pooler":
+        from transformers import BertModel
+
+        BertModel.from_pretrained(hub.folder(BERT), add_pooling_layer=False).save_pretrained(
+            tmp_path
+        )
+        kind, name = "concat", str(tmp_path)
+    else:
+        name = folder(hub, kind)
+    chosen = choice(kind, name)
+    saved = build_classifier(chosen, 3, SIZE, seed=1).eval()
+    reopened = build_classifier(chosen, 3, SIZE, state=saved.state_dict()).eval()
+    batch = inputs(hub, kind, ["今天天气很好", "不开心"])
+    assert torch.equal(reopened(**batch), saved(**batch))
+
+
+def test_the_command_line_knows_all_fusions():
+    assert fusion_names() == list(FUSIONS)
+
+
+def test_a_fusion_may_have_more_dropout_layers_than_those_of_today():
+    class Deep(nn.Module):
+        uses = ("text", "image")
+
+        def __init__(self, classes: int):
+            super().__init__()
+            self.layers = nn.Sequential(
+                *(SampleDropout() for _ in range(6)), nn.Linear(WIDTH, classes)
+            )
+
+        def forward(self, text, image):
+            return self.layers(text + image)
+
+    FUSIONS["deep"] = Deep
+    try:
+        head = Head(4, 4, "deep", 3).train()
+    finally:
+        del FUSIONS["deep"]
+    assert head.dropout_shape == (8, WIDTH)  # six of the fusion, two of the projections
+    assert head(torch.ones(2, 4), torch.ones(2, 4), torch.rand(2, 8, WIDTH)).shape == (2, 3)

@@ -13,14 +13,14 @@ from common.data.dataset import PairDataset
 from common.data.image_cache import load_images
 from common.data.tokens import Tokens, check_tokens, tokenise
 from common.errors import UserError
-from common.models.blip import Blip
 from common.models.classifier import ImageTextClassifier
-from common.models.clip import Clip
-from common.models.loading import load_config, load_tokenizer
-from common.training.engine import Settings, fit
+from common.models.loading import load_tokenizer
+from common.training.engine import fit
 from common.training.evaluation import evaluate
 from common.training.precision import Precision
+from common.training.settings import Protocol
 from helpers.hub import BERT, BLIP, CLIP
+from helpers.models import build
 from PIL import Image
 from torch import nn
 
@@ -63,25 +63,22 @@ def make_plan(
 FLOAT32 = Precision("fp32", torch.device("cpu"))
 
 
-def settings(epochs: int, lr: float = 1e-3, weights: list[float] = (1.0, 2.0, 4.0)) -> Settings:
-    return Settings(epochs, lr, 1e-4, torch.tensor(weights), 42, FLOAT32)
+def settings(epochs: int, lr: float = 1e-3, weights: list[float] = (1.0, 2.0, 4.0)) -> tuple:
+    """Protocol, class weights and precision."""
+    return Protocol(epochs=epochs, lr=lr), torch.tensor(weights), FLOAT32
 
 
 def run(model: nn.Module, plan: BatchSchedule, workers: int = 0, lr: float = 1e-3):
     return fit(
         model,
         Prefetcher(plan, workers, False),
-        settings(len(plan.epochs), lr),
+        *settings(len(plan.epochs), lr),
         save=lambda checkpoint, best: None,
     )
 
 
 def small_model(hub, name: str) -> ImageTextClassifier:
-    torch.manual_seed(0)
-    encoder = (Clip if name == CLIP else Blip)(
-        hub.folder(name), load_config(hub.folder(name)), SIZE, True
-    )
-    return ImageTextClassifier(encoder, "concat", 3)
+    return build(hub, "clip" if name == CLIP else "blip").train()
 
 
 @pytest.mark.parametrize("name", [CLIP, BLIP])
@@ -123,7 +120,7 @@ def test_one_epochs_loss_and_step_by_hand():
         }
 
     model = Linear()
-    trainer = Trainer(model, settings(1, weights=[1.0, 3.0]))
+    trainer = Trainer(model, *settings(1, weights=[1.0, 3.0]))
     trainer.optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     group = [batch([1, 2], [0, 1]), batch([5], [1])]
     with Progress("", 3) as progress:
@@ -298,7 +295,7 @@ def test_best_is_the_highest_macro_f1_and_ties_go_to_the_earlier_epoch(hub, imag
     fitted = fit(
         small_model(hub, CLIP),
         Prefetcher(plan, 0, False),
-        settings(4),
+        *settings(4),
         lambda _, best: improved.append(best),
     )
     assert fitted.best_epoch == 2 and improved == [True, True, False, False]

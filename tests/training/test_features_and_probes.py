@@ -11,17 +11,17 @@ from common.data.dataset import PairDataset
 from common.data.image_cache import load_images
 from common.data.tokens import tokenise
 from common.errors import UserError
-from common.models.bert_resnet import BertResNet
-from common.models.blip import Blip
 from common.models.classifier import ImageTextClassifier
 from common.models.clip import Clip
-from common.models.loading import load_config, load_tokenizer
+from common.models.loading import load_tokenizer
 from common.training import probes, record
-from common.training.engine import Settings, fit
-from common.training.evaluation import encode, encoded
+from common.training.engine import fit
+from common.training.evaluation import encode
 from common.training.precision import Precision, choose_precision
 from common.training.probes import emap, probe
+from common.training.settings import Protocol
 from helpers.hub import BERT, BLIP, CLIP
+from helpers.models import build
 from helpers.small_project import make_small_project, run_small
 from helpers.small_project import record as read_record
 from PIL import Image
@@ -52,14 +52,8 @@ def make_part(hub, name: str, images) -> PairDataset:
 
 
 def make_model(hub, name: str, fusion: str = "concat") -> ImageTextClassifier:
-    torch.manual_seed(0)
-    folder, config = hub.folder(name), load_config(hub.folder(name))
-    encoder = {
-        BERT: lambda: BertResNet(folder, config, "resnet18", True, ("text", "image")),
-        CLIP: lambda: Clip(folder, config, SIZE, True),
-        BLIP: lambda: Blip(folder, config, SIZE, True),
-    }[name]()
-    return ImageTextClassifier(encoder, fusion, 3)
+    kind = {BERT: fusion, CLIP: "clip", BLIP: "blip"}[name]
+    return build(hub, kind, SIZE).train()
 
 
 # Frozen
@@ -68,15 +62,20 @@ def make_model(hub, name: str, fusion: str = "concat") -> ImageTextClassifier:
 @pytest.mark.parametrize("name", [BERT, CLIP, BLIP])
 def test_training_on_stored_features_is_training_the_frozen_model(hub, images, name: str):
     part = make_part(hub, name, images)
-    settings = Settings(3, 1e-3, 1e-4, torch.ones(3), 42, FLOAT32)
+    protocol = Protocol(epochs=3, lr=1e-3)
     histories = []
     for stored in (False, True):
         model = make_model(hub, name)
         model.freeze_encoder()
-        side = encoded(model, part, 4, FLOAT32) if stored else part
+        side = encode(model, part, 4, FLOAT32) if stored else part
         plan = BatchSchedule(side, side, 42, range(1, 4), 4, 8, (4, 256))
         fitted = fit(
-            model.head if stored else model, Prefetcher(plan, 0, False), settings, lambda *_: None
+            model.head if stored else model,
+            Prefetcher(plan, 0, False),
+            protocol,
+            torch.ones(3),
+            FLOAT32,
+            lambda *_: None,
         )
         histories.append(
             [[row["train_loss"], row["val_loss"], row["val_f1_macro"]] for row in fitted.history]
@@ -103,7 +102,8 @@ def test_a_frozen_run_calls_its_encoder_once_a_split(hub, tmp_path, monkeypatch)
 
 def test_features_come_back_in_the_order_of_the_split(hub, images):
     model, part = make_model(hub, CLIP), make_part(hub, CLIP, images)
-    text, image = encode(model, part, 2, FLOAT32)
+    features = encode(model, part, 2, FLOAT32).features
+    text, image = features["text"], features["image"]
     for i in range(COUNT):
         batch = part.batch(0, 0, np.array([i]))
         with torch.no_grad():
@@ -158,14 +158,14 @@ def test_shuffling_hurts_the_modality_that_is_used(hub, images, monkeypatch):
     part = make_part(hub, CLIP, images)
     model = make_model(hub, CLIP)
     right = torch.eye(3)[torch.from_numpy(part.labels)]
-    monkeypatch.setattr(probes, "head_score", lambda *_: lambda texts, images: right[texts])
+    monkeypatch.setattr(probes, "_from_features", lambda *_: lambda texts, images: right[texts])
     found = probe(model, part, 4, FLOAT32, 42)
     assert found["f1_drop_images_shuffled"] == 0 and found["f1_drop_texts_shuffled"] > 0.4
     assert found["emap_f1_macro"] == found["f1_macro"] == 1
 
 
 def test_a_large_split_is_represented_by_a_stated_number_of_pairs(hub, images, monkeypatch):
-    monkeypatch.setattr(probes, "DEAR", (1, 5))
+    monkeypatch.setattr(probes, "EXPENSIVE", (1, 5))
     found = probe(make_model(hub, BLIP), make_part(hub, BLIP, images), 4, FLOAT32, 42)
     assert found["emap_pairs"] == 5 and found["permutations"] == 1
 

@@ -1,4 +1,4 @@
-"""The command line, once: shared flags and their defaults, run folder names, and how a command ends."""
+"""The command line: flags become typed settings, and a command ends as its user expects."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from .errors import UserError
 from .files import printable
-
-DEFAULT_SEED = 42
+from .models.choice import ModelChoice, fusion_names
+from .runs.layout import DEFAULT_SEED
+from .training.settings import Machine, Paths, Protocol, TrainingRun
 
 
 def run_command(main: Callable[[], None]) -> None:
@@ -65,96 +68,161 @@ def not_negative_float(text: str) -> float:
     return value
 
 
-def training_parser(description: str, model_name: str, batch_size: int) -> argparse.ArgumentParser:
-    """The flags that the three training commands share, so that only model and fusion can differ between them."""
+def training_parser(
+    description: str,
+    model_name: str,
+    batch_size: int = Machine.batch_size,
+    image_backbones: tuple[str, ...] = (),
+) -> argparse.ArgumentParser:
+    """Make the parser of a training command. The commands share their flags, so that only the model differs.
+
+    ``image_backbones``: choices for a model that joins a text encoder with an image encoder of its own.
+    """
     parser = argparse.ArgumentParser(
         description=description,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    add = parser.add_argument
-    add("--project-root", type=Path, default=Path("."), help="folder that holds data/ and outputs/")
+    _add_data_flags(parser)
+    _add_model_flags(parser, model_name, image_backbones)
+    _add_protocol_flags(parser)
+    _add_machine_flags(parser, batch_size)
+    _add_output_flags(parser)
+    return parser
+
+
+def _add_data_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data", "relative paths start at the project root")
+    add = group.add_argument
+    add(
+        "--project-root", type=Path, default=Paths.project_root, help="folder of data/ and outputs/"
+    )
+    add("--train-csv", type=Path, default=Paths.train_csv, help="pairs to train on")
+    add("--val-csv", type=Path, default=Paths.val_csv, help="pairs that choose the epoch")
+    add(
+        "--test-csv", type=Path, default=Paths.test_csv, help="measured once at the end if labelled"
+    )
+
+
+def _add_model_flags(
+    parser: argparse.ArgumentParser, model_name: str, backbones: tuple[str, ...]
+) -> None:
+    add = parser.add_argument_group("model").add_argument
     add("--model-name", default=model_name, help="name on the hub, or a local folder")
+    if backbones:
+        add("--image-backbone", choices=backbones, default=backbones[0], help="image encoder")
+        joined = "how the features are joined; text and image use one modality only"
+        add("--fusion", choices=fusion_names(), default="concat", help=joined)
+
+
+def _add_protocol_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("protocol", "must be the same for runs that are compared")
+    add = group.add_argument
+    effective, weights = Protocol.effective_batch_size, ["balanced", "none"]
+    add("--seed", type=not_negative_int, default=Protocol.seed, help="of all random numbers")
     add(
-        "--train-csv",
-        type=Path,
-        default=Path("outputs/splits/train.csv"),
-        help="relative to the project root",
+        "--epochs",
+        type=positive_int,
+        default=Protocol.epochs,
+        help="passes over the training pairs",
     )
-    add(
-        "--val-csv",
-        type=Path,
-        default=Path("outputs/splits/val.csv"),
-        help="relative to the project root",
-    )
-    add(
-        "--test-csv",
-        type=Path,
-        default=Path("outputs/splits/test.csv"),
-        help="measured once at the end if labelled",
-    )
-    add(
-        "--output-dir", type=Path, default=Path("outputs/compare"), help="where the run folder goes"
-    )
-    add("--epochs", type=positive_int, default=5)
-    add("--batch-size", type=positive_int, default=batch_size, help="what fits in memory at once")
-    add(
-        "--effective-batch-size", type=positive_int, default=16, help="what one optimizer step sees"
-    )
-    add("--lr", type=positive_float, default=2e-5, help="AdamW's learning rate, constant")
-    add("--weight-decay", type=not_negative_float, default=1e-4)
+    add("--effective-batch-size", type=positive_int, default=effective, help="samples of one step")
+    add("--lr", type=positive_float, default=Protocol.lr, help="AdamW's learning rate, constant")
+    add("--weight-decay", type=not_negative_float, default=Protocol.weight_decay, help="AdamW's")
     add(
         "--class-weights",
-        choices=["balanced", "none"],
-        default="balanced",
+        choices=weights,
+        default=weights[0],
         help="weight of a class: N / its count",
     )
-    add("--max-length", type=positive_int, default=64, help="longest text in tokens")
+    add(
+        "--max-length",
+        type=positive_int,
+        default=Protocol.max_length,
+        help="longest text in tokens",
+    )
     add(
         "--image-size",
         type=positive_int,
-        default=224,
-        help="height and width in pixels, for every model",
+        default=Protocol.image_size,
+        help="height and width in pixels",
     )
     add("--no-train-aug", action="store_true", help="no random crop and flip of training images")
     add("--freeze-encoders", action="store_true", help="train the head only")
     add("--no-pretrained", action="store_true", help="start the encoders from random weights")
-    add("--seed", type=not_negative_int, default=DEFAULT_SEED)
-    add(
-        "--probe",
-        action="store_true",
-        help="measure what each modality and their interaction contribute",
-    )
-    add(
-        "--restart",
-        action="store_true",
-        help="forget an unfinished run instead of going on with it",
-    )
+
+
+def _add_machine_flags(parser: argparse.ArgumentParser, batch_size: int) -> None:
+    group = parser.add_argument_group("machine", "these do not change what is learned")
+    add = group.add_argument
+    formats = ["auto", "bf16", "fp16", "off"]
+    add("--batch-size", type=positive_int, default=batch_size, help="what fits in memory at once")
     add(
         "--num-workers", type=not_negative_int, default=0, help="threads that prepare batches ahead"
     )
-    add(
-        "--pin-memory",
-        action="store_true",
-        help="faster copies to a CUDA device; ignored without one",
-    )
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-    add(
-        "--amp",
-        choices=["auto", "bf16", "fp16", "off"],
-        default="auto",
-        help="number format on a CUDA device",
-    )
-    add(
-        "--deterministic",
-        action="store_true",
-        help="same sums in the same order on CUDA too; slower",
-    )
-    return parser
+    add("--pin-memory", action="store_true", help="faster copies to a CUDA device, if there is one")
+    add("--device", default=Machine.device, help="auto, cpu, cuda, cuda:1, ...")
+    add("--amp", choices=formats, default=Machine.amp, help="number format on a CUDA device")
+    add("--deterministic", action="store_true", help="same sums in the same order on CUDA; slower")
 
 
-def run_name(*parts: str, seed: int) -> str:
-    """Name of a run folder: parts joined by ``_``, a local folder by its last part, seed 42 unsaid."""
-    name = "_".join(Path(part).resolve().name if Path(part).is_dir() else part for part in parts)
-    name = re.sub(r'[/\\:*?"<>|]', "_", name)
+def _add_output_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("output").add_argument
+    add("--output-dir", type=Path, default=Paths.output_dir, help="where the run folder goes")
+    add(
+        "--probe",
+        action="store_true",
+        help="measure what each modality and both together contribute",
+    )
+    add("--restart", action="store_true", help="forget an unfinished run instead of continuing it")
+
+
+def training_run(args: argparse.Namespace, family: str) -> TrainingRun:
+    """Turn the flags of a training command into typed settings. Flags are read here and nowhere else."""
+    augmented = not (args.no_train_aug or args.freeze_encoders)
+    protocol = _from_flags(
+        Protocol,
+        args,
+        augmentation="crop, flip" if augmented else "none",
+        pretrained=not args.no_pretrained,
+        frozen_encoders=args.freeze_encoders,
+    )
+    model = ModelChoice(
+        family=family,
+        name=args.model_name,
+        image_backbone=getattr(args, "image_backbone", None),
+        fusion=getattr(args, "fusion", "concat"),
+    )
+    return TrainingRun(
+        name=run_name(model, args.seed),
+        protocol=protocol,
+        model=model,
+        machine=_from_flags(Machine, args),
+        paths=_from_flags(Paths, args),
+        probe=args.probe,
+        restart=args.restart,
+        arguments={key: _plain(value) for key, value in vars(args).items()},
+    )
+
+
+def _from_flags(settings: type, args: argparse.Namespace, **others: Any) -> Any:
+    """Fill a dataclass from the flags of the same names; ``others`` are values that no flag has as they are."""
+    flags = vars(args)
+    names = [field.name for field in fields(settings) if field.name in flags]
+    return settings(**{name: flags[name] for name in names}, **others)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that best.pt may hold: torch refuses pickled paths."""
+    return str(value) if isinstance(value, Path) else value
+
+
+def run_name(model: ModelChoice, seed: int) -> str:
+    """Name a run folder after its model: a local folder by its last part, the default seed unsaid."""
+    checkpoint = Path(model.name).resolve().name if Path(model.name).is_dir() else model.name
+    if model.image_backbone:
+        parts = [checkpoint, model.image_backbone, model.fusion]
+    else:
+        parts = [model.family, checkpoint]
+    name = re.sub(r'[/\\:*?"<>|]', "_", "_".join(parts))
     return name if seed == DEFAULT_SEED else f"{name}_seed{seed}"

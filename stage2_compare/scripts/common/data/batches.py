@@ -1,4 +1,4 @@
-"""Which samples make which batch, and making the batches ahead of their use."""
+"""Which samples make which batch, and making the batches before they are needed."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
-from .. import seeding as seeds
+from .. import seeding
 from .dataset import Batch, FeatureDataset, PairDataset
 
-EVALUATION_FACTOR = 4
+EVALUATION_FACTOR = 4  # without gradients a batch may be so many times larger
+
+Dataset = PairDataset | FeatureDataset
 
 
 class BatchSchedule:
     """Which samples make which batch, for the whole run: epoch by epoch, training and then validation.
 
-    Training order is a permutation by (seed, epoch), cut into groups of ``effective`` samples, one optimizer step
-    each, and these into micro-batches.
+    The training order is a permutation by (seed, epoch). It is cut into groups of ``effective`` samples, one optimizer
+    step each, and these into micro-batches of at most ``micro`` samples.
     """
 
     def __init__(
         self,
-        train: PairDataset | FeatureDataset,
-        val: PairDataset | FeatureDataset,
+        train: Dataset,
+        val: Dataset,
         seed: int,
         epochs: range,
         micro: int,
@@ -36,93 +38,91 @@ class BatchSchedule:
         self.train, self.val = train, val
         self.seed, self.epochs = seed, epochs
         self.micro, self.effective = micro, effective
-        self.dropout_shape = dropout_shape  # layers of the head and their width
+        self.dropout_shape = dropout_shape  # of the random numbers that a sample needs, see Head
 
     def groups(self, epoch: int) -> list[list[np.ndarray]]:
-        order = seeds.permutation(self.seed, epoch, len(self.train))
+        """Return the samples of each optimizer step, a list of micro-batches (B,) each."""
+        order = seeding.permutation(self.seed, epoch, len(self.train))
         return [_cut(group, self.micro) for group in _cut(order, self.effective)]
 
     def val_batches(self) -> list[np.ndarray]:
         return evaluation_batches(self.val, self.micro)
 
-    def batch(self, part: str, epoch: int, indices: np.ndarray) -> Batch:
-        """The batch of one request; in training with the random numbers of its samples for the head's dropout."""
-        if part == "val":
+    def batch(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
+        """Make one batch; in training with the random numbers of its samples for the head's dropout."""
+        if split == "val":
             return self.val.batch(self.seed, epoch, indices)
         columns = math.prod(self.dropout_shape)
-        draws = seeds.uniforms(self.seed, "head dropout", epoch, indices, columns).astype(
-            np.float32
-        )
-        draws = torch.from_numpy(draws.reshape(-1, *self.dropout_shape))
-        return {**self.train.batch(self.seed, epoch, indices), "draws": draws}
+        draws = seeding.uniforms(self.seed, "head dropout", epoch, indices, columns)  # (B, columns)
+        draws = draws.astype(np.float32).reshape(-1, *self.dropout_shape)  # (B, K, 256)
+        return {**self.train.batch(self.seed, epoch, indices), "draws": torch.from_numpy(draws)}
 
     def __iter__(self) -> Iterator[tuple[str, int, np.ndarray]]:
+        """Go through the arguments of ``batch`` for the whole run."""
         for epoch in self.epochs:
-            yield from (("train", epoch, micro) for group in self.groups(epoch) for micro in group)
+            for group in self.groups(epoch):
+                yield from (("train", epoch, micro_batch) for micro_batch in group)
             yield from (("val", epoch, batch) for batch in self.val_batches())
 
 
 class Prefetcher:
-    """Batches in the order of the plan, made ahead of their use across the seams between training, validation and the
-    next epoch, by ``num_workers`` threads.
+    """Makes batches in the order of the schedule, by ``num_workers`` threads, before they are needed.
+
+    It runs ahead across the seams between training, validation and the next epoch.
 
     Threads, not the processes of a DataLoader: making a batch is little more than copying memory, for which numpy lets
-    other threads run, while a process must hand its 2 MB on through shared memory. Measured on two cores, in multiples
-    of a plain decoding loader with two workers: two processes 6 to 9, two threads 36 to 46. Nor do threads have to be
-    spawned, with a torch of their own, as processes are on Windows.
+    other threads run, while a process must pass on its 2 MB through shared memory. Measured on two cores, in multiples
+    of a plain decoding loader with two workers: two processes 6 to 9, two threads 36 to 46. And threads need not be
+    spawned, each with a torch of its own, as processes are on Windows.
     """
 
-    def __init__(self, plan: BatchSchedule, num_workers: int, pin_memory: bool):
-        self.plan, self.pin_memory = plan, pin_memory
-        self.requests = iter(plan)
-        self.pool = ThreadPoolExecutor(num_workers) if num_workers else None
-        self.ahead: deque[Future[Batch]] = deque()
+    def __init__(self, schedule: BatchSchedule, num_workers: int, pin_memory: bool):
+        self.schedule, self.pin_memory = schedule, pin_memory
+        self._requests = iter(schedule)
+        self._pool = ThreadPoolExecutor(num_workers) if num_workers else None
+        self._ahead: deque[Future[Batch]] = deque()
         for _ in range(2 * num_workers):
-            self._ask()
+            self._request()
 
     def train_groups(self, epoch: int) -> Iterator[list[Batch]]:
-        """The micro-batches of each optimizer step."""
-        for group in self.plan.groups(epoch):
+        """Go through the optimizer steps of an epoch: the micro-batches of each."""
+        for group in self.schedule.groups(epoch):
             yield [self._next() for _ in group]
 
     def val_batches(self) -> Iterator[tuple[np.ndarray, Batch]]:
-        """Each validation batch with the places (B,) of its samples in the split."""
-        for places in self.plan.val_batches():
+        """Go through the validation batches, each with the places (B,) of its samples in the split."""
+        for places in self.schedule.val_batches():
             yield places, self._next()
 
     def _next(self) -> Batch:
-        if self.pool is None:
-            return self._make(*next(self.requests))
-        batch = self.ahead.popleft().result()
-        self._ask()
+        if self._pool is None:
+            return self._make(*next(self._requests))
+        batch = self._ahead.popleft().result()
+        self._request()
         return batch
 
-    def _ask(self) -> None:
-        request = next(self.requests, None)
+    def _request(self) -> None:
+        request = next(self._requests, None)
         if request is not None:
-            self.ahead.append(self.pool.submit(self._make, *request))
+            self._ahead.append(self._pool.submit(self._make, *request))
 
-    def _make(self, part: str, epoch: int, indices: np.ndarray) -> Batch:
-        batch = self.plan.batch(part, epoch, indices)
-        return (
-            {name: tensor.pin_memory() for name, tensor in batch.items()}
-            if self.pin_memory
-            else batch
-        )
+    def _make(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
+        batch = self.schedule.batch(split, epoch, indices)
+        if not self.pin_memory:
+            return batch
+        return {name: tensor.pin_memory() for name, tensor in batch.items()}
 
 
-def evaluation_batches(part: PairDataset | FeatureDataset, micro: int) -> list[np.ndarray]:
-    """Samples of each batch; without gradients a larger one fits where a micro-batch does in training."""
-    return _cut(part.by_length, EVALUATION_FACTOR * micro)
+def evaluation_batches(dataset: Dataset, micro: int) -> list[np.ndarray]:
+    """Cut a dataset into batches (B,) for evaluation, shortest texts first."""
+    return _cut(dataset.by_length, EVALUATION_FACTOR * micro)
 
 
-def read_through(
-    part: PairDataset | FeatureDataset, micro: int
-) -> Iterator[tuple[np.ndarray, Batch]]:
-    """Every sample once: the places (B,) in the split and the batch."""
-    for places in evaluation_batches(part, micro):
-        yield places, part.batch(0, 0, places)
+def read_through(dataset: Dataset, micro: int) -> Iterator[tuple[np.ndarray, Batch]]:
+    """Go through every sample once: the places (B,) in the split and the batch."""
+    for places in evaluation_batches(dataset, micro):
+        yield places, dataset.batch(0, 0, places)
 
 
 def _cut(items: np.ndarray, size: int) -> list[np.ndarray]:
-    return [items[i : i + size] for i in range(0, len(items), size)]
+    return [items[start : start + size] for start in range(0, len(items), size)]

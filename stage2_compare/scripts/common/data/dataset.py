@@ -1,4 +1,4 @@
-"""Split -> tokens and pixels -> batches. Everything slow (tokenising, decoding) is done before the first batch."""
+"""The samples of a split, ready to be put into batches: as tokens and pixels, or as stored features."""
 
 from __future__ import annotations
 
@@ -8,27 +8,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import seeding as seeds
+from .. import seeding
 from .image_cache import ImageStore
 from .tokens import Tokens
 
 # input_ids, attention_mask (B, L) int64; pixel_values (B, 3, H, W) uint8; labels (B,) int64; in training also
-# draws (B, K, 256) float32: all but the labels are what a model takes, by name
+# draws (B, K, 256) float32. All but the labels are what a model takes, by name.
 Batch = dict[str, Tensor]
 
 
 class PairDataset:
-    """One side of the split, ready to be cut into batches."""
+    """Pairs of a text and an image with their labels.
+
+    Args:
+        labels: (N,) classes, counted from 0.
+        augment: crop and flip at random; else take the centre.
+    """
 
     def __init__(
         self, tokens: Tokens, images: ImageStore, labels: list[int], image_size: int, augment: bool
     ):
-        self.tokens, self.images, self.image_size, self.augment = (
-            tokens,
-            images,
-            image_size,
-            augment,
-        )
+        self.tokens = tokens
+        self.images = images
+        self.image_size = image_size
+        self.augment = augment
         self.labels = np.asarray(labels, dtype=np.int64)
 
     def __len__(self) -> int:
@@ -36,11 +39,11 @@ class PairDataset:
 
     @cached_property
     def by_length(self) -> np.ndarray:
-        """The samples (N,) from the shortest text to the longest, so that short ones are not padded to long ones."""
+        """The samples (N,) from the shortest text to the longest, so that short ones are padded little."""
         return np.argsort(self.tokens.lengths, kind="stable")
 
     def batch(self, seed: int, epoch: int, indices: np.ndarray) -> Batch:
-        """The samples ``indices`` (B,) as they look in this epoch."""
+        """Make the batch of the samples ``indices`` (B,) as they look in this epoch."""
         input_ids, attention_mask = self.tokens.pad(indices)
         return {
             "input_ids": input_ids,
@@ -50,32 +53,36 @@ class PairDataset:
         }
 
     def _pixels(self, seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
-        """Centre crop, or random crop and flip, (B, 3, image_size, image_size) uint8."""
+        """Crop the images, and flip some in training: (B, 3, image_size, image_size) uint8."""
         spare = self.images.side - self.image_size
-        if not self.augment:
-            centre = np.full(len(indices), spare // 2)
-            return self.images.gather(
-                indices, centre, centre, np.zeros(len(indices), dtype=bool), self.image_size
-            )
-        draws = seeds.uniforms(seed, "augmentation", epoch, indices, 3)  # (B, 3)
-        top, left = (draws[:, :2] * (spare + 1)).astype(np.int64).T
-        return self.images.gather(indices, top, left, draws[:, 2] < 0.5, self.image_size)
+        if self.augment:
+            draws = seeding.uniforms(seed, "augmentation", epoch, indices, columns=3)  # (B, 3)
+            top, left = (draws[:, :2] * (spare + 1)).astype(np.int64).T
+            flip = draws[:, 2] < 0.5
+        else:
+            top = left = np.full(len(indices), spare // 2)
+            flip = np.zeros(len(indices), dtype=bool)
+        return self.images.gather(indices, top, left, flip, self.image_size)
 
 
 class FeatureDataset:
-    """A part whose samples went through a frozen encoder already: batches of its features, for the head alone."""
+    """Samples that a frozen encoder has read already: their features and labels, for the head alone.
+
+    Args:
+        labels: (N,) int64.
+        text, image: (N, text_dim) and (N, image_dim); None for a modality that is not used.
+    """
 
     def __init__(self, labels: np.ndarray, text: Tensor | None, image: Tensor | None):
         self.labels = labels
-        self.features = {
-            name: value for name, value in (("text", text), ("image", image)) if value is not None
-        }
+        features = {"text": text, "image": image}
+        self.features = {name: value for name, value in features.items() if value is not None}
         self.by_length = np.arange(len(labels))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batch(self, seed: int, epoch: int, indices: np.ndarray) -> Batch:
-        """``text`` (B, text_dim) and ``image`` (B, image_dim), as far as there are, and ``labels`` (B,)."""
+        """Return ``text`` (B, text_dim) and ``image`` (B, image_dim), where they exist, and ``labels`` (B,)."""
         batch = {name: values[indices] for name, values in self.features.items()}
         return {**batch, "labels": torch.from_numpy(self.labels[indices])}

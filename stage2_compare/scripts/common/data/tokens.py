@@ -1,14 +1,19 @@
-"""Texts -> token ids, once per run."""
+"""Texts -> token ids, once for the whole run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import UserError
+
+PORTION = (
+    1000  # texts tokenised together: the tokenizer's own objects are many times larger than the ids
+)
 
 
 @dataclass(frozen=True)
@@ -19,39 +24,37 @@ class Tokens:
     starts: np.ndarray  # (N + 1,) int64
     pad_id: int
     truncated_rate: float  # share of texts cut at the maximum length
-    unknown_rate: float  # share of tokens the vocabulary does not know
+    unknown_rate: float  # share of tokens that the vocabulary does not know
     per_character: float  # tokens per character, before cutting
 
     @property
     def lengths(self) -> np.ndarray:
-        return np.diff(self.starts)
+        return np.diff(self.starts)  # (N,)
 
     def pad(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        """``input_ids`` and ``attention_mask``, (B, L) int64, L the longest of the batch; padding to the right."""
-        lengths = self.starts[indices + 1] - self.starts[indices]
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        ids = np.full(mask.shape, self.pad_id, dtype=np.int64)
+        """Return ``input_ids`` and ``attention_mask``, (B, L) int64, L the longest of the batch, padded to the right."""
+        lengths = self.lengths[indices]  # (B,)
+        mask = np.arange(lengths.max()) < lengths[:, None]  # (B, L)
+        ids = np.full(mask.shape, self.pad_id, dtype=np.int64)  # (B, L)
         ids[mask] = np.concatenate([self.ids[self.starts[i] : self.starts[i + 1]] for i in indices])
         return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
 
 
-def tokenise(texts: list[str], tokenizer, max_length: int) -> Tokens:
-    """Tokenise once per run, with the tokenizer's own special tokens, cut at ``max_length`` tokens."""
-    ids, starts, truncated, unknown, words, cut_words = [], [0], 0, 0, 0, 0
-    specials, unk = tokenizer.num_special_tokens_to_add(), tokenizer.unk_token_id
-    for begin in range(
-        0, len(texts), 1000
-    ):  # in portions: the tokenizer's own objects are many times larger
-        encoded = tokenizer(texts[begin : begin + 1000], truncation=True, max_length=max_length)
+def tokenise(texts: list[str], tokenizer: Any, max_length: int) -> Tokens:
+    """Tokenise with the tokenizer's own special tokens, and cut at ``max_length`` tokens; count what was cut."""
+    ids, starts = [], [0]
+    truncated, unknown, words, cut_words = 0, 0, 0, 0
+    specials = tokenizer.num_special_tokens_to_add()
+    for begin in range(0, len(texts), PORTION):
+        portion = texts[begin : begin + PORTION]
+        encoded = tokenizer(portion, truncation=True, max_length=max_length)
         for row, encoding in zip(encoded["input_ids"], encoded.encodings, strict=True):
-            ids.append(np.asarray(row, dtype=np.int32))
+            row = np.asarray(row, dtype=np.int32)
+            is_word = np.asarray(encoding.special_tokens_mask) == 0
+            ids.append(row)
             starts.append(starts[-1] + len(row))
             truncated += bool(encoding.overflowing)
-            unknown += sum(
-                1
-                for i, special in zip(row, encoding.special_tokens_mask, strict=True)
-                if i == unk and not special
-            )
+            unknown += int((row[is_word] == tokenizer.unk_token_id).sum())
             words += len(row) - specials
             cut_words += sum(len(rest.ids) - specials for rest in encoding.overflowing)
     return Tokens(
@@ -65,10 +68,27 @@ def tokenise(texts: list[str], tokenizer, max_length: int) -> Tokens:
 
 
 def check_tokens(tokens: Tokens, vocabulary: int, name: str) -> None:
-    """An id beyond the embedding table surfaces on CUDA as an unrelated error, far from its cause."""
+    """Refuse an id beyond the embedding table: on CUDA it surfaces as an unrelated error, far from its cause."""
     largest = int(tokens.ids.max())
     if largest >= vocabulary:
         raise UserError(
             f"the tokenizer of {name!r} gives token id {largest}, but the model knows {vocabulary} tokens: "
             "tokenizer and weights are of different checkpoints"
         )
+
+
+def language_warning(texts: list[str], tokens: Tokens, name: str) -> str:
+    """Return a warning where the vocabulary was made for another language than the texts, else ""."""
+    text = "".join(texts)
+    chinese = sum("\u4e00" <= c <= "\u9fff" for c in text) / max(len(text), 1)
+    # Tokens per character: 1.0 for Chinese and 0.30 to 0.33 for English tweets with a vocabulary of the language;
+    # bert-base-chinese needs 0.42 for the latter, CLIP 2.5 for the former.
+    usual = chinese + 0.3 * (1 - chinese)
+    if tokens.unknown_rate < 0.05 and tokens.per_character < 1.25 * usual:
+        return ""
+    return (
+        f"warning: the vocabulary of {name!r} does not suit these texts "
+        f"({tokens.per_character:.2f} tokens per character where {usual:.2f} are usual, "
+        f"{tokens.unknown_rate:.1%} of the tokens unknown): its text side is at a disadvantage; "
+        "take a model of the language of the texts"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from typing import Any
 
 import torch
 import torchvision
@@ -11,52 +12,65 @@ from torch import Tensor, nn
 from torch.hub import load_state_dict_from_url
 
 from ..errors import UserError
+from .choice import ModelChoice
+from .encoder import Encoder
+from .fusion import FUSIONS
 from .loading import load_weights
 
-RESNETS = ("resnet18", "resnet50")
 
+class BertResNet(Encoder):
+    """A text encoder and a ResNet side by side.
 
-class BertResNet(nn.Module):
-    """``(text (B, hidden) | None, image (B, 512 or 2048) | None)``; a modality the fusion does not use is not built."""
+    The text feature is (B, hidden size), the image feature (B, 512) or (B, 2048). A modality that the fusion does not
+    use is not built.
+    """
 
     reads_apart = True
     mean, std = (
         (0.485, 0.456, 0.406),
         (0.229, 0.224, 0.225),
-    )  # ImageNet's, which the ResNets were trained with
+    )  # ImageNet's, as in the ResNets' training
 
-    def __init__(self, name: str, config, backbone: str, pretrained: bool, uses: tuple[str, ...]):
-        super().__init__()
-        self.text = load_text_encoder(name, config, pretrained) if "text" in uses else None
-        self.image = load_resnet(backbone, pretrained) if "image" in uses else None
-        self.text_dim = self.text.config.hidden_size if self.text is not None else 0
+    def __init__(self, choice: ModelChoice, config: Any, image_size: int, pretrained: bool):
+        super().__init__(choice, config, image_size, pretrained)
+        uses = FUSIONS[choice.fusion].uses
+        self.text = load_text_encoder(choice.name, config, pretrained) if "text" in uses else None
+        self.image = load_resnet(choice.image_backbone, pretrained) if "image" in uses else None
+        self.text_dim = config.hidden_size if self.text is not None else 0
         self.image_dim = self.image.features if self.image is not None else 0
-        self.vocabulary, self.positions = config.vocab_size, text_positions(self.text, config)
+        self.vocabulary = config.vocab_size
+        self.positions = _text_positions(self.text, config)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor | None) -> tuple:
-        text = self.encode_text(input_ids, attention_mask) if self.text is not None else None
+        text = self._encode_text(input_ids, attention_mask) if self.text is not None else None
         if self.image is None:
             return text, None
         # Channels last: a third faster in training on a processor, and what CUDA's tensor cores want.
-        return text, self.image(pixels.contiguous(memory_format=torch.channels_last))
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        return text, self.image(pixels)  # (B, hidden), (B, features)
 
-    def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def _encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         output = self.text(input_ids=input_ids, attention_mask=attention_mask)
         if getattr(self.text, "pooler", None) is not None:
-            return output.pooler_output
-        mask = attention_mask.unsqueeze(-1).to(output.last_hidden_state.dtype)  # (B, L, 1)
-        return (output.last_hidden_state * mask).sum(1) / mask.sum(1).clamp(min=1)
+            return output.pooler_output  # (B, hidden)
+        hidden = output.last_hidden_state  # (B, L, hidden)
+        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)  # (B, L, 1)
+        return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)  # (B, hidden)
+
+    def drop_missing(self, names: set[str]) -> None:
+        if self.text is not None and not any(name.startswith("text.pooler.") for name in names):
+            self.text.pooler = None
 
 
-def text_positions(text: nn.Module | None, config) -> int:
-    """Longest text the encoder has positions for; RoBERTa's table starts with rows that no token uses."""
+def _text_positions(text: nn.Module | None, config) -> int:
+    """Return the longest text in tokens. RoBERTa's table begins with rows that no token uses."""
     table = getattr(getattr(text, "embeddings", None), "position_embeddings", None)
     unused = table.padding_idx + 1 if table is not None and table.padding_idx is not None else 0
     return getattr(config, "max_position_embeddings", 512) - unused
 
 
 def load_text_encoder(name: str, config, pretrained: bool) -> nn.Module:
-    """An encoder by ``AutoModel``, without a pooler where the checkpoint does not hold the pooler's weights."""
+    """Load the encoder with ``AutoModel``; drop the pooler where the checkpoint lacks its weights."""
     from transformers import AutoModel
 
     elsewhere = {
@@ -83,7 +97,7 @@ def load_text_encoder(name: str, config, pretrained: bool) -> nn.Module:
 
 
 def load_resnet(backbone: str, pretrained: bool) -> nn.Module:
-    """A torchvision ResNet up to its pooled features, (B, 3, H, W) -> (B, features)."""
+    """Load a torchvision ResNet up to its pooled features, (B, 3, H, W) -> (B, features)."""
     model = torchvision.models.get_model(backbone)
     if pretrained:
         url = torchvision.models.get_model_weights(backbone).DEFAULT.url

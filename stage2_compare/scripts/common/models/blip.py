@@ -6,46 +6,55 @@ The checkpoint (Li et al. 2022, arXiv 2201.12086) holds a vision tower and a tex
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .clip import grid_of
-from .loading import image_statistics, load_weights, resize_positions
+from .choice import ModelChoice
+from .encoder import Encoder
+from .loading import image_statistics, load_weights, patches_per_side, resize_positions
 
 
-class Blip(nn.Module):
-    """``(text given image (B, hidden), image (B, vision hidden))``."""
+class Blip(Encoder):
+    """BLIP; the text feature, which depends on the image, is (B, hidden), the image feature (B, vision hidden)."""
 
-    reads_apart = False  # the text feature depends on the image
+    reads_apart = False
 
-    def __init__(self, name: str, config, image_size: int, pretrained: bool):
-        super().__init__()
+    def __init__(self, choice: ModelChoice, config: Any, image_size: int, pretrained: bool):
+        super().__init__(choice, config, image_size, pretrained)
         from transformers import BlipForConditionalGeneration
 
         if config.model_type != "blip":
             raise UserError(
-                f"{name!r} is a {config.model_type} checkpoint: compare_blip.py takes BLIP captioning ones"
+                f"{choice.name!r} is a {config.model_type} checkpoint: "
+                "compare_blip.py takes BLIP captioning ones"
             )
-        self.mean, self.std = image_statistics(name)
-        # text_decoder.cls only predicts words; with tied weights a checkpoint may leave it out, and it is dropped here.
+        self.mean, self.std = image_statistics(choice.name)
+        # text_decoder.cls only predicts words and is dropped here, so a checkpoint may lack it.
         blip, _ = load_weights(
-            BlipForConditionalGeneration, name, config, pretrained, optional=("text_decoder.cls.",)
+            BlipForConditionalGeneration,
+            choice.name,
+            config,
+            pretrained,
+            optional=("text_decoder.cls.",),
         )
         self.vision = blip.vision_model
         self.decoder = blip.text_decoder.bert
         self.bos_token_id = config.text_config.bos_token_id
-        embeddings = self.vision.embeddings
-        # 4.39.3 would slice the first rows of the 24 x 24 table at a lower resolution: a wrong grid.
-        grid = grid_of(image_size, config.vision_config.patch_size)
-        table = resize_positions(embeddings.position_embedding.detach()[0], grid)
-        embeddings.position_embedding = nn.Parameter(table.unsqueeze(0))
-        self.text_dim, self.image_dim = (
-            config.text_config.hidden_size,
-            config.vision_config.hidden_size,
-        )
+        self._set_resolution(image_size, config.vision_config.patch_size)
+        self.text_dim = config.text_config.hidden_size
+        self.image_dim = config.vision_config.hidden_size
         self.vocabulary = config.text_config.vocab_size
         self.positions = config.text_config.max_position_embeddings
+
+    def _set_resolution(self, image_size: int, patch: int) -> None:
+        # 4.39.3 would slice the first rows of the 24 x 24 table at a lower resolution: a wrong grid.
+        embeddings = self.vision.embeddings
+        table = embeddings.position_embedding.detach()[0]  # (1 + g*g, D)
+        table = resize_positions(table, patches_per_side(image_size, patch))
+        embeddings.position_embedding = nn.Parameter(table.unsqueeze(0))
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor
@@ -53,7 +62,7 @@ class Blip(nn.Module):
         vision = self.vision(pixel_values=pixels)
         patches = vision.last_hidden_state  # (B, 1 + g*g, vision hidden)
         input_ids = input_ids.clone()
-        input_ids[:, 0] = self.bos_token_id  # what the decoder was trained to start from
+        input_ids[:, 0] = self.bos_token_id  # the decoder was trained to start from it
         hidden = self.decoder(
             input_ids=input_ids,
             attention_mask=attention_mask,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .encoder import Encoder
 from .fusion import FUSIONS, WIDTH, Projection, SampleDropout
 
 
 class Head(nn.Module):
-    """``forward(text (B, text_dim) | None, image (B, image_dim) | None) -> logits (B, C)``."""
+    """One projection per modality and a fusion: the same design for every encoder."""
 
     def __init__(self, text_dim: int, image_dim: int, fusion: str, classes: int):
         super().__init__()
@@ -17,52 +18,57 @@ class Head(nn.Module):
         self.image_projection = Projection(image_dim) if image_dim else None
         self.fusion = FUSIONS[fusion](classes)
 
+    def _dropouts(self) -> list[SampleDropout]:
+        return [module for module in self.modules() if isinstance(module, SampleDropout)]
+
     @property
     def dropout_shape(self) -> tuple[int, int]:
-        """Dropout layers and their width: the random numbers that a sample needs. At least four layers, so that a
-        sample draws the same numbers in every fusion that has no more."""
-        layers = sum(isinstance(module, SampleDropout) for module in self.modules())
-        return max(4, layers), WIDTH
+        """Shape (K, 256) of the random numbers that each sample needs, K at least the number of dropout layers."""
+        # Fusions with up to four layers all take four, so that a sample's numbers are the same in each of them.
+        return max(4, len(self._dropouts())), WIDTH
 
     def forward(
         self, text: Tensor | None = None, image: Tensor | None = None, draws: Tensor | None = None
     ) -> Tensor:
-        """``draws`` (B, K, 256) are the random numbers of the samples, K at least the number of dropout layers."""
-        for i, layer in enumerate(
-            module for module in self.modules() if isinstance(module, SampleDropout)
-        ):
-            layer.draws = None if draws is None else draws[:, i]
+        """Classify features.
+
+        Args:
+            text, image: (B, text_dim) and (B, image_dim); None for a modality that the fusion does not use.
+            draws: (B, K, 256) random numbers of the samples for dropout; None takes torch's own.
+        Returns:
+            logits (B, C).
+        """
+        for place, layer in enumerate(self._dropouts()):
+            layer.draws = None if draws is None else draws[:, place]  # (B, 256)
         if self.text_projection is not None:
-            text = self.text_projection(text)
+            text = self.text_projection(text)  # (B, 256)
         if self.image_projection is not None:
-            image = self.image_projection(image)
-        return self.fusion(text, image)
+            image = self.image_projection(image)  # (B, 256)
+        return self.fusion(text, image)  # (B, C)
 
 
 class ImageTextClassifier(nn.Module):
-    """``forward(input_ids (B, L), attention_mask (B, L), pixel_values (B, 3, H, W) uint8) -> logits (B, C)``.
+    """An encoder and a head.
 
-    ``encoder(input_ids, attention_mask, pixels)`` gives ``(text (B, text_dim) | None, image (B, image_dim) | None)``
-    from pixels normalised with its own ``mean`` and ``std``. Pixels travel as bytes, a quarter of the traffic, and are
-    normalised here, so a batch is the same for every model.
+    Pixels arrive as bytes, a quarter of the traffic, and are normalised here with the encoder's mean and standard
+    deviation. So a batch is the same for every model.
     """
 
-    def __init__(self, encoder: nn.Module, fusion: str, classes: int):
+    def __init__(self, encoder: Encoder, fusion: str, classes: int):
         super().__init__()
         self.encoder = encoder
         self.frozen = False
         self.head = Head(encoder.text_dim, encoder.image_dim, fusion, classes)
-        mean, std = (
-            torch.tensor(values).view(1, 3, 1, 1) for values in (encoder.mean, encoder.std)
-        )
+        mean = torch.tensor(encoder.mean).view(1, 3, 1, 1)
+        std = torch.tensor(encoder.std).view(1, 3, 1, 1)
         self.register_buffer("pixel_scale", 1 / (255 * std), persistent=False)
         self.register_buffer("pixel_shift", -mean / std, persistent=False)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor) -> tuple:
-        """Features of the encoder, before the head: ``(text (B, text_dim) | None, image (B, image_dim) | None)``."""
-        pixels = (
-            pixel_values * self.pixel_scale + self.pixel_shift if self.encoder.image_dim else None
-        )
+        """Return text (B, text_dim) and image (B, image_dim) features, None for a modality that is not used."""
+        pixels = None
+        if self.encoder.image_dim:
+            pixels = pixel_values * self.pixel_scale + self.pixel_shift  # (B, 3, H, W) float32
         return self.encoder(input_ids, attention_mask, pixels)
 
     def forward(
@@ -72,10 +78,20 @@ class ImageTextClassifier(nn.Module):
         pixel_values: Tensor,
         draws: Tensor | None = None,
     ) -> Tensor:
-        return self.head(*self.encode(input_ids, attention_mask, pixel_values), draws)
+        """Classify a batch.
+
+        Args:
+            input_ids, attention_mask: (B, L) int64.
+            pixel_values: (B, 3, H, W) uint8.
+            draws: (B, K, 256), see ``Head.forward``.
+        Returns:
+            logits (B, C).
+        """
+        text, image = self.encode(input_ids, attention_mask, pixel_values)
+        return self.head(text, image, draws)
 
     def freeze_encoder(self) -> None:
-        """Only the head trains: the encoder keeps its weights, its BatchNorm statistics, and drops nothing out."""
+        """Train the head only: the encoder keeps its weights and BatchNorm statistics, and drops nothing out."""
         self.encoder.requires_grad_(False)
         self.frozen = True
 

@@ -1,6 +1,7 @@
-"""The ways of joining a text and an image feature, and the head that all five models share.
+"""The ways of joining a text and an image feature.
 
-Every fusion takes ``text (B, 256)`` and ``image (B, 256)`` and gives ``logits (B, C)``.
+A fusion takes ``text`` (B, 256) and ``image`` (B, 256) and returns logits (B, C). ``uses`` names the modalities it
+needs; the other one is None. To add a fusion, write its class here and name it in FUSIONS.
 """
 
 from __future__ import annotations
@@ -14,19 +15,24 @@ DROPOUT = 0.2
 
 
 class SampleDropout(nn.Module):
-    """Dropout of (B, 256) whose mask is a function of the sample, so how a step is cut into micro-batches changes
-    nothing. ``draws`` (B, 256) in [0, 1) is set by the head for each batch; without it torch's own stream is used."""
+    """Dropout of (B, 256) whose mask depends on the sample alone, not on the micro-batch that it is in.
+
+    The head sets ``draws`` (B, 256), numbers in [0, 1), for each batch. Without them torch draws its own.
+    """
 
     draws: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.draws is None or not self.training:
             return F.dropout(x, DROPOUT, self.training)
-        return x * (self.draws >= DROPOUT) / (1 - DROPOUT)
+        return x * (self.draws >= DROPOUT) / (1 - DROPOUT)  # (B, 256)
 
 
 class Projection(nn.Sequential):
-    """Brings a feature (B, in_dim) to (B, 256). LayerNorm first: the scale of an encoder's output favours nobody."""
+    """Brings a feature (B, in_dim) to (B, 256).
+
+    LayerNorm comes first, so that the scale of an encoder's output favours no model.
+    """
 
     def __init__(self, in_dim: int):
         super().__init__(nn.LayerNorm(in_dim), nn.Linear(in_dim, WIDTH), nn.ReLU(), SampleDropout())
@@ -42,6 +48,8 @@ class Classifier(nn.Sequential):
 
 
 class ConcatFusion(nn.Module):
+    """Both features side by side."""
+
     uses = ("text", "image")
 
     def __init__(self, classes: int):
@@ -49,11 +57,12 @@ class ConcatFusion(nn.Module):
         self.classifier = Classifier(2 * WIDTH, classes)
 
     def forward(self, text: Tensor, image: Tensor) -> Tensor:
-        return self.classifier(torch.cat([text, image], dim=-1))
+        joint = torch.cat([text, image], dim=-1)  # (B, 512)
+        return self.classifier(joint)  # (B, C)
 
 
 class GatedFusion(nn.Module):
-    """A gate per element decides how much of each modality passes; after Arevalo et al. 2017 (arXiv 1702.01992)."""
+    """A gate per element decides how much of each modality passes (Arevalo et al. 2017, arXiv 1702.01992)."""
 
     uses = ("text", "image")
 
@@ -64,11 +73,12 @@ class GatedFusion(nn.Module):
 
     def forward(self, text: Tensor, image: Tensor) -> Tensor:
         gate = torch.sigmoid(self.gate(torch.cat([text, image], dim=-1)))  # (B, 256)
-        return self.classifier(torch.cat([gate * image, (1 - gate) * text], dim=-1))
+        joint = torch.cat([gate * image, (1 - gate) * text], dim=-1)  # (B, 512)
+        return self.classifier(joint)  # (B, C)
 
 
 class LateFusion(nn.Module):
-    """Each modality is classified by itself; the answer is the mean of the two logits."""
+    """Each modality is classified by itself, and the two logits are averaged."""
 
     uses = ("text", "image")
 
@@ -82,6 +92,8 @@ class LateFusion(nn.Module):
 
 
 class TextOnly(nn.Module):
+    """The text alone, as a baseline."""
+
     uses = ("text",)
 
     def __init__(self, classes: int):
@@ -93,6 +105,8 @@ class TextOnly(nn.Module):
 
 
 class ImageOnly(nn.Module):
+    """The image alone, as a baseline."""
+
     uses = ("image",)
 
     def __init__(self, classes: int):

@@ -1,4 +1,4 @@
-"""Pretrained weights: found or explained, and never left random in silence."""
+"""Loads configurations, tokenizers and weights. A weight in use never stays random without an error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REMEDY = (
 
 
 def check_transformers() -> None:
-    """The encoders rely on details of one release; another may run and be wrong."""
+    """Refuse another release of transformers: the encoders rely on details of this one."""
     found = importlib.metadata.version("transformers")
     if found != TRANSFORMERS:
         raise UserError(
@@ -30,7 +30,7 @@ def check_transformers() -> None:
 
 
 def from_hub(load: Any, name: str, **options: Any) -> Any:
-    """``load.from_pretrained(name)`` with an error a person can act on; checkpoints that bring code are refused."""
+    """Call ``load.from_pretrained(name)`` and turn its errors into ones that say what to do."""
     # What libraries say of each other is not the user's concern: transformers calls its hub client in a way that a
     # newer client deprecates, and torch 2.1 reads .bin files in a way that it deprecates itself.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"huggingface_hub\.")
@@ -68,7 +68,7 @@ def load_tokenizer(name: str) -> Any:
 def load_weights(
     load: Any, name: str, config: Any, pretrained: bool, optional: tuple[str, ...] = ()
 ) -> Any:
-    """The model with all its weights, in float32.
+    """Load a model with all its weights, in float32.
 
     Args:
         load: a transformers class (or AutoModel).
@@ -97,7 +97,7 @@ def load_weights(
 
 
 def resize_positions(table: Tensor, grid: int) -> Tensor:
-    """Position embeddings of a vision transformer for another resolution.
+    """Resize the position embeddings of a vision transformer to another resolution.
 
     Args:
         table: (1 + g*g, D), the class token first, then the g x g patches row by row.
@@ -113,8 +113,17 @@ def resize_positions(table: Tensor, grid: int) -> Tensor:
     return torch.cat([table[:1], patches.flatten(2)[0].T])
 
 
+def patches_per_side(image_size: int, patch: int) -> int:
+    """Return how many patches of a vision transformer fit one side of an image."""
+    if image_size < patch:
+        raise UserError(
+            f"--image-size {image_size} is less than one {patch} px patch of this model"
+        )
+    return image_size // patch
+
+
 def image_statistics(name: str) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of the checkpoint's own preprocessing, CLIP's where it does not say."""
+    """Return mean and standard deviation of the checkpoint's preprocessing, CLIP's where it has none."""
     from transformers import CLIPImageProcessor
     from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 

@@ -22,6 +22,8 @@ OWNER = "owner.json"
 
 PARTIAL, OLD, LOCK = ".partial", ".old", ".lock"
 NOT_RUNS = ("visuals",)  # folders beside the runs
+DEFAULT_SEED = 42  # the name of a run folder does not say it
+MAY_VARY = ("seed",)  # fields of the protocol in which comparable runs may differ
 
 REQUIRED = tuple(metric.column for metric in METRICS if metric.required)
 OPTIONAL = tuple(metric.column for metric in METRICS if not metric.required)

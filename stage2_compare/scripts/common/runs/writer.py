@@ -1,9 +1,7 @@
-"""Writing a run folder: it grows in a dot folder beside its final name, and takes that name in one rename."""
+"""Writes a run folder. It grows in a dot folder beside its final name, and takes that name in one rename."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import platform
@@ -16,18 +14,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pandas as pd
 import torch
 
 from ..errors import UserError
 from ..files import replacing
 from . import layout
+from .layout import CHECKPOINT, OWNER
 
-CHECKPOINT, OWNER = "checkpoint.pt", "owner.json"
-LOCKED_BYTE = 1 << 30  # far behind the end: Windows also bars others from reading what is locked
+_LOCKED_BYTE = 1 << 30  # far behind the end: Windows also bars others from reading what is locked
 
 
 class RunFolder:
-    """``<parent>/<name>``, for one process at a time: ``with RunFolder(parent, name) as folder``."""
+    """The folder ``<parent>/<name>``, for one process at a time: ``with RunFolder(parent, name) as folder``."""
 
     def __init__(self, parent: Path, name: str):
         self.parent, self.final = parent, parent / name
@@ -68,7 +67,7 @@ class RunFolder:
         _unlock(self._lock, self._locked)
 
     def read_checkpoint(self) -> dict[str, Any] | None:
-        """What ``write_tensors(CHECKPOINT, ...)`` wrote last, or None."""
+        """Return what ``write_tensors(CHECKPOINT, ...)`` wrote last, or None."""
         path = self.partial / CHECKPOINT
         if not path.exists():
             return None
@@ -87,7 +86,7 @@ class RunFolder:
                 path.unlink()
 
     def need_space(self, megabytes: float) -> None:
-        """Raises UserError unless so much fits on the disk, beside what an unfinished run has there already."""
+        """Raise UserError unless so much fits on the disk, beside what an unfinished run has there already."""
         there = sum(path.stat().st_size for path in self.partial.iterdir()) / 1e6
         free = shutil.disk_usage(self.partial).free / 1e6
         if free + there < megabytes:
@@ -97,23 +96,20 @@ class RunFolder:
             )
 
     def write_tensors(self, name: str, content: dict[str, Any]) -> None:
-        """A file of tensors and plain types, loadable with ``weights_only=True``."""
+        """Write a file of tensors and plain types, loadable with ``weights_only=True``."""
         self._write(name, lambda file: torch.save(content, file))
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         self._write(name, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
-    def write_rows(self, name: str, header: list[str], rows: list[list]) -> None:
-        def write(file: BinaryIO) -> None:
-            lines = io.StringIO()
-            csv.writer(lines, lineterminator="\n").writerows([header, *rows])
-            file.write(lines.getvalue().encode("utf-8", "backslashreplace"))
-
-        self._write(name, write)
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
+        """Write a csv file in UTF-8."""
+        text = table.to_csv(index=False, lineterminator="\n")
+        self._write(name, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
     def finish(self) -> None:
-        """The run is whole: it takes its name, and an earlier run of that name goes only now."""
+        """Give the whole run its name; an earlier run of that name is removed only now."""
         try:
             (self.partial / OWNER).unlink(missing_ok=True)
             if self.final.exists():
@@ -128,7 +124,7 @@ class RunFolder:
         self._settle()
 
     def _settle(self) -> None:
-        """Mend what a stop in the middle of ``finish`` or of a write left."""
+        """Mend what a stop in the middle of ``finish`` or of a write has left."""
         if self._old.exists() and not self.final.exists():
             os.replace(self._old, self.final)
         shutil.rmtree(self._old, ignore_errors=True)
@@ -137,10 +133,10 @@ class RunFolder:
             left_over.unlink()
 
     def _write(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
-        """All of a file or nothing, even after a power cut: under a temporary name first, then moved in place."""
+        """Write a file of the run in progress whole or not at all."""
         path = self.partial / name
         try:
-            with _undisturbed(), replacing(path) as file:
+            with _ctrl_c_delayed(), replacing(path) as file:
                 write(file)
         except (OSError, RuntimeError) as error:  # torch.save reports a full disk as a RuntimeError
             raise UserError(
@@ -162,8 +158,8 @@ class RunFolder:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ctrl-C waits: torch.save would report it as a write error, and half a second later it does no harm."""
+def _ctrl_c_delayed() -> Iterator[None]:
+    """Let Ctrl-C wait: torch.save would report it as a write error, and half a second later it does no harm."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -178,7 +174,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _lock(path: Path) -> BinaryIO | None:
-    """The locked file, or None where another process holds it. The lock ends with the process, however it ends.
+    """Return the locked file, or None where another process holds it. The lock ends with its process.
 
     Own code rather than the filelock package, whose lock a forked process would inherit and keep.
     """
@@ -188,7 +184,7 @@ def _lock(path: Path) -> BinaryIO | None:
             if os.name == "nt":
                 import msvcrt
 
-                file.seek(LOCKED_BYTE)
+                file.seek(_LOCKED_BYTE)
                 msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
             else:
                 import fcntl

@@ -1,4 +1,4 @@
-"""What a device does when it fails, told apart and explained."""
+"""Finding a device, naming it, its memory, and its failures in words that help."""
 
 from __future__ import annotations
 
@@ -11,26 +11,32 @@ import torch
 
 from ..errors import UserError
 
-NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-CUDA_FAULTS = ("cuda error", "cublas", "cudnn", "illegal", "device-side assert")
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+_CUDA_FAULTS = ("cuda error", "cublas", "cudnn", "illegal", "device-side assert")
+
+SAVE_MEMORY = (
+    "What helps: a smaller --batch-size (--effective-batch-size stays), --max-length or --image-size, "
+    "--freeze-encoders, or closing other programs that use the device"
+)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
+    text = str(error).lower()
     return isinstance(error, torch.cuda.OutOfMemoryError) or any(
-        word in str(error).lower() for word in NO_MEMORY
+        word in text for word in _NO_MEMORY
     )
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """A device's failures become UserErrors that say what helps; other errors pass."""
+def device_failures_named() -> Iterator[None]:
+    """Turn a device's failures into UserErrors that say what helps; let other errors pass."""
     try:
         yield
     except RuntimeError as error:
         text = " ".join(str(error).split())[:200]
         if is_out_of_memory(error):
             raise UserError(f"out of memory ({text}). {SAVE_MEMORY}") from error
-        if any(word in text.lower() for word in CUDA_FAULTS):
+        if any(word in text.lower() for word in _CUDA_FAULTS):
             raise UserError(
                 f"the CUDA device failed ({text}). Three things to try: 1. set CUDA_LAUNCH_BLOCKING=1 and run again, "
                 "which names the real place; 2. --device cpu with --epochs 1, which shows errors in the data in plain "
@@ -39,35 +45,32 @@ def explained() -> Iterator[None]:
         raise
 
 
-SAVE_MEMORY = (
-    "What helps: a smaller --batch-size (--effective-batch-size stays), --max-length or --image-size, "
-    "--freeze-encoders, or closing other programs that use the device"
-)
-
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # bytes; mallopt(3)
-OWN_THRESHOLD = 32 * 2**20  # where glibc's moving threshold ends up after tensors of that size
-
-
-NEVER = 2**30
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3), in bytes
+_DEFAULT_THRESHOLD = 32 * 2**20  # glibc moves its threshold up to here when tensors are freed
+_NEVER = 2**30
 
 
 def keep_freed_memory(keep: bool = True) -> None:
-    """Let glibc keep the memory of freed tensors for the next step, or give it back as it does by itself.
+    """Let glibc keep the memory of freed tensors for the next step; ``keep=False`` restores its default.
 
-    By itself it returns large blocks to the system at once, which must map and clear every page of them again in the
+    By default it returns large blocks to the system at once, which must map and clear every page of them again in the
     next step. Other C libraries are left alone.
     """
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)
-    libc.mallopt(M_MMAP_THRESHOLD, NEVER if keep else OWN_THRESHOLD)
-    libc.mallopt(M_TRIM_THRESHOLD, NEVER if keep else 2 * OWN_THRESHOLD)
+    libc.mallopt(_M_MMAP_THRESHOLD, _NEVER if keep else _DEFAULT_THRESHOLD)
+    libc.mallopt(_M_TRIM_THRESHOLD, _NEVER if keep else 2 * _DEFAULT_THRESHOLD)
     if not keep:
         libc.malloc_trim(ctypes.c_size_t(0))
 
 
 def find_device(wanted: str) -> torch.device:
+    """Return the device called ``wanted``; auto takes CUDA where there is one.
+
+    Raises:
+        UserError: it is not there, or holds no values.
+    """
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -86,7 +89,7 @@ def device_name(device: torch.device) -> str:
 
 
 def peak_memory_mb(device: torch.device) -> float | None:
-    """Most memory used so far: allocated on a CUDA device, else resident in this process; None where unknown."""
+    """Return the most memory used so far: allocated on CUDA, else resident in this process; None if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     try:

@@ -1,4 +1,4 @@
-"""What an encoder makes of a whole split, once."""
+"""A model over a whole split, without training: features, logits, metrics."""
 
 from __future__ import annotations
 
@@ -19,66 +19,65 @@ from .precision import Precision
 
 @torch.no_grad()  # not inference_mode: the head trains on these
 def encode(
-    model: ImageTextClassifier, part: PairDataset, micro: int, precision: Precision
-) -> tuple[Tensor | None, Tensor | None]:
-    """Text (N, text_dim) and image (N, image_dim) features in the order of the split, float32 on the CPU."""
+    model: ImageTextClassifier, dataset: PairDataset, micro: int, precision: Precision
+) -> FeatureDataset:
+    """Run the encoder once over a dataset; the features are float32 on the CPU, in the order of the split."""
     model.to(precision.device).eval()
-    stored: list[Tensor | None] = [None, None]
-    with tqdm(total=len(part), desc="encoding", unit=" samples", disable=None, leave=False) as bar:
-        for places, batch in read_through(part, micro):
+    stored: list[Tensor | None] = [None, None]  # text (N, text_dim), image (N, image_dim)
+    count = len(dataset)
+    with tqdm(total=count, desc="encoding", unit=" samples", disable=None, leave=False) as bar:
+        for places, batch in read_through(dataset, micro):
             inputs, _ = to_device(batch, precision.device)
             with precision.autocast():
                 features = model.encode(**inputs)
             for which, feature in enumerate(features):
-                if feature is not None:
-                    if stored[which] is None:
-                        stored[which] = torch.empty(len(part), feature.shape[1])
-                    stored[which][torch.from_numpy(places)] = feature.float().cpu()
+                if feature is None:
+                    continue
+                if stored[which] is None:
+                    stored[which] = torch.empty(count, feature.shape[1])
+                stored[which][torch.from_numpy(places)] = feature.float().cpu()
             bar.update(len(places))
-    return stored[0], stored[1]
-
-
-def encoded(
-    model: ImageTextClassifier, part: PairDataset, micro: int, precision: Precision
-) -> FeatureDataset:
-    return FeatureDataset(part.labels, *encode(model, part, micro, precision))
+    text, image = stored
+    return FeatureDataset(dataset.labels, text, image)
 
 
 def to_device(batch: Batch, device: torch.device) -> tuple[Batch, Tensor]:
-    """The model's inputs by name, and the labels (B,)."""
-    there = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
-    return there, there.pop("labels")
+    """Copy a batch; return the model's inputs by name, and the labels (B,)."""
+    inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+    labels = inputs.pop("labels")
+    return inputs, labels
 
 
 def evaluate(
     model: nn.Module, batches: Iterable[tuple[np.ndarray, Batch]], precision: Precision
 ) -> Tensor:
-    """Logits of every sample in the order of the split, (N, C) float32 on the CPU."""
+    """Return the logits (N, C) of every sample in the order of the split, float32 on the CPU.
+
+    ``batches``: the places (B,) of the samples in the split, and the batch.
+    """
     model.eval()
-    places, logits = [], []
-    # Inference mode is left for every fetch: what is made in it can never be trained on.
-    for where, batch in batches:
+    places, parts = [], []
+    # Batches are fetched outside inference mode: a tensor made in it can never be trained on.
+    for batch_places, batch in batches:
         with torch.inference_mode(), precision.autocast():
             inputs, _ = to_device(batch, precision.device)
-            logits.append(model(**inputs).float())
-        places.append(torch.from_numpy(where))
-    logits = torch.cat(logits).cpu()
+            parts.append(model(**inputs).float())  # (B, C)
+        places.append(torch.from_numpy(batch_places))
+    logits = torch.cat(parts).cpu()  # (N, C), in the order of the batches
     ordered = torch.empty_like(logits)
     ordered[torch.cat(places)] = logits
     return ordered
 
 
-def scores_of(logits: Tensor, labels: np.ndarray) -> dict[str, float]:
-    """The metrics of ``metrics.scores`` from logits (N, C) on the CPU and labels (N,)."""
+def logit_scores(logits: Tensor, labels: np.ndarray) -> dict[str, float]:
+    """Return the metrics by key, from logits (N, C) on the CPU and labels (N,)."""
     return run_scores(labels, logits.argmax(1).numpy())
 
 
 def validation_scores(
     logits: Tensor, labels: np.ndarray, class_weights: Tensor
 ) -> dict[str, float]:
-    """The validation columns of history.csv; the loss is weighted as in training, so that the curves compare."""
+    """Return the validation columns of history.csv; the loss is weighted as in training, so the curves compare."""
     loss = F.cross_entropy(logits, torch.from_numpy(labels), weight=class_weights)
-    return {
-        **{f"val_{name}": value for name, value in scores_of(logits, labels).items()},
-        "val_loss": loss.item(),
-    }
+    scores = {f"val_{key}": value for key, value in logit_scores(logits, labels).items()}
+    return {**scores, "val_loss": loss.item()}

@@ -1,133 +1,143 @@
-"""A training command's flags -> all that its run is made of, read and checked before the first step."""
+"""Settings -> all that a run is made of, read and checked before the first step."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import seeding as seeds
 from ..data.dataset import PairDataset
 from ..data.duplicates import Duplicates, find_duplicates
 from ..data.image_cache import ImageStore, load_images
 from ..data.splits import Split, class_names, label_indices, read_split
-from ..data.tokens import Tokens, check_tokens, tokenise
+from ..data.tokens import check_tokens, language_warning, tokenise
 from ..errors import UserError
+from ..models.build import build_classifier
 from ..models.classifier import ImageTextClassifier
 from ..models.fused_attention import use_fused_attention
-from ..models.loading import load_config, load_tokenizer
+from ..models.loading import load_tokenizer
 from .device import find_device
 from .precision import Precision, choose_precision
+from .settings import Paths, TrainingRun
 
 
 @dataclass
-class Job:
+class PreparedRun:
     """All that a run is made of, checked, before its first step."""
 
-    args: argparse.Namespace
-    family: str
-    fusion: str
+    settings: TrainingRun  # its protocol is complete
     precision: Precision
-    classes: list[str]
     splits: dict[str, Split]  # train, val and, where it has labels, test
-    parts: dict[str, PairDataset]  # of the same names
+    datasets: dict[str, PairDataset]  # of the same names
     duplicates: Duplicates
-    max_length: int
-    build: Callable[[], ImageTextClassifier]
+    max_length: int  # of a text in tokens, at most what the model reads
+    build: Callable[[], ImageTextClassifier]  # the same model each time, on the CPU
 
     @property
-    def micro(self) -> int:
-        return min(self.args.batch_size, self.args.effective_batch_size)
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What decides the result: a checkpoint of anything else is of no use."""
-        model = {**self.model_record(), "batch_size": self.micro}
-        return {**self.protocol, **{f"model {key}": value for key, value in model.items()}}
-
-    @cached_property
-    def protocol(self) -> dict[str, Any]:
-        return protocol(self)
-
-    def model_record(self) -> dict[str, Any]:
-        """What may differ between runs that are compared."""
-        return {
-            "family": self.family,
-            "name": self.args.model_name,
-            "image_backbone": getattr(self.args, "image_backbone", None),
-            "fusion": self.fusion,
-            "max_length": self.max_length,
-        }
+    def classes(self) -> list[str]:
+        return self.settings.protocol.classes
 
 
-def prepare(args: argparse.Namespace, family: str, fusion: str, make_encoder: Callable) -> Job:
-    """Read and check everything. Raises UserError for all that can be known before the first batch."""
-    precision = choose_precision(args.amp, find_device(args.device))
-    splits = read_splits(args)
+def prepare(settings: TrainingRun) -> PreparedRun:
+    """Read and check everything.
+
+    Raises:
+        UserError: for all that can be known before the first batch.
+    """
+    # 1. The device, the splits, the model
+    precision = choose_precision(settings.machine.amp, find_device(settings.machine.device))
+    splits = read_splits(settings.paths)
     classes = class_names(splits["train"].labels)
-    labels = {part: label_indices(split, classes) for part, split in splits.items()}
-    tokenizer = load_tokenizer(args.model_name)
+    labels = {name: label_indices(split, classes) for name, split in splits.items()}
+    tokenizer = load_tokenizer(settings.model.name)
+    build = _builder(settings, len(classes), precision)
+    model = build()
+
+    # 2. Texts and photos
+    max_length = _longest_text(settings, model.encoder.positions, tokenizer)
+    image_size = settings.protocol.image_size
+    datasets = {}
+    for name, split in splits.items():
+        tokens = tokenise(split.texts, tokenizer, max_length)
+        check_tokens(tokens, model.encoder.vocabulary, settings.model.name)
+        images = load_images(split.image_paths, image_size, settings.paths.cache)
+        augment = name == "train" and settings.protocol.augmentation != "none"
+        datasets[name] = PairDataset(tokens, images, labels[name], image_size, augment)
+
+    # 3. Warnings, and the protocol, which is complete now
+    train, val = datasets["train"], datasets["val"]
+    duplicates = find_duplicates(splits["train"], splits["val"], train.images, val.images)
+    language = language_warning(splits["train"].texts, train.tokens, settings.model.name)
+    for warning in filter(None, (duplicates.warning(), language)):
+        print(warning, flush=True)
+    protocol = replace(
+        settings.protocol,
+        precision=precision.name,
+        classes=classes,
+        train_sha256=fingerprint(splits["train"], train.images),
+        val_sha256=fingerprint(splits["val"], val.images),
+    )
+    unused = [
+        model
+    ]  # the first attempt takes it; only after running out of memory is another built
+    return PreparedRun(
+        settings=replace(settings, protocol=protocol),
+        precision=precision,
+        splits=splits,
+        datasets=datasets,
+        duplicates=duplicates,
+        max_length=max_length,
+        build=lambda: unused.pop() if unused else build(),
+    )
+
+
+def _builder(
+    settings: TrainingRun, classes: int, precision: Precision
+) -> Callable[[], ImageTextClassifier]:
+    protocol = settings.protocol
+    # On CUDA the backward pass of fused attention is not deterministic.
+    fused = not (precision.device.type == "cuda" and settings.machine.deterministic)
 
     def build() -> ImageTextClassifier:
-        with seeds.initialising(args.seed, "encoder"):
-            encoder = make_encoder(load_config(args.model_name))
-        with seeds.initialising(args.seed, "head"):
-            model = ImageTextClassifier(encoder, fusion, len(classes))
-        if args.freeze_encoders:
+        model = build_classifier(
+            settings.model,
+            classes,
+            protocol.image_size,
+            seed=protocol.seed,
+            pretrained=protocol.pretrained,
+        )
+        if protocol.frozen_encoders:
             model.freeze_encoder()
-        if not (
-            precision.device.type == "cuda" and args.deterministic
-        ):  # its backward pass there is not deterministic
+        if fused:
             use_fused_attention(model)
         return model
 
-    model = build()
-    built = [
-        model
-    ]  # the first attempt takes it; only after running out of memory another one is made
-    max_length = min(args.max_length, model.encoder.positions, tokenizer.model_max_length)
-    if max_length <= (specials := tokenizer.num_special_tokens_to_add()):
+    return build
+
+
+def _longest_text(settings: TrainingRun, positions: int, tokenizer: Any) -> int:
+    """Return the longest text in tokens: what was asked for, or less where the model reads less."""
+    wanted = settings.protocol.max_length
+    longest = min(wanted, positions, tokenizer.model_max_length)
+    specials = tokenizer.num_special_tokens_to_add()
+    if longest <= specials:
         raise UserError(
-            f"--max-length {max_length} leaves no room for text: {specials} tokens mark its ends"
+            f"--max-length {longest} leaves no room for text: {specials} tokens mark its ends"
         )
-    if max_length < args.max_length:
-        print(
-            f"{args.model_name} reads at most {max_length} tokens: longer texts are cut there",
-            flush=True,
-        )
-    parts = {}
-    for part, split in splits.items():
-        tokens = tokenise(split.texts, tokenizer, max_length)
-        check_tokens(tokens, model.encoder.vocabulary, args.model_name)
-        images = load_images(
-            split.image_paths, args.image_size, args.project_root / "outputs" / "cache"
-        )
-        augment = part == "train" and not (args.no_train_aug or args.freeze_encoders)
-        parts[part] = PairDataset(tokens, images, labels[part], args.image_size, augment)
-    duplicates = find_duplicates(
-        splits["train"], splits["val"], parts["train"].images, parts["val"].images
-    )
-    for warning in (
-        duplicates.warning(),
-        language_warning(splits["train"].texts, parts["train"].tokens, args),
-    ):
-        if warning:
-            print(warning, flush=True)
-    return Job(
-        args, family, fusion, precision, classes, splits, parts, duplicates, max_length,
-        build=lambda: built.pop() if built else build(),
-    )  # fmt: skip
+    if longest < wanted:
+        name = settings.model.name
+        print(f"{name} reads at most {longest} tokens: longer texts are cut there", flush=True)
+    return longest
 
 
-def read_splits(args: argparse.Namespace) -> dict[str, Split]:
-    root = args.project_root
-    splits = {part: read_split(getattr(args, f"{part}_csv"), root) for part in ("train", "val")}
-    if (root / args.test_csv).is_file():
-        test = read_split(args.test_csv, root, allow_unlabelled=True)
+def read_splits(paths: Paths) -> dict[str, Split]:
+    """Read train, val and, where there is one with labels, test."""
+    root = paths.project_root
+    splits = {"train": read_split(paths.train_csv, root), "val": read_split(paths.val_csv, root)}
+    if (root / paths.test_csv).is_file():
+        test = read_split(paths.test_csv, root, allow_unlabelled=True)
         if all(test.labels):
             splits["test"] = test
         elif any(test.labels):
@@ -135,51 +145,8 @@ def read_splits(args: argparse.Namespace) -> dict[str, Split]:
     return splits
 
 
-def language_warning(texts: list[str], tokens: Tokens, args: argparse.Namespace) -> str:
-    """A vocabulary made for another language cuts words to pieces or does not know them."""
-    characters = max(sum(map(len, texts)), 1)
-    chinese = sum("\u4e00" <= c <= "\u9fff" for text in texts for c in text) / characters
-    # Tokens per character: 1.0 for Chinese and 0.30 to 0.33 for English tweets with a vocabulary of the language;
-    # bert-base-chinese needs 0.42 for the latter, CLIP 2.5 for the former.
-    usual = chinese + 0.3 * (1 - chinese)
-    if tokens.unknown_rate < 0.05 and tokens.per_character < 1.25 * usual:
-        return ""
-    return (
-        f"warning: the vocabulary of {args.model_name!r} does not suit these texts ({tokens.per_character:.2f} tokens "
-        f"per character where {usual:.2f} are usual, {tokens.unknown_rate:.1%} of the tokens unknown): its text side "
-        "is at a disadvantage; take a model of the language of the texts"
-    )
-
-
-def protocol(job: Job) -> dict[str, Any]:
-    """All that must agree between runs for their comparison to be fair."""
-    args = job.args
-    return {
-        "seed": args.seed,
-        "epochs": args.epochs,
-        "effective_batch_size": args.effective_batch_size,
-        "optimizer": "AdamW",
-        "lr": args.lr,
-        "weight_decay": args.weight_decay,
-        "schedule": "constant",
-        "loss": "cross-entropy",
-        "class_weights": args.class_weights,
-        "max_length": args.max_length,
-        "image_size": args.image_size,
-        "augmentation": "crop, flip" if job.parts["train"].augment else "none",
-        "precision": job.precision.name,
-        "pretrained": not args.no_pretrained,
-        "frozen_encoders": args.freeze_encoders,
-        "classes": job.classes,
-        **{
-            f"{part}_sha256": fingerprint(job.splits[part], job.parts[part].images)
-            for part in ("train", "val")
-        },
-    }
-
-
 def fingerprint(split: Split, images: ImageStore) -> str:
-    """Changes with any guid, label, text or image of a split."""
+    """Return a hash that changes with any guid, label, text or image of a split."""
     digest = hashlib.sha256()
     for row in zip(split.guids, split.labels, split.texts, images.digests, strict=True):
         digest.update(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass"))

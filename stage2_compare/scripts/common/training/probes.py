@@ -10,64 +10,49 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import seeding as seeds
+from .. import seeding
 from ..data.batches import EVALUATION_FACTOR
 from ..data.dataset import PairDataset
 from ..models.classifier import ImageTextClassifier
-from .evaluation import encode, scores_of, to_device
+from .evaluation import encode, logit_scores, to_device
 from .precision import Precision
 
-Score = Callable[
-    [np.ndarray, np.ndarray], Tensor
-]  # samples of the texts (B,), of the images (B,) -> logits (B, C)
+# Gives logits (B, C) for the texts of the samples (B,) with the images of the samples (B,).
+Predict = Callable[[np.ndarray, np.ndarray], Tensor]
 
-# (permutations, samples whose texts meet all images): each pair costs the head alone where the encoder reads text and
-# image apart, and the whole model where the text is read in the light of the image.
-CHEAP, DEAR = (20, 500), (3, 64)
+# Number of permutations, and of samples whose texts meet all images. A pair costs the head alone where the encoder
+# reads text and image apart, and the whole model where it reads the text in the light of the image.
+CHEAP, EXPENSIVE = (20, 500), (3, 64)
 
 
 def probe(
-    model: ImageTextClassifier, part: PairDataset, micro: int, precision: Precision, seed: int
+    model: ImageTextClassifier, dataset: PairDataset, micro: int, precision: Precision, seed: int
 ) -> dict[str, Any]:
-    """Macro-F1 and accuracy lost when images, or texts, are shuffled between the pairs, and those of the best additive
-    model.
+    """Measure what is lost when images, or texts, are shuffled between the pairs, and without any interaction.
 
-    That model is EMAP (Hessel and Lee 2020, arXiv 2010.06572): as far as it does as well, no interaction of text and
-    image was of use. A split too large for all its pairs is represented by ``emap_pairs`` samples, and ``f1_macro``
-    and ``acc`` are the model's own on the same.
+    The model without interaction is EMAP (Hessel and Lee 2020, arXiv 2010.06572). As far as it does as well, no
+    interaction of text and image was of use. A split too large for all its pairs is represented by ``emap_pairs``
+    samples, and ``f1_macro`` and ``acc`` are the model's own on the same samples.
     """
-    apart = model.encoder.reads_apart
-    score = (
-        head_score(model, part, micro, precision) if apart else model_score(model, part, precision)
-    )
-    permutations, most = CHEAP if apart else DEAR
-    batch = EVALUATION_FACTOR * micro * (16 if apart else 1)
-    random = np.random.Generator(np.random.Philox(seeds.derive(seed, "probe")))
-    everyone = np.arange(len(part))
+    reads_apart = model.encoder.reads_apart
+    permutations, most = CHEAP if reads_apart else EXPENSIVE
+    random = np.random.Generator(np.random.Philox(seeding.derive(seed, "probe")))
+    orders = [random.permutation(len(dataset)) for _ in range(permutations)]
+    chosen = np.sort(random.permutation(len(dataset))[:most])  # (M,)
+    everyone = np.arange(len(dataset))
 
     def measure(logits: Tensor, samples: np.ndarray = everyone) -> np.ndarray:
-        found = scores_of(logits, part.labels[samples])
-        return np.array([found["f1_macro"], found["acc"]])
+        scores = logit_scores(logits, dataset.labels[samples])
+        return np.array([scores["f1_macro"], scores["acc"]])
 
     with tqdm(desc="probing", unit=" pairs", disable=None, leave=False) as bar:
-
-        def run(texts: np.ndarray, images: np.ndarray) -> Tensor:
-            logits = []
-            for start in range(0, len(texts), batch):
-                logits.append(score(texts[start : start + batch], images[start : start + batch]))
-                bar.update(len(logits[-1]))
-            return torch.cat(logits)
-
-        shuffles = [random.permutation(len(part)) for _ in range(permutations)]
-        whole = measure(run(everyone, everyone))
-        without_images = whole - np.mean(
-            [measure(run(everyone, order)) for order in shuffles], axis=0
-        )
-        without_texts = whole - np.mean(
-            [measure(run(order, everyone)) for order in shuffles], axis=0
-        )
-        chosen = np.sort(random.permutation(len(part))[:most])
-        table = all_pairs(run, chosen)
+        predict = predictor(model, dataset, micro, precision, bar)
+        whole = measure(predict(everyone, everyone))
+        images_shuffled = np.mean([measure(predict(everyone, order)) for order in orders], axis=0)
+        texts_shuffled = np.mean([measure(predict(order, everyone)) for order in orders], axis=0)
+        table = all_pairs(predict, chosen)  # (M, M, C)
+    without_images = whole - images_shuffled
+    without_texts = whole - texts_shuffled
     own = measure(table.diagonal().T, chosen)
     additive = measure(emap(table), chosen)
     return {
@@ -84,49 +69,71 @@ def probe(
     }
 
 
-def all_pairs(run: Score, samples: np.ndarray) -> Tensor:
-    """Logits of every text with every image, (M, M, C): row i holds text i."""
-    texts, images = np.repeat(samples, len(samples)), np.tile(samples, len(samples))
-    return run(texts, images).reshape(len(samples), len(samples), -1)
+def all_pairs(predict: Predict, samples: np.ndarray) -> Tensor:
+    """Return the logits of every text with every image, (M, M, C): row i holds text i."""
+    count = len(samples)
+    texts, images = np.repeat(samples, count), np.tile(samples, count)
+    return predict(texts, images).reshape(count, count, -1)
 
 
 def emap(table: Tensor) -> Tensor:
-    """Empirical multimodally-additive projection, (M, M, C) -> (M, C): mean over the images a text could have had,
-    plus mean over the texts an image could have had, less the mean of all."""
+    """Return the empirical multimodally-additive projection, (M, M, C) -> (M, C).
+
+    It is the mean over the images that a text could have had, plus the mean over the texts that an image could have
+    had, less the mean of all.
+    """
     table = table.double()
     return table.mean(1) + table.mean(0) - table.mean((0, 1))
 
 
-def head_score(
-    model: ImageTextClassifier, part: PairDataset, micro: int, precision: Precision
-) -> Score:
-    """For encoders that read text and image apart: features once, then the head for each pair."""
-    text, image = encode(model, part, micro, precision)
+def predictor(
+    model: ImageTextClassifier, dataset: PairDataset, micro: int, precision: Precision, bar: tqdm
+) -> Predict:
+    """Return a function that predicts any pairs of texts and images, in batches that fit in memory."""
+    if model.encoder.reads_apart:
+        predict_batch = _from_features(model, dataset, micro, precision)
+        size = 16 * EVALUATION_FACTOR * micro
+    else:
+        predict_batch = _from_pairs(model, dataset, precision)
+        size = EVALUATION_FACTOR * micro
+
+    def predict(texts: np.ndarray, images: np.ndarray) -> Tensor:
+        logits = []
+        for start in range(0, len(texts), size):
+            end = start + size
+            logits.append(predict_batch(texts[start:end], images[start:end]))  # (B, C)
+            bar.update(len(logits[-1]))
+        return torch.cat(logits)
+
+    return predict
+
+
+def _from_features(
+    model: ImageTextClassifier, dataset: PairDataset, micro: int, precision: Precision
+) -> Predict:
+    """For encoders that read text and image apart: compute features once, then run the head for each pair."""
+    features = encode(model, dataset, micro, precision).features
+    text, image = features["text"], features["image"]
 
     @torch.inference_mode()
-    def score(texts: np.ndarray, images: np.ndarray) -> Tensor:
+    def predict(texts: np.ndarray, images: np.ndarray) -> Tensor:
+        device = precision.device
         with precision.autocast():
-            return (
-                model.head(text[texts].to(precision.device), image[images].to(precision.device))
-                .float()
-                .cpu()
-            )
+            return model.head(text[texts].to(device), image[images].to(device)).float().cpu()
 
-    return score
+    return predict
 
 
-def model_score(model: ImageTextClassifier, part: PairDataset, precision: Precision) -> Score:
-    """For encoders that read the text in the light of the image: the whole model for each pair."""
+def _from_pairs(model: ImageTextClassifier, dataset: PairDataset, precision: Precision) -> Predict:
+    """For encoders that read the text in the light of the image: run the whole model for each pair."""
     model.to(precision.device).eval()
 
     @torch.inference_mode()
-    def score(texts: np.ndarray, images: np.ndarray) -> Tensor:
-        batch = {
-            **part.batch(0, 0, texts),
-            "pixel_values": part.batch(0, 0, images)["pixel_values"],
-        }
+    def predict(texts: np.ndarray, images: np.ndarray) -> Tensor:
+        pixels = dataset.batch(0, 0, images)["pixel_values"]
+        batch = {**dataset.batch(0, 0, texts), "pixel_values": pixels}
         inputs, _ = to_device(batch, precision.device)
         with precision.autocast():
             return model(**inputs).float().cpu()
 
-    return score
+    return predict

@@ -6,10 +6,11 @@ import importlib.metadata
 import platform
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -17,154 +18,155 @@ from .. import metrics
 from ..data.batches import read_through
 from ..data.splits import Split
 from ..data.tokens import Tokens
-from ..metrics import reliability
+from ..errors import UserError
 from ..models.classifier import ImageTextClassifier
+from ..runs import layout
 from ..runs.writer import RunFolder
-from .device import device_name, peak_memory_mb
+from .device import SAVE_MEMORY, device_name, peak_memory_mb
 from .engine import TrainingResult
-from .evaluation import evaluate, scores_of
-from .prepare import Job
+from .evaluation import evaluate, logit_scores
+from .prepare import PreparedRun
 from .probes import probe
-
-HISTORY = [
-    "epoch",
-    "train_loss",
-    "val_acc",
-    "val_f1_macro",
-    "val_precision_macro",
-    "val_recall_macro",
-    "val_loss",
-]
-TIMES = ["train_sec", "val_sec", "samples_per_sec"]
 
 
 @dataclass
-class Finish:
-    """How the fitting went, beside what ``TrainingResult`` holds."""
+class MemoryFit:
+    """How many samples fit in memory at once, as was found out in training."""
 
-    micro: int  # samples that went through the model at once
+    micro: int  # samples that go through the model at once
     halvings: list[dict[str, int]]  # where memory ran out: epoch and micro-batch
+
+    def halve(self, epoch: int) -> None:
+        """Go on with half the micro-batch.
+
+        Raises:
+            UserError: it is one sample already.
+        """
+        if self.micro == 1:
+            raise UserError(
+                f"out of memory in epoch {epoch}, even with one sample at once. {SAVE_MEMORY}"
+            )
+        self.halvings.append({"epoch": epoch, "batch_size": self.micro})
+        self.micro //= 2
+        print(
+            f"out of memory in epoch {epoch}: it starts again with {self.micro} samples at once",
+            flush=True,
+        )
 
 
 def write_run(
-    job: Job, folder: RunFolder, model: ImageTextClassifier, fitted: TrainingResult, finish: Finish
+    prepared: PreparedRun,
+    folder: RunFolder,
+    model: ImageTextClassifier,
+    result: TrainingResult,
+    memory: MemoryFit,
 ) -> None:
+    """Write all results of a run into its folder, and finish the folder."""
+    settings, precision, classes = prepared.settings, prepared.precision, prepared.classes
+    val, test = prepared.datasets["val"], prepared.datasets.get("test")
     record = {
-        **headline(fitted, model),
-        **validation_record(fitted, job.parts["val"].labels, job.classes),
-        "protocol": job.protocol,
-        "model": {**job.model_record(), "batch_size": finish.micro},
-        "out_of_memory": finish.halvings,
-        "device": device_name(job.precision.device),
-        "peak_memory_mb": peak_memory_mb(job.precision.device),
-        "versions": versions(),
-        **data_record(job),
+        **_headline(result, model),
+        **_validation_record(result, val.labels, classes),
+        "protocol": asdict(settings.protocol),
+        "model": settings.model_record(memory.micro, prepared.max_length),
+        "out_of_memory": memory.halvings,
+        "device": device_name(precision.device),
+        "peak_memory_mb": peak_memory_mb(precision.device),
+        "versions": _versions(),
+        **data_record(prepared),
     }
-    if job.args.probe or "test" in job.parts:
-        best = torch.load(folder.partial / "best.pt", map_location="cpu", weights_only=True)
+    if settings.probe or test:
+        best = torch.load(folder.partial / layout.BEST, map_location="cpu", weights_only=True)
         model.load_state_dict(best["model_state"])
-        model.to(job.precision.device)
-    if job.args.probe:
-        record["probe"] = probe(model, job.parts["val"], finish.micro, job.precision, job.args.seed)
-    if "test" in job.parts:
-        logits = evaluate(model, read_through(job.parts["test"], finish.micro), job.precision)
-        record |= {
-            f"test_{key}": value
-            for key, value in scores_of(logits, job.parts["test"].labels).items()
-        }
-        folder.write_rows(
-            "test_predictions.csv", *prediction_rows(job.splits["test"], logits, job.classes)
-        )
-    columns = HISTORY + TIMES
-    folder.write_rows(
-        "history.csv", columns, [[row[key] for key in columns] for row in fitted.history]
-    )
-    folder.write_rows(
-        "predictions.csv", *prediction_rows(job.splits["val"], fitted.best_logits, job.classes)
-    )
-    folder.write_json("metrics.json", record)
+        model.to(precision.device)
+    if settings.probe:
+        record["probe"] = probe(model, val, memory.micro, precision, settings.protocol.seed)
+    if test:
+        logits = evaluate(model, read_through(test, memory.micro), precision)
+        scores = logit_scores(logits, test.labels)
+        record |= {f"test_{key}": value for key, value in scores.items()}
+        table = predictions_table(prepared.splits["test"], logits, classes)
+        folder.write_table(layout.TEST_PREDICTIONS, table)
+    history = pd.DataFrame(result.history, columns=list(layout.HISTORY_COLUMNS))
+    folder.write_table(layout.HISTORY, history)
+    table = predictions_table(prepared.splits["val"], result.best_logits, classes)
+    folder.write_table(layout.PREDICTIONS, table)
+    folder.write_json(layout.METRICS_JSON, record)
     folder.finish()
 
 
-def headline(fitted: TrainingResult, model: ImageTextClassifier) -> dict[str, Any]:
-    """The five figures that other programs read, and the best epoch."""
-    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+def _headline(result: TrainingResult, model: ImageTextClassifier) -> dict[str, Any]:
+    """Return the five figures that other programs read, and the best epoch."""
+    parameters = list(model.parameters())
     return {
-        "best_val_f1_macro": fitted.history[fitted.best_epoch - 1]["val_f1_macro"],
-        "epochs": len(fitted.history),
-        "train_time_sec": sum(row["train_sec"] + row["val_sec"] for row in fitted.history),
-        "params_million": sum(size for size, _ in sizes) / 1e6,
-        "trainable_params_million": sum(size for size, trains in sizes if trains) / 1e6,
-        "best_epoch": fitted.best_epoch,
+        "best_val_f1_macro": result.best_row["val_f1_macro"],
+        "epochs": len(result.history),
+        "train_time_sec": sum(row["train_sec"] + row["val_sec"] for row in result.history),
+        "params_million": sum(p.numel() for p in parameters) / 1e6,
+        "trainable_params_million": sum(p.numel() for p in parameters if p.requires_grad) / 1e6,
+        "best_epoch": result.best_epoch,
     }
 
 
-def validation_record(
-    fitted: TrainingResult, labels: np.ndarray, classes: list[str]
+def _validation_record(
+    result: TrainingResult, labels: np.ndarray, classes: list[str]
 ) -> dict[str, Any]:
-    """All metrics of the best and the last epoch, and the best one's per class."""
-
-    def at(epoch: int) -> dict[str, float]:
-        return {key: fitted.history[epoch - 1][key] for key in HISTORY if key.startswith("val_")}
-
-    probabilities = fitted.best_logits.double().softmax(1).numpy()
-    predicted = probabilities.argmax(1)
-    confusion = metrics.confusion_matrix(labels, predicted, len(classes))
-    table = metrics.per_class(labels, predicted, len(classes))
-    bins, ece = reliability(probabilities.max(1), predicted == labels)
+    """Return all metrics of the best and of the last epoch, and those of each class at the best one."""
+    columns = [*metrics.COLUMNS, "val_loss"]
+    best, last = result.best_row, result.history[-1]
+    probabilities = result.best_logits.double().softmax(1).numpy()  # (N, C)
+    predicted = probabilities.argmax(1)  # (N,)
+    table = pd.DataFrame(metrics.per_class(labels, predicted, len(classes)), index=classes)
+    bins, error = metrics.reliability(probabilities.max(1), predicted == labels)
     return {
-        "best": at(fitted.best_epoch),
-        "last": at(len(fitted.history)),
+        "best": {key: best[key] for key in columns},
+        "last": {key: last[key] for key in columns},
         "labels": classes,
-        "confusion": confusion.tolist(),
-        "per_class": {
-            name: {key: values[i].item() for key, values in table.items()}
-            for i, name in enumerate(classes)
-        },
-        "calibration": {"ece": ece, "bins": bins},
+        "confusion": metrics.confusion_matrix(labels, predicted, len(classes)).tolist(),
+        "per_class": table.to_dict("index"),
+        "calibration": {"ece": error, "bins": bins},
     }
 
 
-def data_record(job: Job) -> dict[str, Any]:
-    """What was read, and what the tokenizer made of it (train and validation together)."""
-    parts = {name: job.parts[name] for name in ("train", "val")}
+def data_record(prepared: PreparedRun) -> dict[str, Any]:
+    """Return what was read and what the tokenizer made of it, for training and validation together."""
+    datasets = {name: prepared.datasets[name] for name in ("train", "val")}
+    splits = [prepared.splits[name] for name in datasets]
+    sizes = [len(dataset) for dataset in datasets.values()]
 
-    def mean(values: Callable[[Tokens], float]) -> float:
-        return sum(values(part.tokens) * len(part) for part in parts.values()) / sum(
-            map(len, parts.values())
-        )
-
-    def total(counts: Callable[[str], dict[str, int]]) -> dict[str, int]:
-        return dict(sum((Counter(counts(name)) for name in parts), Counter()))
+    def mean(value: Callable[[Tokens], float]) -> float:
+        values = [value(dataset.tokens) for dataset in datasets.values()]
+        return float(np.average(values, weights=sizes))
 
     return {
-        "samples": {name: len(part) for name, part in job.parts.items()},
-        "class_counts": {name: dict(Counter(split.labels)) for name, split in job.splits.items()},
-        "text_encodings": total(lambda name: job.splits[name].encodings),
-        "text_notes": total(lambda name: job.splits[name].notes),
-        "image_notes": total(lambda name: parts[name].images.notes),
+        "samples": {name: len(dataset) for name, dataset in prepared.datasets.items()},
+        "class_counts": {
+            name: dict(Counter(split.labels)) for name, split in prepared.splits.items()
+        },
+        "text_encodings": _sum_of_counts(split.encodings for split in splits),
+        "text_notes": _sum_of_counts(split.notes for split in splits),
+        "image_notes": _sum_of_counts(dataset.images.notes for dataset in datasets.values()),
         "truncated_rate": mean(lambda tokens: tokens.truncated_rate),
         "unknown_rate": mean(lambda tokens: tokens.unknown_rate),
         "tokens_per_character": mean(lambda tokens: tokens.per_character),
-        "duplicates": job.duplicates.record(),
+        "duplicates": prepared.duplicates.record(),
     }
 
 
-def prediction_rows(
-    split: Split, logits: Tensor, classes: list[str]
-) -> tuple[list[str], list[list]]:
-    """Header and rows of predictions.csv: guid, label, predicted class, probability of each class."""
-    probabilities = logits.double().softmax(1).numpy()
-    rows = [
-        [guid, label, classes[p.argmax()], *(f"{x:.6g}" for x in p)]
-        for guid, label, p in zip(split.guids, split.labels, probabilities, strict=True)
-    ]
-    return ["guid", "label", "pred", *(f"p_{name}" for name in classes)], rows
+def _sum_of_counts(counts: Any) -> dict[str, int]:
+    return dict(sum(map(Counter, counts), Counter()))
 
 
-def versions() -> dict[str, str]:
-    names = ("torch", "torchvision", "transformers", "numpy", "Pillow", "tokenizers")
-    return {
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in names},
-    }
+def predictions_table(split: Split, logits: Tensor, classes: list[str]) -> pd.DataFrame:
+    """Return predictions.csv: guid, label, predicted class, probability of each class, from logits (N, C)."""
+    probabilities = logits.double().softmax(1).numpy()  # (N, C)
+    predicted = [classes[place] for place in probabilities.argmax(1)]
+    shares = pd.DataFrame(probabilities, columns=layout.probability_columns(classes))
+    table = pd.DataFrame({"guid": split.guids, "label": split.labels, "pred": predicted})
+    return pd.concat([table, shares.map("{:.6g}".format)], axis=1)
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "torchvision", "transformers", "numpy", "Pillow", "tokenizers")
+    found = {name: importlib.metadata.version(name) for name in packages}
+    return {"python": platform.python_version(), **found}

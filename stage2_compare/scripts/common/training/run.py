@@ -1,65 +1,50 @@
-"""What the three training commands do: prepare, fit as often as it takes, write. They differ in the encoder only."""
+"""One training command: prepare, fit as often as it takes, write the run folder."""
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .. import seeding as seeds
+from .. import seeding
 from ..data.batches import BatchSchedule, Prefetcher
 from ..errors import UserError
 from ..models.classifier import ImageTextClassifier
 from ..models.fusion import FUSIONS
 from ..models.loading import check_transformers
-from ..runs.layout import CHECKPOINT
+from ..runs.layout import BEST, CHECKPOINT
 from ..runs.writer import RunFolder
-from .device import SAVE_MEMORY, device_name, explained, is_out_of_memory, keep_freed_memory
-from .engine import Settings, TrainingResult, fit
-from .evaluation import encoded
+from .device import device_failures_named, device_name, is_out_of_memory, keep_freed_memory
+from .engine import TrainingResult, fit
+from .evaluation import encode
 from .precision import allow_fast_float32
-from .prepare import Job, prepare
-from .record import Finish, write_run
+from .prepare import PreparedRun, prepare
+from .record import MemoryFit, write_run
+from .settings import TrainingRun
 
 
-def train(
-    args: argparse.Namespace, name: str, family: str, fusion: str, make_encoder: Callable
-) -> None:
+def train(settings: TrainingRun) -> None:
     """Train one model under the protocol and leave its run folder.
 
-    Args:
-        args: the flags of ``cli.training_parser``.
-        name: of the run folder.
-        family: what kind of model it is, for the record.
-        fusion: a key of ``models.fusion.FUSIONS``.
-        make_encoder: checkpoint configuration -> encoder module.
     Raises:
-        UserError: before the first batch, wherever the input allows to know.
+        UserError: before the first batch, wherever the input allows it to be known.
     """
-    check_transformers()
-    if args.probe and FUSIONS[fusion].uses != ("text", "image"):
-        raise UserError(
-            f"--probe asks what each modality adds, but --fusion {fusion} uses one only: leave it out"
-        )
-    if args.deterministic:
-        seeds.use_deterministic_algorithms()
+    _check(settings)
+    if settings.machine.deterministic:
+        seeding.use_deterministic_algorithms()
     else:
         allow_fast_float32()
     keep_freed_memory()
-    with RunFolder(args.project_root / args.output_dir, name) as folder, explained():
+    with RunFolder(settings.paths.runs, settings.name) as folder, device_failures_named():
         try:
-            job = prepare(args, family, fusion, make_encoder)
-            print(f"{name}: {len(job.parts['train'])} training and {len(job.parts['val'])} validation pairs on "
-                  f"{device_name(job.precision.device)}, {job.precision.name}", flush=True)  # fmt: skip
-            model, fitted, finish = fit_to_the_end(job, folder)
-            write_run(job, folder, model, fitted, finish)
+            prepared = prepare(settings)
+            _announce(prepared)
+            model, result, memory = fit_to_the_end(prepared, folder)
+            write_run(prepared, folder, model, result, memory)
         except KeyboardInterrupt:
             kept = (folder.partial / CHECKPOINT).exists()
             raise KeyboardInterrupt(
@@ -67,32 +52,50 @@ def train(
                 if kept
                 else "no epoch was finished, so nothing is kept"
             ) from None
-    best = fitted.history[fitted.best_epoch - 1]["val_f1_macro"]
-    print(f"best macro-F1 {best:.4f} at epoch {fitted.best_epoch}: {folder.final}", flush=True)
+    best = result.best_row["val_f1_macro"]
+    print(f"best macro-F1 {best:.4f} at epoch {result.best_epoch}: {folder.final}", flush=True)
+
+
+def _check(settings: TrainingRun) -> None:
+    check_transformers()
+    fusion = settings.model.fusion
+    if settings.probe and FUSIONS[fusion].uses != ("text", "image"):
+        raise UserError(
+            f"--probe asks what each modality adds, but --fusion {fusion} uses one only: "
+            "leave it out"
+        )
+
+
+def _announce(prepared: PreparedRun) -> None:
+    train_pairs, val_pairs = len(prepared.datasets["train"]), len(prepared.datasets["val"])
+    precision = prepared.precision
+    print(
+        f"{prepared.settings.name}: {train_pairs} training and {val_pairs} validation pairs "
+        f"on {device_name(precision.device)}, {precision.name}",
+        flush=True,
+    )
 
 
 def fit_to_the_end(
-    job: Job, folder: RunFolder
-) -> tuple[ImageTextClassifier, TrainingResult, Finish]:
+    prepared: PreparedRun, folder: RunFolder
+) -> tuple[ImageTextClassifier, TrainingResult, MemoryFit]:
     """Fit from the last checkpoint, if there is one; where memory runs out, again with half the micro-batch.
 
-    The effective batch stays, and so does the result: exactly for CLIP and BLIP, up to BatchNorm and the text
-    encoder's dropout, which see the micro-batch, for BERT + ResNet.
+    The effective batch stays, and so does the result: exactly for CLIP and BLIP; for BERT + ResNet up to BatchNorm
+    and the text encoder's dropout, which see the micro-batch.
     """
-    checkpoint = unfinished(job, folder)
-    finish = Finish(job.micro, [])
+    checkpoint = unfinished(prepared, folder)
+    memory = MemoryFit(prepared.settings.micro_batch, [])
     if checkpoint is not None:
-        finish = Finish(**checkpoint["finish"])
-        done = epochs_done(checkpoint)
-        print(
-            f"going on after epoch {done} of {job.args.epochs} (--restart would begin anew)",
-            flush=True,
-        )
+        memory = MemoryFit(**checkpoint["finish"])
+        done, epochs = _epochs_done(checkpoint), prepared.settings.protocol.epochs
+        print(f"going on after epoch {done} of {epochs} (--restart would begin anew)", flush=True)
     while True:
-        model = job.build()
-        folder.need_space(space(model))
+        model = prepared.build()
+        folder.need_space(disk_space(model))
         try:
-            return model, attempt(job, folder, model, finish, checkpoint), finish
+            result = _fit(prepared, folder, model, memory, checkpoint)
+            return model, result, memory
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -103,95 +106,88 @@ def fit_to_the_end(
         gc.collect()
         torch.cuda.empty_cache()
         checkpoint = folder.read_checkpoint()
-        epoch = epochs_done(checkpoint) + 1
-        if finish.micro == 1:
-            raise UserError(
-                f"out of memory in epoch {epoch}, even with one sample at once. {SAVE_MEMORY}"
-            )
-        finish.halvings.append({"epoch": epoch, "batch_size": finish.micro})
-        finish.micro //= 2
-        print(
-            f"out of memory in epoch {epoch}: it starts again with {finish.micro} samples at once",
-            flush=True,
-        )
+        memory.halve(_epochs_done(checkpoint) + 1)
 
 
-def unfinished(job: Job, folder: RunFolder) -> dict[str, Any] | None:
-    """The checkpoint to go on from; one that does not fit is removed, with the reason."""
+def unfinished(prepared: PreparedRun, folder: RunFolder) -> dict[str, Any] | None:
+    """Return the checkpoint to continue; remove one that does not fit, and say why."""
     checkpoint = folder.read_checkpoint()
-    if checkpoint is None or job.args.restart:
+    if checkpoint is None or prepared.settings.restart:
         folder.clear()
         return None
-    found, wanted = json.loads(checkpoint["identity"]), json.loads(json.dumps(job.identity))
+    found, wanted = json.loads(checkpoint["identity"]), json.loads(_identity(prepared))
     for key in wanted | found:
         if found.get(key) != wanted.get(key):
-            print(
-                f"beginning anew: the unfinished run had {key} {found.get(key)!r}, not {wanted.get(key)!r}",
-                flush=True,
-            )
+            was, now = found.get(key), wanted.get(key)
+            print(f"beginning anew: the unfinished run had {key} {was!r}, not {now!r}", flush=True)
             folder.clear()
             return None
     return checkpoint
 
 
-def attempt(
-    job: Job,
+def _identity(prepared: PreparedRun) -> str:
+    settings = prepared.settings
+    return json.dumps(settings.identity(settings.micro_batch, prepared.max_length))
+
+
+def _fit(
+    prepared: PreparedRun,
     folder: RunFolder,
     model: ImageTextClassifier,
-    finish: Finish,
+    memory: MemoryFit,
     checkpoint: dict[str, Any] | None,
 ) -> TrainingResult:
-    """Fit with ``finish.micro`` samples at once, keeping a checkpoint after every epoch."""
-    args, parts, device = job.args, job.parts, job.precision.device
+    """Fit with ``memory.micro`` samples at once, keeping a checkpoint after every epoch."""
+    protocol, machine = prepared.settings.protocol, prepared.settings.machine
+    identity = _identity(prepared)
     trained = model
-    if args.freeze_encoders:
-        parts = {
-            name: encoded(model, parts[name], finish.micro, job.precision)
+    datasets, workers = prepared.datasets, machine.num_workers
+    if (
+        protocol.frozen_encoders
+    ):  # then the encoder reads every pair once, and the head trains alone
+        trained, workers = model.head, 0
+        datasets = {
+            name: encode(model, datasets[name], memory.micro, prepared.precision)
             for name in ("train", "val")
         }
-        trained = model.head
-    epochs = range(epochs_done(checkpoint) + 1, args.epochs + 1)
-    plan = BatchSchedule(
-        parts["train"],
-        parts["val"],
-        args.seed,
-        epochs,
-        finish.micro,
-        args.effective_batch_size,
-        model.head.dropout_shape,
+    schedule = BatchSchedule(
+        train=datasets["train"],
+        val=datasets["val"],
+        seed=protocol.seed,
+        epochs=range(_epochs_done(checkpoint) + 1, protocol.epochs + 1),
+        micro=memory.micro,
+        effective=protocol.effective_batch_size,
+        dropout_shape=model.head.dropout_shape,
     )
-    workers = 0 if args.freeze_encoders else args.num_workers
-    feed = Prefetcher(plan, workers, args.pin_memory and device.type == "cuda")
-    weights = class_weights(parts["train"].labels, len(job.classes), args.class_weights)
-    settings = Settings(args.epochs, args.lr, args.weight_decay, weights, args.seed, job.precision)
-    arguments = {
-        key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()
-    }
-    identity = json.dumps(job.identity)
+    pin_memory = machine.pin_memory and prepared.precision.device.type == "cuda"
+    batches = Prefetcher(schedule, workers, pin_memory)
+    weights = class_weights(datasets["train"].labels, len(prepared.classes), protocol.class_weights)
 
     def save(content: dict[str, Any], improved: bool) -> None:
         if improved:
-            best = {"model_state": model.state_dict(), "args": arguments, "labels": job.classes}
-            folder.write_tensors("best.pt", best)
-        folder.write_tensors(CHECKPOINT, {**content, "identity": identity, "finish": vars(finish)})
+            arguments, labels = prepared.settings.arguments, prepared.classes
+            best = {"model_state": model.state_dict(), "args": arguments, "labels": labels}
+            folder.write_tensors(BEST, best)
+        folder.write_tensors(CHECKPOINT, {**content, "identity": identity, "finish": vars(memory)})
 
-    return fit(trained, feed, settings, save, checkpoint)
+    return fit(trained, batches, protocol, weights, prepared.precision, save, checkpoint)
 
 
-def epochs_done(checkpoint: dict[str, Any] | None) -> int:
+def _epochs_done(checkpoint: dict[str, Any] | None) -> int:
     return len(checkpoint["fitted"]["history"]) if checkpoint else 0
 
 
-def space(model: ImageTextClassifier) -> float:
-    """Megabytes for two checkpoints (one is there while the next is written) and the best weights."""
+def disk_space(model: ImageTextClassifier) -> float:
+    """Return the megabytes of the best weights and two checkpoints: one lies there while the next is written."""
     everything = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    kept = trained if model.frozen else everything
-    return 4e-6 * (2 * (kept + 2 * trained) + 2 * everything)
+    in_checkpoint = trained if model.frozen else everything
+    numbers = 2 * (in_checkpoint + 2 * trained) + 2 * everything  # AdamW keeps two for each weight
+    return 4e-6 * numbers
 
 
 def class_weights(labels: np.ndarray, classes: int, mode: str) -> Tensor:
-    """Weight of each class in the loss, (C,): N / its count, or 1."""
+    """Return the weight of each class in the loss, (C,): N / its count, or 1."""
     if mode == "none":
         return torch.ones(classes)
     return torch.from_numpy(len(labels) / np.bincount(labels, minlength=classes)).float()

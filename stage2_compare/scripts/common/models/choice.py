@@ -1,0 +1,29 @@
+"""Which model is trained. Imports no torch, so that the command line may use it."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The model of a run. Runs that agree in it and differ in their seed form one seed group.
+
+    The fields are keys of the ``model`` block in metrics.json.
+    """
+
+    family: str  # kind of encoder, a key of models.build.ENCODERS
+    name: str  # checkpoint: a name on the hub, or a local folder
+    image_backbone: str | None  # None where the checkpoint brings its own image encoder
+    fusion: str  # a key of models.fusion.FUSIONS
+
+
+def fusion_names() -> list[str]:
+    """Return the keys of ``models.fusion.FUSIONS`` without the seconds that importing torch takes."""
+    source = Path(__file__).with_name("fusion.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FUSIONS":
+            return [ast.literal_eval(key) for key in node.value.keys]
+    raise LookupError("models/fusion.py assigns no dict called FUSIONS")

@@ -1,0 +1,104 @@
+"""The settings of a training run, typed. Imports no torch: the command line is read before torch is needed.
+
+Three records come from them: a checkpoint's identity is the protocol, the model, the micro-batch and hashes of
+the contents; runs are comparable where their protocols agree but for ``runs.layout.MAY_VARY``; runs of one model form
+a seed group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..models.choice import ModelChoice
+from ..runs.layout import DEFAULT_SEED
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """All that must agree between runs for their comparison to be fair.
+
+    ``asdict`` of it is the ``protocol`` block of metrics.json. The defaults are those of the commands. The last four
+    fields are known once the data are read.
+    """
+
+    seed: int = DEFAULT_SEED
+    epochs: int = 5
+    effective_batch_size: int = 16  # samples that one optimizer step sees
+    optimizer: str = "AdamW"  # a key of engine.OPTIMIZERS
+    lr: float = 2e-5
+    weight_decay: float = 1e-4
+    schedule: str = "constant"  # of the learning rate
+    loss: str = "cross-entropy"
+    class_weights: str = "balanced"  # or "none"
+    max_length: int = 64  # of a text in tokens
+    image_size: int = 224  # height and width in pixels
+    augmentation: str = "crop, flip"  # or "none"
+    precision: str = ""  # fp32, bf16 or fp16
+    pretrained: bool = True
+    frozen_encoders: bool = False
+    classes: list[str] = field(default_factory=list)
+    train_sha256: str = ""
+    val_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how a run computes. Up to rounding, its result does not depend on it."""
+
+    batch_size: int = 16  # samples that fit in memory at once
+    num_workers: int = 0  # threads that prepare batches
+    pin_memory: bool = False
+    device: str = "auto"
+    amp: str = "auto"
+    deterministic: bool = False
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a run reads and writes; all but the root are relative to the root."""
+
+    project_root: Path = Path(".")
+    train_csv: Path = Path("outputs/splits/train.csv")
+    val_csv: Path = Path("outputs/splits/val.csv")
+    test_csv: Path = Path("outputs/splits/test.csv")
+    output_dir: Path = Path("outputs/compare")
+
+    @property
+    def runs(self) -> Path:
+        return self.project_root / self.output_dir
+
+    @property
+    def cache(self) -> Path:
+        return self.project_root / "outputs" / "cache"
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """All that a command asks for, and ``arguments``, its flags as best.pt records them."""
+
+    name: str  # of the run folder
+    protocol: Protocol
+    model: ModelChoice
+    machine: Machine
+    paths: Paths
+    probe: bool = False  # measure what the model relies on
+    restart: bool = False  # forget an unfinished run
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def micro_batch(self) -> int:
+        return min(self.machine.batch_size, self.protocol.effective_batch_size)
+
+    def identity(self, micro_batch: int, max_length: int) -> dict[str, Any]:
+        """Return what decides the result: a checkpoint of anything else cannot be continued."""
+        model = {
+            f"model {key}": value
+            for key, value in self.model_record(micro_batch, max_length).items()
+        }
+        return {**asdict(self.protocol), **model}
+
+    def model_record(self, micro_batch: int, max_length: int) -> dict[str, Any]:
+        """Return the ``model`` block of metrics.json; ``max_length`` is what the model reads at most."""
+        return {**asdict(self.model), "max_length": max_length, "batch_size": micro_batch}
