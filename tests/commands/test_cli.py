@@ -11,7 +11,6 @@ import compare_blip
 import compare_clip
 import compare_train
 import pytest
-from common import cli
 
 COMMANDS = [compare_train, compare_clip, compare_blip]
 GROUPS = ["data", "model", "protocol", "machine", "output"]
@@ -20,14 +19,14 @@ GROUPS = ["data", "model", "protocol", "machine", "output"]
 def parser_of(command: Any, monkeypatch) -> argparse.ArgumentParser:
     """The parser that a command makes."""
     made = []
+    real = argparse.ArgumentParser.parse_args
 
-    class Kept(argparse.ArgumentParser):
-        def __init__(self, *args: Any, **options: Any):
-            super().__init__(*args, **options)
-            made.append(self)
+    def parse_args(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
+        made.append(parser)
+        return real(parser, argv)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cli.argparse, "ArgumentParser", Kept)
+        patch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
         command.parse([])
     return made[0]
 

@@ -1,1 +1,14 @@
-"""What the commands share. Data flows one way: splits, images -> data -> models -> engine -> run folder -> results."""
+"""The code that the commands share, in rooms; imports go downwards only.
+
+scripts          one file a command
+cli              flags -> settings; how a command ends
+charts  benchmarking
+training  comparison
+data  models  runs
+files  seeding  metrics
+errors
+
+The way of the data: data.splits -> data.tokens, data.image_cache -> data.dataset -> data.batches ->
+models.classifier -> training.engine -> training.record -> runs.writer || runs.reader -> comparison -> charts.
+What reads run folders (runs.reader, comparison, charts) imports no torch.
+"""

@@ -19,9 +19,10 @@ from .training.settings import Machine, Paths, Protocol, TrainingRun
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Run a command the way users meet it: mendable errors are one line and status 2, Ctrl-C is status 130."""
+    """Run a command; end with one line and status 2 after a UserError, with 130 after Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
-        # A Windows console is not always UTF-8: a label it cannot show must not end a run of an hour.
+        # A Windows console is not always UTF-8: a label it cannot show must not end a run of an
+        # hour.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
@@ -31,9 +32,10 @@ def run_command(main: Callable[[], None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
         sys.exit(1)
     except UserError as error:
-        print(
-            "error: " + printable(" ".join(str(error).split())), file=sys.stderr
-        )  # a file's name may hold orders
+        message = printable(
+            " ".join(str(error).split())
+        )  # a file's name may hold control characters
+        print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as stop:
         print(f"stopped: {stop}" if str(stop) else "stopped", file=sys.stderr)
@@ -74,10 +76,11 @@ def training_parser(
     batch_size: int = Machine.batch_size,
     image_backbones: tuple[str, ...] = (),
 ) -> argparse.ArgumentParser:
-    """Make the parser of a training command. The commands share their flags, so that only the model differs.
+    """Make the parser of a training command. The commands share their flags, so that only the model
+    differs.
 
-    ``image_backbones``: choices for a model that joins a text encoder with an image encoder of its own.
-    """
+    ``image_backbones``: choices for a model that joins a text encoder with an image encoder of its
+    own."""
     parser = argparse.ArgumentParser(
         description=description,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -178,7 +181,8 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def training_run(args: argparse.Namespace, family: str) -> TrainingRun:
-    """Turn the flags of a training command into typed settings. Flags are read here and nowhere else."""
+    """Turn the flags of a training command into typed settings. Flags are read here and nowhere
+    else."""
     augmented = not (args.no_train_aug or args.freeze_encoders)
     protocol = _from_flags(
         Protocol,
@@ -206,7 +210,8 @@ def training_run(args: argparse.Namespace, family: str) -> TrainingRun:
 
 
 def _from_flags(settings: type, args: argparse.Namespace, **others: Any) -> Any:
-    """Fill a dataclass from the flags of the same names; ``others`` are values that no flag has as they are."""
+    """Fill a dataclass from the flags of the same names; ``others`` are values that no flag has as
+    they are."""
     flags = vars(args)
     names = [field.name for field in fields(settings) if field.name in flags]
     return settings(**{name: flags[name] for name in names}, **others)
@@ -218,7 +223,8 @@ def _plain(value: Any) -> Any:
 
 
 def run_name(model: ModelChoice, seed: int) -> str:
-    """Name a run folder after its model: a local folder by its last part, the default seed unsaid."""
+    """Name a run folder after its model: a local folder by its last part, the default seed
+    unsaid."""
     checkpoint = Path(model.name).resolve().name if Path(model.name).is_dir() else model.name
     if model.image_backbone:
         parts = [checkpoint, model.image_backbone, model.fusion]

@@ -1,4 +1,5 @@
-"""Files that are replaced whole or not at all, and text that a console may show. Standard library only."""
+"""Files that are replaced whole or not at all, and text that a console may show. Standard library
+only."""
 
 from __future__ import annotations
 

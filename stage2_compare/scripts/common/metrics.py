@@ -1,8 +1,8 @@
 """Classification metrics: one list of them, arrays in, plain numbers out.
 
-scikit-learn computes the metrics of a run (``run_scores``, ``per_class``, ``reliability``). ``scores`` computes the same
-from stacks of confusion matrices, because the bootstrap needs ten thousands of them; a test holds the two equal.
-"""
+scikit-learn computes the metrics of a run (``run_scores``, ``per_class``, ``reliability``).
+``scores`` computes the same from stacks of confusion matrices, because the bootstrap needs ten
+thousands of them; a test holds the two equal."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) 
 def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Compute every metric of METRICS, each (...), from confusion matrices (..., C, C).
 
-    A class counts towards a macro mean where it has a true or a predicted sample, as in scikit-learn.
-    """
+    A class counts towards a macro mean where it has a true or a predicted sample, as in
+    scikit-learn."""
     hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)  # (..., C)
     support, predicted = confusion.sum(-1), confusion.sum(-2)  # (..., C)
     present = (support + predicted) > 0
@@ -68,7 +68,8 @@ def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def run_scores(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """Compute every metric of METRICS from the classes (N,) and the predicted classes (N,) of one run."""
+    """Compute every metric of METRICS from the classes (N,) and the predicted classes (N,) of one
+    run."""
     # Imported here and below: what only reads results must answer at once.
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
@@ -82,7 +83,8 @@ def run_scores(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 
 
 def per_class(labels: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, np.ndarray]:
-    """Compute precision, recall, F1 and support of each class, (C,) each, 0 where there is nothing to divide by."""
+    """Compute precision, recall, F1 and support of each class, (C,) each, 0 where there is nothing
+    to divide by."""
     from sklearn.metrics import precision_recall_fscore_support
 
     names = ("precision", "recall", "f1", "support")
@@ -95,18 +97,20 @@ def per_class(labels: np.ndarray, predicted: np.ndarray, classes: int) -> dict[s
 def reliability(
     confidence: np.ndarray, correct: np.ndarray, bins: int = 15
 ) -> tuple[list[dict[str, Any]], float]:
-    """Compare confidence with accuracy in bins of equal width over 0 to 1, lower edge out and upper edge in.
+    """Compare confidence with accuracy in bins of equal width over 0 to 1, lower edge out and upper
+    edge in.
 
-    The expected calibration error is the distance of accuracy from mean confidence, averaged over the bins by their
-    share of the samples (Guo, Pleiss, Sun and Weinberger 2017, On Calibration of Modern Neural Networks).
+    The expected calibration error is the distance of accuracy from mean confidence, averaged over
+    the bins by their share of the samples (Guo, Pleiss, Sun and Weinberger 2017, On Calibration of
+    Modern Neural Networks).
 
     Args:
         confidence: (N,) probability of the class that was chosen, 0 to 1.
         correct: (N,) true where that class was the right one.
 
     Returns:
-        ``[{"confidence", "accuracy", "count"}, ...]`` from the lowest bin to the highest, None for both means of an
-        empty bin, all fit for JSON; and the error, 0 to 1.
+        ``[{"confidence", "accuracy", "count"}, ...]`` from the lowest bin to the highest, None for
+        both means of an empty bin, all fit for JSON; and the error, 0 to 1.
 
     Raises:
         ValueError: there is no sample, or a confidence is not between 0 and 1.

@@ -1,8 +1,8 @@
 """Every source of randomness, each with a name of its own.
 
-A stream depends on the seed and its name only, never on how many numbers were drawn before it, so neither the
-number of workers, nor a resume, nor one model's size can shift what another part of a run draws.
-"""
+A stream depends on the seed and its name only, never on how many numbers were drawn before it, so
+neither the number of workers, nor a resume, nor one model's size can shift what another part of a
+run draws."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import torch
 
 
 def derive(seed: int, *names: str | int) -> int:
-    """A 63-bit seed for the stream called ``names``."""
+    """Return a 63-bit seed for the stream called ``names``."""
     text = "/".join(map(str, (seed, *names)))
     return int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[:8], "little") >> 1
 
 
 @contextmanager
 def initialising(seed: int, part: str) -> Iterator[None]:
-    """Modules made inside start from the stream (seed, "init", part); the global state is left as it was."""
+    """Initialise modules from the stream (seed, "init", part); leave the global state as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "init", part))
         yield
@@ -38,22 +38,23 @@ def start_epoch(seed: int, epoch: int) -> None:
 
 
 def use_deterministic_algorithms() -> None:
-    """The same sums in the same order on CUDA as well, at some cost in speed; call it before CUDA is used."""
+    """Add in a fixed order on CUDA too, at some cost in speed; call it before CUDA is used."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
 
 
 def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
-    """The training order of an epoch, (count,) int64."""
+    """Return the training order of an epoch, (count,) int64."""
     return np.random.Generator(np.random.Philox(derive(seed, "order", epoch))).permutation(count)
 
 
 def uniforms(seed: int, name: str, epoch: int, samples: np.ndarray, columns: int) -> np.ndarray:
-    """Numbers in [0, 1) that depend on (seed, name, epoch, sample) alone, (len(samples), columns) float64.
+    """Return numbers in [0, 1) that depend on (seed, name, epoch, sample) alone, (len(samples),
+    columns) float64.
 
-    SplitMix64 (Steele, Lea, Flood 2014) over a counter: a generator per sample would cost more than the batch itself.
-    """
+    SplitMix64 (Steele, Lea, Flood 2014) over a counter: a generator per sample would cost more than
+    the batch itself."""
     counter = samples.astype(np.uint64)[:, None] * np.uint64(columns) + np.arange(
         columns, dtype=np.uint64
     )

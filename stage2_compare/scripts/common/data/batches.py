@@ -19,11 +19,11 @@ Dataset = PairDataset | FeatureDataset
 
 
 class BatchSchedule:
-    """Which samples make which batch, for the whole run: epoch by epoch, training and then validation.
+    """Which samples make which batch, for the whole run: epoch by epoch, training and then
+    validation.
 
-    The training order is a permutation by (seed, epoch). It is cut into groups of ``effective`` samples, one optimizer
-    step each, and these into micro-batches of at most ``micro`` samples.
-    """
+    The training order is a permutation by (seed, epoch). It is cut into groups of ``effective``
+    samples, one optimizer step each, and these into micro-batches of at most ``micro`` samples."""
 
     def __init__(
         self,
@@ -49,7 +49,8 @@ class BatchSchedule:
         return evaluation_batches(self.val, self.micro)
 
     def batch(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
-        """Make one batch; in training with the random numbers of its samples for the head's dropout."""
+        """Make one batch; in training with the random numbers of its samples for the head's
+        dropout."""
         if split == "val":
             return self.val.batch(self.seed, epoch, indices)
         columns = math.prod(self.dropout_shape)
@@ -66,15 +67,16 @@ class BatchSchedule:
 
 
 class Prefetcher:
-    """Makes batches in the order of the schedule, by ``num_workers`` threads, before they are needed.
+    """Makes batches in the order of the schedule, by ``num_workers`` threads, before they are
+    needed.
 
     It runs ahead across the seams between training, validation and the next epoch.
 
-    Threads, not the processes of a DataLoader: making a batch is little more than copying memory, for which numpy lets
-    other threads run, while a process must pass on its 2 MB through shared memory. Measured on two cores, in multiples
-    of a plain decoding loader with two workers: two processes 6 to 9, two threads 36 to 46. And threads need not be
-    spawned, each with a torch of its own, as processes are on Windows.
-    """
+    Threads, not the processes of a DataLoader: making a batch is little more than copying memory,
+    for which numpy lets other threads run, while a process must pass on its 2 MB through shared
+    memory. Measured on two cores, in multiples of a plain decoding loader with two workers: two
+    processes 6 to 9, two threads 36 to 46. And threads need not be spawned, each with a torch of
+    its own, as processes are on Windows."""
 
     def __init__(self, schedule: BatchSchedule, num_workers: int, pin_memory: bool):
         self.schedule, self.pin_memory = schedule, pin_memory
@@ -90,7 +92,8 @@ class Prefetcher:
             yield [self._next() for _ in group]
 
     def val_batches(self) -> Iterator[tuple[np.ndarray, Batch]]:
-        """Go through the validation batches, each with the places (B,) of its samples in the split."""
+        """Go through the validation batches, each with the places (B,) of its samples in the
+        split."""
         for places in self.schedule.val_batches():
             yield places, self._next()
 

@@ -1,4 +1,5 @@
-"""The samples of a split, ready to be put into batches: as tokens and pixels, or as stored features."""
+"""The samples of a split, ready to be put into batches: as tokens and pixels, or as stored
+features."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from .. import seeding
 from .image_cache import ImageStore
 from .tokens import Tokens
 
-# input_ids, attention_mask (B, L) int64; pixel_values (B, 3, H, W) uint8; labels (B,) int64; in training also
-# draws (B, K, 256) float32. All but the labels are what a model takes, by name.
+# input_ids, attention_mask (B, L) int64; pixel_values (B, 3, H, W) uint8; labels (B,) int64; in
+# training also draws (B, K, 256) float32. All but the labels are what a model takes, by name.
 Batch = dict[str, Tensor]
 
 
@@ -39,7 +40,8 @@ class PairDataset:
 
     @cached_property
     def by_length(self) -> np.ndarray:
-        """The samples (N,) from the shortest text to the longest, so that short ones are padded little."""
+        """The samples (N,) from the shortest text to the longest, so that short ones are padded
+        little."""
         return np.argsort(self.tokens.lengths, kind="stable")
 
     def batch(self, seed: int, epoch: int, indices: np.ndarray) -> Batch:
@@ -66,7 +68,8 @@ class PairDataset:
 
 
 class FeatureDataset:
-    """Samples that a frozen encoder has read already: their features and labels, for the head alone.
+    """Samples that a frozen encoder has read already: their features and labels, for the head
+    alone.
 
     Args:
         labels: (N,) int64.
@@ -83,6 +86,7 @@ class FeatureDataset:
         return len(self.labels)
 
     def batch(self, seed: int, epoch: int, indices: np.ndarray) -> Batch:
-        """Return ``text`` (B, text_dim) and ``image`` (B, image_dim), where they exist, and ``labels`` (B,)."""
+        """Return ``text`` (B, text_dim) and ``image`` (B, image_dim), where they exist, and
+        ``labels`` (B,)."""
         batch = {name: values[indices] for name, values in self.features.items()}
         return {**batch, "labels": torch.from_numpy(self.labels[indices])}

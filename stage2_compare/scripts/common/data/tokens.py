@@ -18,7 +18,8 @@ PORTION = (
 
 @dataclass(frozen=True)
 class Tokens:
-    """The texts of a split as one run of token ids; text ``i`` is ``ids[starts[i]:starts[i + 1]]``."""
+    """The texts of a split as one run of token ids; text ``i`` is ``ids[starts[i]:starts[i +
+    1]]``."""
 
     ids: np.ndarray  # (sum of lengths,) int32
     starts: np.ndarray  # (N + 1,) int64
@@ -32,7 +33,8 @@ class Tokens:
         return np.diff(self.starts)  # (N,)
 
     def pad(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return ``input_ids`` and ``attention_mask``, (B, L) int64, L the longest of the batch, padded to the right."""
+        """Return ``input_ids`` and ``attention_mask``, (B, L) int64, L the longest of the batch,
+        padded to the right."""
         lengths = self.lengths[indices]  # (B,)
         mask = np.arange(lengths.max()) < lengths[:, None]  # (B, L)
         ids = np.full(mask.shape, self.pad_id, dtype=np.int64)  # (B, L)
@@ -41,7 +43,8 @@ class Tokens:
 
 
 def tokenise(texts: list[str], tokenizer: Any, max_length: int) -> Tokens:
-    """Tokenise with the tokenizer's own special tokens, and cut at ``max_length`` tokens; count what was cut."""
+    """Tokenise with the tokenizer's own special tokens, and cut at ``max_length`` tokens; count
+    what was cut."""
     ids, starts = [], [0]
     truncated, unknown, words, cut_words = 0, 0, 0, 0
     specials = tokenizer.num_special_tokens_to_add()
@@ -68,21 +71,23 @@ def tokenise(texts: list[str], tokenizer: Any, max_length: int) -> Tokens:
 
 
 def check_tokens(tokens: Tokens, vocabulary: int, name: str) -> None:
-    """Refuse an id beyond the embedding table: on CUDA it surfaces as an unrelated error, far from its cause."""
+    """Refuse an id beyond the embedding table: on CUDA it surfaces as an unrelated error, far from
+    its cause."""
     largest = int(tokens.ids.max())
     if largest >= vocabulary:
         raise UserError(
-            f"the tokenizer of {name!r} gives token id {largest}, but the model knows {vocabulary} tokens: "
-            "tokenizer and weights are of different checkpoints"
+            f"the tokenizer of {name!r} gives token id {largest}, but the model knows "
+            f"{vocabulary} tokens: tokenizer and weights are of different checkpoints"
         )
 
 
 def language_warning(texts: list[str], tokens: Tokens, name: str) -> str:
-    """Return a warning where the vocabulary was made for another language than the texts, else ""."""
+    """Return a warning where the vocabulary was made for another language than the texts, else
+    ""."""
     text = "".join(texts)
     chinese = sum("\u4e00" <= c <= "\u9fff" for c in text) / max(len(text), 1)
-    # Tokens per character: 1.0 for Chinese and 0.30 to 0.33 for English tweets with a vocabulary of the language;
-    # bert-base-chinese needs 0.42 for the latter, CLIP 2.5 for the former.
+    # Tokens per character: 1.0 for Chinese and 0.30 to 0.33 for English tweets with a vocabulary of
+    # the language; bert-base-chinese needs 0.42 for the latter, CLIP 2.5 for the former.
     usual = chinese + 0.3 * (1 - chinese)
     if tokens.unknown_rate < 0.05 and tokens.per_character < 1.25 * usual:
         return ""

@@ -21,15 +21,12 @@ from .loading import load_weights
 class BertResNet(Encoder):
     """A text encoder and a ResNet side by side.
 
-    The text feature is (B, hidden size), the image feature (B, 512) or (B, 2048). A modality that the fusion does not
-    use is not built.
-    """
+    The text feature is (B, hidden size), the image feature (B, 512) or (B, 2048). A modality that
+    the fusion does not use is not built."""
 
     reads_apart = True
-    mean, std = (
-        (0.485, 0.456, 0.406),
-        (0.229, 0.224, 0.225),
-    )  # ImageNet's, as in the ResNets' training
+    mean = (0.485, 0.456, 0.406)  # ImageNet's, as in the training of the ResNets
+    std = (0.229, 0.224, 0.225)
 
     def __init__(self, choice: ModelChoice, config: Any, image_size: int, pretrained: bool):
         super().__init__(choice, config, image_size, pretrained)
@@ -45,7 +42,8 @@ class BertResNet(Encoder):
         text = self._encode_text(input_ids, attention_mask) if self.text is not None else None
         if self.image is None:
             return text, None
-        # Channels last: a third faster in training on a processor, and what CUDA's tensor cores want.
+        # Channels last: a third faster in training on a processor, and what CUDA's tensor cores
+        # want.
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         return text, self.image(pixels)  # (B, hidden), (B, features)
 
@@ -70,7 +68,8 @@ def _text_positions(text: nn.Module | None, config) -> int:
 
 
 def load_text_encoder(name: str, config, pretrained: bool) -> nn.Module:
-    """Load the encoder with ``AutoModel``; drop the pooler where the checkpoint lacks its weights."""
+    """Load the encoder with ``AutoModel``; drop the pooler where the checkpoint lacks its
+    weights."""
     from transformers import AutoModel
 
     elsewhere = {
@@ -80,7 +79,8 @@ def load_text_encoder(name: str, config, pretrained: bool) -> nn.Module:
     }
     if config.model_type in elsewhere:
         raise UserError(
-            f"{name!r} is a {config.model_type} checkpoint: train it with {elsewhere[config.model_type]}"
+            f"{name!r} is a {config.model_type} checkpoint: train it with "
+            f"{elsewhere[config.model_type]}"
         )
     if (
         config.is_encoder_decoder
@@ -88,7 +88,8 @@ def load_text_encoder(name: str, config, pretrained: bool) -> nn.Module:
         or not hasattr(config, "hidden_size")
     ):
         raise UserError(
-            f"{name!r} is a {config.model_type} checkpoint, not a text encoder such as bert-base-chinese"
+            f"{name!r} is a {config.model_type} checkpoint, not a text encoder such as "
+            "bert-base-chinese"
         )
     model, missing = load_weights(AutoModel, name, config, pretrained, optional=("pooler.",))
     if missing:
@@ -117,6 +118,7 @@ def _download(url: str) -> dict[str, Tensor]:
         return load_state_dict_from_url(url, **options)
     except (OSError, RuntimeError, pickle.UnpicklingError) as error:
         raise UserError(
-            f"cannot get the ResNet weights {file}: {' '.join(str(error).split())[:200]}. Download {url} by other "
-            f"means and put it in {folder} (TORCH_HOME moves that folder); delete the file there if it is broken"
+            f"cannot get the ResNet weights {file}: {' '.join(str(error).split())[:200]}. "
+            f"Download {url} by other means and put it in {folder} (TORCH_HOME moves that "
+            "folder); delete the file there if it is broken"
         ) from error

@@ -1,8 +1,8 @@
 """BLIP from its captioning checkpoint: every weight that is used is a weight that was trained.
 
-The checkpoint (Li et al. 2022, arXiv 2201.12086) holds a vision tower and a text decoder, no text tower. Loading
-``BlipModel`` from it leaves 138.6 of 224.7 million parameters random; reading the text *through the decoder* does not.
-"""
+The checkpoint (Li et al. 2022, arXiv 2201.12086) holds a vision tower and a text decoder, no text
+tower. Loading ``BlipModel`` from it leaves 138.6 of 224.7 million parameters random; reading the
+text *through the decoder* does not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from .loading import image_statistics, load_weights, patches_per_side, resize_po
 
 
 class Blip(Encoder):
-    """BLIP; the text feature, which depends on the image, is (B, hidden), the image feature (B, vision hidden)."""
+    """BLIP; the text feature, which depends on the image, is (B, hidden), the image feature (B,
+    vision hidden)."""
 
     reads_apart = False
 
@@ -50,7 +51,8 @@ class Blip(Encoder):
         self.positions = config.text_config.max_position_embeddings
 
     def _set_resolution(self, image_size: int, patch: int) -> None:
-        # 4.39.3 would slice the first rows of the 24 x 24 table at a lower resolution: a wrong grid.
+        # 4.39.3 would slice the first rows of the 24 x 24 table at a lower resolution: a wrong
+        # grid.
         embeddings = self.vision.embeddings
         table = embeddings.position_embedding.detach()[0]  # (1 + g*g, D)
         table = resize_positions(table, patches_per_side(image_size, patch))
@@ -73,6 +75,7 @@ class Blip(Encoder):
             is_decoder=True,  # the default is False, and its self-attention was trained causal
             use_cache=False,
         ).last_hidden_state  # (B, L, hidden)
-        # Under the causal mask only the last token has read the whole text; the first has seen none of it.
+        # Under the causal mask only the last token has read the whole text; the first has seen none
+        # of it.
         last = attention_mask.sum(1) - 1
         return hidden[torch.arange(len(hidden), device=hidden.device), last], vision.pooler_output

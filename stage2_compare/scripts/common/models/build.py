@@ -1,4 +1,5 @@
-"""From a choice of model to the classifier, with pretrained weights or with those of a finished run."""
+"""From a choice of model to the classifier, with pretrained weights or with those of a finished
+run."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ class ModelChoice:
 
 
 def fusion_names() -> list[str]:
-    """Return the keys of ``models.fusion.FUSIONS`` without the seconds that importing torch takes."""
+    """Return the keys of ``models.fusion.FUSIONS`` without the seconds that importing torch
+    takes."""
     source = Path(__file__).with_name("fusion.py").read_text(encoding="utf-8")
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FUSIONS":

@@ -23,8 +23,10 @@ class Head(nn.Module):
 
     @property
     def dropout_shape(self) -> tuple[int, int]:
-        """Shape (K, 256) of the random numbers that each sample needs, K at least the number of dropout layers."""
-        # Fusions with up to four layers all take four, so that a sample's numbers are the same in each of them.
+        """Shape (K, 256) of the random numbers that each sample needs, K at least the number of
+        dropout layers."""
+        # Fusions with up to four layers all take four, so that a sample's numbers are the same in
+        # each of them.
         return max(4, len(self._dropouts())), WIDTH
 
     def forward(
@@ -33,7 +35,8 @@ class Head(nn.Module):
         """Classify features.
 
         Args:
-            text, image: (B, text_dim) and (B, image_dim); None for a modality that the fusion does not use.
+            text, image: (B, text_dim) and (B, image_dim); None for a modality that the fusion does
+                not use.
             draws: (B, K, 256) random numbers of the samples for dropout; None takes torch's own.
         Returns:
             logits (B, C).
@@ -50,9 +53,8 @@ class Head(nn.Module):
 class ImageTextClassifier(nn.Module):
     """An encoder and a head.
 
-    Pixels arrive as bytes, a quarter of the traffic, and are normalised here with the encoder's mean and standard
-    deviation. So a batch is the same for every model.
-    """
+    Pixels arrive as bytes, a quarter of the traffic, and are normalised here with the encoder's
+    mean and standard deviation. So a batch is the same for every model."""
 
     def __init__(self, encoder: Encoder, fusion: str, classes: int):
         super().__init__()
@@ -65,7 +67,8 @@ class ImageTextClassifier(nn.Module):
         self.register_buffer("pixel_shift", -mean / std, persistent=False)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor) -> tuple:
-        """Return text (B, text_dim) and image (B, image_dim) features, None for a modality that is not used."""
+        """Return text (B, text_dim) and image (B, image_dim) features, None for a modality that is
+        not used."""
         pixels = None
         if self.encoder.image_dim:
             pixels = pixel_values * self.pixel_scale + self.pixel_shift  # (B, 3, H, W) float32
@@ -91,7 +94,8 @@ class ImageTextClassifier(nn.Module):
         return self.head(text, image, draws)
 
     def freeze_encoder(self) -> None:
-        """Train the head only: the encoder keeps its weights and BatchNorm statistics, and drops nothing out."""
+        """Train the head only: the encoder keeps its weights and BatchNorm statistics, and drops
+        nothing out."""
         self.encoder.requires_grad_(False)
         self.frozen = True
 

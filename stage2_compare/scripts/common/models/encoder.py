@@ -12,16 +12,16 @@ from .choice import ModelChoice
 class Encoder(nn.Module):
     """Turns texts and images into one feature each.
 
-    To add a kind of encoder, derive from this class, set every attribute in ``__init__`` (which takes the four
-    arguments shown here), and name the class in ``models.build.ENCODERS``.
+    To add a kind of encoder, derive from this class, set every attribute in ``__init__`` (which
+    takes the four arguments shown here), and name the class in ``models.build.ENCODERS``.
 
     Attributes:
         text_dim, image_dim: sizes of the features; 0 for a modality that the fusion does not use.
-        mean, std: of the pixels the encoder was trained with, three numbers each, for pixels from 0 to 1.
+        mean, std: of the pixels of the encoder's training, three numbers each, on a scale of 0 to 1.
         positions: the longest text in tokens.
         vocabulary: the number of token ids.
-        reads_apart: True where each feature depends on its own modality alone, so that features of different pairs
-            can be combined; False where the text is read in the light of the image.
+        reads_apart: True where each feature depends on its own modality alone, so that features of
+            different pairs can be combined; False where the text is read in the light of the image.
     """
 
     text_dim: int
@@ -51,11 +51,13 @@ class Encoder(nn.Module):
 
         Args:
             input_ids, attention_mask: (B, L) int64.
-            pixels: (B, 3, H, W) float32, normalised with ``mean`` and ``std``; None where ``image_dim`` is 0.
+            pixels: (B, 3, H, W) float32, normalised with ``mean`` and ``std``; None where
+                ``image_dim`` is 0.
         Returns:
             text (B, text_dim) and image (B, image_dim), None for a modality of size 0.
         """
         raise NotImplementedError
 
     def drop_missing(self, names: set[str]) -> None:
-        """Remove an optional part of which a saved model, with parameters called ``names``, has no weights."""
+        """Remove an optional part of which a saved model, with parameters called ``names``, has no
+        weights."""

@@ -1,12 +1,13 @@
-"""Fused attention for the transformers of release 4.39.3, which multiply, mask, normalise and multiply in four steps.
+"""Fused attention for transformers 4.39.3, whose attention takes four separate steps.
 
-``torch.nn.functional.scaled_dot_product_attention`` does the same arithmetic in one, without keeping the L x L weights
-(Dao et al. 2022, arXiv 2205.14135). Parameters, their names and the results stay; only the summation order differs.
+``torch.nn.functional.scaled_dot_product_attention`` does the same arithmetic in one, without
+keeping the L x L weights (Dao et al. 2022, arXiv 2205.14135). Parameters, their names and the
+results stay; only the summation order differs.
 
-On two CPU cores it is worth little (16 samples, torch 2.14, a noisy machine): a BERT + ResNet step ran 1.05 times as
-fast, CLIP's 1.00; evaluation 1.00 and 0.98; one BLIP vision layer 1.05. The CPU has no fused kernel with dropout. On
-CUDA, where it was not measured, the backward pass of the masked kernel is not deterministic.
-"""
+On two CPU cores it is worth little (16 samples, torch 2.14, a noisy machine): a BERT + ResNet step
+ran 1.05 times as fast, CLIP's 1.00; evaluation 1.00 and 0.98; one BLIP vision layer 1.05. The CPU
+has no fused kernel with dropout. On CUDA, where it was not measured, the backward pass of the
+masked kernel is not deterministic."""
 
 from __future__ import annotations
 
@@ -16,16 +17,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# torch 2.1 reads the wrong elements of a transposed query beside a mask on CUDA (pytorch issue 112577).
+# torch 2.1 reads the wrong elements of a transposed query beside a mask on CUDA (pytorch issue
+# 112577).
 COPY_BESIDE_A_MASK = tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 2)
 
 
 def use_fused_attention(model: nn.Module) -> int:
     """Let the attention modules in ``model`` use the fused kernel; returns how many do.
 
-    Covers BERT and its kin, CLIP, Chinese-CLIP and BLIP. A call that asks for attention weights, masks heads or brings
-    a cache takes the original way, as do modules with relative positions.
-    """
+    Covers BERT and its kin, CLIP, Chinese-CLIP and BLIP. A call that asks for attention weights,
+    masks heads or brings a cache takes the original way, as do modules with relative positions."""
     count = 0
     for module in model.modules():
         fused = FUSED.get(type(module).__name__)
@@ -38,15 +39,15 @@ def use_fused_attention(model: nn.Module) -> int:
 def _attend(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float
 ) -> Tensor:
-    """query (B, h, L, d), key and value (B, h, S, d), additive mask (B, 1, 1 or L, S) -> (B, L, h * d)."""
+    """query (B, h, L, d), key and value (B, h, S, d), additive mask (B, 1, 1 or L, S) -> (B, L, h *
+    d)."""
     if mask is not None:
         mask = mask.to(query.dtype)  # under autocast the mask is still float32
         if COPY_BESIDE_A_MASK and query.is_cuda:
             query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
-    out = F.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, dropout_p=dropout
-    )  # (B, h, L, d)
-    return out.transpose(1, 2).flatten(2)
+    options = {"attn_mask": mask, "dropout_p": dropout}
+    out = F.scaled_dot_product_attention(query, key, value, **options)  # (B, h, L, d)
+    return out.transpose(1, 2).flatten(2)  # (B, L, h * d)
 
 
 def _bert(
@@ -78,9 +79,8 @@ def _bert(
     key = self.transpose_for_scores(self.key(source))  # (B, h, S, d)
     value = self.transpose_for_scores(self.value(source))
     context = _attend(query, key, value, mask, self.dropout.p if self.training else 0.0)
-    hands_on_cache = getattr(
-        self, "is_decoder", True
-    )  # BLIP's has no such attribute and always does
+    # BLIP's attention has no such attribute, and always returns keys and values.
+    hands_on_cache = getattr(self, "is_decoder", True)
     return (context, (key, value)) if hands_on_cache else (context,)
 
 

@@ -1,8 +1,8 @@
 """The ways of joining a text and an image feature.
 
-A fusion takes ``text`` (B, 256) and ``image`` (B, 256) and returns logits (B, C). ``uses`` names the modalities it
-needs; the other one is None. To add a fusion, write its class here and name it in FUSIONS.
-"""
+A fusion takes ``text`` (B, 256) and ``image`` (B, 256) and returns logits (B, C). ``uses`` names
+the modalities it needs; the other one is None. To add a fusion, write its class here and name it in
+FUSIONS."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ DROPOUT = 0.2
 
 
 class SampleDropout(nn.Module):
-    """Dropout of (B, 256) whose mask depends on the sample alone, not on the micro-batch that it is in.
+    """Dropout of (B, 256) whose mask depends on the sample alone, not on the micro-batch that it is
+    in.
 
-    The head sets ``draws`` (B, 256), numbers in [0, 1), for each batch. Without them torch draws its own.
-    """
+    The head sets ``draws`` (B, 256), numbers in [0, 1), for each batch. Without them torch draws
+    its own."""
 
     draws: Tensor | None = None
 
@@ -62,7 +63,8 @@ class ConcatFusion(nn.Module):
 
 
 class GatedFusion(nn.Module):
-    """A gate per element decides how much of each modality passes (Arevalo et al. 2017, arXiv 1702.01992)."""
+    """A gate per element decides how much of each modality passes (Arevalo et al. 2017, arXiv
+    1702.01992)."""
 
     uses = ("text", "image")
 

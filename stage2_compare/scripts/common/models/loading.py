@@ -1,4 +1,5 @@
-"""Loads configurations, tokenizers and weights. A weight in use never stays random without an error."""
+"""Loads configurations, tokenizers and weights. A weight in use never stays random without an
+error."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from ..errors import UserError
 
 TRANSFORMERS = "4.39.3"
 REMEDY = (
-    "Check the name; set HF_ENDPOINT to a mirror if the hub is out of reach; or download the checkpoint and give its "
-    "folder as --model-name (HF_HOME says where downloads are kept)"
+    "Check the name; set HF_ENDPOINT to a mirror if the hub is out of reach; or download the "
+    "checkpoint and give its folder as --model-name (HF_HOME says where downloads are kept)"
 )
 
 
@@ -31,8 +32,9 @@ def check_transformers() -> None:
 
 def from_hub(load: Any, name: str, **options: Any) -> Any:
     """Call ``load.from_pretrained(name)`` and turn its errors into ones that say what to do."""
-    # What libraries say of each other is not the user's concern: transformers calls its hub client in a way that a
-    # newer client deprecates, and torch 2.1 reads .bin files in a way that it deprecates itself.
+    # What libraries say of each other is not the user's concern: transformers calls its hub client
+    # in a way that a newer client deprecates, and torch 2.1 reads .bin files in a way that it
+    # deprecates itself.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"huggingface_hub\.")
     warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
     try:
@@ -56,11 +58,13 @@ def load_tokenizer(name: str) -> Any:
     tokenizer = from_hub(AutoTokenizer, name, trust_remote_code=False)
     if not tokenizer.is_fast:
         raise UserError(
-            f"{name!r} has no fast tokenizer (tokenizer.json or vocab files): use another checkpoint"
+            f"{name!r} has no fast tokenizer (tokenizer.json or vocab files): use another "
+            "checkpoint"
         )
     if tokenizer.pad_token_id is None:
         raise UserError(
-            f"the tokenizer of {name!r} has no padding token, so batches cannot be made: use an encoder"
+            f"the tokenizer of {name!r} has no padding token, so batches cannot be made: use an "
+            "encoder"
         )
     return tokenizer
 
@@ -103,7 +107,8 @@ def resize_positions(table: Tensor, grid: int) -> Tensor:
         table: (1 + g*g, D), the class token first, then the g x g patches row by row.
         grid: patches per side wanted.
     Returns:
-        (1 + grid*grid, D), bicubic on the grid, class token as it was; the table itself where the size is the same.
+        (1 + grid*grid, D), bicubic on the grid, class token as it was; the table itself where the
+        size is the same.
     """
     side = round((table.shape[0] - 1) ** 0.5)
     if side == grid:
@@ -123,7 +128,8 @@ def patches_per_side(image_size: int, patch: int) -> int:
 
 
 def image_statistics(name: str) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation of the checkpoint's preprocessing, CLIP's where it has none."""
+    """Return mean and standard deviation of the checkpoint's preprocessing, CLIP's where it has
+    none."""
     from transformers import CLIPImageProcessor
     from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 

@@ -1,9 +1,9 @@
 """The names of a run folder and of what lies in it, written once. Standard library only.
 
-outputs/compare/<name>            a finished run: best.pt, metrics.json, history.csv, predictions.csv, ...
-outputs/compare/.<name>.partial   the run in progress: best.pt, checkpoint.pt, owner.json
-outputs/compare/.<name>.lock      held, by the system, by the one process that may work on it
-outputs/compare/.<name>.old       an earlier finished run, while the new one takes its name
+outputs/compare/<name>            a finished run: best.pt, metrics.json, history.csv,
+predictions.csv, ... outputs/compare/.<name>.partial   the run in progress: best.pt, checkpoint.pt,
+owner.json outputs/compare/.<name>.lock      held, by the system, by the one process that may work
+on it outputs/compare/.<name>.old       an earlier finished run, while the new one takes its name
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Writes a run folder. It grows in a dot folder beside its final name, and takes that name in one rename."""
+"""Writes a run folder. It grows in a dot folder beside its final name, and takes that name in one
+rename."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ _LOCKED_BYTE = 1 << 30  # far behind the end: Windows also bars others from read
 
 
 class RunFolder:
-    """The folder ``<parent>/<name>``, for one process at a time: ``with RunFolder(parent, name) as folder``."""
+    """The folder ``<parent>/<name>``, for one process at a time: ``with RunFolder(parent, name) as
+    folder``."""
 
     def __init__(self, parent: Path, name: str):
         self.parent, self.final = parent, parent / name
@@ -41,7 +43,8 @@ class RunFolder:
             raise self._not_writable(error) from error
         if file is None:
             raise UserError(
-                f"{self.final} is being trained by {self._owner()}: wait for it, or end that process first"
+                f"{self.final} is being trained by {self._owner()}: wait for it, or end that "
+                "process first"
             )
         self._locked = file
         try:
@@ -86,13 +89,15 @@ class RunFolder:
                 path.unlink()
 
     def need_space(self, megabytes: float) -> None:
-        """Raise UserError unless so much fits on the disk, beside what an unfinished run has there already."""
+        """Raise UserError unless so much fits on the disk, beside what an unfinished run has there
+        already."""
         there = sum(path.stat().st_size for path in self.partial.iterdir()) / 1e6
         free = shutil.disk_usage(self.partial).free / 1e6
         if free + there < megabytes:
             raise UserError(
-                f"{self.parent}: {free:,.0f} MB free on this disk, two checkpoints and the best weights of this model "
-                f"take {megabytes:,.0f} MB: free some space, or give another --output-dir"
+                f"{self.parent}: {free:,.0f} MB free on this disk, two checkpoints and the best "
+                f"weights of this model take {megabytes:,.0f} MB: free some space, or give "
+                "another --output-dir"
             )
 
     def write_tensors(self, name: str, content: dict[str, Any]) -> None:
@@ -118,8 +123,9 @@ class RunFolder:
         except OSError as error:
             self._settle()
             raise UserError(
-                f"cannot give {self.partial} its name {self.final.name}: {error.strerror or error}. Close the programs "
-                "that have files of that run open, and run the same command again: nothing is trained anew"
+                f"cannot give {self.partial} its name {self.final.name}: "
+                f"{error.strerror or error}. Close the programs that have files of that run open, "
+                "and run the same command again: nothing is trained anew"
             ) from error
         self._settle()
 
@@ -140,8 +146,9 @@ class RunFolder:
                 write(file)
         except (OSError, RuntimeError) as error:  # torch.save reports a full disk as a RuntimeError
             raise UserError(
-                f"cannot write {path}: {' '.join(str(error).split())[:200]}. Is the disk full? Finished runs and the "
-                "last checkpoint are as they were: make room and run the same command again to go on"
+                f"cannot write {path}: {' '.join(str(error).split())[:200]}. Is the disk full? "
+                "Finished runs and the last checkpoint are as they were: make room and run the "
+                "same command again to go on"
             ) from error
 
     def _owner(self) -> str:
@@ -159,7 +166,8 @@ class RunFolder:
 
 @contextmanager
 def _ctrl_c_delayed() -> Iterator[None]:
-    """Let Ctrl-C wait: torch.save would report it as a write error, and half a second later it does no harm."""
+    """Let Ctrl-C wait: torch.save would report it as a write error, and half a second later it does
+    no harm."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -174,7 +182,8 @@ def _ctrl_c_delayed() -> Iterator[None]:
 
 
 def _lock(path: Path) -> BinaryIO | None:
-    """Return the locked file, or None where another process holds it. The lock ends with its process.
+    """Return the locked file, or None where another process holds it. The lock ends with its
+    process.
 
     Own code rather than the filelock package, whose lock a forked process would inherit and keep.
     """
@@ -198,7 +207,7 @@ def _lock(path: Path) -> BinaryIO | None:
                 return file
         except FileNotFoundError:
             pass
-        file.close()  # its owner has just removed it: what was locked is no longer the file of that name
+        file.close()  # its owner has just removed it: the locked file has that name no longer
 
 
 def _unlock(path: Path, file: BinaryIO) -> None:

@@ -15,8 +15,8 @@ _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 _CUDA_FAULTS = ("cuda error", "cublas", "cudnn", "illegal", "device-side assert")
 
 SAVE_MEMORY = (
-    "What helps: a smaller --batch-size (--effective-batch-size stays), --max-length or --image-size, "
-    "--freeze-encoders, or closing other programs that use the device"
+    "What helps: a smaller --batch-size (--effective-batch-size stays), --max-length or "
+    "--image-size, --freeze-encoders, or closing other programs that use the device"
 )
 
 
@@ -38,9 +38,10 @@ def device_failures_named() -> Iterator[None]:
             raise UserError(f"out of memory ({text}). {SAVE_MEMORY}") from error
         if any(word in text.lower() for word in _CUDA_FAULTS):
             raise UserError(
-                f"the CUDA device failed ({text}). Three things to try: 1. set CUDA_LAUNCH_BLOCKING=1 and run again, "
-                "which names the real place; 2. --device cpu with --epochs 1, which shows errors in the data in plain "
-                "words; 3. install the torch build that fits the driver (see README). The last checkpoint is kept"
+                f"the CUDA device failed ({text}). Three things to try: 1. set "
+                "CUDA_LAUNCH_BLOCKING=1 and run again, which names the real place; 2. --device "
+                "cpu with --epochs 1, which shows errors in the data in plain words; 3. install "
+                "the torch build that fits the driver (see README). The last checkpoint is kept"
             ) from error
         raise
 
@@ -51,11 +52,11 @@ _NEVER = 2**30
 
 
 def keep_freed_memory(keep: bool = True) -> None:
-    """Let glibc keep the memory of freed tensors for the next step; ``keep=False`` restores its default.
+    """Let glibc keep the memory of freed tensors for the next step; ``keep=False`` restores its
+    default.
 
-    By default it returns large blocks to the system at once, which must map and clear every page of them again in the
-    next step. Other C libraries are left alone.
-    """
+    By default it returns large blocks to the system at once, which must map and clear every page of
+    them again in the next step. Other C libraries are left alone."""
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)
@@ -89,7 +90,8 @@ def device_name(device: torch.device) -> str:
 
 
 def peak_memory_mb(device: torch.device) -> float | None:
-    """Return the most memory used so far: allocated on CUDA, else resident in this process; None if unknown."""
+    """Return the most memory used so far: allocated on CUDA, else resident in this process; None if
+    unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     try:

@@ -30,7 +30,8 @@ class NotFinite(ArithmeticError):
 
 @dataclass
 class TrainingResult:
-    """One row of history per epoch, and the validation logits (N, C) of the best and of the last epoch."""
+    """One row of history per epoch, and the validation logits (N, C) of the best and of the last
+    epoch."""
 
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
@@ -38,7 +39,8 @@ class TrainingResult:
     last_logits: Tensor | None = None
 
     def add(self, row: dict[str, Any], logits: Tensor) -> bool:
-        """Add an epoch; return True where its macro-F1 is higher than ever before, so ties go to the earlier one."""
+        """Add an epoch; return True where its macro-F1 is higher than ever before, so ties go to
+        the earlier one."""
         best_so_far = max((earlier[MAIN.column] for earlier in self.history), default=-math.inf)
         self.history.append(row)
         self.last_logits = logits
@@ -54,7 +56,8 @@ class TrainingResult:
 
 
 class Trainer:
-    """Model, optimizer and loss scaler: what one optimizer step needs, and what a checkpoint must hold."""
+    """Model, optimizer and loss scaler: what one optimizer step needs, and what a checkpoint must
+    hold."""
 
     def __init__(
         self, model: nn.Module, protocol: Protocol, class_weights: Tensor, precision: Precision
@@ -78,11 +81,12 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
 
     def train_one_epoch(self, groups: Iterable[list[Batch]], progress: Progress) -> float:
-        """Take one optimizer step per group of micro-batches; return the mean loss over the samples of the epoch.
+        """Take one optimizer step per group of micro-batches; return the mean loss over the samples
+        of the epoch.
 
-        The loss of a step is ``CrossEntropyLoss(weight=class_weights)`` over the whole group: each micro-batch adds
-        its sum, divided by the group's total weight, so how the group was cut changes nothing.
-        """
+        The loss of a step is ``CrossEntropyLoss(weight=class_weights)`` over the whole group: each
+        micro-batch adds its sum, divided by the group's total weight, so how the group was cut
+        changes nothing."""
         self.model.train()
         losses, weights = [], []
         for group in groups:
@@ -104,7 +108,8 @@ class Trainer:
         return float(np.average(_finite(losses), weights=weights))
 
     def _backward(self, batch: Batch, weight: float) -> Tensor:
-        """Add a micro-batch's part to the gradients; return its part of the step's loss, a scalar on the device."""
+        """Add a micro-batch's part to the gradients; return its part of the step's loss, a scalar
+        on the device."""
         inputs, labels = to_device(batch, self.device)
         with self.precision.autocast():
             logits = self.model(**inputs)
@@ -129,7 +134,8 @@ OPTIMIZERS = {"AdamW": adamw}
 
 
 def _finite(losses: list[Tensor]) -> np.ndarray:
-    """Return the losses (steps,) on the CPU. Not called at every step, since it makes a GPU wait for the CPU."""
+    """Return the losses (steps,) on the CPU. Not called at every step, since it makes a GPU wait
+    for the CPU."""
     values = torch.stack(losses).cpu().numpy()
     if not np.isfinite(values).all():
         step = int(np.flatnonzero(~np.isfinite(values))[0])
@@ -150,47 +156,44 @@ def fit(
 
     Args:
         class_weights: (C,) float32.
-        save: called after every epoch with the checkpoint, a dict of tensors and plain types, and True where the
-            model is the best so far.
-        checkpoint: what ``save`` was given after the epoch before the first; its tensors are taken out of it.
+        save: called after every epoch with the checkpoint, a dict of tensors and plain types,
+            and True where the model is the best so far.
+        checkpoint: what ``save`` was given after the epoch before the first.
     Raises:
         UserError: a loss is not finite.
     """
     trainer = Trainer(model, protocol, class_weights, precision)
     result = TrainingResult()
     if checkpoint is not None:
-        trainer.load_state(
-            checkpoint.pop("trainer")
-        )  # else a second copy of it all stays in memory
+        # Taken out of the checkpoint, or a second copy of it all stays in memory.
+        trainer.load_state(checkpoint.pop("trainer"))
         result = TrainingResult(**checkpoint["fitted"])
     schedule = batches.schedule
-    samples = len(schedule.train)
     for epoch in schedule.epochs:
-        # 1. Train
         seeding.start_epoch(protocol.seed, epoch)
         started = time.perf_counter()
-        try:
-            with Progress(f"epoch {epoch}/{protocol.epochs}", samples) as progress:
-                train_loss = trainer.train_one_epoch(batches.train_groups(epoch), progress)
-        except NotFinite as error:
-            advice = "Try a smaller --lr, or look for a broken checkpoint"
-            raise UserError(f"epoch {epoch}: {error}. {advice}") from None
+        train_loss = _train_epoch(trainer, batches, epoch, protocol.epochs)
         trained = time.perf_counter()
-        # 2. Measure
         logits = evaluate(model, batches.val_batches(), precision)  # (N, C)
-        row = {
-            "epoch": epoch,
-            "train_loss": train_loss,
-            **validation_scores(logits, schedule.val.labels, class_weights),
-            "train_sec": trained - started,
-            "val_sec": time.perf_counter() - trained,
-            "samples_per_sec": samples / (trained - started),
-        }
-        # 3. Keep
+        scores = validation_scores(logits, schedule.val.labels, class_weights)
+        train_sec, val_sec = trained - started, time.perf_counter() - trained
+        row = {"epoch": epoch, "train_loss": train_loss, **scores}
+        row |= {"train_sec": train_sec, "val_sec": val_sec}
+        row["samples_per_sec"] = len(schedule.train) / train_sec
         improved = result.add(row, logits)
         save({"trainer": trainer.state(), "fitted": vars(result)}, improved)
         _report(row, protocol.epochs)
     return result
+
+
+def _train_epoch(trainer: Trainer, batches: Prefetcher, epoch: int, epochs: int) -> float:
+    """Train one epoch under a progress bar; return its mean loss."""
+    try:
+        with Progress(f"epoch {epoch}/{epochs}", len(batches.schedule.train)) as progress:
+            return trainer.train_one_epoch(batches.train_groups(epoch), progress)
+    except NotFinite as error:
+        advice = "Try a smaller --lr, or look for a broken checkpoint"
+        raise UserError(f"epoch {epoch}: {error}. {advice}") from None
 
 
 def _report(row: dict[str, Any], epochs: int) -> None:

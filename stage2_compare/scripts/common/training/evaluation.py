@@ -21,7 +21,8 @@ from .precision import Precision
 def encode(
     model: ImageTextClassifier, dataset: PairDataset, micro: int, precision: Precision
 ) -> FeatureDataset:
-    """Run the encoder once over a dataset; the features are float32 on the CPU, in the order of the split."""
+    """Run the encoder once over a dataset; the features are float32 on the CPU, in the order of the
+    split."""
     model.to(precision.device).eval()
     stored: list[Tensor | None] = [None, None]  # text (N, text_dim), image (N, image_dim)
     count = len(dataset)
@@ -77,7 +78,8 @@ def logit_scores(logits: Tensor, labels: np.ndarray) -> dict[str, float]:
 def validation_scores(
     logits: Tensor, labels: np.ndarray, class_weights: Tensor
 ) -> dict[str, float]:
-    """Return the validation columns of history.csv; the loss is weighted as in training, so the curves compare."""
+    """Return the validation columns of history.csv; the loss is weighted as in training, so the
+    curves compare."""
     loss = F.cross_entropy(logits, torch.from_numpy(labels), weight=class_weights)
     scores = {f"val_{key}": value for key, value in logit_scores(logits, labels).items()}
     return {**scores, "val_loss": loss.item()}

@@ -1,4 +1,4 @@
-"""In which number format the model computes. One code path: float32 is autocast and loss scaling turned off."""
+"""The number format of the computation. float32 is the same code, with autocast and scaling off."""
 
 from __future__ import annotations
 
@@ -21,19 +21,17 @@ class Precision:
         return torch.autocast(self.device.type, dtype=dtype, enabled=self.name != "fp32")
 
     def scaler(self) -> torch.amp.GradScaler:
-        """Small gradients vanish in fp16 unless the loss is scaled up; off for the others."""
-        make = (
-            torch.amp.GradScaler if hasattr(torch.amp, "GradScaler") else _old_scaler
-        )  # since torch 2.3
-        return make("cuda", enabled=self.name == "fp16")
-
-
-def _old_scaler(device: str, enabled: bool) -> torch.cuda.amp.GradScaler:
-    return torch.cuda.amp.GradScaler(enabled=enabled)
+        """Return a loss scaler: small gradients vanish in fp16 without one; it is off otherwise."""
+        if hasattr(torch.amp, "GradScaler"):  # since torch 2.3
+            return torch.amp.GradScaler("cuda", enabled=self.name == "fp16")
+        return torch.cuda.amp.GradScaler(enabled=self.name == "fp16")
 
 
 def choose_precision(wanted: str, device: torch.device) -> Precision:
-    """``auto``: bf16 where the card computes in it (Ampere and later), else fp16; float32 on a processor.
+    """Choose the number format.
+
+    ``auto`` is bf16 where the card computes in it (Ampere and later), else fp16; float32 on a
+    processor.
 
     Raises:
         UserError: the device cannot do what is wanted.
@@ -52,7 +50,7 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
 
 
 def allow_fast_float32() -> None:
-    """TF32 for what stays in float32, and the quickest convolution for the one shape there is. Only CUDA hears it."""
+    """Allow TF32 and a search for the fastest convolution; both have an effect on CUDA only."""
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True

@@ -12,7 +12,7 @@ from ..data.dataset import PairDataset
 from ..data.duplicates import Duplicates, find_duplicates
 from ..data.image_cache import ImageStore, load_images
 from ..data.splits import Split, class_names, label_indices, read_split
-from ..data.tokens import check_tokens, language_warning, tokenise
+from ..data.tokens import Tokens, check_tokens, language_warning, tokenise
 from ..errors import UserError
 from ..models.build import build_classifier
 from ..models.classifier import ImageTextClassifier
@@ -57,33 +57,22 @@ def prepare(settings: TrainingRun) -> PreparedRun:
 
     # 2. Texts and photos
     max_length = _longest_text(settings, model.encoder.positions, tokenizer)
-    image_size = settings.protocol.image_size
     datasets = {}
     for name, split in splits.items():
         tokens = tokenise(split.texts, tokenizer, max_length)
         check_tokens(tokens, model.encoder.vocabulary, settings.model.name)
-        images = load_images(split.image_paths, image_size, settings.paths.cache)
-        augment = name == "train" and settings.protocol.augmentation != "none"
-        datasets[name] = PairDataset(tokens, images, labels[name], image_size, augment)
+        datasets[name] = _dataset(settings, split, tokens, labels[name], training=name == "train")
 
-    # 3. Warnings, and the protocol, which is complete now
+    # 3. Warnings
     train, val = datasets["train"], datasets["val"]
     duplicates = find_duplicates(splits["train"], splits["val"], train.images, val.images)
     language = language_warning(splits["train"].texts, train.tokens, settings.model.name)
     for warning in filter(None, (duplicates.warning(), language)):
         print(warning, flush=True)
-    protocol = replace(
-        settings.protocol,
-        precision=precision.name,
-        classes=classes,
-        train_sha256=fingerprint(splits["train"], train.images),
-        val_sha256=fingerprint(splits["val"], val.images),
-    )
-    unused = [
-        model
-    ]  # the first attempt takes it; only after running out of memory is another built
+
+    unused = [model]  # the first fit takes it; only after running out of memory is another built
     return PreparedRun(
-        settings=replace(settings, protocol=protocol),
+        settings=_with_data(settings, precision, classes, splits, datasets),
         precision=precision,
         splits=splits,
         datasets=datasets,
@@ -91,6 +80,33 @@ def prepare(settings: TrainingRun) -> PreparedRun:
         max_length=max_length,
         build=lambda: unused.pop() if unused else build(),
     )
+
+
+def _dataset(
+    settings: TrainingRun, split: Split, tokens: Tokens, labels: list[int], training: bool
+) -> PairDataset:
+    image_size = settings.protocol.image_size
+    images = load_images(split.image_paths, image_size, settings.paths.cache)
+    augment = training and settings.protocol.augmentation != "none"
+    return PairDataset(tokens, images, labels, image_size, augment)
+
+
+def _with_data(
+    settings: TrainingRun,
+    precision: Precision,
+    classes: list[str],
+    splits: dict[str, Split],
+    datasets: dict[str, PairDataset],
+) -> TrainingRun:
+    """Complete the protocol with what is known once the data are read."""
+    protocol = replace(
+        settings.protocol,
+        precision=precision.name,
+        classes=classes,
+        train_sha256=fingerprint(splits["train"], datasets["train"].images),
+        val_sha256=fingerprint(splits["val"], datasets["val"].images),
+    )
+    return replace(settings, protocol=protocol)
 
 
 def _builder(

@@ -1,4 +1,4 @@
-"""What each modality, and their interaction, contribute to a trained model's macro-F1."""
+"""Measures the contribution of each modality, and of their interaction, to a trained model."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ from .precision import Precision
 # Gives logits (B, C) for the texts of the samples (B,) with the images of the samples (B,).
 Predict = Callable[[np.ndarray, np.ndarray], Tensor]
 
-# Number of permutations, and of samples whose texts meet all images. A pair costs the head alone where the encoder
-# reads text and image apart, and the whole model where it reads the text in the light of the image.
+# Number of permutations, and of samples whose texts meet all images. A pair costs the head alone
+# where the encoder reads text and image apart, and the whole model where it reads the text in the
+# light of the image.
 CHEAP, EXPENSIVE = (20, 500), (3, 64)
 
 
 def probe(
     model: ImageTextClassifier, dataset: PairDataset, micro: int, precision: Precision, seed: int
 ) -> dict[str, Any]:
-    """Measure what is lost when images, or texts, are shuffled between the pairs, and without any interaction.
+    """Measure what is lost when images, or texts, are shuffled between the pairs, and without any
+    interaction.
 
-    The model without interaction is EMAP (Hessel and Lee 2020, arXiv 2010.06572). As far as it does as well, no
-    interaction of text and image was of use. A split too large for all its pairs is represented by ``emap_pairs``
-    samples, and ``f1_macro`` and ``acc`` are the model's own on the same samples.
-    """
+    The model without interaction is EMAP (Hessel and Lee 2020, arXiv 2010.06572). As far as it does
+    as well, no interaction of text and image was of use. A split too large for all its pairs is
+    represented by ``emap_pairs`` samples, and ``f1_macro`` and ``acc`` are the model's own on the
+    same samples."""
     reads_apart = model.encoder.reads_apart
     permutations, most = CHEAP if reads_apart else EXPENSIVE
     random = np.random.Generator(np.random.Philox(seeding.derive(seed, "probe")))
@@ -79,9 +81,8 @@ def all_pairs(predict: Predict, samples: np.ndarray) -> Tensor:
 def emap(table: Tensor) -> Tensor:
     """Return the empirical multimodally-additive projection, (M, M, C) -> (M, C).
 
-    It is the mean over the images that a text could have had, plus the mean over the texts that an image could have
-    had, less the mean of all.
-    """
+    It is the mean over the images that a text could have had, plus the mean over the texts that an
+    image could have had, less the mean of all."""
     table = table.double()
     return table.mean(1) + table.mean(0) - table.mean((0, 1))
 
@@ -89,7 +90,8 @@ def emap(table: Tensor) -> Tensor:
 def predictor(
     model: ImageTextClassifier, dataset: PairDataset, micro: int, precision: Precision, bar: tqdm
 ) -> Predict:
-    """Return a function that predicts any pairs of texts and images, in batches that fit in memory."""
+    """Return a function that predicts any pairs of texts and images, in batches that fit in
+    memory."""
     if model.encoder.reads_apart:
         predict_batch = _from_features(model, dataset, micro, precision)
         size = 16 * EVALUATION_FACTOR * micro
@@ -111,7 +113,8 @@ def predictor(
 def _from_features(
     model: ImageTextClassifier, dataset: PairDataset, micro: int, precision: Precision
 ) -> Predict:
-    """For encoders that read text and image apart: compute features once, then run the head for each pair."""
+    """For encoders that read text and image apart: compute features once, then run the head for
+    each pair."""
     features = encode(model, dataset, micro, precision).features
     text, image = features["text"], features["image"]
 
@@ -125,7 +128,8 @@ def _from_features(
 
 
 def _from_pairs(model: ImageTextClassifier, dataset: PairDataset, precision: Precision) -> Predict:
-    """For encoders that read the text in the light of the image: run the whole model for each pair."""
+    """For encoders that read the text in the light of the image: run the whole model for each
+    pair."""
     model.to(precision.device).eval()
 
     @torch.inference_mode()

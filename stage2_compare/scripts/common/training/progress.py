@@ -1,4 +1,4 @@
-"""What a person sees while an epoch runs: a bar on a terminal, a plain line now and then elsewhere."""
+"""The progress of an epoch: a bar on a terminal, elsewhere a plain line now and then."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LINE_EVERY_SEC = 30.0
 
 
 class Progress:
-    """Counts samples; reading the loss makes a GPU wait for the CPU, so it is looked at about once a second."""
+    """Counts samples, and shows the loss about once a second: reading it makes a GPU wait."""
 
     def __init__(self, title: str, samples: int):
         self.bar = tqdm(total=samples, desc=title, unit=" samples", disable=None, leave=False)
@@ -25,7 +25,7 @@ class Progress:
         self.bar.close()
 
     def advance(self, count: int) -> bool:
-        """Count samples; True when it is time to ``show`` how the run goes."""
+        """Count samples; return True when it is time to call ``show``."""
         self.done += count
         self.bar.update(count)
         return time.perf_counter() - self.looked > LOOK_EVERY_SEC
@@ -38,6 +38,7 @@ class Progress:
             self.lined = now
             rate = self.done / (now - self.started)
             print(
-                f"{self.title}: {self.done}/{self.samples} samples, loss {loss:.4f}, {rate:.1f} samples/s",
+                f"{self.title}: {self.done}/{self.samples} samples, loss {loss:.4f}, {rate:.1f} "
+                "samples/s",
                 flush=True,
             )

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder beside its weights: metrics.json, history.csv and the predictions."""
+"""Writes the results of a run: metrics.json, history.csv and the predictions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .probes import probe
 
 @dataclass
 class MemoryFit:
-    """How many samples fit in memory at once, as was found out in training."""
+    """The number of samples that fit in memory at once, as training found it out."""
 
     micro: int  # samples that go through the model at once
     halvings: list[dict[str, int]]  # where memory ran out: epoch and micro-batch
@@ -111,7 +111,8 @@ def _headline(result: TrainingResult, model: ImageTextClassifier) -> dict[str, A
 def _validation_record(
     result: TrainingResult, labels: np.ndarray, classes: list[str]
 ) -> dict[str, Any]:
-    """Return all metrics of the best and of the last epoch, and those of each class at the best one."""
+    """Return all metrics of the best and of the last epoch, and those of each class at the best
+    one."""
     columns = [*metrics.COLUMNS, "val_loss"]
     best, last = result.best_row, result.history[-1]
     probabilities = result.best_logits.double().softmax(1).numpy()  # (N, C)
@@ -129,7 +130,8 @@ def _validation_record(
 
 
 def data_record(prepared: PreparedRun) -> dict[str, Any]:
-    """Return what was read and what the tokenizer made of it, for training and validation together."""
+    """Return what was read and what the tokenizer made of it, for training and validation
+    together."""
     datasets = {name: prepared.datasets[name] for name in ("train", "val")}
     splits = [prepared.splits[name] for name in datasets]
     sizes = [len(dataset) for dataset in datasets.values()]
@@ -158,7 +160,8 @@ def _sum_of_counts(counts: Any) -> dict[str, int]:
 
 
 def predictions_table(split: Split, logits: Tensor, classes: list[str]) -> pd.DataFrame:
-    """Return predictions.csv: guid, label, predicted class, probability of each class, from logits (N, C)."""
+    """Return predictions.csv: guid, label, predicted class, probability of each class, from logits
+    (N, C)."""
     probabilities = logits.double().softmax(1).numpy()  # (N, C)
     predicted = [classes[place] for place in probabilities.argmax(1)]
     shares = pd.DataFrame(probabilities, columns=layout.probability_columns(classes))

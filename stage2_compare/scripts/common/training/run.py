@@ -79,11 +79,11 @@ def _announce(prepared: PreparedRun) -> None:
 def fit_to_the_end(
     prepared: PreparedRun, folder: RunFolder
 ) -> tuple[ImageTextClassifier, TrainingResult, MemoryFit]:
-    """Fit from the last checkpoint, if there is one; where memory runs out, again with half the micro-batch.
+    """Fit from the last checkpoint, if there is one; where memory runs out, again with half the
+    micro-batch.
 
-    The effective batch stays, and so does the result: exactly for CLIP and BLIP; for BERT + ResNet up to BatchNorm
-    and the text encoder's dropout, which see the micro-batch.
-    """
+    The effective batch stays, and so does the result: exactly for CLIP and BLIP; for BERT + ResNet
+    up to BatchNorm and the text encoder's dropout, which see the micro-batch."""
     checkpoint = unfinished(prepared, folder)
     memory = MemoryFit(prepared.settings.micro_batch, [])
     if checkpoint is not None:
@@ -99,10 +99,8 @@ def fit_to_the_end(
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        del (
-            model,
-            checkpoint,
-        )  # outside the except clause, whose traceback would keep the tensors alive
+        # Outside the except clause, whose traceback would keep the tensors alive.
+        del model, checkpoint
         gc.collect()
         torch.cuda.empty_cache()
         checkpoint = folder.read_checkpoint()
@@ -178,7 +176,8 @@ def _epochs_done(checkpoint: dict[str, Any] | None) -> int:
 
 
 def disk_space(model: ImageTextClassifier) -> float:
-    """Return the megabytes of the best weights and two checkpoints: one lies there while the next is written."""
+    """Return the megabytes of the best weights and two checkpoints: one lies there while the next
+    is written."""
     everything = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     in_checkpoint = trained if model.frozen else everything

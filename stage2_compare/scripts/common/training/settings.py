@@ -1,9 +1,9 @@
-"""The settings of a training run, typed. Imports no torch: the command line is read before torch is needed.
+"""The settings of a training run, typed. Imports no torch: the command line is read before torch is
+needed.
 
-Three records come from them: a checkpoint's identity is the protocol, the model, the micro-batch and hashes of
-the contents; runs are comparable where their protocols agree but for ``runs.layout.MAY_VARY``; runs of one model form
-a seed group.
-"""
+Three records come from them: a checkpoint's identity is the protocol, the model, the micro-batch
+and hashes of the contents; runs are comparable where their protocols agree but for
+``runs.layout.MAY_VARY``; runs of one model form a seed group."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from ..runs.layout import DEFAULT_SEED
 class Protocol:
     """All that must agree between runs for their comparison to be fair.
 
-    ``asdict`` of it is the ``protocol`` block of metrics.json. The defaults are those of the commands. The last four
-    fields are known once the data are read.
-    """
+    ``asdict`` of it is the ``protocol`` block of metrics.json. The defaults are those of the
+    commands. The last four fields are known once the data are read."""
 
     seed: int = DEFAULT_SEED
     epochs: int = 5
@@ -100,5 +99,6 @@ class TrainingRun:
         return {**asdict(self.protocol), **model}
 
     def model_record(self, micro_batch: int, max_length: int) -> dict[str, Any]:
-        """Return the ``model`` block of metrics.json; ``max_length`` is what the model reads at most."""
+        """Return the ``model`` block of metrics.json; ``max_length`` is what the model reads at
+        most."""
         return {**asdict(self.model), "max_length": max_length, "batch_size": micro_batch}
