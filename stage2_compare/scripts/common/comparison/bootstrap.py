@@ -12,10 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import (  # scipy.stats would take longer to import than all the rest
-    ndtr,
-    ndtri,
-)
+from scipy.special import ndtr, ndtri  # scipy.stats would take longer to import than all the rest
 
 from ..metrics import scores
 

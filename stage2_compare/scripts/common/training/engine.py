@@ -113,10 +113,8 @@ class Trainer:
         inputs, labels = to_device(batch, self.device)
         with self.precision.autocast():
             logits = self.model(**inputs)
-        loss = (
-            F.cross_entropy(logits.float(), labels, weight=self.class_weights, reduction="sum")
-            / weight
-        )
+        options = {"weight": self.class_weights, "reduction": "sum"}
+        loss = F.cross_entropy(logits.float(), labels, **options) / weight
         self.scaler.scale(loss).backward()
         return loss.detach()
 
