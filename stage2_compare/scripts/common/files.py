@@ -34,6 +34,43 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def replace_all(texts: dict[Path, str]) -> dict[Path, bytes | None]:
+    """Replace several text files (UTF-8), all of them or none. Make their folders.
+
+    Returns:
+        The earlier content of each file, None if there was none.
+
+    Raises:
+        OSError: a file cannot be written. ``filename`` names it and ``strerror`` says why. Files
+            that were already replaced have got their earlier content back.
+    """
+    temporaries = {path: _temporary_name(path) for path in texts}
+    earlier: dict[Path, bytes | None] = {}
+    replaced: list[Path] = []
+    try:
+        # 1. Write the new files beside the old ones: a full disk shows here, before any change.
+        for path, temporary in temporaries.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            earlier[path] = path.read_bytes() if path.exists() else None
+            with _synced(temporary) as file:
+                file.write(texts[path].encode("utf-8"))
+        # 2. Let them take their places.
+        for path, temporary in temporaries.items():
+            os.replace(temporary, path)
+            replaced.append(path)
+    except BaseException as error:
+        for done in replaced:
+            _put_back(done, earlier[done])
+        if isinstance(error, (OSError, UnicodeError)):
+            number = getattr(error, "errno", None)
+            raise OSError(number, error_text(error), str(path)) from error
+        raise
+    finally:
+        for temporary in temporaries.values():
+            _remove(temporary)
+    return earlier
+
+
 def write_result(path: Path, content: bytes) -> None:
     """Write a table or picture that a person opens, and make its folder.
 
@@ -59,6 +96,16 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
+def quoted(value: str) -> str:
+    """Return ``value`` in quotes for a message, unprintable characters as escapes.
+
+    A long value is cut in the middle, because a path is known by its two ends. Python's ``repr``
+    would double the backslashes of a Windows path.
+    """
+    short = value if len(value) <= 200 else f"{value[:100]}...{value[-80:]}"
+    return "'" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in short) + "'"
+
+
 def _temporary_name(path: Path) -> Path:
     """Name the file that will take the place of ``path``. No two writers get the same name."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -76,3 +123,11 @@ def _synced(path: Path) -> Iterator[BinaryIO]:
 def _remove(path: Path) -> None:
     with suppress(OSError):  # a second failure must not hide the first one
         path.unlink(missing_ok=True)
+
+
+def _put_back(path: Path, content: bytes | None) -> None:
+    if content is None:
+        _remove(path)
+        return
+    with suppress(OSError):  # as in _remove
+        path.write_bytes(content)
