@@ -1,4 +1,4 @@
-"""The cut into training and validation: nothing on both sides, classes in proportion, and the same cut every time."""
+"""make_splits.py: nothing is on both sides, classes keep their proportion, reruns agree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from itertools import combinations
 from pathlib import Path
 
 import make_splits
@@ -19,7 +18,6 @@ from common.data.splits import read_split
 from common.errors import UserError
 from helpers.hub import SAMPLE
 from helpers.pairs import photo, write_pair
-from make_splits import choose_validation, class_goals, tie
 
 SIDES = ("train", "val")
 
@@ -41,7 +39,7 @@ def write_list(path: Path, pairs) -> Path:
 
 
 def cut(root: Path, *flags: str) -> dict[str, list[dict[str, str]]]:
-    """Rows of the tables that make_splits leaves."""
+    """Run make_splits.py and return the rows of its tables."""
     make_splits.main(["--project-root", str(root), *flags])
     return tables(root / "outputs" / "splits")
 
@@ -91,88 +89,11 @@ def test_the_ratio_is_kept_and_no_class_is_left_out(tmp_path, ratio, size):
     )
 
 
-def test_class_goals_are_largest_remainders():
-    totals = {"negative": 1292, "neutral": 419, "positive": 2289}  # 129.2, 41.9, 228.9
-    assert class_goals(totals, 0.1) == {"negative": 129, "neutral": 42, "positive": 229}
-    assert class_goals({"a": 1, "b": 2, "c": 97}, 0.1) == {"a": 0, "b": 1, "c": 10}
-    assert class_goals({"a": 100}, 0.29) == {"a": 29}  # 100 * 0.29 is 28.999999999999996
-
-
-def connected(*columns: list[str]) -> set[frozenset[int]]:
-    """Brute force: merge any two groups that share a value, until none do."""
-    groups = [frozenset([i]) for i in range(len(columns[0]))]
-    while True:
-        for one, other in combinations(groups, 2):
-            if any(
-                {column[i] for i in one} & {column[i] for i in other} - {""} for column in columns
-            ):
-                groups = [group for group in groups if group not in (one, other)] + [one | other]
-                break
-        else:
-            return set(groups)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_groups_are_those_of_brute_force(seed):
-    rng = random.Random(seed)
-    columns = [[rng.choice(["", *map(str, range(25))]) for _ in range(30)] for _ in range(2)]
-    groups = tie(*columns)
-    assert sorted(i for group in groups for i in group) == list(range(30))
-    assert {frozenset(group) for group in groups} == connected(*columns)
-
-
-def invented(
-    rng: random.Random, pairs: int, duplicates: float, largest: int
-) -> tuple[list[list[int]], list[str]]:
-    """Groups and labels; ``duplicates`` is the share of groups that hold more than one pair."""
-    labels = rng.choices(["negative", "neutral", "positive"], [3, 1, 6], k=pairs)
-    groups, i = [], 0
-    while i < pairs:
-        size = rng.randint(2, largest) if rng.random() < duplicates else 1
-        groups.append(list(range(i, min(i + size, pairs))))
-        i += size
-    return groups, labels
-
-
-@pytest.mark.parametrize(
-    ("pairs", "duplicates", "largest", "off"),
-    [
-        (640, 0.02, 3, 0),
-        (4511, 0.02, 3, 0),
-        (4511, 0.3, 6, 0),
-        (100_000, 0.05, 30, 0),
-        (4511, 1, 6, 2),
-        (640, 1, 3, 2),
-    ],
-)
-def test_class_counts_are_exact_where_single_pairs_allow_and_close_otherwise(
-    pairs, duplicates, largest, off
-):
-    rng = random.Random(1)
-    for ratio in (0.1, 0.2):
-        groups, labels = invented(rng, pairs, duplicates, largest)
-        guids = list(map(str, range(pairs)))
-        chosen = choose_validation(groups, labels, guids, ratio, seed=42)
-        assert all(len(chosen & set(group)) in (0, len(group)) for group in groups)
-        counts, goals = Counter(labels[i] for i in chosen), class_goals(Counter(labels), ratio)
-        assert all(abs(counts[name] - goals[name]) <= off for name in goals), (counts, goals)
-        shared = [group for group in groups if len(group) > 1]
-        share = sum(group[0] in chosen for group in shared) / len(
-            shared
-        )  # validation has its part of the duplicates
-        assert abs(share - ratio) < 0.1
-
-
-def test_a_class_of_two_groups_has_one_on_each_side():
-    groups = [[0, 1, 2], [3, 4, 5, 6], *([i] for i in range(7, 40))]
-    labels = ["rare"] * 7 + ["common"] * 33
-    for seed in range(5):
-        chosen = choose_validation(groups, labels, list(map(str, range(40))), 0.1, seed)
-        assert Counter(labels[i] for i in chosen) == {"rare": 3, "common": 3}
-
-
 def test_pairs_with_one_text_or_one_photo_stay_together_however_far_apart(tmp_path):
-    """A chain: 0 and 10 share a text, 10 and 20 a photo, 20 and 30 a text but for white space and its encoding."""
+    """A chain: 0 and 10 share a text, 10 and 20 a photo, 20 and 30 a text again.
+
+    The shared texts differ in white space and encoding.
+    """
     make_project(tmp_path, MIXED)
     data = tmp_path / "data"
     write_pair(data, "0", "同样 的 句子", photo(0))
@@ -206,7 +127,7 @@ def test_no_text_and_no_photo_is_on_both_sides_of_a_tangled_set(tmp_path):
     assert sum(map(len, found.values())) == 200 and len(found["val"]) > 30
 
 
-def test_empty_texts_tie_nobody(tmp_path):
+def test_empty_texts_connect_nothing(tmp_path):
     make_project(tmp_path, MIXED)
     for i in range(60):
         write_pair(tmp_path / "data", str(i), "", photo(i))
@@ -224,7 +145,7 @@ def test_pairs_that_all_hang_together_cannot_be_cut(tmp_path):
     assert not (tmp_path / "outputs").exists()
 
 
-def test_a_class_that_cannot_be_on_both_sides_is_told(tmp_path, capsys):
+def test_a_class_that_cannot_be_on_both_sides_gets_a_warning(tmp_path, capsys):
     make_project(tmp_path, [*MIXED, "rare"])
     found = cut(tmp_path)
     assert "rare" in {row["label"] for row in found["train"]}
@@ -257,7 +178,7 @@ def test_a_new_pair_moves_few_of_the_others(tmp_path):
     assert len(before & {row["guid"] for row in cut(tmp_path)["val"]}) >= 16
 
 
-def test_a_split_that_replaces_another_is_told(tmp_path, capsys):
+def test_a_split_that_replaces_another_gets_a_warning(tmp_path, capsys):
     make_project(tmp_path, MIXED)
     for flags, warned in (([], False), ([], False), (["--seed", "7"], True)):
         cut(tmp_path, *flags)
@@ -425,11 +346,12 @@ def test_a_file_in_use_leaves_the_splits_as_they_were(tmp_path, monkeypatch, exi
     assert len(calls) == place and content(tmp_path) == before
 
 
-def test_the_list_itself_is_never_written_over(tmp_path):
+@pytest.mark.parametrize("folder", ["data/..", "new/.."])  # "new" is still to be made
+def test_the_list_itself_is_never_written_over(tmp_path, folder):
     make_project(tmp_path, MIXED, train="train.csv")
     before = (tmp_path / "train.csv").read_bytes()
     with pytest.raises(UserError, match="is the list to be split and would be overwritten"):
-        cut(tmp_path, "--train-file", "train.csv", "--output-dir", "data/..")
+        cut(tmp_path, "--train-file", "train.csv", "--output-dir", folder)
     assert (tmp_path / "train.csv").read_bytes() == before and not (tmp_path / "val.csv").exists()
 
 
@@ -450,11 +372,14 @@ def test_a_data_folder_whose_name_is_no_unicode_is_named(tmp_path):
     assert len(cut(Path(folder))["val"]) == 6  # under its own root only relative paths are written
 
 
-# What is told
+# The report
 
 
 def test_the_report_counts_what_is_there(tmp_path, capsys):
-    """By hand: two texts shared by 5 pairs, one of them in conflict; one photo shared by 3; GBK, empty, broken, NUL."""
+    """Counted by hand: two texts shared by 5 pairs, one with conflicting labels, one photo by 3.
+
+    Three texts are GBK, one is empty, one broken, and one holds a NUL.
+    """
     make_project(tmp_path, MIXED)
     data = tmp_path / "data"
     for guid in "01":
@@ -488,8 +413,8 @@ def test_the_report_counts_what_is_there(tmp_path, capsys):
     )
     assert "  for example 2 (negative), 3 (negative), 59 (positive)\n" in out
     assert (
-        "same picture: 1 shared by 3 pairs, each kept on one side; 0 of them with conflicting labels\n"
-        in out
+        "same picture: 1 shared by 3 pairs, each kept on one side; "
+        "0 of them with conflicting labels\n" in out
     )
     assert "warning: test pairs that share guid, text or picture with labelled ones: 2\n" in out
     assert [line for line in out.splitlines() if line.startswith("wrote ")] == [
@@ -497,7 +422,7 @@ def test_the_report_counts_what_is_there(tmp_path, capsys):
     ]
 
 
-def test_a_stale_test_list_is_told(tmp_path, capsys):
+def test_a_stale_test_list_gets_a_warning(tmp_path, capsys):
     make_project(tmp_path, MIXED)
     write_pair(tmp_path / "data", "60")
     tests = write_list(tmp_path / "test_without_label.txt", [("60", "null")])
@@ -549,8 +474,6 @@ def test_the_real_sample_against_an_independent_count(tmp_path, capsys):
         shared = [guids for guids in values.values() if len(guids) > 1]
         conflicts = sum(len({labels[guid] for guid in guids}) > 1 for guids in shared)
         assert all(len({homes[guid] for guid in guids}) == 1 for guids in shared)
-        assert (
-            f"same {kind}: {len(shared)} shared by {sum(map(len, shared))} pairs, each kept on one side; "
-            in out
-        )
+        pairs = sum(map(len, shared))
+        assert f"same {kind}: {len(shared)} shared by {pairs} pairs, each kept on one side; " in out
         assert f"; {conflicts} of them with conflicting labels" in out

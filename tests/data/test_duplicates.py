@@ -1,4 +1,4 @@
-"""Validation pairs that training has met are counted: by text, by photo, by nearly the same photo."""
+"""Validation pairs that training has met are counted: same text, same or similar photo."""
 
 import io
 from pathlib import Path
@@ -19,12 +19,18 @@ def split(
         path.write_bytes(photo)
     count = len(texts)
     return Split(
-        folder / "x.csv", list(map(str, range(count))), texts, list(map(str, paths)), labels, [], {}
+        path=folder / "x.csv",
+        guids=list(map(str, range(count))),
+        texts=texts,
+        image_paths=list(map(str, paths)),
+        labels=labels,
+        rows=[],
+        encodings={},
     )
 
 
 def photo(seed: int, side: int = 400, quality: int = 90) -> bytes:
-    """A smooth random picture, the same at any size and quality."""
+    """Return a smooth random picture as JPEG: one for each seed, at any size and quality."""
     field = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(field).resize((side, side), Image.Resampling.BICUBIC).save(
@@ -45,12 +51,8 @@ def test_each_kind_is_counted(tmp_path):
         tmp_path,
         ["same words", "new", "", "newer"],
         ["positive", "positive", "neutral", "neutral"],
-        [
-            photo(4),
-            photo(1),
-            photo(2, 300, 60),
-            photo(5),
-        ],  # new, the same bytes with another label, a small copy, new
+        # new, the same bytes with another label, a small copy, new
+        [photo(4), photo(1), photo(2, 300, 60), photo(5)],
         "val",
     )
     stores = [

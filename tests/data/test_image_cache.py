@@ -1,4 +1,4 @@
-"""Photos: each distinct one decoded once, hostile ones used or named, and the cache right whatever happened to it."""
+"""Photos: each distinct one is decoded once, a broken one is named, a damaged cache is replaced."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from common.data import image_cache as images
 from common.data import photos
-from common.data.image_cache import load_images, open_image
+from common.data.image_cache import load_images
+from common.data.photos import open_image
 from common.errors import UserError
 from helpers.hub import SAMPLE
 from helpers.photos import BROKEN, RED, WHITE, encoded, halves, noise
@@ -39,7 +40,7 @@ def load(tmp_path):
 
 @pytest.fixture
 def decoded(monkeypatch) -> list[int]:
-    """One entry for each photo that gets decoded."""
+    """Return a list that gets one entry for each photo that is decoded."""
     calls: list[int] = []
     real = images.decode
     monkeypatch.setattr(images, "decode", lambda *args: calls.append(1) or real(*args))
@@ -257,10 +258,8 @@ def test_on_windows_a_file_in_use_is_taken_as_it_is_when_valid(three, load, tmp_
         raise PermissionError(errno.EACCES, "in use")
 
     expected = load(three).pixels.copy()
-    real, answers = (
-        images._valid_header,
-        iter([None]),
-    )  # the first look finds nothing, as if the other came later
+    real = images._valid_header
+    answers = iter([None])  # the first call finds nothing, as if the other command came later
     monkeypatch.setattr(images, "_valid_header", lambda *args: next(answers, real(*args)))
     monkeypatch.setattr(os, "replace", in_use)
     assert np.array_equal(load(three).pixels, expected)
@@ -297,14 +296,16 @@ def test_a_cache_folder_that_cannot_be_made_is_named(three, tmp_path):
         load_images(three, 56, tmp_path / "file" / "cache", show_progress=False)
 
 
-def test_left_overs_of_killed_commands_go_and_living_ones_stay(three, load, tmp_path):
+def test_left_overs_of_killed_commands_are_deleted_and_files_in_use_stay(three, load, tmp_path):
     (tmp_path / "cache").mkdir()
-    old, young = (tmp_path / "cache" / f"images_64_0.{name}.tmp" for name in ("old", "young"))
-    for path in (old, young):
+    names = (".images_64_0.u8.old.tmp", "images_64_0.old.tmp", ".images_64_0.u8.young.tmp")
+    paths = [tmp_path / "cache" / name for name in names]
+    for path in paths:
         path.write_bytes(b"x")
-    os.utime(old, (time.time() - 4000,) * 2)
+        if "old" in path.name:
+            os.utime(path, (time.time() - 4000,) * 2)
     load(three)
-    assert not old.exists() and young.exists()
+    assert [path.exists() for path in paths] == [False, False, True]
 
 
 # Hostile photos that work
@@ -313,7 +314,7 @@ def test_left_overs_of_killed_commands_go_and_living_ones_stay(three, load, tmp_
 def stored(
     tmp_path: Path, load, picture: Image.Image, name: str, **options
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """What a saved picture becomes: (64, 64, 3) as stored, and the notes."""
+    """Save a picture and load it: return its pixels as stored (64, 64, 3), and the notes."""
     picture.save(tmp_path / name, **options)
     store = load([tmp_path / name], 56)
     pixels = np.asarray(store.pixels[0].transpose(1, 2, 0)).astype(int)
@@ -375,14 +376,15 @@ def test_wide_tiff_values(tmp_path, load, dtype, values, expected):
 
 def test_alpha_lies_over_white(tmp_path, load):
     half_red, nothing = Image.new("RGBA", (40, 40), (*RED, 128)), Image.new("LA", (40, 40), (0, 0))
-    for picture, name, seen in [(half_red, "a.png", (255, 127, 127)), (half_red, "a.webp", (255, 127, 127)),
-                                (nothing, "b.png", WHITE)]:  # fmt: skip
+    pink = (255, 127, 127)
+    cases = [(half_red, "a.png", pink), (half_red, "a.webp", pink), (nothing, "b.png", WHITE)]
+    for picture, name, seen in cases:
         pixels, notes = stored(tmp_path, load, picture, name)
         assert notes == {"alpha": 1} and near(pixels, seen)
 
 
 def test_hidden_colours_do_not_bleed(tmp_path, load):
-    """Black under full transparency must not darken the edge when the photo is made smaller."""
+    """Black below full transparency must not darken an edge when the photo is made smaller."""
     values = np.zeros((500, 500, 4), np.uint8)
     values[::2] = (255, 255, 255, 255)
     pixels, _ = stored(tmp_path, load, Image.fromarray(values), "a.png")
@@ -413,7 +415,10 @@ def test_animated_shows_its_first_frame(tmp_path, load):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("name", ["a.jpg", "a.png"])
 def test_exif_orientation(tmp_path, load, orientation, name):
-    """Stored turned as a camera stores it, read upright: the transposition's inverse is applied here by hand."""
+    """A photo stored turned, as a camera stores it, is read upright.
+
+    The inverse of the transposition is applied here by hand.
+    """
     upright = halves(64, 64)
     upright.paste((0, 0, 255), (0, 0, 32, 32))  # blue, red / white, white
     turned = {
@@ -467,15 +472,12 @@ def test_a_broken_photo_is_named_in_one_line(tmp_path, load, name):
     assert not list(tmp_path.glob("cache/*"))
 
 
-@pytest.mark.filterwarnings(
-    "ignore::UserWarning:PIL.TiffImagePlugin"
-)  # pytest puts back what photos.py turned off
+# pytest turns the warnings on again that photos.py turned off
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")
 def test_photos_cut_anywhere_never_crash(tmp_path, load):
-    """Cut or scribbled on at 300 places: a photo is used or named, and nothing else happens."""
-    rng, whole = (
-        np.random.default_rng(3),
-        [encoded(kind) for kind in ("JPEG", "PNG", "GIF", "WEBP", "TIFF")],
-    )
+    """A photo cut short or changed at random is used or named, and nothing else happens."""
+    rng = np.random.default_rng(3)
+    whole = [encoded(kind) for kind in ("JPEG", "PNG", "GIF", "WEBP", "TIFF")]
     paths = []
     for number in range(300):
         data = bytearray(whole[number % 5])

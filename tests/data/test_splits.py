@@ -1,5 +1,4 @@
-"""A split is read as it was meant, or named with file, row and value: whatever a spreadsheet, an editor or a prankster
-made of it."""
+"""A split is read as it was meant, or an error names file, row and value."""
 
 from __future__ import annotations
 
@@ -9,7 +8,8 @@ import os
 from pathlib import Path
 
 import pytest
-from common.data.splits import Split, class_names, decode, label_indices, read_split
+from common.data.splits import Split, class_names, label_indices, read_split
+from common.data.splits_files import decode
 from common.errors import UserError
 from helpers.pairs import write_pair
 from hypothesis import assume, given, settings
@@ -41,7 +41,11 @@ def error(root: Path, content: str | bytes, **options) -> str:
 
 
 PLAIN = "guid,label\n1,positive\n2,negative\n3,neutral\n"
-FULL = "guid,text_path,image_path,label\n1,data/1.txt,data/1.png,positive\n2,data/2.txt,data/2.png,negative\n"
+FULL = (
+    "guid,text_path,image_path,label\n"
+    "1,data/1.txt,data/1.png,positive\n"
+    "2,data/2.txt,data/2.png,negative\n"
+)
 
 
 # Columns and layouts
@@ -54,11 +58,15 @@ FULL = "guid,text_path,image_path,label\n1,data/1.txt,data/1.png,positive\n2,dat
         (FULL.replace("label", "tag"), 2),
         (FULL.replace("guid,", "guid,x,").replace("\n1,", "\n1,?,").replace("\n2,", "\n2,?,"), 2),
         (
-            "label,image_path,text_path,guid\npositive,data/1.png,data/1.txt,1\nnegative,data/2.png,data/2.txt,2\n",
+            "label,image_path,text_path,guid\n"
+            "positive,data/1.png,data/1.txt,1\n"
+            "negative,data/2.png,data/2.txt,2\n",
             2,
         ),
         (
-            "guid,text,image_path,label\n1,句子 1,data/1.png,positive\n2,句子 2,data/2.png,negative\n",
+            "guid,text,image_path,label\n"
+            "1,句子 1,data/1.png,positive\n"
+            "2,句子 2,data/2.png,negative\n",
             0,
         ),
         ("guid,text,label\n1,句子 1,positive\n2,句子 2,negative\n", 0),
@@ -84,10 +92,9 @@ def test_every_layout_gives_the_same_pairs(root, content, text_paths):
 @pytest.mark.parametrize("folder", ["data/data", "data/project5/data", "data", "elsewhere/照片 1"])
 def test_guids_name_files_in_the_first_data_folder(tmp_path, folder):
     for suffix in (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG"):
-        write_pair(tmp_path / folder, suffix[1:] + suffix[1])
-        (tmp_path / folder / f"{suffix[1:] + suffix[1]}.png").rename(
-            tmp_path / folder / f"{suffix[1:]}{suffix[1]}{suffix}"
-        )
+        guid = suffix[1:] + suffix[1]
+        write_pair(tmp_path / folder, guid)
+        (tmp_path / folder / f"{guid}.png").rename(tmp_path / folder / f"{guid}{suffix}")
     guids = sorted(path.stem for path in (tmp_path / folder).glob("*.txt"))
     content = "guid,tag\n" + "".join(f"{guid},positive\n" for guid in guids)
     split = read(tmp_path, content, data_dir=folder if folder.startswith("elsewhere") else None)
@@ -193,7 +200,7 @@ def test_a_broken_row_is_named(root, row, fault):
 @pytest.mark.parametrize(
     "content", [PLAIN.encode("utf-16"), b"PK\x03\x04\0\0\xff\xff", b"guid,label\n1,\xff\n"]
 )
-def test_what_is_no_text_is_named_with_its_line(root, content):
+def test_a_file_that_is_no_text_is_named_with_its_line(root, content):
     assert "not a text file in UTF-8 or GB18030; save it as CSV in UTF-8" in error(root, content)
 
 
@@ -218,9 +225,8 @@ def test_what_the_csv_module_writes_is_read_back(tmp_path_factory, rows, codec, 
     table = [(str(i), text, "csv", note) for i, (text, note) in enumerate(rows)]
     csv.writer(stream, **dialect).writerows([("guid", "text", "label", "note"), *table])
     data = stream.getvalue().encode(codec)
-    assume(
-        codec != "gb18030" or decode(data)[0] == stream.getvalue()
-    )  # some bytes are UTF-8 as well
+    # some bytes are UTF-8 as well
+    assume(codec != "gb18030" or decode(data)[0] == stream.getvalue())
     for i in range(len(rows)):
         write_pair(root / "data", str(i))
     split = read(root, data)
@@ -505,7 +511,7 @@ def test_every_text_is_read_and_what_was_odd_is_counted(root, data, text, encodi
 
 @quick
 @given(st.binary())
-def test_decoding_never_fails_and_says_truly_how_it_read(data):
+def test_decoding_never_fails_and_names_the_encoding_that_it_used(data):
     text, encoding = decode(data)
     if encoding == "replaced":
         assert "\ufffd" in text

@@ -12,7 +12,8 @@ from random import Random
 import make_splits
 import numpy as np
 import pytest
-from common.data.splits import decode, read_split
+from common.data.splits import read_split
+from common.data.splits_files import decode
 from demo import pairs, pictures, run
 from demo.checkpoints import BERT, BLIP, CLIP, snapshot_folder
 from scipy.optimize import Bounds, LinearConstraint, milp

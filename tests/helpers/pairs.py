@@ -1,4 +1,4 @@
-"""Pairs as a user has them, for the tests of what reads them."""
+"""Pairs as a user has them, for the tests of the code that reads them."""
 
 import io
 from pathlib import Path
@@ -7,7 +7,7 @@ from PIL import Image
 
 
 def photo(shade: int, side: int = 16, kind: str = "PNG") -> bytes:
-    """A small photo; another shade, other bytes."""
+    """Return a small photo. Another shade gives other bytes."""
     stream = io.BytesIO()
     Image.new("RGB", (side, side), (shade % 256, shade // 256 % 256, 99)).save(stream, kind)
     return stream.getvalue()
@@ -16,7 +16,7 @@ def photo(shade: int, side: int = 16, kind: str = "PNG") -> bytes:
 def write_pair(
     folder: Path, guid: str, text: str | bytes = "今天天气很好", picture: bytes | None = None
 ) -> None:
-    """``<guid>.txt`` and ``<guid>.png``, the photo one of its own where none is given."""
+    """Write ``<guid>.txt`` and ``<guid>.png``, by default with a photo made from the guid."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{guid}.txt").write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
     (folder / f"{guid}.png").write_bytes(photo(sum(guid.encode())) if picture is None else picture)

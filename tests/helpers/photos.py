@@ -1,4 +1,4 @@
-"""Photos of every kind, for the tests of what reads them."""
+"""Photos of every kind, for the tests of the code that reads them."""
 
 import io
 import struct
@@ -11,6 +11,8 @@ RED, WHITE = (255, 0, 0), (255, 255, 255)
 
 
 def png_claiming(width: int, height: int) -> bytes:
+    """Return a PNG whose header claims this size, whatever its data hold."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -34,13 +36,13 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
 
 
 def halves(width: int = 64, height: int = 64) -> Image.Image:
-    """Red above, white below: shows which way is up."""
+    """Return a picture that is red above and white below, so that a turn shows."""
     picture = Image.new("RGB", (width, height), WHITE)
     picture.paste(RED, (0, 0, width, height // 2))
     return picture
 
 
-BROKEN = {
+BROKEN = {  # name -> content, and words of the error that names it
     "empty.jpg": (b"", "not an image"),
     "text.jpg": ("这不是图片".encode(), "not an image"),
     "html.jpg": (b"<!DOCTYPE html><html>404</html>", "not an image"),

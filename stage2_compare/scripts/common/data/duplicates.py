@@ -1,4 +1,4 @@
-"""Pairs of validation that a model has met in training: the same text, the same photo, or nearly the same photo."""
+"""Count the validation pairs that a model has met in training: same text, same or similar photo."""
 
 from __future__ import annotations
 
@@ -10,53 +10,57 @@ import numpy as np
 from .image_cache import ImageStore
 from .splits import Split, squeezed
 
-NEAR_BITS = (
-    3  # of 64: a copy of another size or compression differs in 0 to 3, other photos in about 32
-)
-FLAT_BITS = 4  # a hash with fewer bits set, or unset, is of a plain picture: it resembles all plain pictures
+# of 64: copies of another size or compression differ in 0 to 3 bits, other photos in about 32
+NEAR_BITS = 3
+# A hash with fewer bits set, or unset, is of a plain picture, and resembles all plain pictures.
+_FLAT_BITS = 4
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """How many validation pairs also lie in training, by what they share, and how many of them contradict it."""
+    """Numbers of validation pairs that share something with a training pair."""
 
     text: int
     image: int  # the same bytes
-    near_image: int  # not the same bytes, but nearly the same picture
+    near_image: int  # other bytes, but nearly the same picture
     label_conflicts: int  # share a text or a photo with a training pair of another class
 
     def record(self) -> dict[str, int]:
         return asdict(self)
 
     def warning(self) -> str:
-        """One line, or "" where there is nothing to warn of."""
+        """Return one line, or "" if nothing is shared."""
         if not (self.text or self.image or self.near_image):
             return ""
         return (
-            f"warning: of the validation pairs {self.text:,} share their text with a training pair, {self.image:,} "
-            f"their photo and {self.near_image:,} nearly their photo ({self.label_conflicts:,} with another label): "
-            "scores look better than they are"
+            f"warning: of the validation pairs {self.text:,} share their text with a training "
+            f"pair, {self.image:,} their photo and {self.near_image:,} nearly their photo "
+            f"({self.label_conflicts:,} with another label): scores look better than they are"
         )
 
 
 def find_duplicates(
     train: Split, val: Split, train_images: ImageStore, val_images: ImageStore
 ) -> Duplicates:
-    """Compare the two sides. Empty texts are not the same text."""
+    """Compare each validation pair with all training pairs. Two empty texts are not the same."""
     text = _shared(list(map(squeezed, train.texts)), list(map(squeezed, val.texts)))
     image = _shared(train_images.digests, val_images.digests)
     near = near_pairs(train_images.hashes, val_images.hashes)
-    conflicts = {
-        v
-        for pairs in (text, image, near)
-        for v, partners in pairs.items()
-        if any(train.labels[t] != val.labels[v] for t in partners)
-    }
-    return Duplicates(len(text), len(image), len(near.keys() - image.keys()), len(conflicts))
+    conflicts = set()
+    for found in (text, image, near):
+        for v, partners in found.items():
+            if any(train.labels[t] != val.labels[v] for t in partners):
+                conflicts.add(v)
+    return Duplicates(
+        text=len(text),
+        image=len(image),
+        near_image=len(near.keys() - image.keys()),
+        label_conflicts=len(conflicts),
+    )
 
 
 def _shared(train: list[str], val: list[str]) -> dict[int, list[int]]:
-    """Index in validation -> indices in training of the same value."""
+    """Map each index in validation to the indices in training with the same value, if any."""
     places = defaultdict(list)
     wanted = set(val) - {""}
     for i, value in enumerate(train):
@@ -66,39 +70,44 @@ def _shared(train: list[str], val: list[str]) -> dict[int, list[int]]:
 
 
 def near_pairs(train: np.ndarray, val: np.ndarray) -> dict[int, list[int]]:
-    """Index in validation -> indices in training whose hash, uint64, differs in at most NEAR_BITS bits.
+    """Map each index in validation to the indices in training with nearly the same hash, if any.
 
-    Two hashes that differ in three bits agree in at least one of their four quarters, so only those are compared.
+    Hashes are uint64; they are near if they differ in at most NEAR_BITS bits. Two hashes that
+    differ in three bits agree in at least one of their four quarters, so only those are compared.
     """
-    found = defaultdict(set)
-    distinct_train, train_rows = _by_value(train)
-    distinct_val, val_rows = _by_value(val)
+    distinct_train, train_rows = _by_value(train)  # (K,), K lists
+    distinct_val, val_rows = _by_value(val)  # (V,), V lists
+    train_quarters = distinct_train.view(np.uint16).reshape(-1, 4)  # (K, 4)
+    val_quarters = distinct_val.view(np.uint16).reshape(-1, 4)  # (V, 4)
+    near = defaultdict(set)  # place in distinct_val -> places in distinct_train
     for quarter in range(4):
-        keys = distinct_train.view(np.uint16).reshape(-1, 4)[:, quarter]
-        order = np.argsort(keys, kind="stable")
-        wanted = distinct_val.view(np.uint16).reshape(-1, 4)[:, quarter]
-        low, high = (np.searchsorted(keys[order], wanted, side) for side in ("left", "right"))
-        for v, (start, stop) in enumerate(zip(low, high, strict=True)):
+        order = np.argsort(train_quarters[:, quarter], kind="stable")
+        values = train_quarters[order, quarter]
+        starts = np.searchsorted(values, val_quarters[:, quarter], "left")
+        stops = np.searchsorted(values, val_quarters[:, quarter], "right")
+        for v, (start, stop) in enumerate(zip(starts, stops, strict=True)):
             candidates = order[start:stop]
-            near = candidates[_bits(distinct_train[candidates] ^ distinct_val[v]) <= NEAR_BITS]
-            found[v].update(near.tolist())
-    rows = {
-        v: sorted(row for t in near for row in train_rows[t]) for v, near in found.items() if near
-    }
-    return {i: partners for v, partners in rows.items() for i in val_rows[v]}
+            bits = _count_bits(distinct_train[candidates] ^ distinct_val[v])
+            near[v].update(candidates[bits <= NEAR_BITS].tolist())
+    partners = {}
+    for v, places in near.items():
+        if places:
+            rows = sorted(row for place in places for row in train_rows[place])
+            partners.update(dict.fromkeys(val_rows[v], rows))
+    return partners
 
 
 def _by_value(hashes: np.ndarray) -> tuple[np.ndarray, list[list[int]]]:
-    """The distinct hashes (K,) that are not of plain pictures, and the rows (K lists) that have each."""
+    """Return the distinct hashes (K,) and the rows with each (K lists), without plain pictures."""
     distinct, inverse = np.unique(hashes, return_inverse=True)
     rows = [[] for _ in distinct]
     for row, value in enumerate(inverse.tolist()):
         rows[value].append(row)
-    set_bits = _bits(distinct)
-    keep = np.flatnonzero((set_bits >= FLAT_BITS) & (set_bits <= 64 - FLAT_BITS))
+    set_bits = _count_bits(distinct)
+    keep = np.flatnonzero((set_bits >= _FLAT_BITS) & (set_bits <= 64 - _FLAT_BITS))
     return distinct[keep], [rows[k] for k in keep]
 
 
-def _bits(hashes: np.ndarray) -> np.ndarray:
-    """Number of bits set in each (numpy 1.26 has no bitwise_count)."""
+def _count_bits(hashes: np.ndarray) -> np.ndarray:
+    """Return the number of bits set in each uint64 (numpy 1.26 has no bitwise_count)."""
     return np.unpackbits(np.ascontiguousarray(hashes).view(np.uint8).reshape(-1, 8), axis=1).sum(1)

@@ -1,0 +1,131 @@
+"""Choose the validation pairs of a split. Works on lists alone and touches no file.
+
+1. ``connected_groups`` puts pairs that share a text or a picture into one group. A group stays on
+   one side: a model must not be measured on what it has learned by heart.
+2. ``class_goals`` says how many pairs of each class go to validation.
+3. ``choose_validation`` takes whole groups, so that the class counts come close to these goals.
+
+The result depends on the pairs, the ratio and the seed, but not on the order of the pairs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+
+from ..errors import UserError
+
+
+def connected_groups(*columns: list[str]) -> list[list[int]]:
+    """Return groups of indices that share a value in a column (N,), directly or through others.
+
+    An empty value connects nothing: two pictures without words have no text in common.
+    """
+    parent = list(range(len(columns[0])))  # union-find: a forest with one tree per group
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]  # halve the path for the next search
+            i = parent[i]
+        return i
+
+    for column in columns:
+        first: dict[str, int] = {}  # value -> the first index that has it
+        for i, value in enumerate(column):
+            if value:
+                parent[root(i)] = root(first.setdefault(value, i))
+    groups = defaultdict(list)
+    for i in range(len(parent)):
+        groups[root(i)].append(i)
+    return list(groups.values())
+
+
+def class_goals(totals: dict[str, int], ratio: float) -> dict[str, int]:
+    """Return how many pairs of each class go to validation, where ``totals`` has all pairs.
+
+    Share out ``ratio`` of all pairs by largest remainders. A class of two or more pairs has at
+    least one on each side.
+    """
+    goals = {name: int(n * ratio) for name, n in totals.items()}
+    by_remainder = sorted(totals, key=lambda name: (goals[name] - totals[name] * ratio, name))
+    left = int(sum(totals.values()) * ratio + 0.5) - sum(goals.values())
+    for name in by_remainder[:left]:
+        goals[name] += 1
+    return {name: min(max(goal, 1), totals[name] - 1) for name, goal in goals.items()}
+
+
+def choose_validation(
+    groups: list[list[int]], labels: list[str], guids: list[str], ratio: float, seed: int
+) -> set[int]:
+    """Return the indices of the validation pairs: whole groups, with about ``ratio`` of each class.
+
+    Groups with the same number of pairs of each class are of one kind and can replace each other.
+    ``_groups_to_take`` says how many of each kind are taken; a hash of seed and guid says which.
+
+    Raises:
+        UserError: one side would be empty.
+    """
+    # 1. Sort the groups by kind: ((class, pairs in the group), ...).
+    kinds = defaultdict(list)
+    for group in groups:
+        counts = Counter(labels[i] for i in group)
+        kinds[tuple(sorted(counts.items()))].append(group)
+    # 2. Decide on the largest kinds first: the single pairs at the end even out the rest.
+    order = sorted(kinds, key=lambda kind: (-sum(n for _, n in kind), kind))
+    sizes = [len(kinds[kind]) for kind in order]
+    goals = class_goals(Counter(labels), ratio)
+    taken = _groups_to_take([dict(kind) for kind in order], sizes, goals)
+
+    # 3. Draw that many groups of each kind.
+    def lot(group: list[int]) -> bytes:
+        first = min(guids[i] for i in group)
+        return hashlib.sha256(f"{seed}:{first}".encode()).digest()
+
+    chosen = set()
+    for kind, count in zip(order, taken, strict=True):
+        for group in sorted(kinds[kind], key=lot)[:count]:
+            chosen.update(group)
+    if not 0 < len(chosen) < len(labels):
+        raise UserError(
+            f"{len(labels)} pairs that share texts or pictures cannot be cut in two; "
+            "more pairs are needed"
+        )
+    return chosen
+
+
+def _groups_to_take(
+    kinds: list[dict[str, int]], sizes: list[int], goals: dict[str, int]
+) -> list[int]:
+    """Return the number of groups of each kind that go to validation (K,).
+
+    Args:
+        kinds: the pairs of each class in one group of the kind (K,).
+        sizes: the number of groups of the kind (K,).
+        goals: the pairs of each class that validation should have.
+
+    Each kind takes its share, and corrects what the kinds before it took too much or too little
+    by rounding (error diffusion).
+    """
+    totals = Counter()  # pairs of each class
+    for kind, size in zip(kinds, sizes, strict=True):
+        totals.update({name: size * n for name, n in kind.items()})
+    seen, chosen = Counter(), Counter()  # the same in the kinds so far, and in validation
+    taken = []
+    for kind, size in zip(kinds, sizes, strict=True):
+        least, most = 0, size
+        for name, n in kind.items():
+            last = seen[name] + size * n == totals[name]  # no later kind has this class
+            if last and chosen[name] == 0:
+                least = 1  # else validation could not measure the class
+            if last and chosen[name] == seen[name]:
+                most = size - 1  # else no model could learn the class
+            seen[name] += size * n
+        # Find the number of groups that brings the classes nearest to their goals. With n pairs in
+        # each group and m missing, the least squares over the classes are at sum(n m) / sum(n n).
+        missing = {name: seen[name] * goals[name] / totals[name] - chosen[name] for name in kind}
+        weighted = sum(n * missing[name] for name, n in kind.items())
+        nearest = round(weighted / sum(n * n for n in kind.values()))
+        count = min(max(nearest, least), most)
+        taken.append(count)
+        chosen.update({name: count * n for name, n in kind.items()})
+    return taken
