@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from common.charts import pictures
+from common.charts import pictures, radar, table
 from common.charts.agreement import both_wrong
 from common.charts.confusion import confusions
 from common.charts.page import INNER, WIDTH
@@ -16,6 +16,7 @@ from common.charts.styles import RunStyle, run_styles
 from common.charts.table import Column
 from common.charts.text import measure, wrap
 from common.comparison.compare import BEST, NOT_COMPARABLE, compare
+from common.metrics import METRICS, Metric
 from common.runs.reader import Predictions, Run, load_runs
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
@@ -398,6 +399,57 @@ def test_the_best_of_a_column_are_all_comparable_cells_that_read_the_same(ten):
     ).best == {1}
     assert Column.of([one], ["F1"], [0.5], decimals=4, best=max).best == set()
     assert Column.of([one, two], ["F1"], [0.5, 0.5], decimals=4, best=max).best == set()
+
+
+MORE_METRICS = (
+    Metric("balanced_acc", "Balanced accuracy", "BAcc", required=False),
+    Metric("mcc", "Matthews correlation", "MCC", required=False),
+)
+
+
+@pytest.fixture
+def with_metrics(ten, monkeypatch):
+    """Runs under so many metrics, of which the second run lacks those that are not required."""
+
+    def of(count: int, runs: int) -> list[Run]:
+        metrics = (*METRICS, *MORE_METRICS)[:count]
+        for module in (pictures, radar, table):
+            monkeypatch.setattr(module, "METRICS", metrics)
+        more = {metric.column: 0.3 for metric in MORE_METRICS}
+        found = [replace(run, best={**run.best, **more}) for run in ten[:runs]]
+        found[1] = replace(found[1], best={**found[1].best, **dict.fromkeys(more)})
+        return found
+
+    return of
+
+
+@pytest.mark.parametrize("runs", [3, 9])
+@pytest.mark.parametrize("count", [3, 5, 6])
+def test_a_radar_has_an_axis_per_metric_and_no_name_covers_another(
+    with_metrics, figures, count, runs
+):
+    figure = figures(with_metrics(count, runs), "radar")["radar.png"]
+    texts = [(text, box) for text, box in texts_of(figure) if text != "–"]
+    names = {text.replace("\n", " ") for text, _ in texts}
+    for metric in (*METRICS, *MORE_METRICS)[:count]:
+        assert (metric.title if runs <= 6 else metric.short) in names
+    for place, (text, box) in enumerate(texts):
+        covered = [other for other, its_box in texts[place + 1 :] if box.overlaps(its_box)]
+        assert not covered, text
+
+
+def test_a_metric_that_an_old_run_lacks_is_a_gap_a_dash_and_a_note(with_metrics, figures):
+    runs = with_metrics(5, 3)
+    drawn, notes = pictures.draw(runs)
+    assert [note for note in notes if note.startswith(f"{runs[1].name}: it has no Balanced acc")]
+    assert len(notes) == 1
+    lines = {line.get_color(): line.get_ydata() for line in drawn["radar.png"].axes[0].lines}
+    for style in styles_of(runs):
+        gaps = np.isnan(np.array(lines[style.colour], float)).tolist()
+        assert gaps == [False] * 4 + [style.run is runs[1], False]  # closed at the first metric
+    for name in ("radar.png", "result_table.png", "per_class.png"):
+        words = [text for text, _ in texts_of(drawn[name])]
+        assert words.count("–") == 1 and words.count("0.3000") == 2, name
 
 
 def test_the_four_metrics_are_accuracy_up_then_clockwise(ten, figures):

@@ -9,6 +9,7 @@ import matplotlib.style
 from matplotlib.figure import Figure
 
 from ..comparison.compare import compare
+from ..metrics import METRICS
 from ..runs.layout import PREDICTIONS
 from ..runs.reader import Run
 from .agreement import agreement
@@ -80,6 +81,10 @@ def _notes(styles: list[RunStyle], paired: list[RunStyle], missing: str) -> list
     of_runs = ", ".join(f"{name}.png" for name in OF_RUNS)
     for style in styles:
         run = style.run
+        lacking = [metric.title for metric in METRICS if run.best[metric.column] is None]
+        if lacking:
+            what = ", ".join(lacking)
+            notes.append(f"{run.name}: it has no {what}: a gap in radar.png, – in the tables")
         if not run.predictions:
             notes.append(f"{run.name}: it keeps no {PREDICTIONS}: only in {of_runs}")
         elif len(paired) > 1 and style not in paired:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from operator import itemgetter
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,6 +13,7 @@ from ..metrics import METRICS
 from .page import INNER, MARGIN, Page, Panels
 from .styles import GREY, PALE, RunStyle
 from .table import Table, metric_columns, remark_on_best
+from .text import widest
 
 _NAME_ROOM = 0.26  # inches between a radar and what stands above or below it
 _NAME_GAP = 0.07  # inches between the rim and a name
@@ -21,9 +21,11 @@ _NAME_SIZE = 8.5
 
 
 def radar(styles: list[RunStyle]) -> Figure:
-    """Draw up to six runs in one radar; more of them side by side, each before all others in grey."""
-    columns = [metric.column for metric in METRICS]
-    shapes = [itemgetter(*columns)(style.run.best) for style in styles]
+    """Draw up to six runs in one radar; more of them side by side, each before all others in grey.
+
+    The line of a run has a gap at a metric that it did not record.
+    """
+    shapes = [_shape(style) for style in styles]
     together = len(styles) <= 6
     scale = Scale.of(shapes, coarse=not together)
     table = Table(styles, metric_columns(styles))
@@ -31,14 +33,14 @@ def radar(styles: list[RunStyle]) -> Figure:
     height = 2 * (radius + _NAME_ROOM)
     panels = Panels(styles, lambda width: height, most=4, left=0, size=7.5)
     chart = height if together else panels.height
-    remark = f"All four axes share one scale: {scale}. {remark_on_best(styles)}"
+    remark = f"All axes share one scale: {scale}. {remark_on_best(styles)}"
     page = Page("Validation metrics", remark, chart + 0.15 + table.height)
     if together:
         axes = page.axes(MARGIN, 0, INNER, height)
         titles = [metric.title for metric in METRICS]
         _draw_axes(axes, INNER, radius, scale)
         _write_names(axes, radius, titles, _NAME_SIZE)
-        _draw_ruler(axes, scale, -1)
+        _draw_ruler(axes, scale, _ruler_place(radius, titles))
         for style, shape in zip(styles, shapes, strict=True):
             _draw_line(axes, shape, scale, **style.line())
     else:
@@ -53,6 +55,12 @@ def radar(styles: list[RunStyle]) -> Figure:
     return page.figure
 
 
+def _shape(style: RunStyle) -> list[float]:
+    """Return the metrics of a run, nan where it did not record one."""
+    values = [style.run.best[metric.column] for metric in METRICS]
+    return [math.nan if value is None else value for value in values]
+
+
 @dataclass(frozen=True)
 class Scale:
     """The values at the centre, the rim and the rings of a radar, the same on all axes."""
@@ -64,7 +72,7 @@ class Scale:
     @classmethod
     def of(cls, shapes: list[list[float]], coarse: bool) -> Scale:
         """Start at 0, unless the runs lie so close that no difference would be seen."""
-        numbers = [value for shape in shapes for value in shape]
+        numbers = [value for shape in shapes for value in shape if not math.isnan(value)]
         least, most = min(numbers), max(numbers)
         spread = most - least
         if len(shapes) == 1 or least == most or spread > 0.4 * most:
@@ -88,7 +96,8 @@ class Scale:
 
 def _point(axis: int, radius: float) -> tuple[float, float]:
     """Return x and y on an axis; the first axis points up, the others follow clockwise."""
-    return (0, radius, 0, -radius)[axis], (radius, 0, -radius, 0)[axis]
+    angle = 2 * math.pi * axis / len(METRICS)
+    return radius * math.sin(angle), radius * math.cos(angle)
 
 
 def _draw_axes(axes: Axes, width: float, radius: float, scale: Scale) -> None:
@@ -113,6 +122,14 @@ def _write_names(axes: Axes, radius: float, names: list[str], size: float) -> No
         va = "center" if abs(y) < 0.4 else "bottom" if y > 0 else "top"
         lines = name if ha == "center" else name.replace(" ", "\n")
         axes.text(*_point(axis, 1 + _NAME_GAP / radius), lines, ha=ha, va=va, size=size)
+
+
+def _ruler_place(radius: float, names: list[str]) -> float:
+    """Return the x of the ruler: the rim, or left of the names that would be in its way."""
+    if len(names) <= 4:
+        return -1.0
+    upper_left = names[math.ceil(len(names) * 3 / 4) :]
+    return -1 - (widest(" ".join(upper_left).split(), _NAME_SIZE) + 2 * _NAME_GAP) / radius
 
 
 def _draw_ruler(axes: Axes, scale: Scale, x: float) -> None:

@@ -31,18 +31,20 @@ class Column:
         cls,
         styles: list[RunStyle],
         title: list[str],
-        values: list[float],
+        values: list[float | None],
         *,
         decimals: int,
         best: Callable,
     ) -> Column:
-        """Make a column of numbers, and mark the best ones.
+        """Make a column of numbers, "–" where a run has none, and mark the best ones.
 
         The best cells are those of comparable runs that read the same as their best value: a table
         cannot rank what it does not show.
         """
-        cells = [f"{value:.{decimals}f}" for value in values]
-        ranked = [i for i, style in enumerate(styles) if not style.differs]
+        cells = ["–" if value is None else f"{value:.{decimals}f}" for value in values]
+        ranked = [
+            i for i, value in enumerate(values) if value is not None and not styles[i].differs
+        ]
         if len({cells[i] for i in ranked}) < 2:
             return cls(title, cells)
         first = cells[best(ranked, key=values.__getitem__)]
@@ -61,7 +63,8 @@ class Table:
             max(widest(column.title, 8.5), widest(column.cells, 8.5, **BOLD)) for column in columns
         ]
         room = INNER - self.SWATCH - sum(self.widths)
-        self.gap = 0.2
+        # Many columns stand closer together, so that the labels keep an inch.
+        self.gap = min(0.2, max(0.12, (room - 1) / len(columns)))
         room -= self.gap * len(columns)
         self.labels, self.names, self.heights = [], [], []
         for style in styles:
@@ -110,8 +113,8 @@ class Table:
         axes.text(right, y, text, ha="right", va="center_baseline", **(BOLD if best else {}))
 
 
-def metric_values(styles: list[RunStyle], metric: Metric) -> list[float]:
-    """Return a metric of each run at its best epoch."""
+def metric_values(styles: list[RunStyle], metric: Metric) -> list[float | None]:
+    """Return a metric of each run at its best epoch, None where the run did not record it."""
     return [style.run.best[metric.column] for style in styles]
 
 
