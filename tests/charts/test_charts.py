@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from common import charts
+from common.charts import pictures, radar, table
 from common.charts.agreement import both_wrong
 from common.charts.confusion import confusions
-from common.charts.page import INNER, WIDTH, Look
+from common.charts.page import INNER, WIDTH
 from common.charts.radar import Scale
 from common.charts.reliability import wilson
+from common.charts.styles import RunStyle, run_styles
 from common.charts.table import Column
 from common.charts.text import measure, wrap
-from common.comparison.compare import compare
+from common.comparison.compare import BEST, NOT_COMPARABLE, compare
+from common.metrics import METRICS, Metric
 from common.runs.reader import Predictions, Run, load_runs
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
@@ -44,24 +46,26 @@ def ten(tmp_path_factory) -> list[Run]:
 
 @pytest.fixture
 def figures(monkeypatch):
-    """The pictures of runs before they become PNG, or those of them that are named."""
+    """Pictures of runs before they become PNG, or those of them that are named."""
 
     def of(runs: list[Run], *names: str) -> dict[str, Figure]:
         if names:
-            for table in ("OF_RUNS", "OF_PREDICTIONS"):
-                chosen = {
-                    name: draw for name, draw in getattr(charts, table).items() if name in names
-                }
-                monkeypatch.setattr(charts, table, chosen)
-        return charts.draw(runs)[0]
+            for charts_of in ("OF_RUNS", "OF_PREDICTIONS"):
+                charts = getattr(pictures, charts_of)
+                chosen = {name: chart for name, chart in charts.items() if name in names}
+                monkeypatch.setattr(pictures, charts_of, chosen)
+        return pictures.draw(runs)[0]
 
-    monkeypatch.setattr(charts, "png", lambda figure: figure)
+    monkeypatch.setattr(pictures, "png", lambda figure: figure)
     return of
 
 
 @contextmanager
 def drawn_texts():
-    """Text and box in pixels of every text that is really drawn: ticks outside their axis are not."""
+    """Yield text and box in pixels of every text that is really drawn.
+
+    Ticks outside their axis are not.
+    """
     drawn, draw = [], Text.draw
 
     def watched(self: Text, renderer):
@@ -77,10 +81,14 @@ def drawn_texts():
 
 
 def texts_of(figure: Figure) -> list[tuple]:
-    figure.set_dpi(charts.DPI)  # text is as wide as in the file
+    figure.set_dpi(pictures.DPI)  # text is as wide as in the file
     with drawn_texts() as drawn:
         figure.draw_without_rendering()
     return drawn
+
+
+def words_of(figure: Figure) -> str:
+    return " ".join(text for text, _ in texts_of(figure))
 
 
 def renamed(run: Run, name: str, classes: list[str] | None = None, known: int = 0) -> Run:
@@ -102,11 +110,14 @@ def renamed(run: Run, name: str, classes: list[str] | None = None, known: int = 
     )
 
 
-def looks_of(runs: list[Run]) -> list[Look]:
-    return charts.looks_of(runs, compare(runs), ["DejaVu Sans"])[0]
+def styles_of(runs: list[Run]) -> list[RunStyle]:
+    return run_styles(runs, compare(runs), ["DejaVu Sans"])[0]
 
 
-LONG = "bert-base-multilingual-uncased_resnet50_concat_with_a_very_long_name_that_nobody_would_type_twice_"
+LONG = (
+    "bert-base-multilingual-uncased_resnet50_concat_"
+    "with_a_very_long_name_that_nobody_would_type_twice_"
+)
 CHINESE = "中文情感分类模型_多模态融合_门控注意力_"
 CASES = {
     "one": (1, None, None),
@@ -150,21 +161,18 @@ def test_hostile_names_are_drawn_letter_for_letter(ten, figures):
     runs = [
         renamed(run, name, ["$a$", "<b>", "\n"]) for run, name in zip(ten, HOSTILE, strict=False)
     ]
-    pictures = figures(runs, "result_table", "per_class")
-    table, classes = (
-        " ".join(text for text, _ in texts_of(pictures[name]))
-        for name in ("result_table.png", "per_class.png")
-    )
+    drawn = figures(runs, "result_table", "per_class")
+    results, classes = words_of(drawn["result_table.png"]), words_of(drawn["per_class.png"])
     for name in HOSTILE[:2]:
-        assert "".join(name.split()) in "".join(table.split())
-    assert "two?lines?and ?[31mred?" in table
+        assert "".join(name.split()) in "".join(results.split())
+    assert "two?lines?and ?[31mred?" in results
     assert "$a$" in classes and "<b>" in classes
 
 
 def test_characters_without_a_font_are_named_and_told_apart(ten, monkeypatch):
-    monkeypatch.setattr(charts, "font_families", lambda: ["DejaVu Sans"])
-    monkeypatch.setattr(charts, "png", lambda figure: figure)
-    figures, notes = charts.draw([renamed(ten[0], "天气"), renamed(ten[1], "模型")])
+    monkeypatch.setattr(pictures, "choose_fonts", lambda: ["DejaVu Sans"])
+    monkeypatch.setattr(pictures, "png", lambda figure: figure)
+    figures, notes = pictures.draw([renamed(ten[0], "天气"), renamed(ten[1], "模型")])
     assert [note for note in notes if "模" in note and "气" in note]
     assert {"?? (1)", "?? (2)"} <= {text for text, _ in texts_of(figures["result_table.png"])}
 
@@ -203,31 +211,31 @@ def write_font(path: Path, name: str, characters: str) -> Path:
 
 
 def test_a_run_looks_the_same_in_all_pictures(ten, figures):
-    looks = looks_of(ten[:4])
+    styles = styles_of(ten[:4])
     for name, figure in figures(ten[:4]).items():
         lines = {
             (line.get_color(), line.get_marker()) for axes in figure.axes for line in axes.lines
         }
-        assert {(look.colour, look.marker) for look in looks} <= lines, name
+        assert {(style.colour, style.marker) for style in styles} <= lines, name
 
 
-def test_fifty_runs_share_no_look_and_a_page_has_a_limit(ten):
+def test_fifty_runs_share_no_style_and_a_page_has_a_limit(ten):
     runs = [
         replace(renamed(ten[place % 10], f"run {place}"), predictions=None) for place in range(50)
     ]
-    looks = looks_of(runs)
-    assert len({(look.colour, look.marker) for look in looks}) == 50
-    assert charts.png(Figure(figsize=(0.1, 250)))  # 75,000 pixels at the usual resolution
+    styles = styles_of(runs)
+    assert len({(style.colour, style.marker) for style in styles}) == 50
+    assert pictures.png(Figure(figsize=(0.1, 250)))  # 75,000 pixels at the usual resolution
 
 
 def test_runs_of_an_older_version_are_named_and_only_in_the_pictures_of_all_runs(ten, figures):
     runs = [replace(ten[0], predictions=None), *ten[1:3]]
-    pictures, notes = charts.draw(runs)
+    drawn, notes = pictures.draw(runs)
     assert [
         note for note in notes if note.startswith(f"{ten[0].name}: it keeps no predictions.csv")
     ]
     panels = {
-        name: len([a for a in figure.axes if a.get_xlabel()]) for name, figure in pictures.items()
+        name: len([a for a in figure.axes if a.get_xlabel()]) for name, figure in drawn.items()
     }
     assert panels["loss_curves.png"] == 3 and panels["confusion.png"] == 2
 
@@ -243,17 +251,17 @@ def test_without_predictions_only_the_pictures_of_histories_are_drawn(ten, figur
 
 
 def test_runs_on_other_pairs_are_kept_out_of_agreement_and_named(ten, figures):
-    said = ten[1].predictions
-    other = replace(ten[1], predictions=replace(said, guids=said.guids[::-1]))
-    pictures, notes = charts.draw([ten[0], other, ten[2]])
-    words = [text for text, _ in texts_of(pictures["agreement.png"])]
+    predictions = ten[1].predictions
+    other = replace(ten[1], predictions=replace(predictions, guids=predictions.guids[::-1]))
+    drawn, notes = pictures.draw([ten[0], other, ten[2]])
+    words = [text for text, _ in texts_of(drawn["agreement.png"])]
     assert "3" not in words and "2" in words
     assert notes == [f"{other.name}: it was validated on other pairs: not in agreement.png"]
 
 
 def test_agreement_needs_two_runs(ten, figures):
-    pictures, notes = charts.draw(ten[:1])
-    assert "agreement.png" not in pictures
+    drawn, notes = pictures.draw(ten[:1])
+    assert "agreement.png" not in drawn
     assert [note for note in notes if "agreement.png needs two runs" in note]
 
 
@@ -266,8 +274,9 @@ def test_intervals_hold_what_the_comparison_says_best_first(ten, figures):
     assert (
         "n = 400" in heading and f"{found.smallest_difference:.3f}" in heading and "95%" in heading
     )
-    rows = [text for text in words if text in ("best", "not told apart", "worse")]
-    assert rows == [entry.verdict for entry in found.runs]
+    verdicts = {entry.verdict for entry in found.runs}
+    rows = [text for text in words if text in verdicts]
+    assert rows == [entry.verdict for entry in found.runs] and rows[0] == BEST
     [plot] = [axes for axes in figure.axes if axes.get_xlabel() == "Macro-F1"]
     bars = [
         tuple(line.get_xdata())
@@ -279,7 +288,7 @@ def test_intervals_hold_what_the_comparison_says_best_first(ten, figures):
     assert points == sorted(points, reverse=True) and len(points) == 5
 
 
-def test_seeds_of_a_family_share_a_row_and_each_is_shown(ten, figures):
+def test_seeds_of_one_model_share_a_row_and_each_is_shown(ten, figures):
     runs = [run for run in ten if run.name.startswith("clip")]
     figure = figures([*runs, ten[2]], "none")["intervals.png"]
     [plot] = [axes for axes in figure.axes if axes.get_xlabel() == "Macro-F1"]
@@ -298,9 +307,9 @@ def test_a_run_that_is_not_comparable_is_marked_everywhere_and_the_reason_given(
         for run in ten[2:4]
     ]
     for name, figure in figures([odd, *others]).items():
-        assert "(not\xa0comparable)" in " ".join(text for text, _ in texts_of(figure)), name
-    words = " ".join(text for text, _ in texts_of(figures([odd, *others], "none")["intervals.png"]))
-    assert "lr 1.0 instead of 2e-05" in words and "not comparable" in words
+        assert f"({NOT_COMPARABLE})".replace(" ", "\xa0") in words_of(figure), name
+    words = words_of(figures([odd, *others], "none")["intervals.png"])
+    assert "lr 1.0 instead of 2e-05" in words and NOT_COMPARABLE in words
 
 
 def test_common_errors_against_a_case_by_hand_and_scikit_learn():
@@ -320,8 +329,8 @@ def test_common_errors_against_a_case_by_hand_and_scikit_learn():
 def test_confusions_join_the_classes_of_all_runs_by_name(ten):
     first = Predictions(["a", "b"], ["1", "2", "3"], [0, 0, 1], [0, 1, 1], [[1, 0], [0, 1], [0, 1]])
     second = Predictions(["b", "c"], ["1", "2"], [0, 1], [1, 1], [[0, 1], [0, 1]])
-    runs = [replace(run, predictions=said) for run, said in zip(ten, (first, second), strict=False)]
-    classes, matrices = confusions(looks_of(runs))
+    runs = [replace(ten[0], predictions=first), replace(ten[1], predictions=second)]
+    classes, matrices = confusions(styles_of(runs))
     assert classes == ["a", "b", "c"]
     assert matrices[0].tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
     assert matrices[1].tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 1]]
@@ -380,14 +389,75 @@ def test_the_radar_says_its_scale_and_starts_at_0_unless_runs_lie_close():
 
 
 def test_the_best_of_a_column_are_all_comparable_cells_that_read_the_same(ten):
-    one, two, three = looks_of(ten[:3])
-    assert Column.of([one, two, three], ["F1"], [0.51234, 0.51231, 0.4], 4, max).best == {0, 1}
-    assert Column.of([one, two], ["Time"], [3.0, 1.0], 1, min).best == {1}
+    one, two, three = styles_of(ten[:3])
     assert Column.of(
-        [replace(one, differs="lr"), two, three], ["F1"], [0.9, 0.5, 0.4], 4, max
+        [one, two, three], ["F1"], [0.51234, 0.51231, 0.4], decimals=4, best=max
+    ).best == {0, 1}
+    assert Column.of([one, two], ["Time"], [3.0, 1.0], decimals=1, best=min).best == {1}
+    assert Column.of(
+        [replace(one, differs="lr"), two, three], ["F1"], [0.9, 0.5, 0.4], decimals=4, best=max
     ).best == {1}
-    assert Column.of([one], ["F1"], [0.5], 4, max).best == set()
-    assert Column.of([one, two], ["F1"], [0.5, 0.5], 4, max).best == set()
+    assert Column.of([one], ["F1"], [0.5], decimals=4, best=max).best == set()
+    assert Column.of([one, two], ["F1"], [0.5, 0.5], decimals=4, best=max).best == set()
+
+
+MORE_METRICS = (
+    Metric("balanced_acc", "Balanced accuracy", "BAcc", required=False),
+    Metric("mcc", "Matthews correlation", "MCC", required=False),
+)
+
+
+@pytest.fixture
+def with_metrics(ten, monkeypatch):
+    """Runs under so many metrics, of which the second run lacks those that are not required."""
+
+    def of(count: int, runs: int) -> list[Run]:
+        metrics = (*METRICS, *MORE_METRICS)[:count]
+        for module in (pictures, radar, table):
+            monkeypatch.setattr(module, "METRICS", metrics)
+        more = {metric.column: 0.3 for metric in MORE_METRICS}
+        found = [replace(run, best={**run.best, **more}) for run in ten[:runs]]
+        found[1] = replace(found[1], best={**found[1].best, **dict.fromkeys(more)})
+        return found
+
+    return of
+
+
+@pytest.mark.parametrize("runs", [3, 9])
+@pytest.mark.parametrize("count", [3, 5, 6])
+def test_a_radar_has_an_axis_per_metric_and_no_name_covers_another(
+    with_metrics, figures, count, runs
+):
+    figure = figures(with_metrics(count, runs), "radar")["radar.png"]
+    texts = [(text, box) for text, box in texts_of(figure) if text != "–"]
+    names = {text.replace("\n", " ") for text, _ in texts}
+    for metric in (*METRICS, *MORE_METRICS)[:count]:
+        assert (metric.title if runs <= 6 else metric.short) in names
+    for place, (text, box) in enumerate(texts):
+        covered = [other for other, its_box in texts[place + 1 :] if box.overlaps(its_box)]
+        assert not covered, text
+
+
+def test_a_metric_that_an_old_run_lacks_is_a_gap_a_dash_and_a_note(with_metrics, figures):
+    runs = with_metrics(5, 3)
+    drawn, notes = pictures.draw(runs)
+    assert [note for note in notes if note.startswith(f"{runs[1].name}: it has no Balanced acc")]
+    assert len(notes) == 1
+    lines = {line.get_color(): line.get_ydata() for line in drawn["radar.png"].axes[0].lines}
+    for style in styles_of(runs):
+        gaps = np.isnan(np.array(lines[style.colour], float)).tolist()
+        assert gaps == [False] * 4 + [style.run is runs[1], False]  # closed at the first metric
+    for name in ("radar.png", "result_table.png", "per_class.png"):
+        words = [text for text, _ in texts_of(drawn[name])]
+        assert words.count("–") == 1 and words.count("0.3000") == 2, name
+
+
+def test_the_four_metrics_are_accuracy_up_then_clockwise(ten, figures):
+    figure = figures(ten[:1], "radar")["radar.png"]
+    places = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
+    directions = {"Accuracy": (0, 1), "Macro-F1": (1, 0), "Macro precision": (0, -1)}
+    for name, direction in {**directions, "Macro\nrecall": (-1, 0)}.items():
+        assert np.array(places[name]) / 1.04 == pytest.approx(direction, abs=1e-9)
 
 
 @pytest.mark.parametrize(

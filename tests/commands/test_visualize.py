@@ -8,7 +8,6 @@ from pathlib import Path
 import compare_visualize
 import numpy as np
 import pytest
-from common import charts
 from common.errors import UserError
 from helpers.hub import STAGE2
 from helpers.run_folders import make_run, make_runs
@@ -31,7 +30,7 @@ def pictures(root: Path) -> set[str]:
 @pytest.fixture
 def coarse(monkeypatch):
     """Few pixels, where nobody looks at them."""
-    monkeypatch.setattr(charts, "DPI", 30)
+    monkeypatch.setattr("common.charts.pictures.DPI", 30)
 
 
 def test_whole_pictures_without_torch_and_without_a_word_on_stderr(tmp_path):

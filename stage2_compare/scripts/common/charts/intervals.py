@@ -1,4 +1,4 @@
-"""intervals.png: how far each macro-F1 can be trusted, and which runs are worse than the best."""
+"""intervals.png: the 95% interval of each macro-F1, and the runs that are worse than the best."""
 
 from __future__ import annotations
 
@@ -8,169 +8,159 @@ from matplotlib.ticker import MaxNLocator
 
 from ..comparison.bootstrap import Estimate
 from ..comparison.compare import BEST, NOT_COMPARABLE, Compared, Comparison
-from .page import GREY, INK, INNER, MARGIN, Look, Page, bare, dot
+from ..metrics import MAIN
+from .page import INNER, LINE, MARGIN, Page, centred, clean_axes, write_lines
+from .styles import GREY, INK, RunStyle
 from .text import BOLD, measure, wrap
 
-LABEL, PLOT, SCORE = 2.0, 2.75, 0.85  # widths in inches; the verdicts take what they leave
-LINE, HEAD, AXIS = 0.15, 0.42, 0.47
+_LABEL, _PLOT, _SCORE = 2.0, 2.75, 0.85  # widths in inches; the verdicts take the rest
+_HEAD, _AXIS = 0.42, 0.47
+_SCORES_END = _LABEL + _PLOT + 0.1 + _SCORE
+_VERDICTS = _SCORES_END + 0.2
 
 
-def intervals(looks: list[Look], comparison: Comparison) -> Figure:
-    """A forest plot, best first: a row per run, or per family of seeds, of which at least one kept its predictions."""
-    rows = [entry for entry in comparison.families if any(run.predictions for run in entry.runs)]
-    best = next((entry for entry in rows if entry.verdict == BEST), None)
-    of_run = {look.run.name: look for look in looks}
-    labels = [row_label([of_run[run.name] for run in entry.runs], entry) for entry in rows]
+def intervals(styles: list[RunStyle], comparison: Comparison) -> Figure:
+    """Draw a forest plot, best first.
+
+    It has a row per run, or per group of runs that differ in their seed alone, of which at least
+    one kept its predictions.
+    """
+    rows = [row for row in comparison.families if _has_predictions(row)]
+    best = next((row for row in rows if row.verdict == BEST), None)
+    style_of = {style.run.name: style for style in styles}
+    labels = [_row_label(row, style_of[row.runs[0].name].label) for row in rows]
     heights = [
-        max(0.36, LINE * len(label)) + 0.1 + 0.1 * (len(entry.runs) > 1)
-        for entry, label in zip(rows, labels, strict=True)
+        max(0.36, LINE * len(label)) + 0.1 + 0.1 * (len(row.runs) > 1)
+        for row, label in zip(rows, labels, strict=True)
     ]
-    notes = [
-        text
-        for look in looks
-        if look.differs
-        for text in wrap(f"{look.label}: {look.differs}", 8, INNER)
-    ]
+    reasons = [f"{style.label}: {style.differs}" for style in styles if style.differs]
+    notes = [line for reason in reasons for line in wrap(reason, 8, INNER)]
     chart = sum(heights)
-    page = Page(
-        "Macro-F1 and what it proves",
-        remark(comparison),
-        HEAD + chart + AXIS + LINE * len(notes) + 0.05,
-    )
-    text = page.inches(MARGIN, 0, INNER, HEAD + chart)
-    axes = page.axes(MARGIN + LABEL, HEAD, PLOT, chart)
-    value_axis(axes, rows, chart)
+    total = _HEAD + chart + _AXIS + LINE * len(notes) + 0.05
+    page = Page("Macro-F1 and what it proves", _remark(comparison), total)
+    text = page.inches(MARGIN, 0, INNER, _HEAD + chart)
+    axes = page.axes(MARGIN + _LABEL, _HEAD, _PLOT, chart)
+    _set_axis(axes, rows, chart)
+    _write_head(text, "Against the best" if len(rows) > 1 else "")
+    top = 0.0
+    for row, label, height in zip(rows, labels, heights, strict=True):
+        middle = top + height / 2
+        members = [style_of[run.name] for run in row.runs]
+        text.plot(0.08, _HEAD + middle, **members[0].dot())
+        write_lines(text, 0.22, centred(_HEAD + middle, label), label)
+        _write_result(text, _HEAD + middle, row, alone=len(rows) == 1)
+        _draw_interval(axes, middle, members, row)
+        top += height
     if best and len(rows) > 1:
-        axes.axvline(f1(best).value, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
-    right = LABEL + PLOT + 0.1 + SCORE
-    for x, name, ha in (
-        (right, "Macro-F1", "right"),
-        (right + 0.2, "Against the best" * (len(rows) > 1), "left"),
-    ):
-        text.text(x, HEAD - 0.1, name, ha=ha, va="center_baseline", color=GREY)
-    middle = 0.0
-    for entry, label, height in zip(rows, labels, heights, strict=True):
-        middle += height / 2
-        write_row(
-            text, HEAD + middle, of_run[entry.runs[0].name], entry, label, alone=len(rows) == 1
-        )
-        draw_row(axes, middle, [of_run[run.name] for run in entry.runs], entry)
-        middle += height / 2
+        value = _main(best).value
+        axes.axvline(value, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
     if best and comparison.smallest_difference:
-        ruler(text, axes.get_xlim(), f1(best).value, comparison.smallest_difference)
-    for place, note in enumerate(notes):
-        page.text(
-            MARGIN, page.top + HEAD + chart + AXIS + LINE * (place + 0.5), note, size=8, color=GREY
-        )
+        _draw_difference(text, axes.get_xlim(), _main(best).value, comparison.smallest_difference)
+    page.lines(_HEAD + chart + _AXIS, notes, color=GREY)
     return page.figure
 
 
-def f1(entry: Compared) -> Estimate:
-    return entry.scores["val_f1_macro"]
+def _has_predictions(row: Compared) -> bool:
+    return any(run.predictions for run in row.runs)
 
 
-def remark(comparison: Comparison) -> str:
+def _main(row: Compared) -> Estimate:
+    return row.scores[MAIN.column]
+
+
+def _remark(comparison: Comparison) -> str:
     pairs = f"n = {comparison.pairs}" if comparison.pairs else "each run's own"
-    text = (
-        f"Bars: {comparison.confidence:.0%} intervals by bootstrap over {pairs} validation pairs. "
-    )
+    confidence = f"{comparison.confidence:.0%}"
+    text = f"Bars: {confidence} intervals by bootstrap over {pairs} validation pairs. "
     if not comparison.smallest_difference:
         return text
     text += (
-        "A verdict compares with the best on the same pairs, corrected for how many there are and for having picked "
-        "the best (Hsu 1984); not told apart is no proof of being equal. Smallest difference that these pairs would "
-        f"have shown in 4 of 5 cases: {comparison.smallest_difference:.3f}."
+        "A verdict compares with the best on the same pairs, corrected for how many there are and "
+        "for having picked the best (Hsu 1984); a difference that is not significant is no proof "
+        "of being equal. Smallest difference that these pairs would have shown in 4 of 5 cases: "
+        f"{comparison.smallest_difference:.3f}."
     )
     if comparison.several_seeds:
         text += " Filled: mean over the seeds; below it each seed."
     return text
 
 
-def row_label(looks: list[Look], entry: Compared) -> list[str]:
-    """Lines of a run's label; that of a family does not name one of its seeds."""
-    label = looks[0].label
-    if len(looks) > 1:
-        label = label.removesuffix(f" · seed {looks[0].run.seed}") + f" · {len(looks)} seeds"
-    return wrap(label, 8.5, LABEL - 0.35)
+def _row_label(row: Compared, label: str) -> list[str]:
+    """Break a run's label into lines; that of several seeds names none of them."""
+    if len(row.runs) > 1:
+        label = label.removesuffix(f" · seed {row.runs[0].seed}") + f" · {len(row.runs)} seeds"
+    return wrap(label, 8.5, _LABEL - 0.35)
 
 
-def value_axis(axes: Axes, rows: list[Compared], height: float) -> None:
-    ends = [
-        end
-        for entry in rows
-        for end in (*f1(entry), *(run.best["val_f1_macro"] for run in entry.runs))
-    ]
-    ends = [end for end in ends if end is not None]
+def _set_axis(axes: Axes, rows: list[Compared], height: float) -> None:
+    """Let the axis hold all intervals and the values of all seeds."""
+    ends = [run.best[MAIN.column] for row in rows for run in row.runs]
+    ends += [end for row in rows for end in _main(row) if end is not None]
     low, high = min(ends), max(ends)
     around = 0.06 * (high - low) or 0.05
-    axes.set(
-        xlim=(max(0, low - around), min(1, high + around)),
-        ylim=(height, 0),
-        xlabel="Macro-F1",
-        yticks=(),
-    )
+    axes.set(xlim=(max(0, low - around), min(1, high + around)), ylim=(height, 0))
+    axes.set(xlabel=MAIN.title, yticks=())
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)))
-    bare(axes)
+    clean_axes(axes)
     axes.spines["left"].set_visible(False)
 
 
-def write_row(
-    axes: Axes, y: float, look: Look, entry: Compared, label: list[str], alone: bool
-) -> None:
-    axes.plot(0.08, y, **dot(look))
-    for place, text in enumerate(label):
-        axes.text(0.22, y + LINE * (place - (len(label) - 1) / 2), text, va="center_baseline")
-    best = {} if alone or entry.verdict != BEST else BOLD
-    right, estimate = LABEL + PLOT + 0.1 + SCORE, f1(entry)
+def _write_head(axes: Axes, verdicts: str) -> None:
+    style = {"va": "center_baseline", "color": GREY}
+    axes.text(_SCORES_END, _HEAD - 0.1, MAIN.title, ha="right", **style)
+    axes.text(_VERDICTS, _HEAD - 0.1, verdicts, **style)
+
+
+def _write_result(axes: Axes, y: float, row: Compared, alone: bool) -> None:
+    """Write value and interval, and the verdict unless the row is alone."""
     style = {"va": "center_baseline"}
-    axes.text(right, y - 0.08, f"{estimate.value:.3f}", ha="right", **style, **best)
-    between = (
-        "no interval" if estimate.low is None else f"{estimate.low:.3f} to {estimate.high:.3f}"
-    )
-    axes.text(right, y + 0.08, between, ha="right", size=7, color=GREY, **style)
+    small = {**style, "size": 7, "color": GREY}
+    weight = BOLD if row.verdict == BEST and not alone else {}
+    value, low, high = _main(row)
+    axes.text(_SCORES_END, y - 0.08, f"{value:.3f}", ha="right", **style, **weight)
+    between = "no interval" if low is None else f"{low:.3f} to {high:.3f}"
+    axes.text(_SCORES_END, y + 0.08, between, ha="right", **small)
     if not alone:
-        p = "" if entry.p_vs_best is None or entry.verdict == BEST else p_text(entry.p_vs_best)
-        axes.text(right + 0.2, y - 0.08 * bool(p), entry.verdict, **style, **best)
-        axes.text(right + 0.2, y + 0.08, p, size=7, color=GREY, **style)
+        p = "" if row.p_vs_best is None or row.verdict == BEST else _p_text(row.p_vs_best)
+        axes.text(_VERDICTS, y - 0.08 * bool(p), row.verdict, **style, **weight)
+        axes.text(_VERDICTS, y + 0.08, p, **small)
 
 
-def p_text(p: float) -> str:
+def _p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def draw_row(axes: Axes, y: float, looks: list[Look], entry: Compared) -> None:
-    estimate, several = f1(entry), len(looks) > 1
+def _draw_interval(axes: Axes, y: float, members: list[RunStyle], row: Compared) -> None:
+    """Draw the interval and the value of a row, and below it the value of each of several seeds."""
+    value, low, high = _main(row)
+    several, colour = len(members) > 1, members[0].colour
     y -= 0.05 * several
-    faint = {"alpha": 0.35} if entry.verdict == NOT_COMPARABLE else {}
-    style = {
-        "color": looks[0].colour,
-        "linewidth": 2,
-        "solid_capstyle": "butt",
-        "zorder": 2,
-        **faint,
-    }
-    if estimate.low is not None:
-        axes.plot((estimate.low, estimate.high), (y, y), **style)
-    mean = {"markerfacecolor": looks[0].colour} if several else {}
-    axes.plot(estimate.value, y, zorder=3, **{**dot(looks[0], 6.5), **mean})
-    for look in looks if several else ():
-        axes.plot(look.run.best["val_f1_macro"], y + 0.14, clip_on=False, **dot(look, 4))
+    if low is not None:
+        alpha = 0.35 if row.verdict == NOT_COMPARABLE else None
+        bar = {"color": colour, "alpha": alpha, "linewidth": 2, "solid_capstyle": "butt"}
+        axes.plot((low, high), (y, y), zorder=2, **bar)
+    filled = {"markerfacecolor": colour} if several else {}
+    axes.plot(value, y, zorder=3, **{**members[0].dot(6.5), **filled})
+    for style in members if several else ():
+        axes.plot(style.run.best[MAIN.column], y + 0.14, clip_on=False, **style.dot(4))
 
 
-def ruler(axes: Axes, limits: tuple[float, float], best: float, difference: float) -> None:
-    """The smallest difference that could have been shown, to scale above the plot, with its upper end at the best."""
-    inch = PLOT / (limits[1] - limits[0])
-    right = LABEL + (best - limits[0]) * inch
+def _draw_difference(
+    axes: Axes, limits: tuple[float, float], best: float, difference: float
+) -> None:
+    """Draw the smallest difference that could have been shown, to scale above the plot.
+
+    Its upper end is at the best value.
+    """
+    inch = _PLOT / (limits[1] - limits[0])
+    right = _LABEL + (best - limits[0]) * inch
     left = right - difference * inch
-    if left < LABEL:
-        return  # wider than the plot: the heading has the number
-    y, name = HEAD - 0.12, f"smallest difference: {difference:.3f}"
-    axes.plot(
-        (left, left, left, right, right, right),
-        (y - 0.04, y + 0.04, y, y, y - 0.04, y + 0.04),
-        color=INK,
-        lw=1,
-    )
+    if left < _LABEL:
+        return  # it is wider than the plot: the heading has the number
+    y = _HEAD - 0.12
+    ys = (y - 0.04, y + 0.04, y, y, y - 0.04, y + 0.04)
+    axes.plot((left,) * 3 + (right,) * 3, ys, color=INK, lw=1)
+    name = f"smallest difference: {difference:.3f}"
     half = measure(name, 7) / 2
-    middle = min(max((left + right) / 2, LABEL + half), LABEL + PLOT - half)
+    middle = min(max((left + right) / 2, _LABEL + half), _LABEL + _PLOT - half)
     axes.text(middle, y - 0.13, name, ha="center", va="center_baseline", size=7, color=GREY)

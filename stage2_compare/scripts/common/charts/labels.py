@@ -8,25 +8,28 @@ from collections import Counter
 from ..cli import DEFAULT_SEED
 from ..runs.reader import Run
 
+_SHORT_NAMES = {"chinese-clip": "Chinese-CLIP", "clip-": "CLIP", "bert-": "BERT", "blip-": "BLIP"}
+
 
 def run_labels(runs: list[Run]) -> list[str]:
-    """One label per run: "BERT + ResNet18 · gated" where that tells all runs apart, else more of the names."""
-    for labels in ([_describe(run, full) for run in runs] for full in (False, True)):
+    """Return one label per run: "BERT + ResNet18 · gated", or more of the names where two of
+    these would be equal."""
+    for full in (False, True):
+        labels = [_describe(run, full) for run in runs]
         if len(set(labels)) == len(labels):
             return labels
     return [run.name for run in runs]
 
 
 def _describe(run: Run, full: bool) -> str:
-    """From the ``model`` block of metrics.json; the run's name where it does not say enough."""
-    family, name, backbone, fusion = (
-        run.recorded("model", key) for key in ("family", "name", "image_backbone", "fusion")
-    )
+    """Describe a run by the ``model`` block of metrics.json, or by its name where that lacks it."""
+    family, name = run.recorded("model", "family"), run.recorded("model", "name")
+    fusion = run.recorded("model", "fusion")
     if not (isinstance(family, str) and isinstance(name, str)):
         return run.name
     checkpoint = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
-    encoder = checkpoint if full else _short(checkpoint)
-    image = str(backbone).replace("resnet", "ResNet")
+    encoder = checkpoint if full else _shorten(checkpoint)
+    image = str(run.recorded("model", "image_backbone")).replace("resnet", "ResNet")
     if family != "bert_resnet":
         label = encoder
     elif fusion in ("text", "image"):
@@ -36,18 +39,17 @@ def _describe(run: Run, full: bool) -> str:
     return label if run.seed in (None, DEFAULT_SEED) else f"{label} · seed {run.seed}"
 
 
-def _short(checkpoint: str) -> str:
-    known = {"chinese-clip": "Chinese-CLIP", "clip-": "CLIP", "bert-": "BERT", "blip-": "BLIP"}
-    return next(
-        (short for start, short in known.items() if checkpoint.lower().startswith(start)),
-        checkpoint,
-    )
+def _shorten(checkpoint: str) -> str:
+    for start, short in _SHORT_NAMES.items():
+        if checkpoint.lower().startswith(start):
+            return short
+    return checkpoint
 
 
-def tell_apart(labels: list[str]) -> list[str]:
-    """Numbers the labels that became equal, say because no font has their characters."""
-    total, seen, result = Counter(labels), Counter(), []
+def number_duplicates(labels: list[str]) -> list[str]:
+    """Number the labels that are equal, for example because no font has their characters."""
+    total, seen, numbered = Counter(labels), Counter(), []
     for label in labels:
         seen[label] += 1
-        result.append(label if total[label] == 1 else f"{label} ({seen[label]})")
-    return result
+        numbered.append(label if total[label] == 1 else f"{label} ({seen[label]})")
+    return numbered

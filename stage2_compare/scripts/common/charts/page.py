@@ -1,170 +1,137 @@
-"""The page that pictures are laid out on in inches, how a run is drawn on it, and grids of one panel per run."""
+"""The page that a picture is laid out on in inches, and a grid of one panel per run."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..runs.reader import Run
+from .styles import GREY, RunStyle
 from .text import BOLD, wrap
 
 WIDTH = 7.5  # inches
 MARGIN = 0.2
 INNER = WIDTH - 2 * MARGIN
-INK, GREY, PALE = "#222222", "#666666", "#d9d9d9"
-# Okabe and Ito's colours without their yellow, which print loses, and three of Tol's: all told apart by the
-# colour-blind. Their number shares no factor with that of the markers or dashes, so no pair of runs looks alike.
-COLOURS = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#e69f00",
-    "#56b4e9",
-    "#222222",
-    "#882255",
-    "#332288",
-    "#999933",
-)
-MARKERS = ("o", "s", "^", "D", "v", "<", ">", "p", "d", "h", "8")
-DASHES = (
-    (0, ()),
-    (0, (5, 1.5)),
-    (0, (1.2, 1.2)),
-    (0, (6, 1.5, 1.2, 1.5)),
-    (0, (9, 2)),
-    (0, (3, 1, 1, 1, 1, 1)),
-    (0, (2, 2)),
-)
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a run is drawn in all pictures."""
-
-    run: Run
-    label: str
-    name: str  # the run folder's, as far as there is a font for it
-    classes: list[str]  # (C,) those of its predictions, likewise
-    colour: str
-    marker: str
-    dash: tuple
-    differs: str = ""  # where the run cannot be compared: from what protocol of the others
-
-
-def dot(look: Look, size: float = 5.5) -> dict:
-    """How a run's marker looks."""
-    return {
-        "color": look.colour,
-        "marker": look.marker,
-        "markersize": size,
-        "markerfacecolor": "white",
-        "markeredgewidth": 1.3 if size > 5 else 1.1,
-    }
-
-
-def line(look: Look, size: float = 5.5) -> dict:
-    """How a run's line and marker look."""
-    return {**dot(look, size), "linestyle": look.dash, "linewidth": 1.5}
+LINE = 0.15  # from one line of text to the next
 
 
 class Page:
     """A figure that is filled from the top down; places are inches from its upper left corner."""
 
     def __init__(self, title: str, remark: str, height: float):
-        self.lines = wrap(remark, 8, INNER)
-        self.top = 0.45 + 0.15 * len(self.lines) + 0.12
+        lines = wrap(remark, 8, INNER)
+        self.top = 0.45 + LINE * len(lines) + 0.12
         self.height = self.top + height + MARGIN
         self.figure = Figure(figsize=(WIDTH, self.height))
-        self.text(MARGIN, 0.33, title, size=11, **BOLD)
-        for place, text in enumerate(self.lines):
-            self.text(MARGIN, 0.52 + 0.15 * place, text, size=8, color=GREY)
+        self._text(0.33, title, size=11, **BOLD)
+        for place, text in enumerate(lines):
+            self._text(0.52 + LINE * place, text, size=8, color=GREY)
 
-    def text(self, x: float, y: float, text: str, **style) -> None:
-        self.figure.text(x / WIDTH, 1 - y / self.height, text, **style)
+    def _text(self, y: float, text: str, **style) -> None:
+        self.figure.text(MARGIN / WIDTH, 1 - y / self.height, text, **style)
+
+    def lines(self, y: float, texts: list[str], **style) -> None:
+        """Write small lines of text from ``y`` below the heading downwards."""
+        for place, text in enumerate(texts):
+            self._text(self.top + y + LINE * (place + 0.5), text, size=8, **style)
 
     def axes(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Axes at (x, y) below the heading."""
+        """Add axes at (x, y) below the heading."""
         bottom = self.height - self.top - y - height
         return self.figure.add_axes(
             (x / WIDTH, bottom / self.height, width / WIDTH, height / self.height)
         )
 
     def inches(self, x: float, y: float, width: float, height: float) -> Axes:
-        """The same without an axis, and with inches from its upper left corner for coordinates."""
+        """Add axes whose coordinates are inches from their upper left corner, without lines."""
         axes = self.axes(x, y, width, height)
         axes.set(xlim=(0, width), ylim=(height, 0))
         axes.axis("off")
         return axes
 
 
+class Panel(NamedTuple):
+    """The place of a run's panel, in inches below the heading."""
+
+    style: RunStyle
+    x: float
+    y: float
+    first: bool  # it is the first of its row
+    lowest: bool  # no panel is below it
+
+
 class Panels:
     """A grid of one panel per run, each under the run's marker and label."""
 
-    LINE, MARK, GAP = 0.15, 0.17, 0.2
+    GAP = 0.2
+    _MARK = 0.17  # room for the marker
 
     def __init__(
         self,
-        looks: list[Look],
+        styles: list[RunStyle],
+        height: Callable[[float], float],
+        *,
         most: int,
         left: float,
-        height: Callable[[float], float],
         least: int = 1,
         size: float = 8.5,
     ):
-        """
+        """Divide the width of the page among the panels.
+
         Args:
-            most: panels side by side, as many as ``least`` leave room for.
+            height: gives, for a panel's width, its height with all that stands below it.
+            most: number of panels side by side.
             left: room before the first column.
-            height: of a panel of a given width, and what stands below it.
+            least: number of panels side by side that there is room for, even with fewer runs.
+            size: of the labels, in points.
         """
-        rows = math.ceil(len(looks) / most)
-        self.looks, self.left, self.size, self.across = (
-            looks,
-            left,
-            size,
-            max(least, math.ceil(len(looks) / rows)),
-        )
+        rows = math.ceil(len(styles) / most)
+        self.styles, self.left, self.size = styles, left, size
+        self.across = max(least, math.ceil(len(styles) / rows))
         self.pitch = (INNER - left) / self.across
         self.width = self.pitch - self.GAP
-        self.titles = [wrap(look.label, size, self.width - self.MARK) for look in looks]
+        self.titles = [wrap(style.label, size, self.width - self._MARK) for style in styles]
         self.tops, self.height = [], 0.0  # of each row of panels, below its labels
-        for start in range(0, len(looks), self.across):
+        for start in range(0, len(styles), self.across):
             head = self._head(max(self.titles[start : start + self.across], key=len))
             self.tops.append(self.height + head)
             self.height += head + height(self.width)
 
-    def draw(self, page: Page, y: float) -> Iterator[tuple[Look, float, float, bool, bool]]:
-        """Writes a label, then gives the run, its panel's place, and whether it begins its row and ends its column."""
-        for place, (look, title) in enumerate(zip(self.looks, self.titles, strict=True)):
+    def draw(self, page: Page, y: float) -> Iterator[Panel]:
+        """Write the label of each panel, then yield its place."""
+        for place, (style, title) in enumerate(zip(self.styles, self.titles, strict=True)):
             row, column = divmod(place, self.across)
-            x, top, head = (
-                MARGIN + self.left + column * self.pitch,
-                y + self.tops[row],
-                self._head(title),
-            )
+            x = MARGIN + self.left + column * self.pitch
+            top = y + self.tops[row]
+            head = self._head(title)
             axes = page.inches(x, top - head, self.width, head)
-            axes.plot(0.06, self.LINE / 2, **dot(look))
-            for place_in_title, text in enumerate(title):
-                axes.text(
-                    self.MARK,
-                    self.LINE * (place_in_title + 0.5),
-                    text,
-                    va="center_baseline",
-                    size=self.size,
-                )
-            yield look, x, top, column == 0, place + self.across >= len(self.looks)
+            axes.plot(0.06, LINE / 2, **style.dot())
+            write_lines(axes, self._MARK, LINE / 2, title, size=self.size)
+            lowest = place + self.across >= len(self.styles)
+            yield Panel(style=style, x=x, y=top, first=column == 0, lowest=lowest)
 
     def _head(self, title: list[str]) -> float:
-        return self.LINE * len(title) + 0.08
+        return LINE * len(title) + 0.08
 
 
-def bare(axes: Axes) -> None:
-    """A grid behind the data, and an axis on two sides only."""
+def write_lines(
+    axes: Axes, x: float, first: float, texts: list[str], *, pitch: float = LINE, **style
+) -> None:
+    """Write lines of text below each other; ``first`` is the middle of the first one."""
+    for place, text in enumerate(texts):
+        axes.text(x, first + pitch * place, text, va="center_baseline", **style)
+
+
+def centred(middle: float, texts: list[str]) -> float:
+    """Return the middle of the first of these lines, where ``middle`` is that of all of them."""
+    return middle - LINE * (len(texts) - 1) / 2
+
+
+def clean_axes(axes: Axes) -> None:
+    """Draw a grid behind the data, and an axis on two sides only."""
     axes.grid(True)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""radar.png: the four metrics of each run on axes of one scale."""
+"""radar.png: the metrics of each run, on one axis each and all on one scale."""
 
 from __future__ import annotations
 
@@ -9,45 +9,61 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
-from ..metrics import COLUMNS
-from .page import GREY, INNER, MARGIN, PALE, Look, Page, Panels, line
+from ..metrics import METRICS
+from .page import INNER, MARGIN, Page, Panels
+from .styles import GREY, PALE, RunStyle
 from .table import Table, metric_columns, remark_on_best
+from .text import widest
 
-NAME_ROOM = 0.26  # inches between a radar and what stands above or below it
-METRIC_NAMES = ("Accuracy", "Macro-F1", "Macro precision", "Macro recall")
+_NAME_ROOM = 0.26  # inches between a radar and what stands above or below it
+_NAME_GAP = 0.07  # inches between the rim and a name
+_NAME_SIZE = 8.5
 
 
-def radar(looks: list[Look]) -> Figure:
-    """Up to six runs in one radar; more of them side by side, each before all others in grey."""
-    shapes = [[look.run.best[key] for key in COLUMNS] for look in looks]
-    together = len(looks) <= 6
+def radar(styles: list[RunStyle]) -> Figure:
+    """Draw up to six runs in one radar; more of them side by side, each before all others in grey.
+
+    The line of a run has a gap at a metric that it did not record.
+    """
+    shapes = [_shape(style) for style in styles]
+    together = len(styles) <= 6
     scale = Scale.of(shapes, coarse=not together)
-    table = Table(looks, metric_columns(looks))
+    table = Table(styles, metric_columns(styles))
     radius = 1.75 if together else 0.6
-    panels = Panels(looks, most=4, left=0, height=lambda width: 2 * (radius + NAME_ROOM), size=7.5)
-    chart = 2 * (radius + NAME_ROOM) if together else panels.height
-    remark = f"All four axes share one scale: {scale}. {remark_on_best(looks)}"
+    height = 2 * (radius + _NAME_ROOM)
+    panels = Panels(styles, lambda width: height, most=4, left=0, size=7.5)
+    chart = height if together else panels.height
+    remark = f"All axes share one scale: {scale}. {remark_on_best(styles)}"
     page = Page("Validation metrics", remark, chart + 0.15 + table.height)
     if together:
-        axes = radar_axes(page, MARGIN, 0, INNER, radius, scale, METRIC_NAMES, 8.5)
-        radar_ruler(axes, scale)
-        for look, shape in zip(looks, shapes, strict=True):
-            radar_line(axes, shape, scale, **line(look))
+        axes = page.axes(MARGIN, 0, INNER, height)
+        titles = [metric.title for metric in METRICS]
+        _draw_axes(axes, INNER, radius, scale)
+        _write_names(axes, radius, titles, _NAME_SIZE)
+        _draw_ruler(axes, scale, _ruler_place(radius, titles))
+        for style, shape in zip(styles, shapes, strict=True):
+            _draw_line(axes, shape, scale, **style.line())
     else:
-        for look, x, y, *_ in panels.draw(page, 0):
-            axes = radar_axes(
-                page, x, y, panels.width, radius, scale, ("Acc", "F1", "Prec", "Rec"), 7
-            )
+        for panel, own_shape in zip(panels.draw(page, 0), shapes, strict=True):
+            axes = page.axes(panel.x, panel.y, panels.width, height)
+            _draw_axes(axes, panels.width, radius, scale)
+            _write_names(axes, radius, [metric.short for metric in METRICS], 7)
             for shape in shapes:
-                radar_line(axes, shape, scale, color="#b5b5b5", linewidth=0.6)
-            radar_line(axes, [look.run.best[key] for key in COLUMNS], scale, **line(look, 4))
+                _draw_line(axes, shape, scale, color="#b5b5b5", linewidth=0.6)
+            _draw_line(axes, own_shape, scale, **panel.style.line(4))
     table.draw(page, chart + 0.15)
     return page.figure
 
 
+def _shape(style: RunStyle) -> list[float]:
+    """Return the metrics of a run, nan where it did not record one."""
+    values = [style.run.best[metric.column] for metric in METRICS]
+    return [math.nan if value is None else value for value in values]
+
+
 @dataclass(frozen=True)
 class Scale:
-    """What the centre, the rim and the rings of a radar stand for, on every one of its axes."""
+    """The values at the centre, the rim and the rings of a radar, the same on all axes."""
 
     low: float
     high: float
@@ -55,8 +71,8 @@ class Scale:
 
     @classmethod
     def of(cls, shapes: list[list[float]], coarse: bool) -> Scale:
-        """From 0, unless the values of several runs lie so close that no difference would be seen."""
-        numbers = sum(shapes, [])
+        """Start at 0, unless the runs lie so close that no difference would be seen."""
+        numbers = [value for shape in shapes for value in shape if not math.isnan(value)]
         least, most = min(numbers), max(numbers)
         spread = most - least
         if len(shapes) == 1 or least == most or spread > 0.4 * most:
@@ -73,54 +89,60 @@ class Scale:
         return (value - self.low) / (self.high - self.low)
 
     def rings(self) -> list[float]:
-        """Their values, from the centre to the rim."""
+        """Return the values of the rings, from the centre to the rim."""
         count = math.ceil((self.high - self.low) / self.step - 1e-9)
         return [*(self.low + self.step * i for i in range(count)), self.high]
 
 
-def radar_point(axis: int, radius: float) -> tuple[float, float]:
-    """Accuracy up, then clockwise."""
-    return (0, radius, 0, -radius)[axis], (radius, 0, -radius, 0)[axis]
+def _point(axis: int, radius: float) -> tuple[float, float]:
+    """Return x and y on an axis; the first axis points up, the others follow clockwise."""
+    angle = 2 * math.pi * axis / len(METRICS)
+    return radius * math.sin(angle), radius * math.cos(angle)
 
 
-def radar_axes(
-    page: Page, x: float, y: float, width: float, radius: float, scale: Scale, names, size: float
-) -> Axes:
-    """Rings, spokes and the names of the axes, in the middle of a box of this width; its rim is 1 from the centre."""
-    height = 2 * (radius + NAME_ROOM)
-    axes = page.axes(x, y, width, height)
-    far_x, far_y = width / 2 / radius, height / 2 / radius
+def _draw_axes(axes: Axes, width: float, radius: float, scale: Scale) -> None:
+    """Draw rings and spokes in the middle of a box of this width; the rim is 1 from the centre."""
+    far_x, far_y = width / 2 / radius, 1 + _NAME_ROOM / radius
     axes.set(xlim=(-far_x, far_x), ylim=(-far_y, far_y))
     axes.axis("off")
     for value in scale.rings()[1:]:
-        corners = [radar_point(axis, scale.radius(value)) for axis in range(4)]
+        corners = [_point(axis, scale.radius(value)) for axis in range(len(METRICS))]
         edge = GREY if value == scale.high else PALE
         axes.add_patch(Polygon(corners, fill=False, edgecolor=edge, linewidth=0.7))
-    places = (("center", "bottom"), ("left", "center"), ("center", "top"), ("right", "center"))
-    for axis, (name, (ha, va)) in enumerate(zip(names, places, strict=True)):
-        axes.plot(
-            *zip((0, 0), radar_point(axis, 1), strict=True), color=PALE, linewidth=0.7, zorder=1
-        )
-        axes.text(
-            *radar_point(axis, 1 + 0.07 / radius),
-            name.replace(" ", "\n") if axis % 2 else name,
-            ha=ha,
-            va=va,
-            size=size,
-        )
-    return axes
+    for axis in range(len(METRICS)):
+        x, y = _point(axis, 1)
+        axes.plot((0, x), (0, y), color=PALE, linewidth=0.7, zorder=1)
 
 
-def radar_ruler(axes: Axes, scale: Scale) -> None:
-    """The scale of the upward axis, beside the rings, where no line crosses it."""
-    axes.plot((-1, -1), (0, 1), color=GREY, linewidth=0.7)
+def _write_names(axes: Axes, radius: float, names: list[str], size: float) -> None:
+    """Write the names of the axes; those beside the radar have a line per word."""
+    for axis, name in enumerate(names):
+        x, y = _point(axis, 1)
+        ha = "center" if abs(x) < 0.01 else "left" if x > 0 else "right"
+        va = "center" if abs(y) < 0.4 else "bottom" if y > 0 else "top"
+        lines = name if ha == "center" else name.replace(" ", "\n")
+        axes.text(*_point(axis, 1 + _NAME_GAP / radius), lines, ha=ha, va=va, size=size)
+
+
+def _ruler_place(radius: float, names: list[str]) -> float:
+    """Return the x of the ruler: the rim, or left of the names that would be in its way."""
+    if len(names) <= 4:
+        return -1.0
+    upper_left = names[math.ceil(len(names) * 3 / 4) :]
+    return -1 - (widest(" ".join(upper_left).split(), _NAME_SIZE) + 2 * _NAME_GAP) / radius
+
+
+def _draw_ruler(axes: Axes, scale: Scale, x: float) -> None:
+    """Draw the scale of the upward axis beside the rings, where no line crosses it."""
+    axes.plot((x, x), (0, 1), color=GREY, linewidth=0.7)
     for value in scale.rings():
         y = scale.radius(value)
-        axes.plot((-1.02, -1), (y, y), color=GREY, linewidth=0.7)
-        if y > 0:  # at the centre stands the name of the leftward axis; the heading has the number
-            axes.text(-1.035, y, f"{value:.2f}", ha="right", va="center", size=7.5, color=GREY)
+        axes.plot((x - 0.02, x), (y, y), color=GREY, linewidth=0.7)
+        if y > 0:  # at the centre may stand the name of an axis; the heading has the number
+            text = f"{value:.2f}"
+            axes.text(x - 0.035, y, text, ha="right", va="center", size=7.5, color=GREY)
 
 
-def radar_line(axes: Axes, shape: list[float], scale: Scale, **style) -> None:
-    points = [radar_point(axis, scale.radius(value)) for axis, value in enumerate(shape)]
+def _draw_line(axes: Axes, shape: list[float], scale: Scale, **style) -> None:
+    points = [_point(axis, scale.radius(value)) for axis, value in enumerate(shape)]
     axes.plot(*zip(*points, points[0], strict=True), **style)

@@ -4,178 +4,179 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ..metrics import COLUMNS
-from .page import GREY, INK, INNER, MARGIN, Look, Page, line
-from .text import BOLD, measure, wrap
+from ..metrics import METRICS, Metric
+from .page import INNER, MARGIN, Page, write_lines
+from .styles import GREY, INK, RunStyle
+from .text import BOLD, widest, wrap
 
-BEST = "#e9e9e9"
+_BEST = "#e9e9e9"
 
 
 @dataclass
 class Column:
-    """Cells of a table, and which of them are the best."""
+    """The cells of a column."""
 
-    title: list[str]
+    title: list[str]  # lines
     cells: list[str]
-    best: set[int]
+    best: set[int] = field(default_factory=set)  # rows
 
     @classmethod
     def of(
-        cls, looks: list[Look], title: list[str], values: list[float], decimals: int, best: Callable
+        cls,
+        styles: list[RunStyle],
+        title: list[str],
+        values: list[float | None],
+        *,
+        decimals: int,
+        best: Callable,
     ) -> Column:
-        """The best cells are those of comparable runs that read the same as their best value: a table cannot rank what
-        it does not show.
+        """Make a column of numbers, "–" where a run has none, and mark the best ones.
+
+        The best cells are those of comparable runs that read the same as their best value: a table
+        cannot rank what it does not show.
         """
-        cells = [f"{value:.{decimals}f}" for value in values]
-        ranked = [i for i, look in enumerate(looks) if not look.differs]
+        cells = ["–" if value is None else f"{value:.{decimals}f}" for value in values]
+        ranked = [
+            i for i, value in enumerate(values) if value is not None and not styles[i].differs
+        ]
         if len({cells[i] for i in ranked}) < 2:
-            return cls(title, cells, set())
-        first = f"{best(values[i] for i in ranked):.{decimals}f}"
+            return cls(title, cells)
+        first = cells[best(ranked, key=values.__getitem__)]
         return cls(title, cells, {i for i in ranked if cells[i] == first})
 
 
 class Table:
-    """Rows of runs: how the run is drawn, its label, perhaps its folder's name, and columns of numbers."""
+    """A row per run: its line, its label, perhaps the name of its folder, and numbers."""
 
-    LINE, PAD, SWATCH, GAP = 0.16, 0.05, 0.5, 0.2
+    LINE, PAD, SWATCH = 0.16, 0.05, 0.5
+    NAME_LINE = 0.85 * LINE  # of the names, which are smaller
 
-    def __init__(self, looks: list[Look], columns: list[Column], names: bool = False):
-        self.looks, self.columns = looks, columns
+    def __init__(self, styles: list[RunStyle], columns: list[Column], names: bool = False):
+        self.styles, self.columns = styles, columns
         self.widths = [
-            max(
-                *(measure(text, 8.5) for text in column.title),
-                *(measure(text, 8.5, **BOLD) for text in column.cells),
-            )
-            for column in columns
+            max(widest(column.title, 8.5), widest(column.cells, 8.5, **BOLD)) for column in columns
         ]
-        room = INNER - self.SWATCH - sum(self.widths) - self.GAP * len(columns)
-        self.labels = [wrap(look.label, 8.5, room) for look in looks]
-        self.names = [
-            wrap(look.name, 7, INNER - self.SWATCH) if names and look.name != look.label else []
-            for look in looks
-        ]
-        self.heights = [
-            self.LINE * (len(label) + 0.85 * len(name)) + 2 * self.PAD
-            for label, name in zip(self.labels, self.names, strict=True)
-        ]
+        room = INNER - self.SWATCH - sum(self.widths)
+        # Many columns stand closer together, so that the labels keep an inch.
+        self.gap = min(0.2, max(0.12, (room - 1) / len(columns)))
+        room -= self.gap * len(columns)
+        self.labels, self.names, self.heights = [], [], []
+        for style in styles:
+            label, name = wrap(style.label, 8.5, room), []
+            if names and style.name != style.label:
+                name = wrap(style.name, 7, INNER - self.SWATCH)
+            self.labels.append(label)
+            self.names.append(name)
+            self.heights.append(self.LINE * len(label) + self.NAME_LINE * len(name) + 2 * self.PAD)
         self.head = self.LINE * max(len(column.title) for column in columns) + 2 * self.PAD
         self.height = self.head + sum(self.heights) + 0.05
 
     def draw(self, page: Page, y: float) -> None:
+        """Draw the table ``y`` inches below the heading."""
         axes = page.inches(MARGIN, y, INNER, self.height)
-        right = INNER
-        rights = [
-            right - sum(self.widths[i + 1 :]) - self.GAP * (len(self.widths) - 1 - i) - 0.06
-            for i in range(len(self.widths))
-        ]
-        for x, column in zip(rights, self.columns, strict=True):
+        for rule, strength in ((0.01, 1.0), (self.head, 0.6), (self.height - 0.03, 1.0)):
+            axes.plot((0, INNER), (rule, rule), color=INK, linewidth=strength)
+        tops = [self.head + sum(self.heights[:row]) for row in range(len(self.styles))]
+        for row, top in enumerate(tops):
+            self._draw_run(axes, row, top + self.PAD + self.LINE / 2)
+        for place, (column, width) in enumerate(zip(self.columns, self.widths, strict=True)):
+            behind = self.widths[place + 1 :]
+            right = INNER - sum(behind) - self.gap * len(behind) - 0.06
             for up, text in enumerate(reversed(column.title)):
-                axes.text(
-                    x,
-                    self.head - self.PAD - 0.04 - self.LINE * up,
-                    text,
-                    ha="right",
-                    va="baseline",
-                    color=GREY,
-                )
-        top = self.head
-        for rule, strength in ((0.01, 1.0), (top, 0.6), (self.height - 0.03, 1.0)):
-            axes.plot((0, right), (rule, rule), color=INK, linewidth=strength)
-        for row, (look, height) in enumerate(zip(self.looks, self.heights, strict=True)):
-            self._row(axes, row, look, top, height, rights)
-            top += height
+                bottom = self.head - self.PAD - 0.04 - self.LINE * up
+                axes.text(right, bottom, text, ha="right", va="baseline", color=GREY)
+            for row, top in enumerate(tops):
+                y = top + self.PAD + self.LINE / 2
+                self._write_cell(axes, right, y, width, column.cells[row], row in column.best)
 
-    def _row(
-        self, axes: Axes, row: int, look: Look, top: float, height: float, rights: list[float]
+    def _draw_run(self, axes: Axes, row: int, y: float) -> None:
+        style = self.styles[row]
+        # The line is drawn from the marker in its middle, so the dashes on both sides are alike.
+        axes.plot((0.2, 0.02, math.nan, 0.2, 0.38), [y] * 5, **style.line(), markevery=[0])
+        label, name = self.labels[row], self.names[row]
+        write_lines(axes, self.SWATCH, y, label, pitch=self.LINE)
+        below = y + self.LINE * len(label)
+        write_lines(axes, self.SWATCH, below, name, pitch=self.NAME_LINE, size=7, color=GREY)
+
+    def _write_cell(
+        self, axes: Axes, right: float, y: float, width: float, text: str, best: bool
     ) -> None:
-        y = top + self.PAD + self.LINE / 2  # the middle of the first line
-        axes.plot(
-            (0.2, 0.02, math.nan, 0.2, 0.38), [y] * 5, **line(look), markevery=[0]
-        )  # dashes alike on both sides
-        for place, text in enumerate(self.labels[row]):
-            axes.text(self.SWATCH, y + self.LINE * place, text, va="center_baseline")
-        y_name = y + self.LINE * len(self.labels[row])
-        for place, text in enumerate(self.names[row]):
-            axes.text(
-                self.SWATCH,
-                y_name + 0.85 * self.LINE * place,
-                text,
-                va="center_baseline",
-                size=7,
-                color=GREY,
-            )
-        for x, width, column in zip(rights, self.widths, self.columns, strict=True):
-            best = row in column.best
-            if best:
-                box = (x - width - 0.06, y - 0.1), width + 0.12, 0.2
-                axes.add_patch(Rectangle(*box, facecolor=BEST, edgecolor="none"))
-            axes.text(
-                x, y, column.cells[row], ha="right", va="center_baseline", **(BOLD if best else {})
-            )
+        if best:
+            corner = (right - width - 0.06, y - 0.1)
+            axes.add_patch(Rectangle(corner, width + 0.12, 0.2, facecolor=_BEST, edgecolor="none"))
+        axes.text(right, y, text, ha="right", va="center_baseline", **(BOLD if best else {}))
 
 
-def values(looks: list[Look], *keys: str) -> list[float]:
-    return [look.run.recorded(*keys) for look in looks]
+def metric_values(styles: list[RunStyle], metric: Metric) -> list[float | None]:
+    """Return a metric of each run at its best epoch, None where the run did not record it."""
+    return [style.run.best[metric.column] for style in styles]
 
 
-def metric_columns(looks: list[Look]) -> list[Column]:
-    titles = (["Accuracy"], ["Macro-F1"], ["Macro", "precision"], ["Macro", "recall"])
+def metric_columns(styles: list[RunStyle]) -> list[Column]:
+    """Return one column per metric."""
     return [
-        Column.of(looks, title, [look.run.best[key] for look in looks], 4, max)
-        for title, key in zip(titles, COLUMNS, strict=True)
+        Column.of(styles, metric.title.split(), metric_values(styles, metric), decimals=4, best=max)
+        for metric in METRICS
     ]
 
 
-def cost_columns(looks: list[Look]) -> list[Column]:
-    total, trained = values(looks, "params_million"), values(looks, "trainable_params_million")
-    unit, seconds = time_unit(looks)
-    times = [value / seconds for value in values(looks, "train_time_sec")]
-    columns = [Column.of(looks, ["Params", "(M)"], total, decimals(total), min)]
+def cost_columns(styles: list[RunStyle]) -> list[Column]:
+    """Return parameters, trained parameters where they are not all of them, and training time."""
+    total = recorded(styles, "params_million")
+    trained = recorded(styles, "trainable_params_million")
+    unit, times = training_times(styles)
+    decimals = _decimals(total)
+    columns = [Column.of(styles, ["Params", "(M)"], total, decimals=decimals, best=min)]
     if any(abs(a - b) > 1e-6 for a, b in zip(total, trained, strict=True)):
-        columns.append(
-            Column(["Trained", "(M)"], [f"{value:.{decimals(total)}f}" for value in trained], set())
-        )
-    return [*columns, Column.of(looks, ["Time", f"({unit})"], times, decimals(times), min)]
+        columns.append(Column(["Trained", "(M)"], [f"{value:.{decimals}f}" for value in trained]))
+    time = Column.of(styles, ["Time", f"({unit})"], times, decimals=_decimals(times), best=min)
+    return [*columns, time]
 
 
-def decimals(numbers: list[float]) -> int:
-    """As many as the smallest of a column needs, one or two."""
+def recorded(styles: list[RunStyle], key: str) -> list[float]:
+    """Return a number of metrics.json of each run."""
+    return [style.run.recorded(key) for style in styles]
+
+
+def _decimals(numbers: list[float]) -> int:
+    """Return as many decimals as the smallest number of a column needs, one or two."""
     return 1 if min(numbers) >= 1 else 2
 
 
-def time_unit(looks: list[Look]) -> tuple[str, float]:
-    """The unit that suits the longest run, and its seconds."""
-    longest = max(values(looks, "train_time_sec"))
-    return ("s", 1.0) if longest < 180 else ("min", 60.0) if longest < 180 * 60 else ("h", 3600.0)
+def training_times(styles: list[RunStyle]) -> tuple[str, list[float]]:
+    """Return the unit that suits the longest run, and the training times in it."""
+    times = recorded(styles, "train_time_sec")
+    longest = max(times)
+    unit, seconds = "h", 3600.0
+    if longest < 180:
+        unit, seconds = "s", 1.0
+    elif longest < 180 * 60:
+        unit, seconds = "min", 60.0
+    return unit, [time / seconds for time in times]
 
 
-def remark_on_best(looks: list[Look]) -> str:
-    """Where the numbers come from."""
-    counts = {look.run.recorded("samples", "val") for look in looks}
-    samples = (
-        f"on {counts.pop()} validation samples"
-        if len(counts) == 1 and None not in counts
-        else "on validation"
-    )
-    return f"Measured {samples}, at the epoch with the highest macro-F1."
+def remark_on_best(styles: list[RunStyle]) -> str:
+    """Say on which samples and at which epoch the numbers were measured."""
+    counts = {style.run.recorded("samples", "val") for style in styles}
+    known = len(counts) == 1 and None not in counts
+    samples = f"{counts.pop()} validation samples" if known else "validation"
+    return f"Measured on {samples}, at the epoch with the highest macro-F1."
 
 
-def result_table(looks: list[Look]) -> Figure:
-    """All runs in numbers."""
-    epochs = Column(
-        ["Best", "epoch"],
-        [f"{look.run.best['epoch']:.0f}/{len(look.run.history)}" for look in looks],
-        set(),
-    )
-    table = Table(looks, [*metric_columns(looks), epochs, *cost_columns(looks)], names=True)
-    among = " among the comparable runs" if any(look.differs for look in looks) else ""
-    marked = f" Bold on grey: the best of its column{among}." if len(looks) > 1 else ""
-    page = Page("Results", remark_on_best(looks) + marked, table.height)
+def result_table(styles: list[RunStyle]) -> Figure:
+    """Draw all runs in numbers."""
+    runs = [style.run for style in styles]
+    epochs = [f"{run.best['epoch']:.0f}/{len(run.history)}" for run in runs]
+    columns = [*metric_columns(styles), Column(["Best", "epoch"], epochs), *cost_columns(styles)]
+    table = Table(styles, columns, names=True)
+    among = " among the comparable runs" if any(style.differs for style in styles) else ""
+    marked = f" Bold on grey: the best of its column{among}." if len(styles) > 1 else ""
+    page = Page("Results", remark_on_best(styles) + marked, table.height)
     table.draw(page, 0)
     return page.figure

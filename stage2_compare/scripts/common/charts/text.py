@@ -1,4 +1,4 @@
-"""Fonts, and how wide text is before it is placed."""
+"""The fonts, and the width of a text before it is placed."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
-BOLD = {
-    "weight": "bold",
-    "family": "DejaVu Sans",
-}  # numbers and our own words only: few Chinese fonts have a bold face
-CHINESE_FONTS = (
-    "Noto Sans CJK", "Noto Sans SC", "Source Han Sans", "Microsoft YaHei", "PingFang", "Hiragino Sans GB", "SimHei",
-    "Heiti", "STHeiti", "WenQuanYi", "Droid Sans Fallback", "SimSun", "Arial Unicode MS",
+# For numbers and our own words only: few Chinese fonts have a bold face.
+BOLD = {"weight": "bold", "family": "DejaVu Sans"}
+_CHINESE_FONTS = (
+    "Noto Sans CJK", "Noto Sans SC", "Source Han Sans", "Microsoft YaHei", "PingFang",
+    "Hiragino Sans GB", "SimHei", "Heiti", "STHeiti", "WenQuanYi", "Droid Sans Fallback",
+    "SimSun", "Arial Unicode MS",
 )  # fmt: skip
-
 _CONTROLS = ("Cc", "Cf", "Zl", "Zp")
+_RESOLUTION = 300
+_RULER = FigureCanvasAgg(Figure(figsize=(1, 1), dpi=_RESOLUTION)).get_renderer()
 
 
-def font_families() -> list[str]:
-    """DejaVu Sans, which comes with matplotlib, and behind it the first Chinese font that is installed."""
+def choose_fonts() -> list[str]:
+    """Return DejaVu Sans, which comes with matplotlib, then the first installed Chinese font."""
     installed = sorted({font.name for font in font_manager.fontManager.ttflist})
-    chinese = [name for wanted in CHINESE_FONTS for name in installed if name.startswith(wanted)]
+    chinese = [name for wanted in _CHINESE_FONTS for name in installed if name.startswith(wanted)]
     return ["DejaVu Sans", *chinese[:1]]
 
 
 def add_new_fonts() -> bool:
-    """Whether there are fonts that matplotlib's list lacks: it is kept from the first time that matplotlib ran."""
+    """Add the installed fonts that matplotlib's list lacks; return whether there are any.
+
+    Matplotlib keeps its list from the first time that it ran.
+    """
     known = {font.fname for font in font_manager.fontManager.ttflist}
     new = [path for path in font_manager.findSystemFonts() if path not in known]
     for path in new:
@@ -42,39 +45,35 @@ def add_new_fonts() -> bool:
     return bool(new)
 
 
-def without_glyph(texts: Iterable[str], families: list[str]) -> str:
-    """The characters of these texts that none of the fonts can draw, controls among them: some fonts have a glyph for
-    a line break, which would tear a line, and a mark that turns the direction of text would turn the rest of it.
+def without_glyph(texts: Iterable[str], fonts: list[str]) -> str:
+    """Return the characters of these texts that none of the fonts can draw.
+
+    Control characters are among them even where a font has a glyph for them: a line break would
+    tear a line, and a mark that turns the direction of text would turn the rest of it.
     """
-    fonts = (font_manager.get_font(font_manager.findfont(family)) for family in families)
-    drawn = {chr(code) for font in fonts for code in font.get_charmap()}
-    used = {character for text in texts for character in text}
-    return "".join(
-        sorted(c for c in used if c not in drawn or unicodedata.category(c) in _CONTROLS)
-    )
-
-
-_RESOLUTION = 300
-_RULER = FigureCanvasAgg(Figure(figsize=(1, 1), dpi=_RESOLUTION)).get_renderer()
+    faces = (font_manager.get_font(font_manager.findfont(font)) for font in fonts)
+    drawn = {chr(code) for face in faces for code in face.get_charmap()}
+    used = sorted(set("".join(texts)))
+    return "".join(c for c in used if c not in drawn or unicodedata.category(c) in _CONTROLS)
 
 
 @cache
 def measure(text: str, size: float, **style: str) -> float:
-    """Width of a line of text in inches."""
-    return (
-        _RULER.get_text_width_height_descent(text, FontProperties(size=size, **style), False)[0]
-        / _RESOLUTION
-    )
+    """Return the width of a line of text in inches."""
+    font = FontProperties(size=size, **style)
+    return _RULER.get_text_width_height_descent(text, font, False)[0] / _RESOLUTION
 
 
-def widest(texts: Iterable[str], size: float) -> float:
-    """Width in inches of the widest of these lines."""
-    return max(measure(text, size) for text in texts)
+def widest(texts: Iterable[str], size: float, **style: str) -> float:
+    """Return the width in inches of the widest of these lines."""
+    return max(measure(text, size, **style) for text in texts)
 
 
 def wrap(text: str, size: float, width: float) -> list[str]:
-    """Lines that fit a width in inches: broken after a space, ``_``, ``-`` or ``/``, within a word if need be, and
-    never between a ``·`` and what it joins.
+    """Break a text into lines that fit a width in inches.
+
+    It is broken after a space, ``_``, ``-`` or ``/``, and within a word where one is wider than a
+    line. A ``·`` stays on the line of the word behind it.
     """
     lines = [""]
     for word in re.findall(r"(?:· )?[^ _/-]*[ _/-]*", text):
@@ -88,6 +87,9 @@ def wrap(text: str, size: float, width: float) -> list[str]:
 
 
 def fitting_size(texts: Iterable[str], width: float, size: float) -> float | None:
-    """The font size, at most ``size``, at which every text fits a width in inches; None where nobody could read it."""
+    """Return the font size, at most ``size``, at which every text fits a width in inches.
+
+    It is None where the text would be too small to read.
+    """
     fits = min(size, size * width / widest(texts, size))
     return fits if fits >= 4.5 else None

@@ -1,0 +1,99 @@
+"""The name, colour, marker and dash of each run, which are the same in all pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..comparison.compare import NO, NOT_COMPARABLE, Comparison
+from ..runs.reader import Run
+from .labels import number_duplicates, run_labels
+from .text import without_glyph
+
+INK, GREY, PALE = "#222222", "#666666", "#d9d9d9"
+# Okabe and Ito's colours without their yellow, which print loses, and three of Tol's: colour-blind
+# people can distinguish all of them. Their number shares no factor with the number of markers or
+# of dashes, so the first 70 runs all look different.
+_COLOURS = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00",
+    "#56b4e9", "#222222", "#882255", "#332288", "#999933",
+)  # fmt: skip
+_MARKERS = ("o", "s", "^", "D", "v", "<", ">", "p", "d", "h", "8")
+_DASHES = (
+    (0, ()),
+    (0, (5, 1.5)),
+    (0, (1.2, 1.2)),
+    (0, (6, 1.5, 1.2, 1.5)),
+    (0, (9, 2)),
+    (0, (3, 1, 1, 1, 1, 1)),
+    (0, (2, 2)),
+)
+
+
+@dataclass(frozen=True)
+class RunStyle:
+    """A run, the words for it and the look of its lines in all pictures."""
+
+    run: Run
+    label: str
+    name: str  # of the run folder
+    classes: list[str]  # (C,) of its predictions; empty where it has none
+    colour: str
+    marker: str
+    dash: tuple
+    differs: str = ""  # from the protocol of the other runs, where it cannot be compared
+
+    def dot(self, size: float = 5.5) -> dict[str, Any]:
+        """Return the arguments of ``Axes.plot`` for the run's marker."""
+        return {
+            "color": self.colour,
+            "marker": self.marker,
+            "markersize": size,
+            "markerfacecolor": "white",
+            "markeredgewidth": 1.3 if size > 5 else 1.1,
+        }
+
+    def line(self, size: float = 5.5) -> dict[str, Any]:
+        """Return the arguments of ``Axes.plot`` for the run's line and marker."""
+        return {**self.dot(size), "linestyle": self.dash, "linewidth": 1.5}
+
+
+def run_styles(
+    runs: list[Run], comparison: Comparison, fonts: list[str]
+) -> tuple[list[RunStyle], str]:
+    """Choose the style of each run.
+
+    Returns:
+        The styles in the order of ``runs``, and the characters that none of the fonts can draw.
+        In the words of the styles, ``?`` stands for each of them.
+    """
+    differs = {
+        entry.name: "; ".join(entry.differs) for entry in comparison.runs if entry.comparable == NO
+    }
+    predicting = [run for run in runs if run.predictions]
+    classes = list(dict.fromkeys(name for run in predicting for name in run.predictions.classes))
+    labels, names = run_labels(runs), [run.name for run in runs]
+    missing = without_glyph([*labels, *names, *classes, *differs.values()], fonts)
+    replacement = str.maketrans(dict.fromkeys(missing, "?"))
+
+    def drawable(texts: list[str]) -> list[str]:
+        return number_duplicates([text.translate(replacement) for text in texts])
+
+    labels, names = drawable(labels), drawable(names)
+    class_names = dict(zip(classes, drawable(classes), strict=True))
+    mark = NOT_COMPARABLE.replace(" ", "\u00a0")
+    styles = []
+    for place, (run, label, name) in enumerate(zip(runs, labels, names, strict=True)):
+        predicted = run.predictions.classes if run.predictions else []
+        style = RunStyle(
+            run=run,
+            label=f"{label} ({mark})" if run.name in differs else label,
+            name=name,
+            classes=[class_names[each] for each in predicted],
+            colour=_COLOURS[place % len(_COLOURS)],
+            marker=_MARKERS[place % len(_MARKERS)],
+            dash=_DASHES[place % len(_DASHES)],
+            differs=differs.get(run.name, "").translate(replacement),
+        )
+        styles.append(style)
+    return styles, missing
