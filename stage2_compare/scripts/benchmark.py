@@ -1,18 +1,20 @@
-"""Measure what the training commands deliver, against a plain loop, Hugging Face's Trainer and the ceiling.
+"""Measure the training commands against a plain loop, Hugging Face's Trainer and the ceiling.
 
     python stage2_compare/scripts/benchmark.py --project-root . --models concat clip blip --steps 12
 
 For each model, in one run: samples per second and peak memory of
 
-    a  a plain loop as people write it: decode in every epoch, pad to the longest of the data set, float32, wait for
-       every loss; BLIP at its own 384 px
-    b  Hugging Face's Trainer with the data set and padding of (a), at 224 px; where accelerate<0.30 is installed
+    a  a plain loop as people write it: it decodes in every epoch, pads to the longest text of the
+       data set, computes in float32 and waits for every loss; BLIP at its own 384 px
+    b  Hugging Face's Trainer with the data set and padding of (a), at the image size of (c); where
+       accelerate<0.30 is installed
     c  the training command: its own flags, batches and steps
     d  the ceiling: the steps of (c) with every batch in memory already
 
-and of the input pipelines of (a) and (c) alone. A repetition measures all of them, in turn forwards and backwards, each
-with a fresh model; a ratio is the median of the repetitions' ratios. With workers, take more steps than the batches
-they hold ready (two each), or these hide the work. Needs outputs/splits/, as the training commands do.
+and of the input pipelines of (a) and (c) alone. A repetition measures all of them, in turn forwards
+and backwards, each with a fresh model; a ratio is the median of the repetitions' ratios. With
+workers, take more steps than the batches they hold ready (two each), or these hide the work. Needs
+outputs/splits/, as the training commands do.
 """
 
 from __future__ import annotations
@@ -20,22 +22,51 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING
 
+import compare_blip
+import compare_clip
+import compare_train
 from common.cli import not_negative_int, positive_int, run_command
 
+if TYPE_CHECKING:
+    from common.benchmarking.measure import Measurements
+
 COMMANDS = {
-    "concat": ("compare_train", ["--fusion", "concat"]),
-    "gated": ("compare_train", ["--fusion", "gated"]),
-    "late": ("compare_train", ["--fusion", "late"]),
-    "clip": ("compare_clip", []),
-    "blip": ("compare_blip", []),
+    "concat": (compare_train.parse, ["--fusion", "concat"]),
+    "gated": (compare_train.parse, ["--fusion", "gated"]),
+    "late": (compare_train.parse, ["--fusion", "late"]),
+    "clip": (compare_clip.parse, []),
+    "blip": (compare_blip.parse, []),
 }
-OWN_SIZES = {"blip": 384}  # px of the plain loop, where it is not that of the command
-VARIANTS = ("a", "b", "c", "d")
+PLAIN_SIZES = {"blip": 384}  # px of the plain loop, where it is not that of the command
+LETTERS = {"a": "plain loop", "b": "Trainer", "c": "command", "d": "ceiling"}  # columns of a table
 
 
 def main(argv: list[str] | None = None) -> None:
+    args = _parser().parse_args(argv)
+    from common.benchmarking.hugging_face import trainer_works
+    from common.benchmarking.measure import machine, measure
+    from common.benchmarking.workload import Workload
+
+    print(machine(args.device), flush=True)
+    print(", ".join(f"{letter}: {way}" for letter, way in LETTERS.items()), flush=True)
+    ways = list(LETTERS.values())
+    if not trainer_works():
+        ways.remove("Trainer")
+        print("b is left out: accelerate is not installed, or is not from 0.21 to 0.29", flush=True)
+    shared = ["--project-root", str(args.project_root), "--device", args.device]
+    shared += ["--pin-memory"] * args.pin_memory + ["--no-pretrained"] * args.no_pretrained
+    for model in args.models:
+        parse, flags = COMMANDS[model]
+        for workers in args.num_workers:
+            settings = parse([*flags, *shared, "--num-workers", str(workers)])
+            work = Workload(settings, args.steps, PLAIN_SIZES.get(model))
+            found = measure(work, args.repetitions, ways)
+            print(table(f"{model}, {workers} workers", found), flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Measure the training commands.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -49,63 +80,42 @@ def main(argv: list[str] | None = None) -> None:
     add("--no-pretrained", action="store_true", help="random weights")
     add("--pin-memory", action="store_true", help="as in the training commands")
     add("--device", default="auto", help="as in the training commands")
-    args = parser.parse_args(argv)
-
-    from common.benchmarking.bench import Bench, machine, trainer_is_there
-
-    print(machine(args.device), flush=True)
-    variants = [name for name in VARIANTS if name != "b" or trainer_is_there()]
-    if "b" not in variants:
-        print("b is left out: accelerate is not installed, or is not from 0.21 to 0.29", flush=True)
-    for model in args.models:
-        for workers in args.num_workers:
-            command, flags = COMMANDS[model]
-            flags = [*flags, "--project-root", str(args.project_root), "--device", args.device]
-            flags += ["--num-workers", str(workers)] + ["--pin-memory"] * args.pin_memory
-            flags += ["--no-pretrained"] * args.no_pretrained
-            bench = Bench(command, flags, args.steps, OWN_SIZES.get(model))
-            print(
-                table(f"{model}, {workers} workers", bench.measure(args.repetitions, variants)),
-                flush=True,
-            )
+    return parser
 
 
-def table(title: str, found: dict[str, Any]) -> str:
-    """What ``Bench.measure`` found, as a person reads it."""
-    rates, peaks, parts = found["rates"], found["peaks"], found["parts"]
-
-    def ratio(over: str, under: str) -> float:
-        return median(x / y for x, y in zip(rates[over], rates[under], strict=True))
-
-    variants = [name for name in VARIANTS if name in rates]
-    memory = [
-        " ".join(
-            f"{median(peaks[name]):9.0f}" if None not in peaks[name] else "        -"
-            for name in variants
-        )
+def table(title: str, found: Measurements) -> str:
+    """Lay out the measurements of one workload."""
+    letters = [letter for letter, way in LETTERS.items() if way in found.rates]
+    heads, rates, peaks, ratios = [], [], [], []
+    for letter in letters:
+        way = LETTERS[letter]
+        heads.append(f"{letter:>9}")
+        rates.append(f"{median(found.rates[way]):9.2f}")
+        known = None not in found.peaks[way]
+        peaks.append(f"{median(found.peaks[way]):9.0f}" if known else f"{'-':>9}")
+        if letter != "c":
+            ratios.append(f"c/{letter} {_ratio(found.rates, 'command', way):.3f}")
+    pipelines, times = found.pipelines, found.times
+    plain, command = median(pipelines["plain loop"]), median(pipelines["command"])
+    speedup = _ratio(pipelines, "command", "plain loop")
+    shares = [f"{part} {ms / times.training:.1%}" for part, ms in times.parts.items()]
+    lines = [
+        f"\n{title:24}" + " ".join(heads),
+        f"{'  samples/s':24}" + " ".join(rates),
+        f"{'  peak MB':24}" + " ".join(peaks),
+        "  " + ", ".join(ratios),
+        f"  pipeline alone: a {plain:.0f}, c {command:.0f} samples/s, c/a {speedup:.1f}; making "
+        f"the cache {found.cache_rate:.0f} samples/s, {plain / found.cache_rate:.2f} epochs of a",
+        f"  c, {times.training:.1f} ms a sample: " + ", ".join(shares),
+        f"  validation {times.validation:.1f} ms a sample, "
+        f"checkpoint and best.pt {times.writing:.1f} s",
     ]
-    training = {
-        name: parts[name]
-        for name in ("wait for data", "copy", "forward", "backward", "optimizer", "rest")
-    }
-    shares = ", ".join(
-        f"{name} {value / parts['training']:.1%}" for name, value in training.items()
-    )
-    cache, plain = found["making_cache"], median(rates["pipeline_a"])
-    return "\n".join(
-        [
-            f"\n{title:24}" + " ".join(f"{name:>9}" for name in variants),
-            f"{'  samples/s':24}" + " ".join(f"{median(rates[name]):9.2f}" for name in variants),
-            f"{'  peak MB':24}" + memory[0],
-            "  "
-            + ", ".join(f"c/{name} {ratio('c', name):.3f}" for name in variants if name != "c"),
-            f"  pipeline alone: a {plain:.0f}, c {median(rates['pipeline_c']):.0f} samples/s, "
-            f"c/a {ratio('pipeline_c', 'pipeline_a'):.1f}; making the cache {cache:.0f} samples/s, "
-            f"{plain / cache:.2f} epochs of a",
-            f"  c, {parts['training']:.1f} ms a sample: {shares}",
-            f"  validation {parts['validation']:.1f} ms a sample, checkpoint and best.pt {parts['checkpoint']:.1f} s",
-        ]
-    )
+    return "\n".join(lines)
+
+
+def _ratio(rates: dict[str, list[float]], over: str, under: str) -> float:
+    """Return the median of the ratios of two ways within each repetition."""
+    return median(x / y for x, y in zip(rates[over], rates[under], strict=True))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,19 @@
 """The benchmark compares like with like, and says all it promises. No figure is judged here."""
 
 import re
+from itertools import chain
 
 import benchmark
+import compare_blip
+import compare_clip
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from common.benchmarking import bench
+from common.benchmarking import command, hugging_face, plain_loop
+from common.benchmarking.timing import Stopwatch
+from common.benchmarking.workload import Workload
+from common.data.batches import Prefetcher
 from common.errors import UserError
 from helpers.hub import BLIP, CLIP
 from helpers.project import make_project
@@ -28,22 +34,22 @@ def project(tmp_path_factory) -> str:
 def commands(hub) -> dict:
     """Two of the benchmark's own commands, on small checkpoints."""
     return {
-        "clip": ("compare_clip", ["--model-name", hub.folder(CLIP), *SMALL]),
-        "blip": ("compare_blip", ["--model-name", hub.folder(BLIP), *SMALL]),
+        "clip": (compare_clip.parse, ["--model-name", hub.folder(CLIP), *SMALL]),
+        "blip": (compare_blip.parse, ["--model-name", hub.folder(BLIP), *SMALL]),
     }
 
 
 @pytest.fixture(scope="module")
-def blip(commands, project) -> bench.Bench:
-    command, flags = commands["blip"]
-    return bench.Bench(command, [*flags, "--project-root", project], steps=2, own_size=96)
+def blip(commands, project) -> Workload:
+    parse, flags = commands["blip"]
+    return Workload(parse([*flags, "--project-root", project]), steps=2, plain_size=96)
 
 
 def test_it_prints_every_figure_for_every_model_and_number_of_workers(
     commands, project, monkeypatch, capsys
 ):
     monkeypatch.setattr(benchmark, "COMMANDS", commands)
-    monkeypatch.setattr(benchmark, "OWN_SIZES", {"blip": 96})
+    monkeypatch.setattr(benchmark, "PLAIN_SIZES", {"blip": 96})
     benchmark.main(
         [
             "--project-root",
@@ -79,26 +85,26 @@ def test_it_prints_every_figure_for_every_model_and_number_of_workers(
 
 def test_the_ceiling_trains_on_the_batches_of_the_command(blip, monkeypatch):
     seen = []
-    monkeypatch.setattr(blip, "engine_rate", lambda groups: seen.append(list(groups)))
-    blip.c()
-    blip.d()
-    command, ceiling = seen
-    assert [len(group) for group in command] == [len(group) for group in ceiling] == [2, 2, 2]
-    for one, other in zip(command, ceiling, strict=True):
+    monkeypatch.setattr(command, "engine_rate", lambda work, groups: seen.append(list(groups)))
+    command.command_rate(blip)
+    command.ceiling_rate(blip)
+    of_command, of_ceiling = seen
+    sizes = [len(group) for group in of_command]
+    assert sizes == [len(group) for group in of_ceiling] == [2, 2, 2]
+    for one, other in zip(of_command, of_ceiling, strict=True):
         for batch, same in zip(one, other, strict=True):
             assert batch.keys() == same.keys()
             assert all(torch.equal(batch[key], same[key]) for key in batch)
 
 
 def test_the_plain_loop_reads_the_same_samples_as_the_command(blip):
-    """In the same order and micro-batches; its texts are padded to the longest of the split, its photos are larger."""
-    plain = list(blip.plain_loader(blip.plan))
-    command = [
-        batch for group in bench.Prefetcher(blip.plan, 0, False).train_groups(1) for batch in group
-    ]
-    assert len(plain) == len(command) == 6
-    longest = blip.job.parts["train"].tokens.lengths.max()
-    for batch, same in zip(plain, command, strict=True):
+    """Order and micro-batches agree; its texts are padded to the longest, its photos are larger."""
+    plain = list(plain_loop.plain_loader(blip, blip.schedule))
+    groups = Prefetcher(blip.schedule, 0, False).train_groups(1)
+    of_command = list(chain.from_iterable(groups))
+    assert len(plain) == len(of_command) == 6
+    longest = blip.prepared.datasets["train"].tokens.lengths.max()
+    for batch, same in zip(plain, of_command, strict=True):
         width = same["input_ids"].shape[1]
         assert torch.equal(batch["labels"], same["labels"])
         assert torch.equal(batch["input_ids"][:, :width], same["input_ids"])
@@ -116,10 +122,10 @@ def test_the_plain_loop_reads_the_same_samples_as_the_command(blip):
 
 def test_the_plain_model_computes_what_the_command_does(blip):
     """Same weights, same pixels: the same logits, and the loss that the engine takes a step on."""
-    model = blip.job.build().eval()
-    plain = blip.plain_model(blip.make_encoder).eval()
+    model = blip.prepared.build().eval()
+    plain = plain_loop.plain_model(blip, 64).eval()
     plain.model.load_state_dict(model.state_dict())
-    batch = blip.job.parts["val"].batch(0, 0, np.arange(6))
+    batch = blip.prepared.datasets["val"].batch(0, 0, np.arange(6))
     labels = batch.pop("labels")
     pixels = batch["pixel_values"] / 255
     pixels = (pixels - torch.tensor(blip.mean).view(3, 1, 1)) / torch.tensor(blip.std).view(3, 1, 1)
@@ -127,8 +133,8 @@ def test_the_plain_model_computes_what_the_command_does(blip):
         found = plain(**{**batch, "pixel_values": pixels}, labels=labels)
         logits = model(**batch)
     torch.testing.assert_close(found["logits"], logits, atol=1e-5, rtol=0)
-    weight = blip.weights[labels].sum()
-    loss = F.cross_entropy(logits, labels, weight=blip.weights, reduction="sum") / weight
+    weight = blip.class_weights[labels].sum()
+    loss = F.cross_entropy(logits, labels, weight=blip.class_weights, reduction="sum") / weight
     torch.testing.assert_close(found["loss"], loss)
 
 
@@ -137,13 +143,13 @@ def test_the_stopwatch_adds_up_what_it_wraps_and_leaves_nothing_behind():
         def work(self, x: int) -> int:
             return x + 1
 
-    clock, original = bench.Stopwatch(lambda: None), Owner.work
-    with clock.on(Owner, "work", "named"):
+    clock, original = Stopwatch(torch.device("cpu")), Owner.work
+    with clock.calls(Owner, "work", "named"):
         assert Owner().work(1) == 2 and Owner().work(x=2) == 3
     assert (
         Owner.work is original and list(clock.seconds) == ["named"] and clock.seconds["named"] > 0
     )
-    assert list(clock.waiting("wait", [None, 5])) == [None, 5] and clock.seconds["wait"] > 0
+    assert list(clock.waits([None, 5], "wait")) == [None, 5] and clock.seconds["wait"] > 0
 
 
 def test_a_split_too_small_for_two_steps_is_refused(commands, tmp_path_factory):
@@ -151,8 +157,9 @@ def test_a_split_too_small_for_two_steps_is_refused(commands, tmp_path_factory):
 
     root = make_project(tmp_path_factory.mktemp("few"), pairs=30)
     make_splits.main(["--project-root", str(root)])
+    parse, flags = commands["clip"]
     with pytest.raises(UserError, match="too few to measure"):
-        bench.Bench("compare_clip", [*commands["clip"][1], "--project-root", str(root)], steps=2)
+        Workload(parse([*flags, "--project-root", str(root)]), steps=2)
 
 
 def test_trainer_is_used_with_a_release_that_fits_only(monkeypatch):
@@ -164,4 +171,4 @@ def test_trainer_is_used_with_a_release_that_fits_only(monkeypatch):
         "1.2.0": False,
     }.items():
         monkeypatch.setattr("importlib.metadata.version", lambda name, version=version: version)
-        assert bench.trainer_is_there() == fits, version
+        assert hugging_face.trainer_works() == fits, version
