@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from ..cli import DEFAULT_SEED
+from ..runs.layout import DEFAULT_SEED
 from ..runs.reader import Run
 
 _SHORT_NAMES = {"chinese-clip": "Chinese-CLIP", "clip-": "CLIP", "bert-": "BERT", "blip-": "BLIP"}
