@@ -67,7 +67,7 @@ def test_every_metric_has_its_interval_and_every_run_its_verdict(tmp_path):
         for short, metric in zip(("acc", "f1", "precision", "recall"), FIRST[1:], strict=True):
             assert float(row[f"{short}_low"]) < float(row[metric]) < float(row[f"{short}_high"])
         assert row["comparable"] == "yes"
-    assert [row["verdict"] for row in rows] == ["best", *["not told apart"] * 3, "worse"]
+    assert [row["verdict"] for row in rows] == ["best", *["no significant difference"] * 3, "worse"]
     assert [row["p_vs_best"] == "" for row in rows] == [True, False, False, False, False]
     assert [float(row["p_vs_best"]) <= 0.05 for row in rows[1:]] == [False, False, False, True]
     assert all(0 <= float(row["mcnemar_p"]) <= 1 for row in rows[1:])

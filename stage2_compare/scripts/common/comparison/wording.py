@@ -12,7 +12,7 @@ from .protocol import group_name
 if TYPE_CHECKING:  # compare.py imports this file
     from .compare import Comparison
 
-BEST, NO_DIFFERENCE, WORSE = "best", "not told apart", "worse"
+BEST, NO_DIFFERENCE, WORSE = "best", "no significant difference", "worse"
 NOT_COMPARABLE, NO_PREDICTIONS = "not comparable", "no predictions"
 REFERENCE = "reference"  # always predicting the most frequent class
 
