@@ -1,7 +1,7 @@
-"""Whether intervals and verdicts keep their promise, on models whose true skill is known.
+"""Measure if intervals and verdicts keep their promise, on models whose true skill is known.
 
     python tests/simulate_verdicts.py            # about half an hour on one core
-    python tests/simulate_verdicts.py --seeds    # families of several seeds
+    python tests/simulate_verdicts.py --seeds    # groups of several seeds
 
 For each kind of validation set: how often any of 2, or of 5, equally good models is called worse (at most 6 %), how
 often the 95 % interval of each metric holds the true value (93 to 97 %), and how often a model 5 points of macro-F1
@@ -24,7 +24,7 @@ from common.comparison.bootstrap import intervals, over_seeds, resample
 from common.comparison.ranking import rank
 from common.metrics import confusion_matrix, scores
 
-METRICS = ("acc", "f1_macro", "precision_macro", "recall_macro")
+KEYS = ("acc", "f1_macro", "precision_macro", "recall_macro")
 SIGNAL = {3: 1.2, 10: 1.8}
 SKEWED = {
     3: [0.6, 0.3, 0.1],
@@ -105,7 +105,7 @@ def equal_models(setting: Setting, repetitions: int, seed: int = 0) -> dict[str,
         f1 = truth(setting, skills[0], 300_000)["f1_macro"]
         skills[1::2] = [skill_for(setting, f1, favour=0.5)] * 2
     true = {skill: truth(setting, skill) for skill in set(skills)}
-    false, held = {2: 0, 5: 0}, dict.fromkeys(METRICS, 0)
+    false, held = {2: 0, 5: 0}, dict.fromkeys(KEYS, 0)
     for _ in range(repetitions):
         labels, predicted = draw(setting, skills, setting.pairs, random)
         figures = resample(labels, predicted, setting.classes, seed=int(random.integers(2**31)))
@@ -113,7 +113,7 @@ def equal_models(setting: Setting, repetitions: int, seed: int = 0) -> dict[str,
             false[models] += rank(
                 first(figures["f1_macro"], models), differing(predicted[:models])
             ).worse.any()
-        for metric in METRICS:
+        for metric in KEYS:
             estimates = intervals(figures[metric])
             held[metric] += np.mean(
                 [e.low <= true[s][metric] <= e.high for e, s in zip(estimates, skills, strict=True)]
@@ -131,8 +131,8 @@ def first(figures, models: int):
 def power(
     setting: Setting, repetitions: int, points: float = 0.05, seed: int = 1
 ) -> dict[str, float]:
-    """How often a model so far below the best is called worse, alone with it and as one of four; and what
-    difference was on average said to be the smallest that could be shown."""
+    """Return the share of cases in which a model so far below the best is called worse, alone with it and as one of
+    four; and the average of the smallest difference that could be shown."""
     random = np.random.default_rng(seed)
     lower = Skill(SIGNAL[setting.classes])
     higher = skill_for(setting, truth(setting, lower, 300_000)["f1_macro"] + points)
@@ -151,8 +151,8 @@ def power(
     return {name: float(value / repetitions) for name, value in shares.items()}
 
 
-def families(seeds: int, spread: float, repetitions: int, seed: int = 2) -> dict[str, float]:
-    """Four equally good families of several seeds on 400 pairs, 3 skewed classes: false verdicts, and intervals of
+def seed_groups(seeds: int, spread: float, repetitions: int, seed: int = 2) -> dict[str, float]:
+    """Four equally good groups of several seeds on 400 pairs, 3 skewed classes: false verdicts, and intervals of
     macro-F1 that hold the mean over all seeds. ``spread`` of the signal over seeds: 0.1 is about 2.5 points of F1."""
     setting, random = Setting(400, 3, True, "correlated"), np.random.default_rng(seed)
     levels = np.linspace(-2, 2, 9)
@@ -178,12 +178,12 @@ def main() -> None:
         description="Simulate intervals and verdicts on models of known skill."
     )
     parser.add_argument("--repetitions", type=int, default=1000)
-    parser.add_argument("--seeds", action="store_true", help="families of several seeds instead")
+    parser.add_argument("--seeds", action="store_true", help="groups of several seeds instead")
     args = parser.parse_args()
     if args.seeds:
         print("seeds  spread of the signal  worse of 4  macro-F1 covered")
         for seeds, spread in itertools.product((2, 3, 5), (0.0, 0.1, 0.25)):
-            result = families(seeds, spread, args.repetitions)
+            result = seed_groups(seeds, spread, args.repetitions)
             print(
                 f"{seeds:5}  {spread:20}  {result['worse of 4']:10.1%}  {result['f1_macro']:16.1%}",
                 flush=True,
@@ -204,8 +204,7 @@ def main() -> None:
         )
         balance = "60/30/10" if skewed else "balanced"
         shares = [
-            result[key]
-            for key in ("worse of 2", "worse of 5", *METRICS, "power of 2", "power of 5")
+            result[key] for key in ("worse of 2", "worse of 5", *KEYS, "power of 2", "power of 5")
         ]
         print(
             f"{pairs:5} {classes:3} {balance}  {errors:12} "

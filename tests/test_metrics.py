@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from common.metrics import confusion_matrix, per_class, reliability, run_scores, scores
+from common.metrics import METRICS, confusion_matrix, per_class, reliability, run_scores, scores
 from sklearn import metrics as reference
 
 
@@ -21,7 +21,9 @@ def test_metrics_agree_with_scikit_learn(classes: int, never_predicted: bool):
 
     options = {"labels": range(classes), "zero_division": 0}
     found = scores(confusion)
-    for name, value in run_scores(labels, predictions).items():
+    of_run = run_scores(labels, predictions)
+    assert list(found) == list(of_run) == [metric.key for metric in METRICS]
+    for name, value in of_run.items():
         assert value == pytest.approx(float(found[name]), abs=1e-12)
     assert found["acc"] == pytest.approx(reference.accuracy_score(labels, predictions))
     for name in ("f1", "precision", "recall"):

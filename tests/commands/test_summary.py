@@ -1,6 +1,8 @@
 """The table of all runs: its first columns and order are read by other programs, and people open it in Excel."""
 
 import csv
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -9,19 +11,23 @@ from pathlib import Path
 import compare_summary
 import numpy as np
 import pytest
+from common.comparison.console import console_width
 from common.errors import UserError
 from common.metrics import confusion_matrix, scores
 from helpers.hub import STAGE2
 from helpers.run_folders import LABELS, edit, make_run, make_runs, predicted
+from sklearn.metrics import cohen_kappa_score
 
 FIRST = ["run", "val_acc", "val_f1_macro", "val_precision_macro", "val_recall_macro"]
 
 
 def summarise(root: Path) -> list[dict[str, str]]:
     compare_summary.main(["--project-root", str(root)])
-    with open(
-        root / "outputs/compare/compare_summary.csv", encoding="utf-8-sig", newline=""
-    ) as file:
+    return read_csv(root / "outputs/compare/compare_summary.csv")
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -61,7 +67,7 @@ def test_every_metric_has_its_interval_and_every_run_its_verdict(tmp_path):
         for short, metric in zip(("acc", "f1", "precision", "recall"), FIRST[1:], strict=True):
             assert float(row[f"{short}_low"]) < float(row[metric]) < float(row[f"{short}_high"])
         assert row["comparable"] == "yes"
-    assert [row["verdict"] for row in rows] == ["best", *["not told apart"] * 3, "worse"]
+    assert [row["verdict"] for row in rows] == ["best", *["no significant difference"] * 3, "worse"]
     assert [row["p_vs_best"] == "" for row in rows] == [True, False, False, False, False]
     assert [float(row["p_vs_best"]) <= 0.05 for row in rows[1:]] == [False, False, False, True]
     assert all(0 <= float(row["mcnemar_p"]) <= 1 for row in rows[1:])
@@ -71,8 +77,7 @@ def test_families_have_a_file_of_their_own_that_ends_with_the_majority(tmp_path)
     folder = tmp_path / "outputs/compare"
     make_runs(folder, 9)
     runs = summarise(tmp_path)
-    with open(folder / "compare_families.csv", encoding="utf-8-sig", newline="") as file:
-        *families, majority = csv.DictReader(file)
+    *families, majority = read_csv(folder / "compare_families.csv")
     assert len(runs) == 9
     assert len(families) == 7
     assert list(families[0])[:6] == [*FIRST, "seeds"]
@@ -93,7 +98,7 @@ def test_it_prints_aligned_tables_a_sentence_and_the_path(tmp_path, capsys):
     summarise(tmp_path)
     runs, families, notes, sentence = capsys.readouterr().out.split("\n\n")
     runs = runs.splitlines()
-    assert len({compare_summary.console_width(line) for line in runs[:-1]}) == 1
+    assert len({console_width(line) for line in runs[:-1]}) == 1
     assert len(runs) == 12
     assert runs[-1].split() == ["(always", "positive)", "0.2500", "0.6000"]
     assert len(families.splitlines()) == 9
@@ -103,6 +108,25 @@ def test_it_prints_aligned_tables_a_sentence_and_the_path(tmp_path, capsys):
         "On 400 validation pairs clip_openai_clip-vit-base-patch32 has the highest macro-F1"
     )
     assert sentence.splitlines()[-1] == str(tmp_path / "outputs/compare/compare_summary.csv")
+
+
+def test_the_console_tables_fit_120_columns_and_say_nothing_twice(tmp_path, capsys):
+    folder = tmp_path / "outputs/compare"
+    make_runs(folder, 5)
+    make_run(folder, "天气很好_中文模型_" * 6, train_time_sec=1e300, params_million=1e300)
+    make_run(folder, "m" * 200, probe={"emap_f1_macro": 0.5, "emap_pairs": 64})
+    summarise(tmp_path)
+    one_seed = capsys.readouterr().out.split("\n\n")
+    protocol = {"seed": 43, "effective_batch_size": 16}
+    make_run(folder, "m" * 200 + "_seed43", protocol=protocol)
+    summarise(tmp_path)
+    several_seeds = capsys.readouterr().out.split("\n\n")
+    for printed, with_verdict in ((one_seed, [True, False]), (several_seeds, [False, True])):
+        tables = [part.splitlines() for part in printed[:3]]
+        assert ["against the best" in table[0] for table in tables[:2]] == with_verdict
+        assert tables[2][0].startswith("what it relies on ")
+        assert max(console_width(line) for table in tables for line in table) == 120
+        assert "天气很好_中文" in printed[0] and "mmm...mmm" in printed[0]
 
 
 def test_differences_of_protocol_are_printed_and_with_strict_an_error_that_writes_nothing(
@@ -195,6 +219,85 @@ def test_excel_sees_a_byte_order_mark_and_runs_nothing(tmp_path):
         "'+cmd",
     ]
     assert row["family"] == "天气"
+
+
+ADDED_METRIC = [  # what a metric more needs: three changes in one file
+    (
+        '    Metric("recall_macro", "Macro recall", "Rec"),\n',
+        '    Metric("kappa", "Cohen\'s kappa", "Kappa", required=False),\n',
+    ),
+    (
+        '        "recall_macro": macro(_ratio(hits, support)),\n',
+        '        "kappa": _kappa(confusion),\n',
+    ),
+    (
+        '        "recall_macro": float(macro[1]),\n',
+        '        "kappa": float(cohen_kappa_score(labels, predicted)),\n',
+    ),
+]
+KAPPA = """
+
+def _kappa(confusion):
+    total = confusion.sum((-2, -1))
+    right = np.trace(confusion, axis1=-2, axis2=-1) / total
+    chance = (confusion.sum(-1) * confusion.sum(-2)).sum(-1) / total**2
+    return _ratio(right - chance, 1 - chance)
+"""
+
+
+def test_a_metric_is_added_in_one_file_and_older_runs_stay_readable(tmp_path):
+    """In a copy of the code: a metric that may be negative, for runs that have it and for runs that lack it."""
+    scripts, folder = tmp_path / "scripts", tmp_path / "outputs/compare"
+    shutil.copytree(STAGE2 / "scripts", scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    path = scripts / "common/metrics.py"
+    content = path.read_text(encoding="utf-8")
+    for line, added in ADDED_METRIC:
+        assert content.count(line) == 1
+        content = content.replace(line, line + added)
+    path.write_text(content + KAPPA, encoding="utf-8")
+
+    make_runs(folder, 1)
+    make_run(folder, "m")
+    before = summarise(tmp_path)
+    (late, lacks) = (row["run"] for row in before)
+    write_runs = (
+        "from pathlib import Path; from helpers.run_folders import LABELS, edit, make_run; import sys;"
+        "folder = Path(sys.argv[1]); make_run(folder, 'new');"
+        "make_run(folder, 'm_seed43', protocol={'seed': 43, 'effective_batch_size': 16});"
+        "make_run(folder, 'wrong', best=1, predictions=(LABELS + 1) % 3);"
+        "path = make_run(folder, 'broken') / 'history.csv';"
+        "lines = path.read_text().splitlines(); lines[1] = lines[1].rsplit(',', 1)[0] + ',x';"
+        "path.write_text('\\n'.join(lines))"
+    )
+    paths = os.pathsep.join(map(str, (scripts, STAGE2.parent / "tests")))
+    options = {"capture_output": True, "text": True, "encoding": "utf-8", "check": True}
+    python = [sys.executable, "-X", "utf8"]
+    environment = {**os.environ, "PYTHONPATH": paths}
+    subprocess.run([*python, "-c", write_runs, str(folder)], env=environment, **options)
+    command = [*python, str(scripts / "compare_summary.py"), "--project-root", str(tmp_path)]
+    done = subprocess.run(command, **options)
+
+    assert done.stderr == "left out: broken: history.csv row 2: val_kappa is 'x', not a number\n"
+    remark = f"warning: Cohen's kappa is not recorded by {late}, {lacks}: it is empty there\n"
+    assert done.stdout.count(remark) == 1 and "Kappa" in done.stdout.splitlines()[0]
+    rows = {row["run"]: row for row in read_csv(folder / "compare_summary.csv")}
+    added = ["val_kappa", "kappa_low", "kappa_high"]
+    assert list(rows["new"]) == [*before[0], *added]
+    assert [rows[name][column] for name in (late, lacks) for column in added] == [""] * 6
+    for row in before:  # what does not depend on the other runs is as before
+        assert [rows[row["run"]][column] for column in FIRST] == [row[column] for column in FIRST]
+    expected = cohen_kappa_score(LABELS, predicted(0.5, 0.6, "new"))
+    low, value, high = (float(rows["new"][column]) for column in (added[1], added[0], added[2]))
+    assert value == pytest.approx(expected, abs=1e-6) and low < value < high
+    assert float(rows["wrong"]["kappa_low"]) < float(rows["wrong"]["val_kappa"]) < 0
+    groups = {row["run"]: row for row in read_csv(folder / "compare_families.csv")}
+    assert list(groups["new"])[-4:] == ["val_kappa", "val_kappa_sd", *added[1:]]
+    assert (groups["m"]["seeds"], groups["m"]["val_kappa"], groups["m"]["kappa_low"]) == (
+        "2",
+        "",
+        "",
+    )
+    assert float(groups["always positive"]["val_kappa"]) == 0
 
 
 def test_an_empty_folder_writes_nothing(tmp_path):

@@ -1,4 +1,4 @@
-"""Intervals hold the truth, ties are not called, and what is called does not depend on the order of the folders."""
+"""Intervals hold the truth, equal models do not differ, and the order of the folders changes nothing."""
 
 import json
 import math
@@ -6,14 +6,21 @@ import math
 import numpy as np
 import pytest
 from common.comparison.bootstrap import intervals, over_seeds, resample
-from common.comparison.compare import BEST, NO_PREDICTIONS, NOT_COMPARABLE, TIED, WORSE, compare
+from common.comparison.compare import (
+    BEST,
+    NO_DIFFERENCE,
+    NO_PREDICTIONS,
+    NOT_COMPARABLE,
+    WORSE,
+    compare,
+)
 from common.comparison.ranking import mcnemar, rank
 from common.comparison.wording import conclusion
-from common.metrics import confusion_matrix, scores
+from common.metrics import confusion_matrix, run_scores, scores
 from common.runs.reader import load_runs, read_runs
 from helpers.run_folders import COUNTS, LABELS, bert, edit, make_run, make_runs
 from scipy import stats
-from simulate_verdicts import METRICS, Setting, differing, equal_models, families, power
+from simulate_verdicts import KEYS, Setting, differing, equal_models, power, seed_groups
 
 
 def some_predictions(runs: int, right: float, seed: int = 0) -> np.ndarray:
@@ -22,12 +29,12 @@ def some_predictions(runs: int, right: float, seed: int = 0) -> np.ndarray:
     return np.where(random.random((runs, 400)) < right, LABELS, random.integers(0, 3, (runs, 400)))
 
 
-def test_equally_good_models_are_rarely_told_apart_and_intervals_hold_the_truth():
+def test_equally_good_models_rarely_differ_significantly_and_intervals_hold_the_truth():
     """The small version of simulate_verdicts.py: its seeds are fixed, its limits those of chance at 150 repetitions."""
     result = equal_models(Setting(400, 3, True, "correlated"), 150)
     assert result["worse of 2"] <= 0.09
     assert result["worse of 5"] <= 0.09
-    for metric in METRICS:
+    for metric in KEYS:
         assert 0.92 <= result[metric] <= 0.98
 
 
@@ -35,8 +42,8 @@ def test_a_large_difference_is_found():
     assert power(Setting(400, 3, False, "correlated"), 20, points=0.15)["power of 5"] > 0.9
 
 
-def test_families_that_seeds_move_more_than_samples_are_rarely_told_apart():
-    result = families(seeds=3, spread=0.25, repetitions=60)
+def test_groups_that_seeds_move_more_than_samples_rarely_differ_significantly():
+    result = seed_groups(seeds=3, spread=0.25, repetitions=60)
     assert result["worse of 4"] <= 0.12
     assert result["f1_macro"] >= 0.85
 
@@ -62,23 +69,20 @@ def test_intervals_are_those_of_scipy():
         assert ours.value == of_sample(np.arange(400))
 
 
-def test_a_draw_is_a_confusion_matrix_of_drawn_samples():
+def test_a_draw_has_the_scores_that_scikit_learn_gives_its_samples():
     labels, predicted = np.array([0, 0, 1, 2]), np.array([[0, 1, 1, 0], [0, 0, 1, 2]])
     figures = resample(labels, predicted, 3, resamples=200)
     rows = np.random.default_rng(20_000).integers(0, 4, (200, 4))
     for model in range(2):
         for draw, rows_drawn in enumerate(rows):
-            expected = scores(confusion_matrix(labels[rows_drawn], predicted[model][rows_drawn], 3))
+            expected = run_scores(labels[rows_drawn], predicted[model][rows_drawn])
             for metric, values in figures.items():
-                assert values.draws[model, draw] == pytest.approx(
-                    float(expected[metric]), abs=1e-12
-                )
+                assert values.draws[model, draw] == pytest.approx(expected[metric], abs=1e-12)
         for left in range(4):
             kept = np.arange(4) != left
-            expected = scores(confusion_matrix(labels[kept], predicted[model][kept], 3))
-            assert figures["f1_macro"].left_out[model, left] == pytest.approx(
-                float(expected["f1_macro"])
-            )
+            expected = run_scores(labels[kept], predicted[model][kept])
+            for metric, values in figures.items():
+                assert values.left_out[model, left] == pytest.approx(expected[metric], abs=1e-12)
 
 
 def test_an_interval_does_not_depend_on_the_other_runs():
@@ -125,10 +129,10 @@ def test_identical_predictions_are_never_worse():
     assert not ranking.worse.any()
 
 
-def test_a_family_of_three_equal_runs_is_as_good_as_one_of_them():
+def test_a_seed_group_of_three_equal_runs_is_as_good_as_one_of_them():
     predicted = np.repeat(some_predictions(1, 0.6), 4, axis=0)
-    families = over_seeds(resample(LABELS, predicted, 3)["f1_macro"], [[0, 1, 2], [3]])
-    ranking = rank(families, np.zeros((2, 2)))
+    groups = over_seeds(resample(LABELS, predicted, 3)["f1_macro"], [[0, 1, 2], [3]])
+    ranking = rank(groups, np.zeros((2, 2)))
     assert ranking.p.tolist() == [1, 1]
     assert ranking.critical == pytest.approx(0, abs=1e-9)
 
@@ -172,8 +176,8 @@ def test_one_model_is_the_best_and_has_no_test():
 def test_seeds_without_spread_add_nothing_to_the_samples():
     predicted = np.repeat(some_predictions(1, 0.6), 3, axis=0)
     figures = resample(LABELS, predicted, 3)["f1_macro"]
-    family = over_seeds(figures, [[0, 1, 2]])
-    assert np.allclose(family.draws[0], figures.draws[0])
+    group = over_seeds(figures, [[0, 1, 2]])
+    assert np.allclose(group.draws[0], figures.draws[0])
 
 
 def test_the_order_of_the_folders_changes_nothing(tmp_path):
@@ -195,7 +199,11 @@ def test_verdicts_of_clear_cases(tmp_path):
     for name, predictions in {"a_good": good, "b_same": same, "c_fair": fair, "d_bad": bad}.items():
         make_run(tmp_path, name, predictions=predictions)
     found = verdicts(tmp_path)
-    assert sorted((found["a_good"], found["b_same"], found["c_fair"])) == [BEST, TIED, TIED]
+    assert sorted((found["a_good"], found["b_same"], found["c_fair"])) == [
+        BEST,
+        NO_DIFFERENCE,
+        NO_DIFFERENCE,
+    ]
     assert found["d_bad"] == WORSE
 
 
@@ -245,7 +253,7 @@ def test_runs_of_an_older_version_are_shown_without_interval_or_verdict(tmp_path
     assert "No run has predictions" in conclusion(none)
 
 
-def test_runs_that_differ_in_their_seed_alone_are_one_family(tmp_path):
+def test_runs_that_differ_in_their_seed_alone_are_one_group(tmp_path):
     f1 = {}
     for seed in (42, 43, 44):
         name = "m_late" if seed == 42 else f"m_late_seed{seed}"
@@ -255,9 +263,9 @@ def test_runs_that_differ_in_their_seed_alone_are_one_family(tmp_path):
     make_run(tmp_path, "m_concat", 0.55, model=bert("concat"))
     make_run(tmp_path, "x_seed9", 0.5, model=bert("gated"))  # a name, not a seed: its seed is 42
     result = compare(load_runs(tmp_path))
-    sizes = {family.name: len(family.runs) for family in result.families}
+    sizes = {group.name: len(group.runs) for group in result.families}
     assert sizes == {"m_late": 3, "m_concat": 1, "x_seed9": 1}
-    late = next(family for family in result.families if family.name == "m_late")
+    late = next(group for group in result.families if group.name == "m_late")
     assert late.seeds == [42, 43, 44]
     assert late.scores["val_f1_macro"].value == pytest.approx(np.mean(list(f1.values())))
     assert late.spread["val_f1_macro"] == pytest.approx(np.std(list(f1.values()), ddof=1))
@@ -292,9 +300,12 @@ def test_the_conclusion_can_be_quoted(tmp_path):
     make_run(tmp_path, "other", protocol={"seed": 42, "effective_batch_size": 1})
     result = compare(load_runs(tmp_path))
     text = conclusion(result)
-    best, tied = (entry.name for entry in result.runs[:2])
+    best, equal = (entry.name for entry in result.runs[:2])
     assert f"On 400 validation pairs {best} has the highest macro-F1: 0." in text
-    assert f"At 95% confidence {tied} cannot be told apart from it; bad and worst are worse" in text
+    assert (
+        f"At 95% confidence {equal} shows no significant difference from it; bad and worst are worse"
+        in text
+    )
     assert f"{100 * result.smallest_difference:.1f} points" in text
     assert "corrected for 4 models" in text
     assert text.endswith("Not part of this: other.")

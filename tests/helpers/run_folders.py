@@ -8,17 +8,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from common.metrics import confusion_matrix, scores
+from common.metrics import METRICS, confusion_matrix, scores
+from common.runs import layout
 
-HISTORY = [
-    "epoch",
-    "train_loss",
-    "val_acc",
-    "val_f1_macro",
-    "val_precision_macro",
-    "val_recall_macro",
-    "val_loss",
-]
+HISTORY = [column for column in layout.HISTORY_COLUMNS if column not in layout.TIMES]
 CLASSES = ["negative", "neutral", "positive"]
 COUNTS = [120, 40, 240]  # of the 400 validation pairs of a made run
 LABELS = np.random.default_rng(0).permutation(np.repeat(range(3), COUNTS))
@@ -68,14 +61,17 @@ def make_run(
     """
     chosen = predicted(f1, acc, name) if predictions is None else predictions
     classes = CLASSES if labels.max() < 3 else [f"c{i}" for i in range(labels.max() + 1)]
-    at_best = [float(x) for x in scores(confusion_matrix(labels, chosen, len(classes))).values()]
+    found = scores(confusion_matrix(labels, chosen, len(classes)))
+    at_best = {metric.column: float(found[metric.key]) for metric in METRICS}
     rows = []
     for epoch in range(1, epochs + 1):
         losses = 1.1 * math.exp(-epoch / 4), 0.9 + 0.02 * (epoch - best) ** 2
         less = 0.02 * abs(epoch - best)
-        rows.append([epoch, losses[0], *(max(0.0, x - less) for x in at_best), losses[1]])
+        row = {"epoch": epoch, "train_loss": losses[0], "val_loss": losses[1]}
+        row |= {column: max(min(0.0, x), x - less) for column, x in at_best.items()}
+        rows.append([row[column] for column in HISTORY])
     metrics = {
-        "best_val_f1_macro": at_best[1],
+        "best_val_f1_macro": at_best["val_f1_macro"],
         "epochs": epochs,
         "train_time_sec": 180.0,
         "params_million": 114.1,

@@ -135,6 +135,16 @@ def test_missing_and_undecodable_files_are_named(tmp_path, name):
     assert only_problem(tmp_path) == f"a: no {name}"
 
 
+@pytest.mark.parametrize("name", ["history.csv", "predictions.csv"])
+@pytest.mark.parametrize("line", [0, 1])
+def test_a_million_columns_are_refused_at_once(tmp_path, name, line):
+    path = make_run(tmp_path, "a") / name
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines[line] += "," * 10**6
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert only_problem(tmp_path) == f"a: {name} has more than 5,000 columns"
+
+
 def test_predictions_are_read_in_the_order_of_the_split(tmp_path):
     folder = make_run(tmp_path, "a", labels=np.array([2, 0, 1]), predictions=np.array([2, 1, 1]))
     lines = [["guid", "label", "pred", "p_负", "p_=1", "p_a,b"]]
@@ -149,6 +159,30 @@ def test_predictions_are_read_in_the_order_of_the_split(tmp_path):
     assert read.guids == ['g"1', "二\n", ""]
     assert (read.labels, read.predicted) == ([2, 0, 1], [2, 1, 1])
     assert read.probabilities == [[0.1, 0.2, 0.7], [0, 1, 0], [0.3, 0.4, 0.3]]
+
+
+def test_cells_stay_the_text_that_they_are(tmp_path):
+    """Neither a guid nor a class is a number or missing, whatever it looks like."""
+    classes = ["None", "NA", "", "1.0"]
+    labels = np.array([0, 1, 2, 3])
+    folder = make_run(tmp_path, "a", labels=labels, predictions=labels)
+    lines = prediction_rows(labels, labels, classes)
+    for line, guid in zip(lines[1:], ("007", "nan", "", " 1e5 "), strict=True):
+        line[0] = guid
+    write_csv(folder / "predictions.csv", lines)
+    read = load_runs(tmp_path)[0].predictions
+    assert read.classes == classes
+    assert read.guids == ["007", "nan", "", " 1e5 "]
+    assert read.labels == read.predicted == [0, 1, 2, 3]
+
+
+def test_numbers_are_read_to_their_last_digit(tmp_path):
+    path = make_run(tmp_path, "a") / "history.csv"
+    with path.open(encoding="utf-8") as file:
+        written = [row["train_loss"] for row in csv.DictReader(file)]
+    assert [row["train_loss"] for row in load_runs(tmp_path)[0].history] == list(
+        map(float, written)
+    )
 
 
 def test_a_run_of_an_older_version_has_no_predictions(tmp_path):
@@ -180,6 +214,11 @@ def test_a_run_of_an_older_version_has_no_predictions(tmp_path):
             "\npair7,",
             "\npair7,x,",
             "predictions.csv row 9 is not guid, label, class and 3 probabilities",
+        ),
+        (
+            "\npair7,",
+            "\npair7,x,y,z,",
+            "predictions.csv is no CSV (Error tokenizing data. C error: Expected 7 fields in line 9",
         ),
         (",0.", ",7.", "predictions.csv row 2 is not guid, label, class and 3 probabilities"),
         (",0.", ",nan", "predictions.csv row 2 is not guid, label, class and 3 probabilities"),

@@ -2,10 +2,12 @@
 
 scikit-learn computes the metrics of a run (``run_scores``, ``per_class``, ``reliability``).
 ``scores`` computes the same from stacks of confusion matrices, because the bootstrap needs ten
-thousands of them; a test holds the two equal."""
+thousands of them; a test holds the two equal.
+"""
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,8 +31,14 @@ class Metric(NamedTuple):
         """Start of the columns of its interval: ``f1_low``, ``f1_high``."""
         return self.key.removesuffix("_macro")
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest possible value; an optional metric may be any finite number."""
+        return (0.0, 1.0) if self.required else (-sys.float_info.max, sys.float_info.max)
 
-# To add a metric: a line here, and its value in ``scores`` and ``run_scores``.
+
+# To add a metric: a line at the end, with required=False, and its value in ``scores`` and
+# ``run_scores``.
 METRICS = (
     Metric("acc", "Accuracy", "Acc"),
     Metric("f1_macro", "Macro-F1", "F1"),
@@ -42,7 +50,7 @@ COLUMNS = tuple(metric.column for metric in METRICS)
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
-    """Counts (C, C): rows are true classes, columns predicted ones."""
+    """Count the samples per cell (C, C): rows are true classes, columns predicted ones."""
     cells = np.bincount(labels * classes + predictions, minlength=classes * classes)
     return cells.reshape(classes, classes)
 
@@ -51,10 +59,11 @@ def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Compute every metric of METRICS, each (...), from confusion matrices (..., C, C).
 
     A class counts towards a macro mean where it has a true or a predicted sample, as in
-    scikit-learn."""
+    scikit-learn.
+    """
     hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)  # (..., C)
     support, predicted = confusion.sum(-1), confusion.sum(-2)  # (..., C)
-    present = (support + predicted) > 0
+    present = (support + predicted) > 0  # (..., C)
 
     def macro(values: np.ndarray) -> np.ndarray:
         return _ratio((values * present).sum(-1), present.sum(-1))
@@ -68,9 +77,8 @@ def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def run_scores(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """Compute every metric of METRICS from the classes (N,) and the predicted classes (N,) of one
-    run."""
-    # Imported here and below: what only reads results must answer at once.
+    """Compute every metric of METRICS from the true and the predicted classes (N,) of one run."""
+    # Imported here and below: commands that only read results must answer at once.
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
     macro = precision_recall_fscore_support(labels, predicted, average="macro", zero_division=0)
@@ -83,8 +91,10 @@ def run_scores(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 
 
 def per_class(labels: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, np.ndarray]:
-    """Compute precision, recall, F1 and support of each class, (C,) each, 0 where there is nothing
-    to divide by."""
+    """Compute precision, recall, F1 and support of each class, (C,) each.
+
+    A value is 0 where there is nothing to divide by.
+    """
     from sklearn.metrics import precision_recall_fscore_support
 
     names = ("precision", "recall", "f1", "support")
@@ -97,12 +107,11 @@ def per_class(labels: np.ndarray, predicted: np.ndarray, classes: int) -> dict[s
 def reliability(
     confidence: np.ndarray, correct: np.ndarray, bins: int = 15
 ) -> tuple[list[dict[str, Any]], float]:
-    """Compare confidence with accuracy in bins of equal width over 0 to 1, lower edge out and upper
-    edge in.
+    """Compare confidence with accuracy in bins of equal width over 0 to 1.
 
-    The expected calibration error is the distance of accuracy from mean confidence, averaged over
-    the bins by their share of the samples (Guo, Pleiss, Sun and Weinberger 2017, On Calibration of
-    Modern Neural Networks).
+    A bin holds its upper edge and not its lower one. The expected calibration error is the
+    distance of accuracy from mean confidence, averaged over the bins by their share of the samples
+    (Guo, Pleiss, Sun and Weinberger 2017, On Calibration of Modern Neural Networks).
 
     Args:
         confidence: (N,) probability of the class that was chosen, 0 to 1.
@@ -123,17 +132,16 @@ def reliability(
     if not ((confidence >= 0) & (confidence <= 1 + 1e-6)).all():
         raise ValueError("a confidence is not between 0 and 1")
     confidence = np.minimum(confidence, 1)  # float32 sums of a softmax may pass 1 by a little
-    accuracy, mean_confidence = calibration_curve(
-        correct, confidence, n_bins=bins
-    )  # of the bins in use
-    # scikit-learn keeps the counts to itself; these are its edges.
-    place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
-    counts = np.bincount(place, minlength=bins)
+    # One value per bin that holds a sample.
+    accuracy, mean_confidence = calibration_curve(correct, confidence, n_bins=bins)
+    # scikit-learn does not return the counts; these are its edges.
+    place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)  # (N,)
+    counts = np.bincount(place, minlength=bins)  # (bins,)
     used = np.flatnonzero(counts)
     error = float((counts[used] * abs(accuracy - mean_confidence)).sum() / counts.sum())
     rows = [{"confidence": None, "accuracy": None, "count": 0} for _ in range(bins)]
-    for row, sure, right in zip(used, mean_confidence, accuracy, strict=True):
-        rows[row] = {"confidence": float(sure), "accuracy": float(right), "count": int(counts[row])}
+    for row, mean, share in zip(used, mean_confidence, accuracy, strict=True):
+        rows[row] = {"confidence": float(mean), "accuracy": float(share), "count": int(counts[row])}
     return rows, error
 
 

@@ -1,11 +1,10 @@
-"""Reading run folders. Imports neither torch nor numpy, so what only reads results answers at once.
+"""Read run folders, without torch.
 
-A run folder is read only as far as its own files agree; one that cannot be trusted is named with the reason.
+A folder is read only if its own files agree; the others are named with the reason.
 """
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import sys
@@ -14,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ..errors import UserError
 from ..files import printable
-from ..metrics import COLUMNS, METRICS, confusion_matrix, scores
+from ..metrics import MAIN, METRICS, confusion_matrix, scores
+from . import layout
 
-NOT_RUNS = ("visuals",)
-
-_HISTORY = ("epoch", "train_loss", *COLUMNS)
-_HEADLINE = (
+_REQUIRED_COLUMNS = ("epoch", "train_loss", *layout.REQUIRED)
+_OPTIONAL_COLUMNS = ("val_loss", *layout.OPTIONAL)
+_BOUNDS = {metric.column: metric.bounds for metric in METRICS}
+_REQUIRED_NUMBERS = (
     "best_val_f1_macro",
     "epochs",
     "train_time_sec",
@@ -37,24 +38,28 @@ _OPTIONAL_NUMBERS = (
     "tokens_per_character",
 )
 _OPTIONAL_BLOCKS = ("protocol", "model", "samples", "class_counts", "duplicates", "probe")
-_ROUNDING = 1e-4  # what two files of one run may differ by
+_LARGEST = sys.float_info.max
+_ROUNDING = 1e-4  # two files of one run may differ by this much
+_MOST_COLUMNS = 5_000  # pandas takes minutes for a million
+_LONGEST_REASON = 400  # characters; a cell may hold a million
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a run said of every validation pair (N) at its best epoch, in the order of the split."""
+    """Predictions for all validation pairs (N) at the best epoch, in the order of the split."""
 
     classes: list[str]  # (C,)
     guids: list[str]  # (N,)
     labels: list[int]  # (N,) places in classes
-    predicted: list[int]  # (N,)
+    predicted: list[int]  # (N,) places in classes
     probabilities: list[list[float]]  # (N, C)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run. ``history`` has one row per epoch; its optional columns are None where they are not recorded.
+    """A finished run.
 
+    ``history`` has one row per epoch; an optional column is None where it is not recorded.
     ``predictions`` is None for a run of an older version, which kept none.
     """
 
@@ -62,21 +67,21 @@ class Run:
     path: Path
     metrics: dict[str, Any]  # metrics.json
     history: list[dict[str, float | None]]
-    best: dict[str, float | None]  # the history row with the highest macro-F1, the earliest of ties
+    best: dict[str, float | None]  # the history row with the highest macro-F1, the earliest if many
     predictions: Predictions | None = None
 
     def recorded(self, *keys: str) -> Any:
-        """The value of metrics.json under these keys, or None where it is not recorded."""
+        """Return the value of metrics.json under these keys, or None where it is not recorded."""
         value: Any = self.metrics
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         return value
 
     def number(self, *keys: str) -> float | None:
-        """The same, and None also for what is no finite number."""
+        """Return the same, but None also where the value is not a finite number."""
         value = self.recorded(*keys)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return value if is_number and abs(value) <= sys.float_info.max else None
+        return value if is_number and abs(value) <= _LARGEST else None
 
     @property
     def seed(self) -> int | None:
@@ -85,11 +90,13 @@ class Run:
 
 
 class _Unreadable(Exception):
-    """Why a folder is not taken as a run."""
+    """The reason why a folder is not taken as a run."""
 
 
 def load_runs(compare_dir: Path) -> list[Run]:
-    """The runs of a folder, best macro-F1 first, ties by name. What is left out is named on stderr.
+    """Return the runs of a folder, best macro-F1 first, equal ones by name.
+
+    Print a line on stderr for every folder that is left out.
 
     Raises:
         UserError: there is no run to read.
@@ -98,23 +105,22 @@ def load_runs(compare_dir: Path) -> list[Run]:
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     if not runs:
-        why = "none of its folders can be read" if problems else "it is empty"
+        reason = "none of its folders can be read" if problems else "it is empty"
         raise UserError(
-            f"no finished run in {compare_dir}: {why}. Train a model first, or give another --compare-dir"
+            f"no finished run in {compare_dir}: {reason}. "
+            "Train a model first, or give another --compare-dir"
         )
-    return sorted(runs, key=lambda run: (-run.best["val_f1_macro"], run.name))
+    return sorted(runs, key=lambda run: (-run.best[MAIN.column], run.name))
 
 
 def read_runs(compare_dir: Path) -> tuple[list[Run], list[str]]:
-    """All runs of a folder by name, and one line ``<folder>: <reason>`` for each folder that is not one.
+    """Return all runs by name, and a line ``<folder>: <reason>`` for each folder that is not one.
 
     Raises:
         UserError: the folder itself cannot be read.
     """
     try:
-        folders = sorted(
-            path for path in compare_dir.iterdir() if path.is_dir() and path.name not in NOT_RUNS
-        )
+        folders = sorted(path for path in compare_dir.iterdir() if path.is_dir())
     except FileNotFoundError:
         raise UserError(
             f"no folder {compare_dir}: train a model first, or give another --compare-dir"
@@ -126,27 +132,36 @@ def read_runs(compare_dir: Path) -> tuple[list[Run], list[str]]:
     names = {folder.name for folder in folders}
     runs, problems = [], []
     for folder in folders:
-        before, old = folder.name[1:].removesuffix(".old"), folder.name.endswith(".old")
         try:
-            if not folder.name.startswith("."):
-                runs.append(_read_run(folder, folder.name))
-            elif folder.name.endswith(".partial"):
-                raise _Unreadable(_unfinished(folder))
-            elif old and before in names:
-                raise _Unreadable("an earlier run, set aside while a newer one takes its name")
-            elif old:  # the newer one never took it: a stop between the two renames of its end
-                runs.append(_read_run(folder, before))
+            name = _name_of_run(folder, names)
+            if name is not None:
+                runs.append(_read_run(folder, name))
         except _Unreadable as reason:
-            problems.append(
-                printable(f"{folder.name}: {reason}")[:400]
-            )  # a cell may hold a million characters
+            problems.append(printable(f"{folder.name}: {reason}")[:_LONGEST_REASON])
     return sorted(runs, key=lambda run: run.name), problems
 
 
-def _unfinished(folder: Path) -> str:
-    """Who works on a run that has not ended. ``owner.json`` says so, and stays only where that process was killed."""
+def _name_of_run(folder: Path, names: set[str]) -> str | None:
+    """Return the name of the finished run in a folder, or None where it is no run folder."""
+    if not folder.name.startswith("."):
+        return None if folder.name in layout.NOT_RUNS else folder.name
+    if folder.name.endswith(layout.PARTIAL):
+        raise _Unreadable(_state_of_partial(folder))
+    if not folder.name.endswith(layout.OLD):
+        return None
+    name = folder.name[1:].removesuffix(layout.OLD)
+    if name in names:
+        raise _Unreadable("an earlier run, set aside while a newer one takes its name")
+    return name  # the newer run never took it: it stopped between the two renames of its end
+
+
+def _state_of_partial(folder: Path) -> str:
+    """Name the process that works on an unfinished run, or say that the run stopped.
+
+    ``owner.json`` names the process, and stays behind only where that process was killed.
+    """
     try:
-        owner = json.loads((folder / "owner.json").read_text(encoding="utf-8"))
+        owner = json.loads((folder / layout.OWNER).read_text(encoding="utf-8"))
         since = f"in progress since {owner['started']} (process {owner['pid']} on {owner['host']})"
         return f"{since}; if that process is gone, run the same command again to go on"
     except (OSError, ValueError, RecursionError, TypeError, KeyError):
@@ -154,108 +169,25 @@ def _unfinished(folder: Path) -> str:
 
 
 def _read_run(folder: Path, name: str) -> Run:
-    metrics = _read_metrics(folder / "metrics.json")
-    history = _read_history(folder / "history.csv")
-    best = max(history, key=lambda row: row["val_f1_macro"])
+    # 1. Each file by itself.
+    metrics = _read_metrics(folder / layout.METRICS_JSON)
+    history = _read_history(folder / layout.HISTORY)
+    predictions = _read_predictions(folder / layout.PREDICTIONS)
+    # 2. The files against each other.
+    best = max(history, key=lambda row: row[MAIN.column])
     if metrics["epochs"] != len(history):
         raise _Unreadable(
             f"metrics.json counts {metrics['epochs']} epochs, history.csv has {len(history)} rows"
         )
-    for key, value in (("best_val_f1_macro", best["val_f1_macro"]), ("best_epoch", best["epoch"])):
+    for key, value in (("best_val_f1_macro", best[MAIN.column]), ("best_epoch", best["epoch"])):
         if abs(metrics.get(key, value) - value) > _ROUNDING:
             raise _Unreadable(f"metrics.json says {key} {metrics[key]:g}, history.csv {value:g}")
-    predictions = _read_predictions(folder / "predictions.csv")
-    for metric, value in _scores(predictions).items() if predictions else ():
-        if abs(value - best[metric]) > _ROUNDING:
+    for column, value in _scores(predictions).items() if predictions else ():
+        if best[column] is not None and abs(value - best[column]) > _ROUNDING:
             raise _Unreadable(
-                f"predictions.csv gives {metric} {value:g}, history.csv says {best[metric]:g}"
+                f"predictions.csv gives {column} {value:g}, history.csv says {best[column]:g}"
             )
     return Run(name, folder, metrics, history, best, predictions)
-
-
-def _read_metrics(path: Path) -> dict[str, Any]:
-    try:
-        metrics = json.loads(_text(path))
-    except (ValueError, RecursionError) as error:
-        raise _Unreadable(f"metrics.json is not JSON ({error})") from None
-    if not isinstance(metrics, dict):
-        raise _Unreadable("metrics.json holds no object")
-    for key in _HEADLINE:
-        if key not in metrics:
-            raise _Unreadable(f"metrics.json has no {key}")
-        _number(metrics[key], f"metrics.json: {key}")
-    for key in _OPTIONAL_NUMBERS:
-        if metrics.setdefault(key) is None:
-            del metrics[key]  # an absent value and null mean the same
-        else:
-            _number(metrics[key], f"metrics.json: {key}")
-    for key in _OPTIONAL_BLOCKS:
-        if not isinstance(metrics.get(key, {}), dict):
-            raise _Unreadable(f"metrics.json: {key} is no object")
-    return metrics
-
-
-def _read_history(path: Path) -> list[dict[str, float | None]]:
-    try:
-        reader = csv.DictReader(_text(path).splitlines())
-        lines, header = list(reader), reader.fieldnames or []
-    except csv.Error as error:
-        raise _Unreadable(f"history.csv is no CSV ({error})") from None
-    missing = [name for name in _HISTORY if name not in header]
-    if missing:
-        raise _Unreadable(f"history.csv has no column {', '.join(missing)}")
-    if not lines:
-        raise _Unreadable("history.csv has no epoch")
-    return [_history_row(line, f"history.csv row {number}") for number, line in enumerate(lines, 2)]
-
-
-def _history_row(line: dict[str, str], where: str) -> dict[str, float | None]:
-    row = {name: _cell(line[name], f"{where}: {name}") for name in _HISTORY}
-    row["val_loss"] = (
-        _cell(line["val_loss"], f"{where}: val_loss") if line.get("val_loss") else None
-    )
-    for name in COLUMNS:
-        if row[name] > 1:
-            raise _Unreadable(f"{where}: {name} is {row[name]:g}, not between 0 and 1")
-    return row
-
-
-def _read_predictions(path: Path) -> Predictions | None:
-    if not path.exists():
-        return None
-    try:
-        lines = list(csv.reader(io.StringIO(_text(path), newline="")))
-    except csv.Error as error:
-        raise _Unreadable(f"predictions.csv is no CSV ({error})") from None
-    if len(lines) < 2:
-        raise _Unreadable("predictions.csv has no row")
-    header, *lines = lines
-    classes = [name.removeprefix("p_") for name in header[3:]]
-    if header != ["guid", "label", "pred", *(f"p_{name}" for name in classes)] or not classes:
-        raise _Unreadable(
-            f"predictions.csv begins with {','.join(header)!r}, not with guid,label,pred,p_<class>,..."
-        )
-    places = {name: place for place, name in enumerate(classes)}
-    rows = [
-        _prediction(line, places, f"predictions.csv row {number}")
-        for number, line in enumerate(lines, 2)
-    ]
-    return Predictions(classes, *map(list, zip(*rows, strict=True)))
-
-
-def _prediction(
-    line: list[str], places: dict[str, int], where: str
-) -> tuple[str, int, int, list[float]]:
-    try:
-        guid, label, predicted, *shares = line
-        values = [float(text) for text in shares]
-        if len(values) == len(places) and all(0 <= value <= 1 for value in values):
-            return guid, places[label], places[predicted], values
-    except KeyError as error:
-        raise _Unreadable(f"{where}: {error} is none of the classes {', '.join(places)}") from None
-    except ValueError:
-        pass
-    raise _Unreadable(f"{where} is not guid, label, class and {len(places)} probabilities")
 
 
 def _scores(predictions: Predictions) -> dict[str, float]:
@@ -265,20 +197,139 @@ def _scores(predictions: Predictions) -> dict[str, float]:
     return {metric.column: float(found[metric.key]) for metric in METRICS}
 
 
-def _cell(text: str | None, where: str) -> float:
+def _read_metrics(path: Path) -> dict[str, Any]:
     try:
-        return _number(float(text or ""), where)
+        metrics = json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise _Unreadable(f"metrics.json is not JSON ({error})") from None
+    if not isinstance(metrics, dict):
+        raise _Unreadable("metrics.json holds no object")
+    for key in _REQUIRED_NUMBERS:
+        if key not in metrics:
+            raise _Unreadable(f"metrics.json has no {key}")
+        _check_number(metrics[key], f"metrics.json: {key}")
+    for key in _OPTIONAL_NUMBERS:
+        if metrics.setdefault(key) is None:
+            del metrics[key]  # an absent value and null mean the same
+        else:
+            _check_number(metrics[key], f"metrics.json: {key}")
+    for key in _OPTIONAL_BLOCKS:
+        if not isinstance(metrics.get(key, {}), dict):
+            raise _Unreadable(f"metrics.json: {key} is no object")
+    return metrics
+
+
+def _read_history(path: Path) -> list[dict[str, float | None]]:
+    text = _text(path)
+    header = _read_header(path, text)
+    missing = [name for name in _REQUIRED_COLUMNS if name not in header]
+    if missing:
+        raise _Unreadable(f"history.csv has no column {', '.join(missing)}")
+    rows = _read_rows(path, text, len(header), skip_blank_lines=True)
+    if rows.empty:
+        raise _Unreadable("history.csv has no epoch")
+    return [
+        _history_row(dict(zip(header, cells, strict=False)), f"history.csv row {number}")
+        for number, cells in enumerate(rows.values.tolist(), 2)
+    ]
+
+
+def _history_row(cells: dict[str, str], where: str) -> dict[str, float | None]:
+    row = dict.fromkeys(_OPTIONAL_COLUMNS)
+    for name in (*_REQUIRED_COLUMNS, *_OPTIONAL_COLUMNS):
+        text = cells.get(name, "")
+        if not text and name in _OPTIONAL_COLUMNS:
+            continue
+        value = _to_float(text)
+        if value is None:
+            raise _Unreadable(f"{where}: {name} is {text!r}, not a number")
+        low, high = _BOUNDS.get(name, (0.0, _LARGEST))
+        _check_number(value, f"{where}: {name}", low)
+        if value > high:
+            raise _Unreadable(f"{where}: {name} is {value:g}, not between 0 and 1")
+        row[name] = value
+    return row
+
+
+def _read_predictions(path: Path) -> Predictions | None:
+    if not path.exists():
+        return None
+    # 1. The header names the classes.
+    text = _text(path)
+    header = _read_header(path, text)
+    classes = [name.removeprefix("p_") for name in header[3:]]
+    expected = ["guid", "label", "pred", *layout.probability_columns(classes)]
+    if header and (header != expected or not classes):
+        raise _Unreadable(
+            f"predictions.csv begins with {','.join(header)!r}, "
+            "not with guid,label,pred,p_<class>,..."
+        )
+    # 2. All rows at once.
+    rows = _read_rows(path, text, len(header), skip_blank_lines=False)
+    if rows.empty:
+        raise _Unreadable("predictions.csv has no row")
+    places = {name: place for place, name in enumerate(classes)}
+    labels, predicted = rows[1].map(places), rows[2].map(places)  # (N,) each
+    shares = rows.iloc[:, 3:-1].map(_to_float).astype(float)  # (N, C), NaN if not a number
+    # 3. The first row that is wrong is named.
+    odd = ~((shares >= 0) & (shares <= 1)).all(axis=1) | (rows.iloc[:, -1] != "")
+    wrong = odd | labels.isna() | predicted.isna()
+    if wrong.any():
+        number = wrong.idxmax()
+        where = f"predictions.csv row {number + 1}"
+        if odd[number]:
+            raise _Unreadable(f"{where} is not guid, label, class and {len(classes)} probabilities")
+        name = next(text for text in rows.loc[number, [1, 2]] if text not in places)
+        raise _Unreadable(f"{where}: {name!r} is none of the classes {', '.join(classes)}")
+    return Predictions(
+        classes=classes,
+        guids=rows[0].tolist(),
+        labels=labels.astype(int).tolist(),
+        predicted=predicted.astype(int).tolist(),
+        probabilities=shares.to_numpy().tolist(),
+    )
+
+
+def _read_header(path: Path, text: str) -> list[str]:
+    if max(line.count(",") for line in text.split("\n")) > _MOST_COLUMNS:
+        raise _Unreadable(f"{path.name} has more than {_MOST_COLUMNS:,} columns")
+    return _read_csv(path, text, nrows=1).to_numpy().ravel().tolist()
+
+
+def _read_rows(path: Path, text: str, width: int, skip_blank_lines: bool) -> pd.DataFrame:
+    """Return the rows below the header, numbered from 1, a cell that is missing as "".
+
+    There is one column more than ``width``: it holds what a row has too much.
+    """
+    options = {"names": range(width + 1), "skip_blank_lines": skip_blank_lines}
+    return _read_csv(path, text, **options).iloc[1:]
+
+
+def _read_csv(path: Path, text: str, **options) -> pd.DataFrame:
+    """Read all cells as text, so that guid 007 and a class called None stay as they are."""
+    options |= {"header": None, "dtype": str, "keep_default_na": False}
+    try:
+        return pd.read_csv(io.StringIO(text), **options)
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except pd.errors.ParserError as error:
+        raise _Unreadable(f"{path.name} is no CSV ({' '.join(str(error).split())})") from None
+
+
+def _to_float(text: str) -> float | None:
+    """Return the number that is nearest to the text, which pandas' own parser does not promise."""
+    try:
+        return float(text)
     except ValueError:
-        raise _Unreadable(f"{where} is {text!r}, not a number") from None
+        return None
 
 
-def _number(value: Any, where: str) -> float:
-    """A finite number, at least 0: nothing that a run records is negative."""
+def _check_number(value: Any, where: str, low: float = 0.0) -> None:
+    """Require a finite number. Apart from optional metrics, a run records nothing negative."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _Unreadable(f"{where} is {value!r}, not a number")
-    if not 0 <= value <= sys.float_info.max:
+    if not low <= value <= _LARGEST:
         raise _Unreadable(f"{where} is {value}")
-    return value
 
 
 def _text(path: Path) -> str:

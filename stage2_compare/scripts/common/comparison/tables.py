@@ -1,0 +1,130 @@
+"""The two csv files: compare_summary.csv, a row per run, and compare_families.csv, per seed group.
+
+Other programs read their columns: those of a new metric go to the end.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..files import write_result
+from ..metrics import MAIN, METRICS, Metric
+from .compare import Compared, Comparison
+from .wording import REFERENCE
+
+_REQUIRED = [metric for metric in METRICS if metric.required]
+_OPTIONAL = [metric for metric in METRICS if not metric.required]
+PROBE = ("f1_drop_images_shuffled", "f1_drop_texts_shuffled", "emap_f1_macro", "emap_pairs")
+# A spreadsheet, a Chinese one too, may take these for the start of a formula.
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+
+
+def write_summary(path: Path, comparison: Comparison) -> None:
+    """Write compare_summary.csv.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    _write(path, [_summary_row(entry) for entry in comparison.runs])
+
+
+def write_families(path: Path, comparison: Comparison) -> None:
+    """Write compare_families.csv; its last row is always predicting the most frequent class.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    rows = [_group_row(group) for group in comparison.families]
+    if comparison.majority:
+        name = f"always {comparison.majority_class}"
+        rows.append({"run": name, **comparison.majority, "verdict": REFERENCE})
+    _write(path, rows)
+
+
+def _summary_row(entry: Compared) -> dict[str, Any]:
+    """Return one row of compare_summary.csv; None where the run has not recorded a value."""
+    (run,) = entry.runs
+
+    def recorded(*keys: str) -> dict[str, Any]:
+        return {key: run.recorded(key) for key in keys}
+
+    row = {
+        "run": run.name,
+        **{metric.column: run.best[metric.column] for metric in _REQUIRED},
+        **_comparison_cells(entry),
+        "mcnemar_p": entry.mcnemar_p,
+        "best_epoch": int(run.best["epoch"]),
+        **recorded("epochs", "params_million", "trainable_params_million"),
+        **recorded("train_time_sec", "peak_memory_mb"),
+        "seed": run.seed,
+        **recorded("truncated_rate", "unknown_rate", "tokens_per_character"),
+        "last_val_f1_macro": run.history[-1][MAIN.column],
+        "family": run.recorded("model", "family"),
+        "model_name": run.recorded("model", "name"),
+        "image_backbone": run.recorded("model", "image_backbone"),
+        "fusion": run.recorded("model", "fusion"),
+        "batch_size": run.recorded("model", "batch_size"),
+        "effective_batch_size": run.recorded("protocol", "effective_batch_size"),
+        "val_samples": run.recorded("samples", "val"),
+        "device": run.recorded("device"),
+        **{key: run.number("probe", key) for key in PROBE},
+    }
+    for metric in _OPTIONAL:
+        row |= {metric.column: run.best[metric.column], **_interval_cells(entry, metric)}
+    return row
+
+
+def _group_row(group: Compared) -> dict[str, Any]:
+    """Return one row of compare_families.csv."""
+    row = {
+        "run": group.name,
+        **{metric.column: group.scores[metric.column].value for metric in _REQUIRED},
+        "seeds": len(group.runs),
+        **{f"{metric.column}_sd": group.spread[metric.column] for metric in _REQUIRED},
+        **_comparison_cells(group),
+        "runs": " ".join(run.name for run in group.runs),
+    }
+    for metric in _OPTIONAL:
+        column = metric.column
+        row |= {column: group.scores[column].value, f"{column}_sd": group.spread[column]}
+        row |= _interval_cells(group, metric)
+    return row
+
+
+def _comparison_cells(entry: Compared) -> dict[str, Any]:
+    """Return the intervals, that of macro-F1 first, and the verdict."""
+    cells = {}
+    for metric in sorted(_REQUIRED, key=lambda metric: metric != MAIN):
+        cells |= _interval_cells(entry, metric)
+    return cells | {
+        "p_vs_best": entry.p_vs_best,
+        "verdict": entry.verdict,
+        "comparable": entry.comparable,
+        "differs": "; ".join(entry.differs),
+    }
+
+
+def _interval_cells(entry: Compared, metric: Metric) -> dict[str, float | None]:
+    _, low, high = entry.scores[metric.column]
+    return {f"{metric.prefix}_low": low, f"{metric.prefix}_high": high}
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write UTF-8 with a byte order mark, without which Excel on a Chinese Windows reads GBK."""
+    cells = [dict(zip(row, map(_spreadsheet_cell, row.values()), strict=True)) for row in rows]
+    # With dtype=object, whole numbers beside an empty cell stay whole.
+    table = pd.DataFrame(cells, columns=list(rows[0]), dtype=object)
+    text = table.to_csv(index=False, lineterminator="\r\n")
+    write_result(path, text.encode("utf-8-sig", "backslashreplace"))
+
+
+def _spreadsheet_cell(value: Any) -> Any:
+    """Round numbers to six places, and protect text that a spreadsheet would run as a formula."""
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return "'" + value
+    return value
