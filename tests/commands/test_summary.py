@@ -339,18 +339,11 @@ def test_five_runs_of_ten_thousand_pairs_are_summed_up_without_torch(tmp_path):
     assert "On 10,000 validation pairs" in done.stdout
 
 
-def test_it_answers_within_two_seconds_and_without_torch(tmp_path):
+def test_it_imports_no_torch(tmp_path):
     make_runs(tmp_path / "outputs/compare", 10)
     script = STAGE2 / "scripts" / "compare_summary.py"
     command = [sys.executable, "-X", "importtime", str(script), "--project-root", str(tmp_path)]
-    seconds = []
-    while (
-        min(seconds, default=9) > 2 and len(seconds) < 5
-    ):  # other tests may take the processor away
-        start = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 2
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True)
     assert "torch" not in done.stderr
 
 

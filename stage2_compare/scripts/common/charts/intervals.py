@@ -13,7 +13,7 @@ from .page import INNER, LINE, MARGIN, Page, centred, clean_axes, write_lines
 from .styles import GREY, INK, RunStyle
 from .text import BOLD, measure, wrap
 
-_LABEL, _PLOT, _SCORE = 2.0, 2.75, 0.85  # widths in inches; the verdicts take the rest
+_LABEL, _PLOT, _SCORE = 2.0, 2.4, 0.85  # widths in inches; the verdicts take the rest
 _HEAD, _AXIS = 0.42, 0.47
 _SCORES_END = _LABEL + _PLOT + 0.1 + _SCORE
 _VERDICTS = _SCORES_END + 0.2
