@@ -58,11 +58,9 @@ def arguments(hub, kind: str, *more: str) -> list[str]:
 def run_small(project: Path, hub, kind: str, *more: str) -> Path:
     """Train in this process and return the run folder."""
     module = __import__(COMMANDS[kind][0])
-    module.main(["--project-root", str(project), *arguments(hub, kind, *more)])
-    (folder,) = (
-        path for path in compare_dir(project, *more).iterdir() if not path.name.startswith(".")
-    )
-    return folder
+    command = ["--project-root", str(project), *arguments(hub, kind, *more)]
+    module.main(command)
+    return compare_dir(project, *more) / module.parse(command).name
 
 
 def compare_dir(project: Path, *more: str) -> Path:

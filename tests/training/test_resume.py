@@ -122,12 +122,10 @@ def test_a_finished_run_is_trained_anew_and_replaced_only_at_the_end(project, hu
     before = record(folder)
     stop_in_the_second_epoch(project, hub, monkeypatch, *more, "--weight-decay", "0.5")
     assert record(folder) == before
-    assert (
-        record(run_small(project, hub, "clip", *more, "--weight-decay", "0.5"))["protocol"][
-            "weight_decay"
-        ]
-        == 0.5
-    )
+    newer = run_small(project, hub, "clip", *more, "--weight-decay", "0.5")
+    assert newer == folder and record(newer)["protocol"]["weight_decay"] == 0.5
+    (earlier,) = (compare_dir(project, *more) / "earlier").iterdir()
+    assert record(earlier) == before and earlier.name.endswith("_weight_decay-0.0001")
 
 
 def test_another_protocol_begins_anew_and_says_why(project, hub, monkeypatch, capsys):
@@ -168,7 +166,7 @@ def test_a_checkpoint_holds_plain_types_only(project, hub, monkeypatch):
     assert checkpoint["trainer"].keys() == {"model", "optimizer", "scaler"}
     assert (
         checkpoint["fitted"]["history"][0]["epoch"] == 1
-        and json.loads(checkpoint["identity"])["seed"] == 42
+        and json.loads(checkpoint["identity"])["choices"]["seed"] == 42
     )
 
 

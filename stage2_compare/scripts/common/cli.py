@@ -3,43 +3,93 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
-import re
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .errors import UserError
 from .files import printable
 from .models.choice import ModelChoice, fusion_names
-from .runs.layout import DEFAULT_SEED
+from .runs.layout import DEFAULT_SEED, folder_name
 from .training.settings import Machine, Paths, Protocol, TrainingRun
+
+# The reader has left (EINVAL on Windows), the disk is full, the terminal was closed.
+_OUTPUT_IS_GONE = (errno.EPIPE, errno.EINVAL, errno.ENOSPC, errno.EIO, errno.EBADF)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: a computer that shuts down, or a cluster that wants its machine back."""
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Run a command; end with one line and status 2 after a UserError, with 130 after Ctrl-C."""
+    """Run a command and end it as its user expects.
+
+    Status 0: done. 1: the reader of the output has left, or the output's disk is full. 2: a
+    UserError, in one line. 130: Ctrl-C. 143: SIGTERM.
+    """
     for stream in (sys.stdout, sys.stderr):
-        # A Windows console is not always UTF-8: a label it cannot show must not end a run of an
-        # hour.
+        # A Windows console is not always UTF-8: a label that it cannot show must not end a run.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    received: list[int] = []
+    stop = partial(_stop, received)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
+            signal.signal(number, stop)
     try:
         main()
-        sys.stdout.flush()
-    except BrokenPipeError:  # who reads the output has left, as head does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
-        sys.exit(1)
-    except UserError as error:
-        message = printable(
-            " ".join(str(error).split())
-        )  # a file's name may hold control characters
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt as stop:
-        print(f"stopped: {stop}" if str(stop) else "stopped", file=sys.stderr)
-        sys.exit(130)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        status = 0
+    except BaseException as error:
+        # A signal in the middle of an import may come out as any error.
+        status = _status_of(error, received)
+    if status:
+        _leave(status)
+
+
+def _stop(received: list[int], number: int, frame: Any) -> None:
+    received.append(number)
+    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+
+def _status_of(error: BaseException, received: list[int]) -> int:
+    """Say in one line why the command ends, and return its exit status; raise unknown errors."""
+    if received or isinstance(error, KeyboardInterrupt):
+        told = isinstance(error, KeyboardInterrupt) and str(error)
+        _say(f"stopped: {error}" if told else "stopped")
+        terminated = signal.SIGTERM in received or isinstance(error, Terminated)
+        return 143 if terminated else 130
+    if isinstance(error, UserError):
+        _say("error: " + " ".join(str(error).split()))
+        return 2
+    # An error of a file names the file. One without a name is of the output's streams.
+    if isinstance(error, OSError) and error.filename is None and error.errno in _OUTPUT_IS_GONE:
+        return 1
+    raise error
+
+
+def _say(text: str) -> None:
+    with suppress(OSError, ValueError):  # its reader may have left too
+        print(printable(text), file=sys.stderr, flush=True)  # a name may hold control characters
+
+
+def _leave(status: int) -> NoReturn:
+    """Exit without Python's own last flush of streams that cannot be written any more."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(status)
 
 
 def positive_int(text: str) -> int:
@@ -198,7 +248,7 @@ def training_run(args: argparse.Namespace, family: str) -> TrainingRun:
         fusion=getattr(args, "fusion", "concat"),
     )
     return TrainingRun(
-        name=run_name(model, args.seed),
+        name=run_name(model, protocol),
         protocol=protocol,
         model=model,
         machine=_from_flags(Machine, args),
@@ -222,13 +272,21 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def run_name(model: ModelChoice, seed: int) -> str:
-    """Name a run folder after its model: a local folder by its last part, the default seed
-    unsaid."""
-    checkpoint = Path(model.name).resolve().name if Path(model.name).is_dir() else model.name
+def run_name(model: ModelChoice, protocol: Protocol) -> str:
+    """Name a run folder after its model, and after what people compare where it is no default.
+
+    A local folder is named by its last part. The suffixes stand in one order: ``_frozen``,
+    ``_lr<value>``, ``_seed<N>``.
+    """
+    is_folder = os.path.isdir(model.name)
+    checkpoint = Path(model.name).resolve().name if is_folder else model.name
     if model.image_backbone:
         parts = [checkpoint, model.image_backbone, model.fusion]
     else:
         parts = [model.family, checkpoint]
-    name = re.sub(r'[/\\:*?"<>|]', "_", "_".join(parts))
-    return name if seed == DEFAULT_SEED else f"{name}_seed{seed}"
+    if protocol.frozen_encoders:
+        parts.append("frozen")
+    if protocol.lr != Protocol.lr:
+        parts.append(f"lr{protocol.lr:g}")
+    name = folder_name("_".join(parts))
+    return name if protocol.seed == DEFAULT_SEED else f"{name}_seed{protocol.seed}"

@@ -4,10 +4,13 @@ outputs/compare/<name>            a finished run: best.pt, metrics.json, history
 predictions.csv, ... outputs/compare/.<name>.partial   the run in progress: best.pt, checkpoint.pt,
 owner.json outputs/compare/.<name>.lock      held, by the system, by the one process that may work
 on it outputs/compare/.<name>.old       an earlier finished run, while the new one takes its name
+outputs/compare/earlier/          runs of another protocol or model whose name was taken
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 from pathlib import Path
 
 from ..metrics import METRICS
@@ -21,7 +24,9 @@ CHECKPOINT = "checkpoint.pt"
 OWNER = "owner.json"
 
 PARTIAL, OLD, LOCK = ".partial", ".old", ".lock"
-NOT_RUNS = ("visuals",)  # folders beside the runs
+EARLIER = "earlier"  # holds runs whose name was taken by a run of another protocol or model
+NOT_RUNS = ("visuals", EARLIER)  # folders beside the runs
+LONGEST_NAME = 120  # file systems allow 255 bytes, and Windows 260 characters for a whole path
 DEFAULT_SEED = 42  # the name of a run folder does not say it
 MAY_VARY = ("seed",)  # fields of the protocol in which comparable runs may differ
 
@@ -32,12 +37,27 @@ TIMES = ("train_sec", "val_sec", "samples_per_sec")
 HISTORY_COLUMNS = ("epoch", "train_loss", *REQUIRED, "val_loss", *TIMES, *OPTIONAL)
 
 
+def folder_name(text: str) -> str:
+    """Return a name that every file system takes: without separators, not hidden, not too long."""
+    name = re.sub(r'[/\\:*?"<>|\x00-\x1f]', "_", text).strip(" ")
+    name = re.sub(r"^\.+|\.+$", "_", name)  # a leading dot hides it, Windows drops a trailing one
+    if len(name.encode("utf-8")) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{name[: LONGEST_NAME // 4]}_{digest}"
+
+
 def partial(parent: Path, name: str) -> Path:
     return parent / f".{name}{PARTIAL}"
 
 
 def old(parent: Path, name: str) -> Path:
     return parent / f".{name}{OLD}"
+
+
+def earlier(parent: Path, name: str, count: int) -> Path:
+    """Return the ``count``-th place for a run whose name was taken."""
+    return parent / EARLIER / (name if count == 1 else f"{name}_{count}")
 
 
 def lock(parent: Path, name: str) -> Path:

@@ -3,6 +3,7 @@ rename."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -113,8 +114,20 @@ class RunFolder:
         text = table.to_csv(index=False, lineterminator="\n")
         self._write(name, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
+    def replaced_run(self, protocol: dict[str, Any], model: dict[str, Any]) -> str:
+        """Say what becomes of the finished run that has this name, in words; "" if there is none."""
+        if not self.final.exists():
+            return ""
+        different = _differences(_record(self.final), {"protocol": protocol, "model": model})
+        if not different:
+            return f"{self.final.name} was trained before: it is trained anew and then replaced"
+        return (
+            f"{self.final.name} was trained before with {_listed(different)}: "
+            f"that run moves to {layout.EARLIER}/ when this one has ended"
+        )
+
     def finish(self) -> None:
-        """Give the whole run its name; an earlier run of that name is removed only now."""
+        """Give the whole run its name; an earlier run of that name is set aside only now."""
         try:
             (self.partial / OWNER).unlink(missing_ok=True)
             if self.final.exists():
@@ -133,16 +146,33 @@ class RunFolder:
         """Mend what a stop in the middle of ``finish`` or of a write has left."""
         if self._old.exists() and not self.final.exists():
             os.replace(self._old, self.final)
-        shutil.rmtree(self._old, ignore_errors=True)
+        elif self._old.exists():
+            self._set_aside()
         (self.final / CHECKPOINT).unlink(missing_ok=True)
         for left_over in self.partial.glob("*.tmp"):
             left_over.unlink()
+
+    def _set_aside(self) -> None:
+        """Remove the earlier run of this name, or keep it where its protocol or model was another."""
+        different = _differences(_record(self._old), _record(self.final))
+        if different:
+            labels = [f"{key}-{value}" for key, value in different.items()]
+            day = time.strftime("%Y-%m-%d", time.localtime(self._old.stat().st_mtime))
+            name = layout.folder_name(f"{self.final.name}_{day}_{'_'.join(labels[:3])}")
+            places = (layout.earlier(self.parent, name, count) for count in itertools.count(1))
+            place = next(place for place in places if not place.exists())
+            place.parent.mkdir(exist_ok=True)
+            os.replace(self._old, place)
+        elif self._old.is_symlink():
+            self._old.unlink()
+        else:
+            shutil.rmtree(self._old, ignore_errors=True)
 
     def _write(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
         """Write a file of the run in progress whole or not at all."""
         path = self.partial / name
         try:
-            with _ctrl_c_delayed(), replacing(path) as file:
+            with _signals_delayed(), replacing(path) as file:
                 write(file)
         except (OSError, RuntimeError) as error:  # torch.save reports a full disk as a RuntimeError
             raise UserError(
@@ -164,21 +194,50 @@ class RunFolder:
         )
 
 
+def _record(folder: Path) -> dict[str, Any]:
+    """Read protocol and model of a finished run; {} where they cannot be read."""
+    try:
+        record = json.loads((folder / layout.METRICS_JSON).read_text(encoding="utf-8"))
+        return {block: dict(record[block]) for block in ("protocol", "model")}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+
+
+def _differences(earlier: dict[str, Any], newer: dict[str, Any]) -> dict[str, str]:
+    """Return what the earlier run had otherwise in its protocol or model, by key and in short."""
+    if not (earlier and newer):
+        return {"protocol": "unknown"}
+    different = {}
+    for block in ("protocol", "model"):
+        old, new = earlier[block], json.loads(json.dumps(newer[block]))
+        for key in old.keys() | new.keys():
+            # The micro-batch is what fits in memory: another one is the same model.
+            if key != "batch_size" and old.get(key) != new.get(key):
+                different[key] = str(old.get(key))[:40]
+    return dict(sorted(different.items()))
+
+
+def _listed(different: dict[str, str]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in different.items())
+
+
 @contextmanager
-def _ctrl_c_delayed() -> Iterator[None]:
-    """Let Ctrl-C wait: torch.save would report it as a write error, and half a second later it does
-    no harm."""
+def _signals_delayed() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait: torch.save would report them as a write error, and half a second
+    later they do no harm."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    waiting = []
-    before = signal.signal(signal.SIGINT, lambda *_: waiting.append(True))
+    waiting: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {n: signal.signal(n, lambda number, _: waiting.append(number)) for n in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if waiting:
-        raise KeyboardInterrupt
+        signal.raise_signal(waiting[0])
 
 
 def _lock(path: Path) -> BinaryIO | None:

@@ -174,6 +174,8 @@ def fit(
         trained = time.perf_counter()
         logits = evaluate(model, batches.val_batches(), precision)  # (N, C)
         scores = validation_scores(logits, schedule.val.labels, class_weights)
+        if not (torch.isfinite(logits).all() and math.isfinite(scores["val_loss"])):
+            raise _not_finite(epoch, "the model's answers on the validation pairs are not finite")
         train_sec, val_sec = trained - started, time.perf_counter() - trained
         row = {"epoch": epoch, "train_loss": train_loss, **scores}
         row |= {"train_sec": train_sec, "val_sec": val_sec}
@@ -190,8 +192,14 @@ def _train_epoch(trainer: Trainer, batches: Prefetcher, epoch: int, epochs: int)
         with Progress(f"epoch {epoch}/{epochs}", len(batches.schedule.train)) as progress:
             return trainer.train_one_epoch(batches.train_groups(epoch), progress)
     except NotFinite as error:
-        advice = "Try a smaller --lr, or look for a broken checkpoint"
-        raise UserError(f"epoch {epoch}: {error}. {advice}") from None
+        raise _not_finite(epoch, str(error)) from None
+
+
+def _not_finite(epoch: int, fault: str) -> UserError:
+    kept = f"; the epochs up to {epoch - 1} are kept" if epoch > 1 else ""
+    return UserError(
+        f"epoch {epoch}: {fault}. Try a smaller --lr, or look for a broken checkpoint{kept}"
+    )
 
 
 def _report(row: dict[str, Any], epochs: int) -> None:

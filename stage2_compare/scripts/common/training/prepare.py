@@ -17,8 +17,9 @@ from ..errors import UserError
 from ..models.build import build_classifier
 from ..models.classifier import ImageTextClassifier
 from ..models.fused_attention import use_fused_attention
-from ..models.loading import load_tokenizer
+from ..models.loading import load_config, load_tokenizer
 from .device import find_device
+from .identity import contents
 from .precision import Precision, choose_precision
 from .settings import Paths, TrainingRun
 
@@ -33,6 +34,7 @@ class PreparedRun:
     datasets: dict[str, PairDataset]  # of the same names
     duplicates: Duplicates
     max_length: int  # of a text in tokens, at most what the model reads
+    contents: dict[str, Any]  # what lies beneath the settings, see identity.contents
     build: Callable[[], ImageTextClassifier]  # the same model each time, on the CPU
 
     @property
@@ -70,14 +72,17 @@ def prepare(settings: TrainingRun) -> PreparedRun:
     for warning in filter(None, (duplicates.warning(), language)):
         print(warning, flush=True)
 
+    complete = _with_data(settings, precision, classes, splits, datasets)
+    config = load_config(settings.model.name)
     unused = [model]  # the first fit takes it; only after running out of memory is another built
     return PreparedRun(
-        settings=_with_data(settings, precision, classes, splits, datasets),
+        settings=complete,
         precision=precision,
         splits=splits,
         datasets=datasets,
         duplicates=duplicates,
         max_length=max_length,
+        contents=contents(complete, model, config, datasets, max_length),
         build=lambda: unused.pop() if unused else build(),
     )
 

@@ -69,6 +69,7 @@ def write_run(
         **_validation_record(result, val.labels, classes),
         "protocol": asdict(settings.protocol),
         "model": settings.model_record(memory.micro, prepared.max_length),
+        "content": prepared.contents,
         "out_of_memory": memory.halvings,
         "device": device_name(precision.device),
         "peak_memory_mb": peak_memory_mb(precision.device),

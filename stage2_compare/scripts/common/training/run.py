@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..models.fusion import FUSIONS
 from ..models.loading import check_transformers
 from ..runs.layout import BEST, CHECKPOINT
 from ..runs.writer import RunFolder
+from . import identity
 from .device import device_failures_named, device_name, is_out_of_memory, keep_freed_memory
 from .engine import TrainingResult, fit
 from .evaluation import encode
@@ -42,7 +44,7 @@ def train(settings: TrainingRun) -> None:
     with RunFolder(settings.paths.runs, settings.name) as folder, device_failures_named():
         try:
             prepared = prepare(settings)
-            _announce(prepared)
+            _announce(prepared, folder)
             model, result, memory = fit_to_the_end(prepared, folder)
             write_run(prepared, folder, model, result, memory)
         except KeyboardInterrupt:
@@ -66,7 +68,7 @@ def _check(settings: TrainingRun) -> None:
         )
 
 
-def _announce(prepared: PreparedRun) -> None:
+def _announce(prepared: PreparedRun, folder: RunFolder) -> None:
     train_pairs, val_pairs = len(prepared.datasets["train"]), len(prepared.datasets["val"])
     precision = prepared.precision
     print(
@@ -74,6 +76,18 @@ def _announce(prepared: PreparedRun) -> None:
         f"on {device_name(precision.device)}, {precision.name}",
         flush=True,
     )
+    settings = prepared.settings
+    model = settings.model_record(settings.micro_batch, prepared.max_length)
+    replaced = folder.replaced_run(asdict(settings.protocol), model)
+    if replaced:
+        print(replaced, flush=True)
+    asked, step = settings.machine.batch_size, settings.protocol.effective_batch_size
+    if asked > step:
+        print(
+            f"--batch-size {asked} is more than one optimizer step takes: batches of {step} are "
+            "used (--effective-batch-size)",
+            flush=True,
+        )
 
 
 def fit_to_the_end(
@@ -108,24 +122,32 @@ def fit_to_the_end(
 
 
 def unfinished(prepared: PreparedRun, folder: RunFolder) -> dict[str, Any] | None:
-    """Return the checkpoint to continue; remove one that does not fit, and say why."""
+    """Return the checkpoint to continue; remove one of other choices, and say which.
+
+    Raises:
+        UserError: the choices are the same, but what they name has changed.
+    """
     checkpoint = folder.read_checkpoint()
     if checkpoint is None or prepared.settings.restart:
         folder.clear()
         return None
-    found, wanted = json.loads(checkpoint["identity"]), json.loads(_identity(prepared))
-    for key in wanted | found:
-        if found.get(key) != wanted.get(key):
-            was, now = found.get(key), wanted.get(key)
-            print(f"beginning anew: the unfinished run had {key} {was!r}, not {now!r}", flush=True)
-            folder.clear()
-            return None
+    found = json.loads(checkpoint["identity"])
+    wanted = identity.choices(prepared.settings)
+    earlier = found.get("choices", {})
+    for key in identity.changed(earlier, wanted) if earlier else ():
+        was, now = earlier.get(key), wanted.get(key)
+        print(f"beginning anew: the unfinished run had {key} {was!r}, not {now!r}", flush=True)
+        folder.clear()
+        return None
+    keys = identity.changed(found.get("contents", {}), prepared.contents)
+    if keys:
+        names = ", ".join(identity.CONTENTS.get(key, key) for key in keys)
+        raise UserError(
+            f"the unfinished run in {folder.partial} cannot go on as if nothing had happened: "
+            f"changed since it stopped: {names}. It is kept: undo the change to go on, or give "
+            "--restart to begin anew"
+        )
     return checkpoint
-
-
-def _identity(prepared: PreparedRun) -> str:
-    settings = prepared.settings
-    return json.dumps(settings.identity(settings.micro_batch, prepared.max_length))
 
 
 def _fit(
@@ -137,7 +159,7 @@ def _fit(
 ) -> TrainingResult:
     """Fit with ``memory.micro`` samples at once, keeping a checkpoint after every epoch."""
     protocol, machine = prepared.settings.protocol, prepared.settings.machine
-    identity = _identity(prepared)
+    agreed = {"choices": identity.choices(prepared.settings), "contents": prepared.contents}
     trained = model
     datasets, workers = prepared.datasets, machine.num_workers
     if (
@@ -166,7 +188,8 @@ def _fit(
             arguments, labels = prepared.settings.arguments, prepared.classes
             best = {"model_state": model.state_dict(), "args": arguments, "labels": labels}
             folder.write_tensors(BEST, best)
-        folder.write_tensors(CHECKPOINT, {**content, "identity": identity, "finish": vars(memory)})
+        kept = {"identity": json.dumps(agreed), "finish": vars(memory)}
+        folder.write_tensors(CHECKPOINT, {**content, **kept})
 
     return fit(trained, batches, protocol, weights, prepared.precision, save, checkpoint)
 

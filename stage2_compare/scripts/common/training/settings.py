@@ -1,9 +1,8 @@
-"""The settings of a training run, typed. Imports no torch: the command line is read before torch is
-needed.
+"""The settings of a training run, typed. Imports no torch: the command line is read first.
 
-Three records come from them: a checkpoint's identity is the protocol, the model, the micro-batch
-and hashes of the contents; runs are comparable where their protocols agree but for
-``runs.layout.MAY_VARY``; runs of one model form a seed group."""
+``identity.choices`` says what a checkpoint must agree in; runs are comparable where their protocols
+agree but for ``runs.layout.MAY_VARY``; runs of one model form a seed group.
+"""
 
 from __future__ import annotations
 
@@ -89,14 +88,6 @@ class TrainingRun:
     @property
     def micro_batch(self) -> int:
         return min(self.machine.batch_size, self.protocol.effective_batch_size)
-
-    def identity(self, micro_batch: int, max_length: int) -> dict[str, Any]:
-        """Return what decides the result: a checkpoint of anything else cannot be continued."""
-        model = {
-            f"model {key}": value
-            for key, value in self.model_record(micro_batch, max_length).items()
-        }
-        return {**asdict(self.protocol), **model}
 
     def model_record(self, micro_batch: int, max_length: int) -> dict[str, Any]:
         """Return the ``model`` block of metrics.json; ``max_length`` is what the model reads at
