@@ -229,8 +229,8 @@ def _read_history(path: Path) -> list[dict[str, float | None]]:
     if rows.empty:
         raise _Unreadable("history.csv has no epoch")
     return [
-        _history_row(dict(zip(header, cells, strict=False)), f"history.csv row {number}")
-        for number, cells in enumerate(rows.values.tolist(), 2)
+        _history_row(dict(zip(header, cells, strict=True)), f"history.csv row {number}")
+        for number, cells in enumerate(rows.iloc[:, :-1].values.tolist(), 2)
     ]
 
 
