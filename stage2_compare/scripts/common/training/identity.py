@@ -1,4 +1,4 @@
-"""What decides the result of a run: the user's choices, and the contents that they name.
+"""The identity of a run: the choices of the user, and the contents beneath them.
 
 A checkpoint continues only where both are as they were. Other choices begin anew. Contents that
 changed beneath the same choices are an error, since nobody asked for that.
