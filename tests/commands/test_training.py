@@ -183,9 +183,9 @@ def test_a_seed_of_its_own_gives_a_folder_of_its_own(project, hub):
         + " --seed 43 --freeze-encoders --class-weights none --no-train-aug --output-dir outputs/more",
     )
     record = json.loads(
-        (project / "outputs/more/clip_openai_clip-vit-base-patch32_seed43/metrics.json").read_text(
-            encoding="utf-8"
-        )
+        (
+            project / "outputs/more/clip_openai_clip-vit-base-patch32_frozen_seed43/metrics.json"
+        ).read_text(encoding="utf-8")
     )
     assert record["protocol"]["frozen_encoders"] and record["protocol"]["augmentation"] == "none"
     assert 0 < record["trainable_params_million"] < record["params_million"]
