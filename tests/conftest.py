@@ -13,7 +13,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test may wait for a network
 import pytest
 from hypothesis import HealthCheck, settings
 
-# The same examples in every run, and no limit of time: how long one takes depends on what else runs.
+# The same examples in every run, and no limit of time, which depends on what else runs.
 settings.register_profile(
     "suite",
     deadline=None,

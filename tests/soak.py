@@ -1,4 +1,4 @@
-"""Kill the commands with SIGKILL again and again, and see that nothing was lost. Run by hand, POSIX:
+"""Kill the commands with SIGKILL again and again, and see that nothing was lost. By hand, on POSIX:
 
     .venv/bin/python tests/soak.py [kills per command, 20 by default] [first letters of a case ...]
 
@@ -204,8 +204,8 @@ def splitting(root: Path, hub: Hub) -> Case:
 
     def after_a_kill() -> None:
         found = contents(folder)
-        pairs = [{name: split[name] for name in ("train.csv", "val.csv")} for split in whole]
-        if {name: found.get(name) for name in ("train.csv", "val.csv")} not in pairs:
+        pairs = [(split["train.csv"], split["val.csv"]) for split in whole]
+        if (found.get("train.csv"), found.get("val.csv")) not in pairs:
             said = finish(hub, script("compare_train", root, *arguments(hub, "bert")), status=2)
             assert "make_splits" in said, said
 

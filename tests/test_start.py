@@ -1,4 +1,5 @@
-"""The first command on a fresh machine: it says what is missing, repairs what was left half-done, and passes on."""
+"""The first command on a fresh machine: it names what is missing, repairs what was left half-made,
+and passes on arguments and exit status."""
 
 import ast
 import os
@@ -21,7 +22,8 @@ Version = namedtuple("Version", "major minor micro")
 
 
 class Programs:
-    """Stands in for every program that start.py would run: records the commands, answers with the statuses given."""
+    """Stand in for every program that start.py would run: record the commands, and answer with the
+    statuses given."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self.commands: list[list[str]] = []
@@ -39,7 +41,7 @@ class Programs:
 
 
 def make_python(venv: Path) -> None:
-    """What ``python -m venv`` leaves, as far as start.py looks at it."""
+    """Leave what ``python -m venv`` leaves, as far as start.py reads it."""
     python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     python.parent.mkdir(parents=True)
     python.write_bytes(b"")
@@ -309,7 +311,7 @@ def begin_held(project: Path, program: str) -> subprocess.Popen:
 
 
 def go_on(project: Path, first: subprocess.Popen) -> None:
-    """Start once more, see for whom it waits, let the program go on, and see the second end well."""
+    """Start once more, see for whom it waits, let the program go on, and see a good end."""
     second = begin(project)
     line = second.stdout.readline()
     assert line == f"waiting: process {first.pid}, or a pip that it started, is preparing .venv\n"
