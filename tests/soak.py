@@ -1,47 +1,63 @@
-"""Kill training commands with SIGKILL again and again, and see that nothing was lost. Long; run by hand on POSIX:
+"""Kill the commands with SIGKILL again and again, and see that nothing was lost. By hand, on POSIX:
 
-    .venv/bin/python tests/soak.py [kills per command, 20 by default]
+    .venv/bin/python tests/soak.py [kills per command, 20 by default] [first letters of a case ...]
 
-Three kinds of kill take turns: at a random moment; just before or after a file takes its name (the final rename of the
-run folder among them); and after a file was written under its temporary name, before it was moved. After every kill the
-finished runs must be readable; at the end each run must equal one that was never interrupted. Where this may mount a
-small tmpfs, the disk also fills up during the checkpoint and during the final write.
+Three kinds of kill take turns: at a random moment; just before or after a file takes its name; and
+after a file was written under its temporary name, before it takes its own. After every kill what
+was finished must be whole, and at the end the command must leave what it leaves without a kill.
+Where this may mount a small tmpfs, the disk also fills up during the checkpoint and during the
+final write.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.hub import STAGE2, Hub  # puts the scripts on the path
+sys.path.insert(0, str(Path(__file__).parents[1] / "stage2_compare" / "scripts"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "stage2_compare"))
+
+from common.runs import layout
+from common.runs.reader import read_runs
+from helpers.fast_start import make_fast_project
+from helpers.hub import STAGE2, Hub
+from helpers.project import make_project
+from helpers.run_folders import make_runs
 from helpers.small_project import COMMANDS, arguments, assert_same_run, make_small_project
 
-# Runs a command in this process, which dies by its own hand at the n-th call of a function of os.
+# Run a command in this process, which dies by its own hand at the n-th call of functions of os.
 SUICIDE = """
 import os, runpy, signal, sys
-name, count, when, script = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
-real, calls = getattr(os, name), []
-def instead(*args):
-    calls.append(1)
-    if len(calls) == count and when == "before":
-        os.kill(os.getpid(), signal.SIGKILL)
-    result = real(*args)
-    if len(calls) == count:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return result
-setattr(os, name, instead)
+names, count, when, script = sys.argv[1].split(","), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+calls = []
+def dying(real):
+    def instead(*args, **more):
+        calls.append(1)
+        if len(calls) == count and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = real(*args, **more)
+        if len(calls) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return instead
+for name in names:
+    setattr(os, name, dying(getattr(os, name)))
 sys.argv = sys.argv[4:]
 sys.path.insert(0, os.path.dirname(script))
 runpy.run_path(script, run_name="__main__")
 """
 
-# Runs a command in this process; after the n-th file that it wrote, the disk is full.
+# Run a command in this process; after the n-th file that it wrote, the disk is full.
 FILL = """
 import os, runpy, sys
 filler, count, script = sys.argv[1], int(sys.argv[2]), sys.argv[3]
@@ -62,21 +78,35 @@ sys.path.insert(0, os.path.dirname(script))
 runpy.run_path(script, run_name="__main__")
 """
 
+# Decode the photos of a folder into a cache beside it.
+BUILD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from common.data.image_cache import load_images
+folder = Path(sys.argv[1])
+load_images(sorted(folder.glob("*.jpg")), 224, folder.parent / "cache", False)
+"""
 
-def command(project: Path, hub: Hub, kind: str, output_dir: str, *more: str) -> list[str]:
-    script = str(STAGE2 / "scripts" / f"{COMMANDS[kind][0]}.py")
-    return [
-        script,
-        "--project-root",
-        str(project),
-        *arguments(hub, kind, "--output-dir", output_dir, *more),
-    ]
+
+@dataclass(frozen=True)
+class Case:
+    """A command to be killed, and how to see that the kill did no harm."""
+
+    name: str
+    line: Callable[[random.Random], list[str]]  # arguments of python
+    files: int  # it writes about so many
+    after_a_kill: Callable[[], None]
+    at_the_end: Callable[[], None]  # after the command has ended by itself
 
 
 def run(hub: Hub, line: list[str]) -> subprocess.Popen:
-    environment = {**os.environ, **hub.variables}
     return subprocess.Popen(
-        [sys.executable, *line], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [sys.executable, *line],
+        env={**os.environ, **hub.variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
 
 
@@ -87,52 +117,201 @@ def finish(hub: Hub, line: list[str], status: int = 0) -> str:
     return output
 
 
-def soak(project: Path, hub: Hub, kind: str, kills: int, draw: random.Random) -> dict[str, int]:
-    """Count of kills by kind, once every run that was begun equals an uninterrupted one."""
-    from common.runs.reader import read_runs
-
+def soak(hub: Hub, case: Case, kills: int, draw: random.Random) -> dict[str, int]:
+    """Return the count of kills by kind."""
     started = time.monotonic()
-    finish(hub, command(project, hub, kind, f"outputs/whole_{kind}"))
+    finish(hub, case.line(draw))
     duration = time.monotonic() - started
-    (whole,) = (project / "outputs" / f"whole_{kind}").iterdir()
-    place = project / "outputs" / f"soak_{kind}"
-    counts = {"random moment": 0, "rename": 0, "written, not moved": 0, "finished between kills": 0}
+    counts = Counter()
     while sum(counts.values()) - counts["finished between kills"] < kills:
-        line = command(
-            project, hub, kind, f"outputs/soak_{kind}", "--num-workers", str(draw.choice((0, 2)))
-        )
         way = draw.choice(("random moment", "rename", "written, not moved"))
+        line = case.line(draw)
+        number = str(draw.randint(1, case.files))
         if way == "random moment":
             process = run(hub, line)
             time.sleep(draw.uniform(0.3, 1.0) * duration)
-            process.kill()
+            # a terminal that is closed takes all processes with it; alone, it may leave some
+            if draw.random() < 0.5:
+                process.kill()
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
+        elif way == "rename":
+            when = draw.choice(("before", "after"))
+            process = run(hub, ["-c", SUICIDE, "replace,rename", number, when, *line])
         else:
-            name, when = (
-                ("replace", draw.choice(("before", "after")))
-                if way == "rename"
-                else ("fsync", "after")
-            )
-            process = run(hub, ["-c", SUICIDE, name, str(draw.randint(2, 12)), when, *line])
-        process.communicate()
-        counts[way if process.returncode == -9 else "finished between kills"] += 1
-        assert process.returncode in (0, -9)
-        runs, problems = read_runs(place) if place.exists() else ([], [])
-        assert all("in progress" in problem or "stopped" in problem for problem in problems), (
-            problems
+            process = run(hub, ["-c", SUICIDE, "fsync", number, "after", *line])
+        output = process.communicate()[0].decode()
+        assert process.returncode in (0, -9), output
+        counts[way if process.returncode else "finished between kills"] += 1
+        case.after_a_kill()
+    finish(hub, case.line(draw))
+    case.at_the_end()
+    return dict(counts)
+
+
+def script(name: str, root: Path, *more: str) -> list[str]:
+    return [str(STAGE2 / "scripts" / f"{name}.py"), "--project-root", str(root), *more]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return name -> bytes of the files of a folder, hidden ones too."""
+    return {path.name: path.read_bytes() for path in folder.glob("*") if path.is_file()}
+
+
+# The cases
+
+
+def training(root: Path, hub: Hub, kind: str) -> Case:
+    def line(output_dir: str, *more: str) -> list[str]:
+        return script(
+            COMMANDS[kind][0], root, *arguments(hub, kind, "--output-dir", output_dir, *more)
         )
-        if (place / whole.name).exists() or (place / f".{whole.name}.old").exists():
+
+    finish(hub, line(f"outputs/whole_{kind}"))
+    (whole,) = (root / "outputs" / f"whole_{kind}").iterdir()
+    place = root / "outputs" / f"soak_{kind}"
+
+    def after_a_kill() -> None:
+        runs, problems = read_runs(place) if place.exists() else ([], [])
+        for problem in problems:
+            assert "in progress" in problem or "stopped" in problem, problems
+        if (place / whole.name).exists() or layout.old(place, whole.name).exists():
             assert [found.name for found in runs] == [whole.name], problems
-    finish(hub, command(project, hub, kind, f"outputs/soak_{kind}"))
-    assert [path.name for path in place.iterdir()] == [whole.name]
-    assert_same_run(place / whole.name, whole)
-    return counts
+
+    def at_the_end() -> None:
+        assert [path.name for path in place.iterdir()] == [whole.name]
+        assert_same_run(place / whole.name, whole)
+
+    return Case(
+        kind,
+        lambda draw: line(f"outputs/soak_{kind}", "--num-workers", str(draw.choice((0, 2)))),
+        files=12,
+        after_a_kill=after_a_kill,
+        at_the_end=at_the_end,
+    )
 
 
-def full_disk(project: Path, hub: Hub, disk: Path) -> dict[str, int]:
-    """Which file a run could not write, and how often, when the disk filled up after each of its files in turn."""
-    finish(hub, command(project, hub, "clip", "outputs/whole_disk"))
-    (whole,) = (project / "outputs" / "whole_disk").iterdir()
-    line, said = command(project, hub, "clip", str(disk / "compare")), Counter()
+def splitting(root: Path, hub: Hub) -> Case:
+    """Splits of two seeds replace each other. A mixture of them must not be trained on."""
+    make_project(root, pairs=40)
+    folder = root / "outputs" / "splits"
+    lines = [script("make_splits", root, "--seed", seed) for seed in ("1", "2")]
+    whole = []
+    for line in lines:
+        finish(hub, line)
+        whole.append(contents(folder))
+    assert whole[0] != whole[1]
+
+    def after_a_kill() -> None:
+        found = contents(folder)
+        pairs = [(split["train.csv"], split["val.csv"]) for split in whole]
+        if (found.get("train.csv"), found.get("val.csv")) not in pairs:
+            said = finish(hub, script("compare_train", root, *arguments(hub, "bert")), status=2)
+            assert "make_splits" in said, said
+
+    def at_the_end() -> None:
+        assert contents(folder) in whole
+
+    return Case("splits", lambda draw: draw.choice(lines), 3, after_a_kill, at_the_end)
+
+
+def caching(root: Path, hub: Hub) -> Case:
+    from helpers.photos import noise
+
+    for place in ("whole", "soak"):
+        photos = root / place / "photos"
+        photos.mkdir(parents=True)
+        for number in range(150):
+            noise(320, 240, seed=number).save(photos / f"{number:03}.jpg")
+    program = root / "build.py"
+    program.write_text(BUILD, encoding="utf-8")
+
+    def line(place: str) -> list[str]:
+        return [str(program), str(root / place / "photos"), str(STAGE2 / "scripts")]
+
+    finish(hub, line("whole"))
+    whole, cache = contents(root / "whole" / "cache"), root / "soak" / "cache"
+
+    def after_a_kill() -> None:
+        for name in whole.keys() & contents(cache).keys():
+            assert (cache / name).read_bytes() == whole[name]
+        if choose.random() < 0.5:  # else what a killed build left is met by the next one
+            for name in whole:
+                (cache / name).unlink(missing_ok=True)
+
+    def at_the_end() -> None:
+        for name in whole:
+            (cache / name).unlink(missing_ok=True)
+        finish(hub, line("soak"))
+        assert contents(cache) == whole  # nothing of the killed builds is left
+
+    choose = random.Random(7)
+    return Case("cache", lambda draw: line("soak"), 1, after_a_kill, at_the_end)
+
+
+def reading(root: Path, hub: Hub, command: str, results: str) -> Case:
+    """The tables or pictures of five runs are replaced by those of ten, file by file."""
+    compare = root / "outputs" / "compare"
+    states = []
+    for count in (5, 10):
+        shutil.rmtree(compare, ignore_errors=True)
+        make_runs(compare, count)
+        finish(hub, script(command, root))
+        states.append(contents(compare / results))
+    for name, content in states[0].items():
+        (compare / results / name).write_bytes(content)
+
+    def after_a_kill() -> None:
+        for name, content in contents(compare / results).items():
+            if not name.startswith("."):
+                assert content in [state.get(name) for state in states], name
+
+    def at_the_end() -> None:
+        found = contents(compare / results)
+        left = [name for name in found if name.startswith(".")]
+        print(f"  {len(left)} temporary files are left in {compare / results}", flush=True)
+        assert {name: found[name] for name in found.keys() - set(left)} == states[1]
+
+    return Case(
+        command, lambda draw: script(command, root), len(states[1]), after_a_kill, at_the_end
+    )
+
+
+def starting(root: Path, hub: Hub) -> Case:
+    """start.py prepares .venv with programs that take a moment; now and then two at once."""
+    start = str(make_fast_project(root))
+
+    def after_a_kill() -> None:
+        log = (root / "programs.log").read_text(encoding="utf-8").splitlines()
+        assert "two at once" not in log, log
+        if choose.random() < 0.3:
+            both = [run(hub, [start, "test"]) for _ in range(2)]
+            for process in both:
+                output = process.communicate()[0].decode()
+                assert process.returncode == 0, output
+        if choose.random() < 0.7:  # so that there is something to do
+            name = choose.choice(("requirements.txt", "stage2_compare/constraints.txt"))
+            (root / name).write_text(f"numpy  # {choose.random()}\n", encoding="utf-8")
+        stamp = root / ".venv" / "requirements.sha256"
+        if choose.random() < 0.3 and stamp.exists():  # as if .venv were half-made
+            stamp.write_text("", encoding="utf-8")
+
+    choose = random.Random(7)
+    return Case("start", lambda draw: [start, "test"], 3, after_a_kill, after_a_kill)
+
+
+# The disk
+
+
+def full_disk(root: Path, hub: Hub, disk: Path) -> dict[str, int]:
+    """Return which file a run could not write, and how often, when the disk filled up after each of
+    its files in turn."""
+    disk.mkdir()
+    whole_line = script("compare_clip", root, *arguments(hub, "clip", "--output-dir", "whole_disk"))
+    finish(hub, whole_line)
+    (whole,) = (root / "whole_disk").iterdir()
+    output_dir = ("--output-dir", str(disk / "compare"))
+    line, said = script("compare_clip", root, *arguments(hub, "clip", *output_dir)), Counter()
     for count in range(1, 12):
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)], check=True)
         try:
@@ -140,13 +319,12 @@ def full_disk(project: Path, hub: Hub, disk: Path) -> dict[str, int]:
             output = process.communicate()[0].decode()
             assert process.returncode in (0, 2) and "Traceback" not in output, output
             if process.returncode == 2:
-                at_start = "free on this disk" in output
-                assert at_start or "Is the disk full?" in output, output
-                said[
-                    "start"
-                    if at_start
-                    else output.split("cannot write ")[1].split(": ")[0].rsplit("/", 1)[-1]
-                ] += 1
+                if "free on this disk" in output:
+                    said["start"] += 1
+                else:
+                    assert "Is the disk full?" in output, output
+                    path = output.split("cannot write ")[1].split(": ")[0]
+                    said[path.rsplit("/", 1)[-1]] += 1
                 (disk / "filler").unlink()
                 finish(hub, line)
             assert_same_run(disk / "compare" / whole.name, whole)
@@ -156,15 +334,27 @@ def full_disk(project: Path, hub: Hub, disk: Path) -> dict[str, int]:
 
 
 def main() -> None:
-    kills, draw = int(sys.argv[1]) if len(sys.argv) > 1 else 20, random.Random(42)
+    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    chosen = tuple(sys.argv[2:]) or ("",)
     with tempfile.TemporaryDirectory() as folder:
-        project, hub = make_small_project(Path(folder) / "project"), Hub(Path(folder) / "hub")
-        for kind in COMMANDS:
-            print(kind, soak(project, hub, kind, kills, draw), flush=True)
-        disk = Path(folder) / "disk"
-        disk.mkdir()
-        if os.geteuid() == 0:
-            print("disk full at", full_disk(project, hub, disk), flush=True)
+        base = Path(folder)
+        hub = Hub(base / "hub")
+        small = make_small_project(base / "project")
+        cases: dict[str, Callable[[], Case]] = {
+            "splits": lambda: splitting(base / "splits", hub),
+            "cache": lambda: caching(base / "photos", hub),
+            "summary": lambda: reading(base / "summary", hub, "compare_summary", "."),
+            "visualize": lambda: reading(base / "visuals", hub, "compare_visualize", "visuals"),
+            "start": lambda: starting(base / "start", hub),
+            "train bert": lambda: training(small, hub, "bert"),
+            "train clip": lambda: training(small, hub, "clip"),
+            "train blip": lambda: training(small, hub, "blip"),
+        }
+        for name, make in cases.items():
+            if name.startswith(chosen):
+                print(name, soak(hub, make(), kills, random.Random(42)), flush=True)
+        if os.geteuid() == 0 and "disk".startswith(chosen):
+            print("disk full at", full_disk(small, hub, base / "disk"), flush=True)
 
 
 if __name__ == "__main__":

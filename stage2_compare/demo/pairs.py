@@ -1,34 +1,38 @@
-"""Pairs with a known answer: a class that depends on text and picture, and how well it can be told from either.
+"""Generate pairs with a known answer: the class depends on text and picture, and the highest
+possible accuracies from either and from both are known.
 
-Three moods of the picture and three voices of the text are drawn independently of each other; together they decide
-the class, except for a share NOISE of the pairs, which have one of the two other classes instead:
+Three moods of the picture and three voices of the text are drawn independently of each other.
+Together they decide the class, except for a share NOISE of the pairs, which have one of the two
+other classes instead:
 
     voice (share) \\ mood (share)    bright (.50)  gloomy (.25)  calm (.25)
     literal  (.50)  as pictured      positive      negative      neutral
     ironic   (.25)  the opposite     negative      positive      neutral
     quiet    (.25)  wants peace      neutral       negative      positive
 
-So no model whatever can be right more often than this, in the long run and with all the training data it wants:
+No model can be right more often than this in the long run, even with unlimited training data:
 
     text only .48500    image only .59875    sum of the two .82625    jointly .94000
 
-The best joint model, asked what it rests on, must give these accuracies:
+The best joint model has these accuracies when part of its input is taken away:
 
-    images shuffled .3713    texts shuffled .4850    its additive part (EMAP) at most the .8263 of sums
+    images shuffled .3713    texts shuffled .4850    its additive part (EMAP) at most .8263
 
-"Sum" is the best argmax over the classes of f(text) + g(image), whatever f and g: what is more than that needs an
-interaction, here that a voice turns the picture's meaning round. ``ceilings`` works the four out from the tables. The
-tables are chosen such that the sum of highest likelihood, which is what training looks for, is also the sum of highest
-accuracy (its closest decision by .58 of log-odds), and that a wide gap lies between any two of the numbers.
+"Sum" is the best argmax over the classes of f(text) + g(image), for any f and g. A higher accuracy
+needs an interaction: here a voice reverses the meaning of the picture. ``ceilings`` computes the
+four from the tables. The tables are chosen so that the sum of highest likelihood, which training
+looks for, is also the sum of highest accuracy (its closest decision by .58 of log-odds), and that
+a wide gap lies between any two of the numbers.
 
-Sentences and drawings vary on top of the voice and mood, and no sentence occurs twice: nothing is gained by heart.
+Sentences and drawings vary beyond voice and mood, and no sentence occurs twice: nothing can be
+learned by heart.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from random import Random
 
@@ -52,7 +56,8 @@ MEANING = {
 }
 NOISE = 0.06
 
-# Each voice has characters of its own, some in every saying: what a small model learns from few pairs.
+# Each voice has characters of its own, some in every saying: a small model learns them from few
+# pairs.
 SAYINGS = {
     "literal": [
         "心情如图",
@@ -85,41 +90,21 @@ TAGS = {
     "quiet": ["嘘", "别吵", "清静", "安安静静"],
 }
 TIMES = [
-    "今天",
-    "昨天",
-    "周末",
-    "早上",
-    "傍晚",
-    "午后",
-    "放学后",
-    "下班路上",
-    "假期里",
-    "雨停了",
-    "前天",
-    "刚才",
-]
+    "今天", "昨天", "周末", "早上", "傍晚", "午后",
+    "放学后", "下班路上", "假期里", "雨停了", "前天", "刚才",
+]  # fmt: skip
 PLACES = [
-    "在公园",
-    "在河边",
-    "在楼下",
-    "在操场",
-    "在车站",
-    "在海边",
-    "在山上",
-    "在街角",
-    "在阳台",
-    "在窗前",
-    "在桥头",
-    "在村口",
-]
+    "在公园", "在河边", "在楼下", "在操场", "在车站", "在海边",
+    "在山上", "在街角", "在阳台", "在窗前", "在桥头", "在村口",
+]  # fmt: skip
 ENDINGS = ["", "。", "！", "…", "～", "!!"]
 
 
-# ---------------------------------------------------------------- what can be known
+# ---------------------------------------------------------------- the known answer
 
 
 def joint() -> np.ndarray:
-    """P(voice, mood, class), (3, 3, 3): voices, moods and classes in the order of VOICES, MOODS and CLASSES."""
+    """Return P(voice, mood, class), (3, 3, 3), in the order of VOICES, MOODS and CLASSES."""
     table = np.full((len(VOICES), len(MOODS), len(CLASSES)), NOISE / (len(CLASSES) - 1))
     for (i, voice), (j, mood) in product(enumerate(VOICES), enumerate(MOODS)):
         table[i, j, CLASSES.index(MEANING[voice, mood])] = 1 - NOISE
@@ -128,7 +113,7 @@ def joint() -> np.ndarray:
 
 
 def ceilings() -> dict[str, float]:
-    """The highest accuracy that each kind of model can have: ``text``, ``image``, ``sum`` and ``joint``."""
+    """Return the highest accuracy of each kind of model: text, image, sum and joint."""
     p = joint()
     return {
         "text": float(p.sum(1).max(-1).sum()),
@@ -139,10 +124,12 @@ def ceilings() -> dict[str, float]:
 
 
 def dependence() -> dict[str, float]:
-    """Accuracies of the best joint model when the ``images``, or ``texts``, come from other pairs."""
+    """Return the accuracies of the best joint model if ``images``, or ``texts``, come from other
+    pairs."""
     p = joint()
     says = np.eye(len(CLASSES))[p.argmax(-1)]  # (voices, moods, classes)
-    voices, moods = p.sum((1, 2)), p.sum((0, 2))
+    voices = p.sum((1, 2))  # (voices,)
+    moods = p.sum((0, 2))  # (moods,)
     return {
         "images": float(np.einsum("v,tvc,tc->", moods, says, p.sum(1))),
         "texts": float(np.einsum("t,tvc,vc->", voices, says, p.sum(0))),
@@ -150,19 +137,21 @@ def dependence() -> dict[str, float]:
 
 
 def best_sum(p: np.ndarray) -> float:
-    """The highest accuracy of ``argmax_c f(t)[c] + g(v)[c]`` over all f and g, for a table ``p`` (T, V, C) of
-    P(t, v, c).
+    """Return the highest accuracy of ``argmax_c f(t)[c] + g(v)[c]`` over all f and g.
 
-    Exact. A decision table (a class for each cell) is such an argmax if linear inequalities in the values of f and g
-    have a solution. The search assigns the cells one after the other, best first by an upper bound: what the assigned
-    cells win and the others could at most. Partial tables without a solution are dropped, so the first complete one is
-    the best. Ties between classes need no thought: a fixed order of preference is a small change of f.
+    Exact. A decision table (a class for each cell) is such an argmax if linear inequalities in the
+    values of f and g have a solution. The search assigns the cells one after the other, best first
+    by an upper bound: the accuracy that the assigned cells win, and the most that the others could
+    win. Partial tables without a solution are dropped, so the first complete one is the best. Equal
+    scores need no care: a fixed order of preference is a small change of f.
+
+    Args:
+        p: P(t, v, c), (T, V, C).
     """
     cells = list(product(range(p.shape[0]), range(p.shape[1])))
-    rest = np.append(
-        np.cumsum([p[cell].max() for cell in cells][::-1])[::-1], 0
-    )  # most that the cells from k on win
-    queue: list[tuple[float, tuple[int, ...]]] = [(-rest[0], ())]
+    best = np.array([p[cell].max() for cell in cells])  # (T V,)
+    most = float(best.sum())  # the bound as long as nothing is assigned
+    queue: list[tuple[float, tuple[int, ...]]] = [(-most, ())]
     while True:
         bound, decided = heapq.heappop(queue)
         if not is_sum(dict(zip(cells, decided, strict=False)), p.shape):
@@ -171,24 +160,29 @@ def best_sum(p: np.ndarray) -> float:
         if k == len(cells):
             return float(-bound)
         for c in range(p.shape[2]):
-            lost = p[cells[k]].max() - p[cells[k]][c]
+            lost = best[k] - p[cells[k]][c]
             heapq.heappush(queue, (bound + lost, (*decided, c)))
 
 
 def is_sum(decisions: dict[tuple[int, int], int], shape: tuple[int, ...]) -> bool:
-    """Whether some f (T, C) and g (V, C) decide the given cells in this way."""
+    """Tell if some f (T, C) and g (V, C) decide the given cells in this way.
+
+    Args:
+        decisions: (t, v) -> class.
+        shape: (T, V, C).
+    """
     from scipy.optimize import linprog
 
     texts, images, classes = shape
     rows = []
     for (t, v), c in decisions.items():
-        for other in set(range(classes)) - {
-            c
-        }:  # f[t, other] + g[v, other] - f[t, c] - g[v, c] <= -1
-            f, g = np.zeros((texts, classes)), np.zeros((images, classes))
-            f[t, other] = g[v, other] = 1
-            f[t, c] = g[v, c] = -1
-            rows.append(np.concatenate([f.ravel(), g.ravel()]))
+        for other in range(classes):
+            if other != c:  # f[t, other] + g[v, other] - f[t, c] - g[v, c] <= -1
+                f = np.zeros((texts, classes))
+                g = np.zeros((images, classes))
+                f[t, other] = g[v, other] = 1
+                f[t, c] = g[v, c] = -1
+                rows.append(np.concatenate([f.ravel(), g.ravel()]))
     if not rows:
         return True
     solution = linprog(
@@ -201,7 +195,8 @@ def is_sum(decisions: dict[tuple[int, int], int], shape: tuple[int, ...]) -> boo
 
 
 def latents(count: int, seed: int) -> Iterator[tuple[str, str, str]]:
-    """``count`` times (voice, mood, class) in random order, each combination as often as its probability says."""
+    """Return ``count`` triples (voice, mood, class) in random order, each combination as often as
+    its probability says."""
     ends = np.rint(np.cumsum(joint().ravel()) * count).astype(int)
     combinations = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0)).tolist()
     Random(seed).shuffle(combinations)
@@ -210,25 +205,27 @@ def latents(count: int, seed: int) -> Iterator[tuple[str, str, str]]:
 
 
 def sentence(voice: str, random: Random) -> str:
-    """When and where, and before or after it what the voice says about the picture."""
-    scene = "".join(map(random.choice, (TIMES, PLACES)))
+    """Return a sentence: time and place, and before or after it a saying of the voice."""
+    scene = random.choice(TIMES) + random.choice(PLACES)
     said = f"{random.choice(SAYINGS[voice])}，{random.choice(TAGS[voice])}"
     parts = [scene, said] if random.random() < 0.5 else [said, scene]
     return "，".join(parts) + random.choice(ENDINGS)
 
 
 def write_pairs(folder: Path, count: int, seed: int) -> None:
-    """``train.txt`` and ``data/<guid>.txt`` and ``.jpg`` in ``folder``, in the layout that make_splits.py reads.
+    """Write ``train.txt`` and ``data/<guid>.txt`` and ``.jpg``, as make_splits.py reads them.
 
-    The same seed gives the same files (pictures: with the same Pillow). Every fourth text is in GB18030, like many of
-    real collections.
+    The same seed gives the same files (pictures: with the same Pillow). Every fourth text is in
+    GB18030, like many in real collections.
     """
     (folder / "data").mkdir(parents=True, exist_ok=True)
-    random, said, lines = Random(f"{seed} pairs"), set(), ["guid,tag"]
+    random = Random(f"{seed} pairs")
+    used = set()
+    lines = ["guid,tag"]
     for guid, (voice, mood, label) in enumerate(latents(count, seed), start=1):
-        while (text := sentence(voice, random)) in said:
+        while (text := sentence(voice, random)) in used:
             pass
-        said.add(text)
+        used.add(text)
         encoding = "utf-8" if guid % 4 else "gb18030"
         (folder / "data" / f"{guid}.txt").write_bytes(text.encode(encoding))
         pictures.draw(mood, random).save(folder / "data" / f"{guid}.jpg", quality=90)
@@ -237,5 +234,6 @@ def write_pairs(folder: Path, count: int, seed: int) -> None:
 
 
 def characters() -> str:
-    """All that sentences are made of, for vocabularies."""
-    return "".join(["，", *sum([*SAYINGS.values(), *TAGS.values()], []), *TIMES, *PLACES, *ENDINGS])
+    """Return all characters of the sentences, for vocabularies."""
+    lists = [*SAYINGS.values(), *TAGS.values(), TIMES, PLACES, ENDINGS]
+    return "，" + "".join(chain.from_iterable(lists))

@@ -1,6 +1,6 @@
-"""Scenes with one of three moods, drawn with Pillow: no two alike, the mood always plain to see.
+"""Draw scenes of one of three moods with Pillow. No two are alike, and the mood is easy to see.
 
-The mood is in the colours and in the motif both, and survives a crop, a mirror and a size of 32 px.
+Both colours and motif show the mood. It survives a crop, a mirror and a size of 32 px.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ GROUNDS = {
 
 
 def draw(mood: str, random: Random) -> Image.Image:
-    """An RGB picture of SIDE x SIDE pixels; ``mood`` is a key of MOTIFS."""
+    """Return an RGB picture of SIDE x SIDE pixels. ``mood`` is a key of MOTIFS."""
     image = sky(mood, random)
     pen = ImageDraw.Draw(image)
     horizon = random.uniform(0.62, 0.82) * CANVAS
@@ -46,23 +46,24 @@ def draw(mood: str, random: Random) -> Image.Image:
 
 
 def sky(mood: str, random: Random) -> Image.Image:
-    """Two colours in soft patches, different in every picture."""
+    """Return two colours in soft patches, different in every picture."""
     patches = Image.frombytes("L", (PATCHES, PATCHES), random.randbytes(PATCHES**2))
     mask = patches.resize((CANVAS, CANVAS), Image.Resampling.BICUBIC)
-    one, other = (Image.new("RGB", (CANVAS, CANVAS), colour(random, SKIES[mood])) for _ in range(2))
+    one = Image.new("RGB", (CANVAS, CANVAS), colour(random, SKIES[mood]))
+    other = Image.new("RGB", (CANVAS, CANVAS), colour(random, SKIES[mood]))
     return Image.composite(one, other, mask)
 
 
 def colour(random: Random, ranges: tuple[tuple[float, float], ...]) -> Colour:
-    """A colour within the ranges of hue, saturation and value."""
+    """Return a colour within the ranges of hue, saturation and value."""
     hue, saturation, value = (random.uniform(*limits) for limits in ranges)
-    return tuple(
-        round(255 * x) for x in colorsys.hsv_to_rgb(hue / 360, saturation / 100, value / 100)
-    )
+    rgb = colorsys.hsv_to_rgb(hue / 360, saturation / 100, value / 100)  # each in 0 ... 1
+    return tuple(round(255 * x) for x in rgb)
 
 
 def place(random: Random, low: float = 0.2, high: float = 0.8) -> tuple[float, float, float]:
-    """Centre (x, y) and size of a motif, in canvas pixels; ``low`` and ``high`` bound the height."""
+    """Return centre (x, y) and size of a motif in canvas pixels; ``low`` and ``high`` bound y, as
+    shares of the canvas."""
     return (
         random.uniform(0.2, 0.8) * CANVAS,
         random.uniform(low, high) * CANVAS,
@@ -103,13 +104,9 @@ def flowers(pen: ImageDraw.ImageDraw, random: Random) -> None:
         fill = colour(random, ((300, 360), (60, 90), (90, 100)))
         for petal in range(5):
             angle = petal * math.tau / 5
-            disc(
-                pen,
-                x + 0.4 * size * math.cos(angle),
-                y + 0.4 * size * math.sin(angle),
-                0.3 * size,
-                fill,
-            )
+            right = x + 0.4 * size * math.cos(angle)
+            down = y + 0.4 * size * math.sin(angle)
+            disc(pen, right, down, 0.3 * size, fill)
         disc(pen, x, y, 0.25 * size, (255, 220, 60))
 
 
@@ -155,23 +152,11 @@ def hills(pen: ImageDraw.ImageDraw, random: Random) -> None:
 
 def boat(pen: ImageDraw.ImageDraw, random: Random) -> None:
     x, y, size = place(random, 0.6, 0.75)
-    pen.polygon(
-        [
-            (x - size, y),
-            (x + size, y),
-            (x + 0.6 * size, y + 0.5 * size),
-            (x - 0.6 * size, y + 0.5 * size),
-        ],
-        fill=(120, 95, 75),
-    )
-    pen.polygon(
-        [
-            (x, y - 1.8 * size),
-            (x, y - 0.1 * size),
-            (x + size * random.choice((-1, 1)), y - 0.1 * size),
-        ],
-        fill=(245, 245, 238),
-    )
+    deck = [(x - size, y), (x + size, y)]
+    keel = [(x + 0.6 * size, y + 0.5 * size), (x - 0.6 * size, y + 0.5 * size)]
+    pen.polygon(deck + keel, fill=(120, 95, 75))
+    corner = (x + size * random.choice((-1, 1)), y - 0.1 * size)
+    pen.polygon([(x, y - 1.8 * size), (x, y - 0.1 * size), corner], fill=(245, 245, 238))
 
 
 def pale_moon(pen: ImageDraw.ImageDraw, random: Random) -> None:

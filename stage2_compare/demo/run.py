@@ -1,9 +1,11 @@
-"""All seven runs on generated pairs with a known answer, by the public commands, and what came of it.
+"""Train seven models on generated pairs with a known answer, by the public commands, and compare
+their results with that answer.
 
     python stage2_compare/start.py demo
 
-Leaves everything in outputs/demo/: data/ (see pairs.py), hub/ (small checkpoints with random weights), and what the
-commands write. Started again, it keeps the data and the checkpoints. Exit status 1: a result is not as it must be.
+Leaves everything in outputs/demo/: data/ (see pairs.py), hub/ (small checkpoints with random
+weights), and the results of the commands. The next time, data and checkpoints are kept. The exit
+status is 1 if a result is not as it must be.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -27,21 +30,12 @@ STAGE2 = Path(__file__).resolve().parents[1]
 OUTPUT = STAGE2.parent / "outputs" / "demo"
 COUNT, SEED, VAL_SHARE = 4500, 0, 1 / 3
 MODELS = [BERT, CLIP, BLIP, "resnet18"]
-PROTOCOL = [
-    "--epochs",
-    "4",
-    "--lr",
-    "7e-4",
-    "--image-size",
-    "32",
-    "--max-length",
-    "40",
-    "--effective-batch-size",
-    "32",
-]
+LR = "0.0007"
+PROTOCOL = ["--epochs", "4", "--lr", LR, "--image-size", "32", "--max-length", "40"]
+PROTOCOL += ["--effective-batch-size", "32"]
 
-# Run folder -> which ceiling holds for it.
-CEILING_OF = {
+# Model -> the ceiling of its accuracy, see pairs.ceilings.
+_CEILINGS = {
     "bert-base-chinese_resnet18_text": "text",
     "bert-base-chinese_resnet18_image": "image",
     "bert-base-chinese_resnet18_late": "sum",
@@ -50,7 +44,8 @@ CEILING_OF = {
     "clip_openai_clip-vit-base-patch32": "joint",
     "blip_Salesforce_blip-image-captioning-base": "joint",
 }
-SHORTFALL = 0.04  # what a small model may lack after few epochs
+CEILING_OF = {f"{model}_lr{LR}": ceiling for model, ceiling in _CEILINGS.items()}  # by run
+SHORTFALL = 0.04  # a small model may lack so much after few epochs
 ERRORS = 3  # standard errors of an accuracy measured on the validation pairs
 
 
@@ -64,57 +59,31 @@ class Stopped(Exception):
 
 def main() -> int:
     started = time.monotonic()
-    root = OUTPUT
-    heading(f"{COUNT:,} pairs with a known answer: {root / 'data'}")
-    made_once(
-        root / "data",
-        {"count": COUNT, "seed": SEED},
-        lambda folder: pairs.write_pairs(folder, COUNT, SEED),
-    )
-    heading(f"Small checkpoints with random weights: {root / 'hub'}")
-    made_once(root / "hub", {"models": MODELS, "seed": SEED}, write_checkpoints)
 
-    # How long threads look out for the next piece of work before they sleep. The pieces of such small models come
-    # quickly: at once costs a quarter of the time, and as long as OpenMP would by itself half of it on a busy machine.
-    waiting = {
-        "OMP_WAIT_POLICY": "passive",
-        "GOMP_SPINCOUNT": "1000",
-    }  # gcc's OpenMP heeds the second
-    environment = {**waiting, **os.environ, **hub_variables(root / "hub")}
-    steps = commands()
-    for number, (title, script, arguments) in enumerate(steps, start=1):
-        heading(f"{number}/{len(steps)}  {title}")
-        command = [
-            sys.executable,
-            str(STAGE2 / "scripts" / script),
-            "--project-root",
-            str(root),
-            *arguments,
-        ]
-        status = subprocess.call(command, env=environment)
-        if status:
-            print(f"the demo stopped at: {title}", file=sys.stderr)
-            raise Stopped(status)
+    # 1. Make the pairs and the checkpoints.
+    heading(f"{COUNT:,} pairs with a known answer: {OUTPUT / 'data'}")
+    made_once(OUTPUT / "data", {"count": COUNT, "seed": SEED}, write_pairs)
+    heading(f"Small checkpoints with random weights: {OUTPUT / 'hub'}")
+    made_once(OUTPUT / "hub", {"models": MODELS, "seed": SEED}, write_checkpoints)
 
+    # 2. Run the commands.
+    run_commands(OUTPUT)
+
+    # 3. Compare the results with the known answer.
+    compare_dir = OUTPUT / "outputs" / "compare"
     heading("Reached, and what is possible")
-    compare_dir = root / "outputs/compare"
-    lines, all_right = verdict(
-        read_accuracies(compare_dir / "compare_summary.csv"), pairs.ceilings()
-    )
+    accuracies = read_accuracies(compare_dir / "compare_summary.csv")
+    lines, all_right = verdict(accuracies, pairs.ceilings())
     print("\n".join(lines))
-    heading("What they rest on, and what the generator put in (accuracies)")
-    lines, as_put_in = probe_verdict(
-        read_probes(compare_dir), {**pairs.dependence(), "emap": pairs.ceilings()["sum"]}
-    )
+    heading("What they rely on, and what the generator put in (accuracies)")
+    expected = {**pairs.dependence(), "emap": pairs.ceilings()["sum"]}
+    lines, as_put_in = probe_verdict(read_probes(compare_dir), expected)
     print("\n".join(lines) + "\n")
     all_right = all_right and as_put_in
     for picture in sorted((compare_dir / "visuals").glob("*.png")):
         print(picture)
-    minutes = (time.monotonic() - started) / 60
-    print(
-        f"\n{'All as it must be' if all_right else 'NOT as it must be, see above'}; {minutes:.1f} minutes",
-        flush=True,
-    )
+    result = "All as it must be" if all_right else "NOT as it must be, see above"
+    print(f"\n{result}; {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
     return 0 if all_right else 1
 
 
@@ -122,54 +91,60 @@ def heading(text: str) -> None:
     print(f"\n== {text}", flush=True)
 
 
+def run_commands(root: Path) -> None:
+    """Run all commands on the project ``root``. Stopped, if one fails."""
+    # Threads look out for the next piece of work before they sleep. The pieces of such small models
+    # come quickly: to sleep at once costs a quarter of the time, and to look out as long as OpenMP
+    # would by itself costs half of it on a busy machine.
+    waiting = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}  # gcc heeds the second
+    environment = {**waiting, **os.environ, **hub_variables(root / "hub")}
+    steps = commands()
+    for number, (title, script, arguments) in enumerate(steps, start=1):
+        heading(f"{number}/{len(steps)}  {title}")
+        command = [sys.executable, str(STAGE2 / "scripts" / script), "--project-root", str(root)]
+        status = subprocess.call([*command, *arguments], env=environment)
+        if status:
+            print(f"the demo stopped at: {title}", file=sys.stderr)
+            raise Stopped(status)
+
+
 def commands() -> list[tuple[str, str, list[str]]]:
-    """Title, script and arguments of each step, in order."""
+    """Return title, script and arguments of each step, in order."""
+    steps = [
+        ("Training and validation pairs", "make_splits.py", ["--val-ratio", f"{VAL_SHARE:.6f}"])
+    ]
     bert = ["--model-name", BERT, "--image-backbone", "resnet18", "--batch-size", "32", *PROTOCOL]
+    for fusion in ("text", "image", "late", "concat", "gated"):
+        probe = [] if fusion in ("text", "image") else ["--probe"]
+        arguments = ["--fusion", fusion, *probe, *bert]
+        steps.append((f"BERT + ResNet, {fusion}", "compare_train.py", arguments))
+    clip = ["--model-name", CLIP, "--probe", "--batch-size", "32", *PROTOCOL]
+    blip = ["--model-name", BLIP, "--probe", "--batch-size", "16", *PROTOCOL]
     return [
-        ("Training and validation pairs", "make_splits.py", ["--val-ratio", f"{VAL_SHARE:.6f}"]),
-        *(
-            (f"BERT + ResNet, {fusion}", "compare_train.py", ["--fusion", fusion, *probe, *bert])
-            for fusion, probe in (
-                ("text", []),
-                ("image", []),
-                *((f, ["--probe"]) for f in ("late", "concat", "gated")),
-            )
-        ),
-        (
-            "CLIP",
-            "compare_clip.py",
-            ["--model-name", CLIP, "--probe", "--batch-size", "32", *PROTOCOL],
-        ),
-        (
-            "BLIP",
-            "compare_blip.py",
-            ["--model-name", BLIP, "--probe", "--batch-size", "16", *PROTOCOL],
-        ),
+        *steps,
+        ("CLIP", "compare_clip.py", clip),
+        ("BLIP", "compare_blip.py", blip),
         ("Summary", "compare_summary.py", []),
         ("Pictures", "compare_visualize.py", []),
     ]
 
 
-# ---------------------------------------------------------------- what the commands start from
+# ---------------------------------------------------------------- pairs and checkpoints
 
 
 def made_once(folder: Path, what: dict, make: Callable[[Path], None]) -> None:
-    """Have ``make`` fill the folder, unless it did so before from the same code and nothing is missing since."""
-    code = b"".join(
-        path.read_bytes()
-        for path in sorted(Path(__file__).parent.glob("*.py"))
-        if path.name != "run.py"
-    )
+    """Let ``make`` fill the folder, unless the same code has filled it before and all is there."""
+    code = b""
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        if path.name != "run.py":
+            code += path.read_bytes()
     wanted = {**what, "code": hashlib.sha256(code).hexdigest()}
     stamp = folder / "made.json"
     try:
-        whole = json.loads(stamp.read_text(encoding="utf-8")) == {
-            **wanted,
-            "files": count_files(folder),
-        }
+        found = json.loads(stamp.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        whole = False
-    if whole:
+        found = None
+    if found == {**wanted, "files": count_files(folder)}:
         print("there already")
         return
     shutil.rmtree(folder, ignore_errors=True)
@@ -183,28 +158,34 @@ def count_files(folder: Path) -> int:
     return sum(len(names) for _, _, names in os.walk(folder))
 
 
+def write_pairs(folder: Path) -> None:
+    pairs.write_pairs(folder, COUNT, SEED)
+
+
 def write_checkpoints(folder: Path) -> None:
     from .checkpoints import write_hub
 
     write_hub(folder, "demo", SEED, pairs.characters(), MODELS)
 
 
-# ---------------------------------------------------------------- what came of it
+# ---------------------------------------------------------------- results
 
 
 def read_accuracies(summary: Path) -> dict[str, float]:
-    """Run name -> validation accuracy, from compare_summary.csv."""
+    """Return run name -> validation accuracy, from compare_summary.csv."""
     with open(summary, encoding="utf-8-sig", newline="") as file:
         return {row["run"]: float(row["val_acc"]) for row in csv.DictReader(file)}
 
 
 def verdict(reached: dict[str, float], ceilings: dict[str, float]) -> tuple[list[str], bool]:
-    """A table of runs beside their ceilings, and whether each run is as it must be.
+    """Return a table of the runs beside their ceilings, and True if each run is as it must be.
 
-    Every accuracy must be near its ceiling and not above it; what joins the modalities in full must be above the best
-    sum. Near allows for sampling (ERRORS standard errors) and, downwards, for a SHORTFALL.
+    Every accuracy must be near its ceiling and not above it. A model that joins both modalities
+    in full must be above the best sum. "Near" allows for sampling (ERRORS standard errors) and,
+    downwards, for a SHORTFALL.
     """
-    lines, all_right = [f"{'run':<44}{'reached':>9}{'possible':>10}"], True
+    lines = [f"{'run':<52}{'reached':>9}{'possible':>10}"]
+    all_right = True
     for run, kind in CEILING_OF.items():
         accuracy, ceiling = reached[run], ceilings[kind]
         noise = ERRORS * standard_error(ceiling)
@@ -215,39 +196,40 @@ def verdict(reached: dict[str, float], ceilings: dict[str, float]) -> tuple[list
             faults.append("too little")
         if kind == "joint" and accuracy < ceilings["sum"] + noise:
             faults.append("not above sums")
-        lines.append(
-            f"{run:<44}{accuracy:>9.3f}{ceiling:>10.3f}  {kind:<6}{', '.join(faults) or 'as it must be'}"
-        )
+        found = ", ".join(faults) or "as it must be"
+        lines.append(f"{run:<52}{accuracy:>9.3f}{ceiling:>10.3f}  {kind:<6}{found}")
         all_right = all_right and not faults
-    lines.append(
-        f"standard error of an accuracy of {ceilings['sum']:.2f}: {standard_error(ceilings['sum']):.3f}"
-    )
+    error = standard_error(ceilings["sum"])
+    lines.append(f"standard error of an accuracy of {ceilings['sum']:.2f}: {error:.3f}")
     return lines, all_right
 
 
 def read_probes(compare_dir: Path) -> dict[str, dict[str, float]]:
-    """Run name -> the ``probe`` block of its metrics.json with the ``val_acc`` that its drops start from, of the runs
-    that join text and image."""
-    names = [name for name, kind in CEILING_OF.items() if kind in ("sum", "joint")]
-    records = [
-        json.loads((compare_dir / name / "metrics.json").read_text(encoding="utf-8"))
-        for name in names
-    ]
-    return {
-        name: {**record["probe"], "val_acc": record["best"]["val_acc"]}
-        for name, record in zip(names, records, strict=True)
-    }
+    """Return run name -> the ``probe`` block of metrics.json, of the runs that join text and image.
+
+    Each has ``val_acc`` too, the accuracy that its drops start from.
+    """
+    probes = {}
+    for name, kind in CEILING_OF.items():
+        if kind in ("sum", "joint"):
+            text = (compare_dir / name / "metrics.json").read_text(encoding="utf-8")
+            record = json.loads(text)
+            probes[name] = {**record["probe"], "val_acc": record["best"]["val_acc"]}
+    return probes
 
 
 def probe_verdict(
     probes: dict[str, dict[str, float]], expected: dict[str, float]
 ) -> tuple[list[str], bool]:
-    """A table of what is left without images, without texts and without interaction, and whether it is as put in.
+    """Return a table of the accuracies without images, without texts and without interaction, and
+    True if they are as the generator put them in.
 
-    The additive part of late fusion must be late fusion itself. The others must lose what the best joint model loses,
-    and their additive part, which depends on how sure they are, can be no better than the best sum.
+    The additive part of late fusion must be late fusion itself. The others must lose what the best
+    joint model loses. Their additive part depends on their confidence, and can be no better than
+    the best sum.
     """
-    lines, all_right = [f"{'run':<44}{'no images':>11}{'no texts':>10}{'additive':>10}"], True
+    lines = [f"{'run':<52}{'no images':>11}{'no texts':>10}{'additive':>10}"]
+    all_right = True
     for run, found in probes.items():
         left = {
             "images": found["val_acc"] - found["acc_drop_images_shuffled"],
@@ -265,10 +247,10 @@ def probe_verdict(
             most = expected["emap"] + ERRORS * standard_error(expected["emap"], found["emap_pairs"])
             right = right and left["emap"] < most
         figures = f"{left['images']:>11.4f}{left['texts']:>10.4f}{left['emap']:>10.4f}"
-        lines.append(f"{run:<44}{figures}  {'as it must be' if right else 'NOT what was put in'}")
+        lines.append(f"{run:<52}{figures}  {'as it must be' if right else 'NOT what was put in'}")
         all_right = all_right and right
     put_in = f"{expected['images']:>11.4f}{expected['texts']:>10.4f}{expected['emap']:>10.4f}"
-    lines.append(f"{'(best joint model; most that is additive)':<44}{put_in}")
+    lines.append(f"{'(best joint model; most that is additive)':<52}{put_in}")
     return lines, all_right
 
 
@@ -277,6 +259,7 @@ def standard_error(accuracy: float, count: float = COUNT * VAL_SHARE) -> float:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # subprocess.call ends its command then
     try:
         code = main()
     except Stopped as stopped:

@@ -18,6 +18,7 @@ from common.data import photos
 from common.data.image_cache import load_images
 from common.data.photos import open_image
 from common.errors import UserError
+from helpers.clock import cpu_seconds
 from helpers.hub import SAMPLE
 from helpers.photos import BROKEN, RED, WHITE, encoded, halves, noise
 from PIL import Image
@@ -118,7 +119,7 @@ def test_a_spawned_worker_reads_the_same(three, load):
     queue = context.Queue()
     worker = context.Process(target=_gather_elsewhere, args=(store, queue))
     worker.start()
-    assert queue.get(timeout=60) == store.gather([0, 2], [0, 0], [0, 0], [False, True], 56).sum()
+    assert queue.get(timeout=300) == store.gather([0, 2], [0, 0], [0, 0], [False, True], 56).sum()
     worker.join(60)
 
 
@@ -246,7 +247,7 @@ def test_commands_that_start_at_once_agree(tmp_path, load):
     ]
     for command in commands:
         command.start()
-    sums = {queue.get(timeout=60) for _ in commands}
+    sums = {queue.get(timeout=300) for _ in commands}
     for command in commands:
         command.join(60)
     assert sums == {int(load(paths).pixels.sum(dtype=np.int64))}
@@ -461,14 +462,14 @@ def test_odd_shapes(tmp_path, load, size):
 def test_a_broken_photo_is_named_in_one_line(tmp_path, load, name):
     data, why = BROKEN[name]
     (tmp_path / name).write_bytes(data)
-    start = time.perf_counter()
+    start = cpu_seconds()
     for use in (lambda: load([tmp_path / name]), lambda: open_image(tmp_path / name)):
         with pytest.raises(UserError) as caught:
             use()
         message = str(caught.value)
         assert message.startswith("1 image cannot be used: ") and name in message and why in message
         assert "\n" not in message and "0x" not in message and "()" not in message
-    assert time.perf_counter() - start < 5
+    assert cpu_seconds() - start < 5
     assert not list(tmp_path.glob("cache/*"))
 
 

@@ -20,6 +20,7 @@ from common.training import run as training
 from common.training.engine import Trainer
 from common.training.progress import Progress
 from helpers.hub import STAGE2
+from helpers.signals import heed_ctrl_c
 from helpers.small_project import (
     COMMANDS,
     arguments,
@@ -343,7 +344,9 @@ def start(project: Path, hub, kind: str, *more: str) -> subprocess.Popen:
     ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
     environment = {**os.environ, **hub.variables, "PYTHONUTF8": "1"}
-    return subprocess.Popen([*command, *arguments(hub, kind, *more)], env=environment, **pipes)
+    return subprocess.Popen(
+        [*command, *arguments(hub, kind, *more)], env=environment, preexec_fn=heed_ctrl_c, **pipes
+    )
 
 
 def wait_for(process: subprocess.Popen, text: str) -> None:
@@ -359,7 +362,7 @@ def test_ctrl_c_keeps_the_finished_epochs_and_says_how_to_go_on(project, hub):
     process = start(project, hub, "clip", *more)
     wait_for(process, "epoch 2/500")
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert errors.splitlines()[-1].startswith(
         "stopped: the epochs that were finished are kept: run the same command"
