@@ -1,5 +1,8 @@
 """Small checkpoints in the hub's cache layout, and where the code lies."""
 
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 STAGE2 = Path(__file__).resolve().parents[2] / "stage2_compare"
@@ -24,3 +27,66 @@ class Hub:
         from demo.checkpoints import snapshot_folder
 
         return str(snapshot_folder(self.root / "hf" / "hub", name))
+
+
+class LocalHub:
+    """A hub on this machine that serves the files below ``folder / <name>`` as the real one does.
+
+    ``silent`` accepts connections and never answers. ``asked`` holds the requests, ``revision`` is
+    what "main" stands for."""
+
+    def __init__(self, folder: Path | None = None, silent: bool = False):
+        self.folder, self.silent = folder, silent
+        self.asked: list[str] = []
+        self.revision = "0" * 40
+        self.released = threading.Event()
+
+    def __enter__(self):
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self):
+                hub.answer(self)
+
+            def do_GET(self):
+                hub.answer(self)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.released.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        self.asked.append(f"{request.command} {request.path}")
+        if self.silent:
+            self.released.wait()
+            return
+        name, _, rest = request.path.strip("/").partition("/resolve/")
+        revision, _, file = rest.partition("/")
+        content, fault = b"", None
+        if not (self.folder / name).is_dir() or not name:
+            fault = "RepoNotFound"
+        elif revision not in ("main", self.revision):
+            fault = "RevisionNotFound"
+        elif not (self.folder / name / file).is_file():
+            fault = "EntryNotFound"
+        else:
+            content = (self.folder / name / file).read_bytes()
+        request.send_response(404 if fault else 200)
+        request.send_header("X-Repo-Commit", self.revision)
+        request.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
+        request.send_header("Content-Length", str(len(content)))
+        if fault:
+            request.send_header("X-Error-Code", fault)
+        request.end_headers()
+        if request.command == "GET":
+            request.wfile.write(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,8 @@ class Tokens:
         """Return ``input_ids`` and ``attention_mask``, (B, L) int64, L the longest of the batch,
         padded to the right."""
         lengths = self.lengths[indices]  # (B,)
-        mask = np.arange(lengths.max()) < lengths[:, None]  # (B, L)
+        longest = max(1, lengths.max())  # texts may be empty, and not every model marks their ends
+        mask = np.arange(longest) < lengths[:, None]  # (B, L)
         ids = np.full(mask.shape, self.pad_id, dtype=np.int64)  # (B, L)
         ids[mask] = np.concatenate([self.ids[self.starts[i] : self.starts[i + 1]] for i in indices])
         return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
@@ -50,16 +52,15 @@ def tokenise(texts: list[str], tokenizer: Any, max_length: int) -> Tokens:
     specials = tokenizer.num_special_tokens_to_add()
     for begin in range(0, len(texts), PORTION):
         portion = texts[begin : begin + PORTION]
-        encoded = tokenizer(portion, truncation=True, max_length=max_length)
-        for row, encoding in zip(encoded["input_ids"], encoded.encodings, strict=True):
+        for row, special, cut in _encode(portion, tokenizer, max_length, specials):
             row = np.asarray(row, dtype=np.int32)
-            is_word = np.asarray(encoding.special_tokens_mask) == 0
+            is_word = np.asarray(special) == 0
             ids.append(row)
             starts.append(starts[-1] + len(row))
-            truncated += bool(encoding.overflowing)
+            truncated += cut > 0
             unknown += int((row[is_word] == tokenizer.unk_token_id).sum())
             words += len(row) - specials
-            cut_words += sum(len(rest.ids) - specials for rest in encoding.overflowing)
+            cut_words += cut
     return Tokens(
         ids=np.concatenate(ids),
         starts=np.asarray(starts, dtype=np.int64),
@@ -70,10 +71,28 @@ def tokenise(texts: list[str], tokenizer: Any, max_length: int) -> Tokens:
     )
 
 
+def _encode(
+    texts: list[str], tokenizer: Any, max_length: int, specials: int
+) -> Iterator[tuple[list[int], list[int], int]]:
+    """Give for each text its ids, 1 for each that marks an end of the text, and the number of words
+    that were cut."""
+    if tokenizer.is_fast:
+        encoded = tokenizer(texts, truncation=True, max_length=max_length)
+        for ids, encoding in zip(encoded["input_ids"], encoded.encodings, strict=True):
+            cut = sum(len(rest.ids) - specials for rest in encoding.overflowing)
+            yield ids, encoding.special_tokens_mask, cut
+        return
+    asked = {"return_special_tokens_mask": True, "return_overflowing_tokens": True}
+    for text in texts:  # of several at once, a slow tokenizer does not say what it cut
+        encoding = tokenizer(text, truncation=True, max_length=max_length, **asked)
+        cut = len(encoding.get("overflowing_tokens", ()))
+        yield encoding["input_ids"], encoding["special_tokens_mask"], cut
+
+
 def check_tokens(tokens: Tokens, vocabulary: int, name: str) -> None:
     """Refuse an id beyond the embedding table: on CUDA it surfaces as an unrelated error, far from
     its cause."""
-    largest = int(tokens.ids.max())
+    largest = max(int(tokens.ids.max(initial=0)), tokens.pad_id)
     if largest >= vocabulary:
         raise UserError(
             f"the tokenizer of {name!r} gives token id {largest}, but the model knows "

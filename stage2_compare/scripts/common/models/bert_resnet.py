@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import socket
 from typing import Any
 
 import torch
@@ -12,10 +13,15 @@ from torch import Tensor, nn
 from torch.hub import load_state_dict_from_url
 
 from ..errors import UserError
+from .checkpoint import reason_of
 from .choice import ModelChoice
 from .encoder import Encoder
 from .fusion import FUSIONS
-from .loading import load_weights
+from .loading import UNLIMITED
+from .weights import load_weights
+
+_ONE_PIXEL = 32  # height and width up to which a ResNet's last feature map is a single pixel
+_SILENCE = 30.0  # seconds without a byte after which a download has failed
 
 
 class BertResNet(Encoder):
@@ -35,8 +41,11 @@ class BertResNet(Encoder):
         self.image = load_resnet(choice.image_backbone, pretrained) if "image" in uses else None
         self.text_dim = config.hidden_size if self.text is not None else 0
         self.image_dim = self.image.features if self.image is not None else 0
-        self.vocabulary = config.vocab_size
-        self.positions = _text_positions(self.text, config)
+        reader = getattr(config, "text_config", config)  # for "image" any checkpoint will do
+        self.vocabulary = getattr(reader, "vocab_size", UNLIMITED)
+        self.positions = _text_positions(self.text, reader)
+        if self.text is not None:
+            self._try_text(choice.name)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor | None) -> tuple:
         text = self._encode_text(input_ids, attention_mask) if self.text is not None else None
@@ -45,7 +54,32 @@ class BertResNet(Encoder):
         # Channels last: a third faster in training on a processor, and what CUDA's tensor cores
         # want.
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        return text, self.image(pixels)  # (B, hidden), (B, features)
+        return text, self._encode_image(pixels)  # (B, hidden), (B, features)
+
+    @torch.no_grad()
+    def _try_text(self, name: str) -> None:
+        """Encode a short text: what is no text encoder fails here, before the data are read."""
+        ids = torch.zeros(1, 2, dtype=torch.long)  # (B, L)
+        self.text.eval()
+        try:
+            shape = tuple(self._encode_text(ids, torch.ones_like(ids)).shape)
+        except Exception as error:  # a foreign model can fail in any way
+            raise UserError(
+                f"{name!r} cannot be used as a text encoder, it fails at a short text: "
+                f"{type(error).__name__}: {reason_of(error)}"
+            ) from error
+        if shape != (1, self.text_dim) or not self.text_dim:
+            raise UserError(f"{name!r} cannot be used as a text encoder: its features are {shape}")
+
+    def _encode_image(self, pixels: Tensor) -> Tensor:
+        if not self.training or len(pixels) > 1 or max(pixels.shape[2:]) > _ONE_PIXEL:
+            return self.image(pixels)
+        # One value per channel has no variance: BatchNorm then takes its running statistics.
+        self.image.eval()
+        try:
+            return self.image(pixels)
+        finally:
+            self.image.train()
 
     def _encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         output = self.text(input_ids=input_ids, attention_mask=attention_mask)
@@ -61,10 +95,13 @@ class BertResNet(Encoder):
 
 
 def _text_positions(text: nn.Module | None, config) -> int:
-    """Return the longest text in tokens. RoBERTa's table begins with rows that no token uses."""
+    """Return the longest text in tokens. RoBERTa's table begins with rows that no token uses, and
+    models with relative positions give no length, or -1."""
     table = getattr(getattr(text, "embeddings", None), "position_embeddings", None)
-    unused = table.padding_idx + 1 if table is not None and table.padding_idx is not None else 0
-    return getattr(config, "max_position_embeddings", 512) - unused
+    padding = getattr(table, "padding_idx", None)
+    unused = padding + 1 if padding is not None else 0
+    rows = getattr(config, "max_position_embeddings", None)
+    return rows - unused if isinstance(rows, int) and rows > 0 else UNLIMITED
 
 
 def load_text_encoder(name: str, config, pretrained: bool) -> nn.Module:
@@ -92,6 +129,12 @@ def load_text_encoder(name: str, config, pretrained: bool) -> nn.Module:
             "bert-base-chinese"
         )
     model, missing = load_weights(AutoModel, name, config, pretrained, optional=("pooler.",))
+    if "attention_mask" not in inspect.signature(model.forward).parameters:
+        raise UserError(
+            f"{name!r} is a {config.model_type} checkpoint, which cannot leave the padding of a "
+            "batch out: what it makes of a text would depend on the texts beside it. Use another "
+            "text encoder"
+        )
     if missing:
         model.pooler = None
     return model
@@ -101,24 +144,28 @@ def load_resnet(backbone: str, pretrained: bool) -> nn.Module:
     """Load a torchvision ResNet up to its pooled features, (B, 3, H, W) -> (B, features)."""
     model = torchvision.models.get_model(backbone)
     if pretrained:
-        url = torchvision.models.get_model_weights(backbone).DEFAULT.url
-        model.load_state_dict(_download(url))
+        _load_published(model, torchvision.models.get_model_weights(backbone).DEFAULT.url)
     model.features = model.fc.in_features
     model.fc = nn.Identity()
     return model.to(memory_format=torch.channels_last)
 
 
-def _download(url: str) -> dict[str, Tensor]:
+def _load_published(model: nn.Module, url: str) -> None:
+    """Load the weights of a torchvision model, downloaded once and then kept."""
     options = {"map_location": "cpu", "check_hash": True}
     if "weights_only" in inspect.signature(load_state_dict_from_url).parameters:  # since torch 2.3
         options["weights_only"] = True
     file = url.rsplit("/", 1)[-1]
     folder = f"{torch.hub.get_dir()}/checkpoints"
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_SILENCE)  # torch's own download would wait for ever
     try:
-        return load_state_dict_from_url(url, **options)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        model.load_state_dict(load_state_dict_from_url(url, **options))
+    except (OSError, EOFError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
         raise UserError(
-            f"cannot get the ResNet weights {file}: {' '.join(str(error).split())[:200]}. "
+            f"cannot get the ResNet weights {file}: {reason_of(error)}. "
             f"Download {url} by other means and put it in {folder} (TORCH_HOME moves that "
             "folder); delete the file there if it is broken"
         ) from error
+    finally:
+        socket.setdefaulttimeout(patience)

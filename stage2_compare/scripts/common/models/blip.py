@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from ..errors import UserError
 from .choice import ModelChoice
 from .encoder import Encoder
-from .loading import image_statistics, load_weights, patches_per_side, resize_positions
+from .loading import image_statistics, patches_per_side, resize_positions
+from .weights import load_weights
 
 
 class Blip(Encoder):

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import ast
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from ..errors import UserError
+
+# The hub's own rule: https://huggingface.co/docs/huggingface_hub, validate_repo_id
+_HUB_NAME = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.|\.git$))(\w[\w.-]*/)?\w([\w.-]*\w)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -18,6 +25,15 @@ class ModelChoice:
     name: str  # checkpoint: a name on the hub, or a local folder
     image_backbone: str | None  # None where the checkpoint brings its own image encoder
     fusion: str  # a key of models.fusion.FUSIONS
+
+    def __post_init__(self):
+        if os.path.isdir(self.name) or _HUB_NAME.fullmatch(self.name):
+            return
+        shown = self.name if len(self.name) <= 100 else f"{self.name[:50]}...{self.name[-50:]}"
+        raise UserError(
+            f"cannot load {shown!r}: --model-name is neither a folder that exists nor a name on "
+            "the hub such as bert-base-chinese or openai/clip-vit-base-patch32"
+        )
 
 
 def fusion_names() -> list[str]:

@@ -1,10 +1,11 @@
-"""Loads configurations, tokenizers and weights. A weight in use never stays random without an
-error."""
+"""Loads what stands beside the weights: configurations, tokenizers, statistics of the pixels."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,12 +13,31 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UserError
+from .checkpoint import (
+    CONFIG,
+    find_file,
+    local_folder,
+    read_json,
+    reason_of,
+    tokenizer_place,
+    unreachable,
+)
 
 TRANSFORMERS = "4.39.3"
-REMEDY = (
-    "Check the name; set HF_ENDPOINT to a mirror if the hub is out of reach; or download the "
-    "checkpoint and give its folder as --model-name (HF_HOME says where downloads are kept)"
-)
+UNLIMITED = 2**31  # stands for the length or vocabulary of what has no limit
+_MOST_LABELS = 1_000_000  # transformers makes a table of them
+# What only concerns the form of a model's answers, its former classes, or foreign code. Some of it
+# is made for other programs and would break this one.
+_UNUSED_SETTINGS = {
+    "auto_map",
+    "id2label",
+    "label2id",
+    "num_labels",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+    "torchscript",
+}
 
 
 def check_transformers() -> None:
@@ -30,37 +50,85 @@ def check_transformers() -> None:
         )
 
 
-def from_hub(load: Any, name: str, **options: Any) -> Any:
-    """Call ``load.from_pretrained(name)`` and turn its errors into ones that say what to do."""
-    # What libraries say of each other is not the user's concern: transformers calls its hub client
-    # in a way that a newer client deprecates, and torch 2.1 reads .bin files in a way that it
-    # deprecates itself.
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"huggingface_hub\.")
-    warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
-    try:
-        return load.from_pretrained(name, **options)
-    except Exception as error:  # a foreign file can fail in any way
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"cannot load {name!r} as {load.__name__}: {reason[:300]}. {REMEDY}"
-        ) from error
-
-
 def load_config(name: str) -> Any:
-    from transformers import AutoConfig
+    """Read the configuration, of transformers, without running code of the checkpoint.
 
-    return from_hub(AutoConfig, name, trust_remote_code=False)
+    Raises:
+        UserError: there is none, or transformers does not know this kind of model.
+    """
+    from transformers import CONFIG_MAPPING
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # what is wrong is said here
+    path = find_file(name, CONFIG)
+    if path is None:
+        raise UserError(f"cannot load {name!r}: it has no file named {CONFIG}")
+    full = read_json(name, path)
+    content = _used_settings(full)
+    kind = content.get("model_type") or _kind_in(name, list(CONFIG_MAPPING.keys()))
+    if not kind or not isinstance(kind, str):
+        raise UserError(
+            f"cannot load {name!r}: {CONFIG} does not say what kind of model it is. Give it a "
+            'line such as "model_type": "bert"'
+        )
+    if kind not in CONFIG_MAPPING:
+        raise UserError(
+            f"cannot load {name!r}: transformers {TRANSFORMERS} has no model of kind {kind!r}, "
+            "and code of a checkpoint is not run. Use another checkpoint"
+        )
+    labels = full.get("num_labels") or 0
+    if not isinstance(labels, int) or labels > _MOST_LABELS:
+        raise UserError(f"cannot load {name!r}: {CONFIG} speaks of {labels!r} labels")
+    if content.get("quantization_config"):
+        raise UserError(f"cannot load {name!r}: its weights are quantised. Use the original ones")
+    try:
+        with warnings.catch_warnings():  # of settings with a newer name
+            warnings.simplefilter("ignore")
+            return CONFIG_MAPPING[kind].from_dict(content)
+    except Exception as error:  # a foreign file can fail in any way
+        raise UserError(f"cannot load {name!r}: {CONFIG}: {reason_of(error)}") from error
+
+
+def _used_settings(content: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the settings that have no use here, also in the parts for text and image."""
+    used = {key: value for key, value in content.items() if key not in _UNUSED_SETTINGS}
+    for part in ("text_config", "vision_config"):
+        if isinstance(used.get(part), dict):
+            used[part] = _used_settings(used[part])
+    return used
+
+
+def _kind_in(name: str, kinds: list[str]) -> str | None:
+    """Return the longest kind of model that a checkpoint's name holds: old ones say it only
+    there."""
+    last = Path(name).resolve().name
+    return max((kind for kind in kinds if kind in last), key=len, default=None)
 
 
 def load_tokenizer(name: str) -> Any:
+    """Load the tokenizer, a fast one where there is one; its ``model_max_length`` is an int.
+
+    Raises:
+        UserError: it is absent or broken, needs a package that is not installed, or cannot pad.
+    """
     from transformers import AutoTokenizer
 
-    tokenizer = from_hub(AutoTokenizer, name, trust_remote_code=False)
-    if not tokenizer.is_fast:
-        raise UserError(
-            f"{name!r} has no fast tokenizer (tokenizer.json or vocab files): use another "
-            "checkpoint"
-        )
+    config = load_config(name)
+    place, options = tokenizer_place(name)
+    try:
+        with warnings.catch_warnings():  # transformers uses its hub client in an old way
+            warnings.simplefilter("ignore")
+            tokenizer = AutoTokenizer.from_pretrained(
+                place, config=config, trust_remote_code=False, **options
+            )
+            limit = tokenizer.model_max_length
+            known = isinstance(limit, int | float) and 1 <= limit < UNLIMITED
+            tokenizer.model_max_length = int(limit) if known else UNLIMITED
+            tokenizer("a \ue000")  # the second word is in no vocabulary
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # tokenizers' own panics are no Exceptions
+        raise UserError(_why_no_tokenizer(name, error, downloads=bool(options))) from error
     if tokenizer.pad_token_id is None:
         raise UserError(
             f"the tokenizer of {name!r} has no padding token, so batches cannot be made: use an "
@@ -69,35 +137,26 @@ def load_tokenizer(name: str) -> Any:
     return tokenizer
 
 
-def load_weights(
-    load: Any, name: str, config: Any, pretrained: bool, optional: tuple[str, ...] = ()
-) -> Any:
-    """Load a model with all its weights, in float32.
+def _why_no_tokenizer(name: str, error: BaseException, downloads: bool) -> str:
+    from transformers.utils import is_protobuf_available, is_sentencepiece_available
 
-    Args:
-        load: a transformers class (or AutoModel).
-        pretrained: False makes random weights from the configuration.
-        optional: starts of the parameter names that may be missing; the caller must then drop them.
-    Returns:
-        the model and the set of missing parameter names.
-    Raises:
-        UserError: the checkpoint is absent, broken, or leaves a needed parameter random.
-    """
-    if not pretrained:
-        make = getattr(load, "from_config", None) or load._from_config
-        return make(config).float(), set()
-    model, info = from_hub(
-        load, name, config=config, output_loading_info=True, torch_dtype=torch.float32
+    reason = reason_of(error)
+    folder = local_folder(name)
+    if any(folder.glob("*.model")) and not (folder / "tokenizer.json").is_file():
+        reason = f"sentencepiece: {reason}"  # which not every message says
+    installed = {"sentencepiece": is_sentencepiece_available(), "protobuf": is_protobuf_available()}
+    for package, is_there in installed.items():
+        if not is_there and package in reason.lower():
+            return (
+                f"cannot load {name!r}: its tokenizer needs the package {package}, which is not "
+                f"installed: run python -m pip install {package}"
+            )
+    if downloads and isinstance(error, OSError):
+        return unreachable(name, "its tokenizer", error)
+    return (
+        f"cannot load {name!r}: its tokenizer cannot be used: {reason}. Its files may be missing "
+        "or broken: download them again, or use another checkpoint"
     )
-    missing = {key for key in info["missing_keys"] if not key.endswith("position_ids")}
-    needed = sorted(key for key in missing if not key.startswith(optional or ("\0",)))
-    if needed or info["mismatched_keys"]:
-        what = needed or [key for key, *_ in info["mismatched_keys"]]
-        raise UserError(
-            f"{name!r} does not hold {len(what)} of the weights that {type(model).__name__} needs "
-            f"(first: {what[0]}), they would stay random: it is a checkpoint of another kind"
-        )
-    return model, missing
 
 
 def resize_positions(table: Tensor, grid: int) -> Tensor:
@@ -130,13 +189,21 @@ def patches_per_side(image_size: int, patch: int) -> int:
 def image_statistics(name: str) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation of the checkpoint's preprocessing, CLIP's where it has
     none."""
-    from transformers import CLIPImageProcessor
     from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-    try:
-        settings, _ = CLIPImageProcessor.get_image_processor_dict(name)
-    except OSError:
-        settings = {}
-    return list(settings.get("image_mean", OPENAI_CLIP_MEAN)), list(
-        settings.get("image_std", OPENAI_CLIP_STD)
-    )
+    path = find_file(name, "preprocessor_config.json")
+    settings = read_json(name, path) if path is not None else {}
+    mean = settings.get("image_mean", OPENAI_CLIP_MEAN)
+    std = settings.get("image_std", OPENAI_CLIP_STD)
+    if not (_three_numbers(mean) and _three_numbers(std) and min(std) > 0):
+        raise UserError(
+            f"cannot load {name!r}: {path.name} gives no mean and standard deviation of three "
+            f"channels: {mean!r:.60}, {std!r:.60}"
+        )
+    return list(mean), list(std)
+
+
+def _three_numbers(values: Any) -> bool:
+    if not isinstance(values, list) or len(values) != 3:
+        return False
+    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)

@@ -77,7 +77,7 @@ def find_device(wanted: str) -> torch.device:
     try:
         device = torch.device(wanted)
         torch.zeros(1, device=device).item()  # "meta" makes tensors, but without values
-    except (RuntimeError, AssertionError) as error:
+    except Exception as error:  # a device that this torch was not made for fails in its own way
         reason = " ".join(str(error).split())[:150]
         raise UserError(
             f"--device {wanted} cannot be used: {reason}. Use auto or cpu, or see README on CUDA"

@@ -1,0 +1,169 @@
+"""Makes a model with the weights of a checkpoint. A weight in use never stays random without an
+error."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import warnings
+import zipfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from ..errors import UserError
+from .checkpoint import CONFIG, find_weights, reason_of
+
+_MOST_TENSORS = 20_000  # of one model; the largest published encoders have some 2,000
+
+
+def load_weights(
+    load: Any, name: str, config: Any, pretrained: bool, optional: tuple[str, ...] = ()
+) -> tuple[nn.Module, set[str]]:
+    """Make a model with all the weights of a checkpoint, in float32.
+
+    Args:
+        load: a transformers class (or AutoModel).
+        pretrained: False makes random weights from the configuration.
+        optional: starts of the parameter names that may be missing; the caller must then drop them.
+    Returns:
+        the model and the set of missing parameter names.
+    Raises:
+        UserError: the checkpoint is absent, broken, or leaves a needed parameter random.
+    """
+    make = getattr(load, "from_config", None) or load._from_config
+    _check_size(make, name, config)
+    model = _make(make, name, config, start_random=not pretrained)
+    if not pretrained:
+        return model, set()
+    model.tie_weights()
+    wanted = model.state_dict()
+    found = _by_model_name(_read_weights(name), wanted.keys(), model.base_model_prefix)
+    missing = {key for key in wanted.keys() - found.keys() if not key.endswith("position_ids")}
+    needed = sorted(key for key in missing if not key.startswith(optional or ("\0",)))
+    if needed:
+        raise UserError(
+            f"{name!r} does not hold {len(needed)} of the weights that {type(model).__name__} "
+            f"needs (first: {needed[0]}), they would stay random: it is a checkpoint of another "
+            "kind"
+        )
+    for key, value in found.items():
+        if _form(value) != _form(wanted[key]):
+            raise UserError(
+                f"cannot load {name!r}: its weight {key} is {_form(value)}, where {CONFIG} asks "
+                f"for {_form(wanted[key])}"
+            )
+    model.load_state_dict(found, strict=False)
+    return model.eval(), missing
+
+
+def _make(make: Any, name: str, config: Any, start_random: bool) -> nn.Module:
+    """Make the model of a configuration; without ``start_random`` its weights are left undefined,
+    which saves time."""
+    from transformers.modeling_utils import no_init_weights
+
+    try:
+        with no_init_weights(_enable=not start_random):
+            return make(config).float()
+    except Exception as error:  # a foreign configuration can fail in any way
+        raise UserError(
+            f"cannot load {name!r}: no model can be made of {CONFIG}: {reason_of(error)}"
+        ) from error
+
+
+def _check_size(make: Any, name: str, config: Any) -> None:
+    """Refuse a configuration whose model would not fit in memory, before asking for the memory."""
+    from transformers.modeling_utils import no_init_weights
+
+    memory = _memory()
+    size = tensors = 0
+
+    def count(module: nn.Module, key: str, parameter: nn.Parameter | None) -> None:
+        nonlocal size, tensors
+        tensors += 1
+        size += 4 * parameter.numel() if parameter is not None else 0  # bytes of float32
+        if size > memory or tensors > _MOST_TENSORS:
+            raise UserError(
+                f"cannot load {name!r}: {CONFIG} asks for a model of {tensors:,} tensors and "
+                f"{size / 1e9:,.1f} GB or more; there are {memory / 1e9:,.1f} GB of memory, and "
+                f"no encoder has more than {_MOST_TENSORS:,} tensors"
+            )
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        with torch.device("meta"), no_init_weights():  # shapes without memory
+            make(config)
+    except UserError:
+        raise
+    except Exception:  # the real model comes next: it either fails too, or needs real values
+        pass
+    finally:
+        hook.remove()
+
+
+def _memory() -> int:
+    """Return the bytes of memory that this machine has."""
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    kilobytes = ctypes.c_ulonglong()  # Windows
+    ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes))
+    return kilobytes.value * 1024 or 2**40  # 0 where the firmware does not say
+
+
+def _read_weights(name: str) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint from all its files, without running code of them."""
+    tensors: dict[str, Tensor] = {}
+    for path in find_weights(name):
+        try:
+            with warnings.catch_warnings():  # torch 2.1 deprecates what it reads .bin files with
+                warnings.simplefilter("ignore")
+                part = _read_file(path)
+        except Exception as error:  # a foreign file can fail in any way
+            raise UserError(
+                f"cannot load {name!r}: {path.name} cannot be read: {reason_of(error)}. It may be "
+                "broken or cut off: download it again"
+            ) from error
+        if not isinstance(part, dict) or not all(isinstance(v, Tensor) for v in part.values()):
+            raise UserError(f"cannot load {name!r}: {path.name} is no table of weights by name")
+        tensors |= part
+    return tensors
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    return torch.load(
+        str(path), map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+    )
+
+
+def _by_model_name(
+    tensors: dict[str, Tensor], wanted: Collection[str], base: str
+) -> dict[str, Tensor]:
+    """Name the weights of a file as the model does, and leave out those that it has no use for.
+
+    A model with a head saves its encoder under the name ``base``, torch's DataParallel saves all
+    under "module", and old checkpoints call the weights of a LayerNorm gamma and beta."""
+    best: dict[str, Tensor] = {}
+    for prefix in ("", f"{base}.", "module.", f"module.{base}."):
+        named = {}
+        for key, value in tensors.items():
+            if not key.startswith(prefix):
+                continue
+            own = key[len(prefix) :]
+            if own not in wanted:
+                own = own.replace(".gamma", ".weight").replace(".beta", ".bias")
+            if own in wanted:
+                named[own] = value
+        if len(named) > len(best):
+            best = named
+    return best
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{'float' if tensor.is_floating_point() else tensor.dtype} {tuple(tensor.shape)}"

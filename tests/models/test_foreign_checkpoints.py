@@ -1,0 +1,505 @@
+"""Checkpoints as other people save them: every weight in use is the saved one, or the fault is named."""
+
+import json
+import logging
+import string
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from common.data.tokens import tokenise
+from common.errors import UserError
+from common.models.build import build_classifier
+from common.models.choice import ModelChoice
+from common.models.loading import load_config, load_tokenizer
+from demo.checkpoints import byte_pairs, wordpieces, write_bert_tokenizer, write_json
+from helpers.hub import BERT, BLIP, CLIP
+from helpers.models import SIZE, encoder, inputs
+
+TEXTS = ["今天天气很好", "a bad day 龘", ""]
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+    "max_position_embeddings": 40,
+}
+
+
+# Tokenizers, each as the published checkpoints of its kind bring it
+
+
+def word_pieces(folder: Path) -> int:
+    words = wordpieces("今天气很好", 0)
+    write_bert_tokenizer(folder, words, lower_case=True)
+    return len(words)
+
+
+def byte_level(folder: Path) -> int:
+    """vocab.json and merges.txt of RoBERTa, without a tokenizer.json."""
+    words, merges = byte_pairs("今天气很好", 0)
+    names = ["<s>", "<pad>", "</s>", "<unk>", *list(words)[:-2], "<mask>"]
+    write_json(folder / "vocab.json", {name: i for i, name in enumerate(names)})
+    lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
+    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    return len(names)
+
+
+def unigram(tokenizer_class: str, cls: str, sep: str):
+    """tokenizer.json of a sentencepiece model, as XLM-R and ALBERT bring it."""
+
+    def write(folder: Path) -> int:
+        from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+        special = [cls, "<pad>", sep, "<unk>", "[MASK]"]
+        pieces = [*special, "▁", *string.ascii_lowercase, *"今天气很好", "天气"]
+        made = Tokenizer(models.Unigram([(piece, -float(i)) for i, piece in enumerate(pieces)], 3))
+        made.pre_tokenizer = pre_tokenizers.Metaspace()
+        ends = [(cls, 0), (sep, 2)]
+        made.post_processor = processors.TemplateProcessing(f"{cls} $A {sep}", None, ends)
+        made.add_special_tokens(special)
+        made.save(str(folder / "tokenizer.json"))
+        names = {"cls_token": cls, "sep_token": sep, "pad_token": "<pad>", "unk_token": "<unk>"}
+        settings = {"tokenizer_class": tokenizer_class, "mask_token": "[MASK]", **names}
+        write_json(folder / "tokenizer_config.json", settings)
+        return len(pieces)
+
+    return write
+
+
+ROBERTA = {**SMALL, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+XLM_R = unigram("XLMRobertaTokenizer", "<s>", "</s>")
+ALBERT = unigram("AlbertTokenizer", "[CLS]", "[SEP]")
+# class that is saved -> settings, tokenizer, and whether the file holds a pooler
+SAVED = {
+    "BertModel": (SMALL, word_pieces, True),
+    "BertForPreTraining": (SMALL, word_pieces, True),
+    "BertForMaskedLM": (SMALL, word_pieces, False),
+    "BertForSequenceClassification": (SMALL, word_pieces, True),
+    "BertForTokenClassification": (SMALL, word_pieces, False),
+    "ErnieForMaskedLM": ({**SMALL, "use_task_id": True}, word_pieces, False),
+    "ErnieForSequenceClassification": (SMALL, word_pieces, True),
+    "ElectraForPreTraining": ({**SMALL, "embedding_size": 16}, word_pieces, False),
+    "DistilBertForMaskedLM": (
+        {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48, "max_position_embeddings": 40},
+        word_pieces,
+        False,
+    ),
+    "DebertaV2ForSequenceClassification": (SMALL, word_pieces, False),
+    "MPNetForMaskedLM": (ROBERTA, word_pieces, False),
+    "RobertaModel": (ROBERTA, byte_level, True),
+    "RobertaForMaskedLM": (ROBERTA, byte_level, False),
+    "RobertaForSequenceClassification": (ROBERTA, byte_level, False),
+    "LongformerForMaskedLM": ({**ROBERTA, "attention_window": 8}, byte_level, False),
+    "XLMRobertaForMaskedLM": (ROBERTA, XLM_R, False),
+    "XLMRobertaModel": (ROBERTA, XLM_R, True),
+    "CamembertForMaskedLM": (ROBERTA, XLM_R, False),
+    "AlbertForMaskedLM": ({**SMALL, "embedding_size": 16}, ALBERT, False),
+    "AlbertForPreTraining": ({**SMALL, "embedding_size": 16}, ALBERT, True),
+    "XLNetLMHeadModel": (
+        {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 48},
+        unigram("XLNetTokenizer", "<cls>", "<sep>"),
+        False,
+    ),
+}
+
+
+def save(folder: Path, kind: str, safetensors: bool = True) -> torch.nn.Module:
+    """Save a model of the class ``kind`` as people do, and return the encoder in it."""
+    settings, write_tokenizer, _ = SAVED[kind]
+    load = getattr(transformers, kind)
+    torch.manual_seed(1)
+    model = load(load.config_class(vocab_size=write_tokenizer(folder), **settings))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) / 8)  # none is what it starts as
+    model.save_pretrained(folder, safe_serialization=safetensors)
+    return getattr(model, model.base_model_prefix, model)
+
+
+def classifier(folder: Path, fusion: str = "text", **options):
+    chosen = ModelChoice("bert_resnet", str(folder), "resnet18", fusion)
+    return build_classifier(chosen, 3, SIZE, seed=1, **options)
+
+
+def rewrite(folder: Path, change) -> None:
+    """Change the tensors by name in the weights of a folder."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    save_file(change(load_file(path)), path)
+
+
+@pytest.fixture
+def said(caplog):
+    """What transformers and torch log, though their loggers hand nothing on."""
+    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
+    for logger in loggers:
+        logger.addHandler(caplog.handler)
+    yield caplog
+    for logger in loggers:
+        logger.removeHandler(caplog.handler)
+
+
+@pytest.mark.parametrize("safetensors", [True, False], ids=["safetensors", "bin"])
+@pytest.mark.parametrize("kind", SAVED)
+@torch.no_grad()
+def test_every_weight_in_use_is_the_saved_one(tmp_path, said, recwarn, capfd, kind, safetensors):
+    saved = save(tmp_path, kind, safetensors).state_dict()
+    capfd.readouterr(), recwarn.clear(), said.clear()
+    model = classifier(tmp_path).eval()
+    loaded = model.encoder.text.state_dict()
+    has_pooler = SAVED[kind][2]
+    unused = {key for key in saved if key.startswith("pooler.") and not has_pooler}
+    assert loaded.keys() == saved.keys() - unused and len(loaded) > 20
+    for key, value in loaded.items():
+        assert torch.equal(value, saved[key]), key
+    assert (getattr(model.encoder.text, "pooler", None) is not None) == has_pooler
+
+    tokens = tokenise(TEXTS, load_tokenizer(str(tmp_path)), 16)
+    ids, mask = tokens.pad(torch.arange(3).numpy())
+    assert ids.max() < model.encoder.vocabulary and tokens.unknown_rate < 0.5
+    pixels = torch.zeros(3, 3, SIZE, SIZE, dtype=torch.uint8)
+    assert model(ids, mask, pixels).isfinite().all()
+    longest = torch.full((1, min(model.encoder.positions, 64)), 5)  # no row of the table is lacking
+    assert model(longest, torch.ones_like(longest), pixels[:1]).isfinite().all()
+    assert capfd.readouterr() == ("", "") and not recwarn.list and not said.records
+
+
+def test_a_model_without_pooler_is_reopened_by_its_own_weights(tmp_path):
+    save(tmp_path, "RobertaForMaskedLM")
+    state = classifier(tmp_path).state_dict()
+    reopened = classifier(tmp_path, state=state)
+    assert reopened.encoder.text.pooler is None and reopened.state_dict().keys() == state.keys()
+
+
+def test_weights_cut_into_parts_are_all_used(tmp_path):
+    settings, _, _ = SAVED["RobertaForMaskedLM"]
+    saved = save(tmp_path, "RobertaForMaskedLM").state_dict()
+    model = transformers.RobertaForMaskedLM.from_pretrained(tmp_path)
+    for safetensors in (True, False):
+        for path in [*tmp_path.glob("*.safetensors*"), *tmp_path.glob("*.bin*")]:
+            path.unlink()
+        model.save_pretrained(tmp_path, max_shard_size="20KB", safe_serialization=safetensors)
+        assert len(list(tmp_path.glob("*-of-*"))) > 3
+        for key, value in classifier(tmp_path).encoder.text.state_dict().items():
+            assert torch.equal(value, saved[key]), key
+    next(tmp_path.glob("*-of-*")).unlink()
+    with pytest.raises(UserError, match="-of-.* is missing"):
+        classifier(tmp_path)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "module.bert."])
+def test_weights_saved_by_data_parallel_are_found(tmp_path, prefix):
+    saved = save(tmp_path, "BertModel").state_dict()
+    rewrite(tmp_path, lambda weights: {prefix + key: value for key, value in weights.items()})
+    for key, value in classifier(tmp_path).encoder.text.state_dict().items():
+        assert torch.equal(value, saved[key]), key
+
+
+def without_half(weights: dict) -> dict:
+    return {key: value for key, value in weights.items() if ".layer.1." not in key}
+
+
+def as_integers(weights: dict) -> dict:
+    return {key: (100 * value).to(torch.int8) for key, value in weights.items()}
+
+
+HALF_RANDOM = {
+    "another name before each": (
+        lambda weights: {f"query.{key}": value for key, value in weights.items()},
+        "does not hold .* they would stay random",
+    ),
+    "a layer missing": (without_half, r"does not hold 16 .*\(first: encoder.layer.1"),
+    "half under another name": (
+        lambda weights: {
+            (f"bert.{key}" if ".layer.1." in key else key): v for key, v in weights.items()
+        },
+        "does not hold 16",
+    ),
+    "nothing": (lambda weights: {"nothing": torch.ones(1)}, "does not hold"),
+    "integers": (as_integers, r"is torch.int8 .*, where config.json asks for float"),
+    "other sizes": (
+        lambda weights: {key: torch.cat([value, value]) for key, value in weights.items()},
+        r"is float \(.*\), where config.json asks for float",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "says"), HALF_RANDOM.values(), ids=HALF_RANDOM)
+def test_an_encoder_that_would_be_random_in_part_is_refused(tmp_path, change, says):
+    save(tmp_path, "BertModel")
+    rewrite(tmp_path, change)
+    with pytest.raises(UserError, match=says):
+        classifier(tmp_path)
+
+
+# Tokenizers that are not fast
+
+
+@pytest.mark.parametrize("kind", ["BertModel", "RobertaModel"])
+def test_a_slow_tokenizer_counts_as_a_fast_one(tmp_path, kind):
+    save(tmp_path, kind)
+    fast = load_tokenizer(str(tmp_path))
+    slow = getattr(transformers, type(fast).__name__.removesuffix("Fast")).from_pretrained(tmp_path)
+    assert fast.is_fast and not slow.is_fast
+    texts = [*TEXTS, "今天天气很好" * 5, "x " * 20, "龘 今 " * 9, " ", "[SEP] </s> <s>"]
+    one, other = tokenise(texts, fast, 12), tokenise(texts, slow, 12)
+    for field in ("truncated_rate", "unknown_rate", "per_character", "pad_id"):
+        assert getattr(one, field) == getattr(other, field), field
+    assert one.truncated_rate >= 3 / 8 and (one.unknown_rate > 0) == (kind == "BertModel")
+    assert (one.starts == other.starts).all() and (one.ids == other.ids).all()
+
+
+def test_a_checkpoint_that_has_no_fast_tokenizer_is_used(tmp_path):
+    """BERTweet's own: vocab.txt and bpe.codes."""
+    save(tmp_path, "RobertaForMaskedLM")
+    for file in ("vocab.json", "merges.txt"):
+        (tmp_path / file).unlink()
+    words = [*string.ascii_lowercase, *(f"{letter}@@" for letter in string.ascii_lowercase)]
+    lines = "".join(f"{word} 1\n" for word in words)
+    (tmp_path / "vocab.txt").write_text(lines, encoding="utf-8")
+    (tmp_path / "bpe.codes").write_text("", encoding="utf-8")
+    write_json(tmp_path / "tokenizer_config.json", {"tokenizer_class": "BertweetTokenizer"})
+    tokenizer = load_tokenizer(str(tmp_path))
+    assert not tokenizer.is_fast
+    tokens = tokenise(["ab 今", "c"], tokenizer, 16)
+    assert tokens.unknown_rate == 1 / 4 and tokens.ids[0] == tokenizer.cls_token_id
+
+
+# What cannot be used is told in one line that names the fault and the remedy that fits it
+
+
+def settings(**changes):
+    def change(folder: Path) -> None:
+        path = folder / "config.json"
+        content = {**json.loads(path.read_text(encoding="utf-8")), **changes}
+        used = {key: value for key, value in content.items() if value is not None}
+        write_json(path, used)
+
+    return change
+
+
+def tokenizer_settings(**changes):
+    def change(folder: Path) -> None:
+        write_json(
+            folder / "tokenizer_config.json", {"tokenizer_class": "BertTokenizer", **changes}
+        )
+
+    return change
+
+
+def content(name: str, data: bytes):
+    return lambda folder: (folder / name).write_bytes(data)
+
+
+def pointer(name: str):
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 409\n".format("0" * 64)
+    return content(name, text.encode())
+
+
+def only_pieces(name: str, **changes):
+    """The files of a tokenizer that is made with sentencepiece, without a tokenizer.json."""
+
+    def change(folder: Path) -> None:
+        for file in ("tokenizer.json", "vocab.txt", "tokenizer_config.json"):
+            (folder / file).unlink()
+        (folder / name).write_bytes(b"\n\x0e\n\x05<unk>")
+        settings(**changes)(folder)
+
+    return change
+
+
+def as_bin(write):
+    def change(folder: Path) -> None:
+        (folder / "model.safetensors").unlink()
+        write(folder / "pytorch_model.bin")
+
+    return change
+
+
+def of_kind(model, **options):
+    """Another model's config and weights beside BERT's tokenizer."""
+
+    def change(folder: Path) -> None:
+        load = getattr(transformers, model)
+        load(load.config_class(**options)).save_pretrained(folder)
+
+    return change
+
+
+DOWNLOAD = "download it again"
+GIT_LFS = "is a git-lfs pointer.* git lfs pull"
+PIECES = "needs the package sentencepiece.* pip install sentencepiece"
+FAULTS = {
+    "config pointer": (pointer("config.json"), f"config.json {GIT_LFS}"),
+    "weights pointer": (pointer("model.safetensors"), f"model.safetensors {GIT_LFS}"),
+    "old weights pointer": (as_bin(lambda path: pointer(path.name)(path.parent)), f"pytorch_model.bin {GIT_LFS}"),
+    "tokenizer pointer": (pointer("tokenizer.json"), f"tokenizer.json {GIT_LFS}"),
+    "vocabulary pointer": (pointer("vocab.txt"), f"vocab.txt {GIT_LFS}"),
+    "no kind of model": (settings(model_type=None), 'model_type": "bert"'),
+    "a kind of its own": (settings(model_type="modernbert"), "no model of kind 'modernbert'"),
+    "a kind that is no text": (settings(model_type=["bert"]), "kind"),
+    "deberta-v3": (only_pieces("spm.model", model_type="deberta-v2"), PIECES),
+    "xlnet": (only_pieces("spiece.model", model_type="xlnet", max_position_embeddings=None), PIECES),
+    "xlm-roberta": (only_pieces("sentencepiece.bpe.model", model_type="xlm-roberta"), PIECES),
+    "siglip": (only_pieces("spiece.model", model_type="siglip"), PIECES),
+    "camembert": (only_pieces("sentencepiece.bpe.model", model_type="camembert"), PIECES),
+    "fnet": (of_kind("FNetModel", hidden_size=32, num_hidden_layers=1, intermediate_size=32, vocab_size=999), "cannot leave the padding"),
+    "an encoder of sounds": (of_kind("Wav2Vec2Model", hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, conv_dim=[8], conv_stride=[5], conv_kernel=[10], num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2), "attention_mask|as a text encoder|padding"),
+    "a reader of photos": (of_kind("ViltModel", hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=999), "as a text encoder"),
+    "a reader of questions": (of_kind("DPRQuestionEncoder", hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=999), "as a text encoder"),
+    "quantised": (settings(quantization_config={"quant_method": "gptq", "bits": 4}), "quantised"),
+    "weights that are a page": (content("model.safetensors", b"<html>" * 99), DOWNLOAD),
+    "weights of nothing": (content("model.safetensors", b""), DOWNLOAD),
+    "old weights of nothing": (as_bin(lambda path: path.write_bytes(b"")), DOWNLOAD),
+    "old weights of a list": (as_bin(lambda path: torch.save([torch.ones(1)], path)), "no table of weights"),
+    "old weights in a table": (as_bin(lambda path: torch.save({"model": {"a": torch.ones(1)}}, path)), "no table of weights"),
+    "only tensorflow": (as_bin(lambda path: path.with_name("tf_model.h5").write_bytes(b"h5")), "no file named model.safetensors or pytorch_model.bin"),
+    "an index of nothing": (as_bin(lambda path: write_json(path.with_name("model.safetensors.index.json"), {})), "no table of files"),
+    "an index to elsewhere": (as_bin(lambda path: write_json(path.with_name("model.safetensors.index.json"), {"weight_map": {"a": "../a.safetensors"}})), "no table of files"),
+    "config in latin": (content("config.json", b'{"model_type": "b\xe9rt"}'), "config.json is not JSON"),
+    "config of brackets": (content("config.json", b"[" * 100_000), "config.json"),
+    "config of a number": (content("config.json", b"7"), "config.json holds no JSON object"),
+    "config of numbers": (content("config.json", b'{"model_type": "bert", "num_labels": 10000000000}'), "labels"),
+    "config of a large file": (content("config.json", b" " * (100 * 2**20 + 1)), "config.json has 100 MB"),
+    "tokenizer of brackets": (content("tokenizer.json", b"[" * 100_000), "tokenizer cannot be used"),
+    "tokenizer of another shape": (content("tokenizer.json", b'{"version": "1.0", "model": {"type": "Nothing"}}'), "tokenizer cannot be used"),
+    "tokenizer settings of a number": (content("tokenizer_config.json", b"7"), "tokenizer cannot be used"),
+    "tokenizer class of a number": (tokenizer_settings(tokenizer_class=7), "tokenizer cannot be used"),
+    "tokenizer class unknown": (tokenizer_settings(tokenizer_class="Nobody"), "tokenizer cannot be used: .*Nobody"),
+    "no padding token": (of_kind("GPT2Model", n_embd=32, n_layer=1, n_head=2, vocab_size=999), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoil", "says"), FAULTS.values(), ids=FAULTS)
+def test_every_loading_error_names_the_fault_and_its_own_remedy(tmp_path, spoil, says):
+    save(tmp_path, "BertModel")
+    spoil(tmp_path)
+    if says is None:  # BERT's own tokenizer makes it one that can be used
+        load_tokenizer(str(tmp_path)), classifier(tmp_path)
+        return
+    with pytest.raises(UserError, match=f"(?s){says}") as caught:
+        load_tokenizer(str(tmp_path))
+        classifier(tmp_path)
+    assert "HF_ENDPOINT" not in str(caught.value)  # no mirror helps here
+    assert len(str(caught.value)) < 1000 and str(tmp_path) in str(caught.value)
+
+
+ODD_SETTINGS = {
+    "a million layers": {"num_hidden_layers": 10**6},
+    "a wide model": {"hidden_size": 10**7},
+    "a large vocabulary": {"vocab_size": 10**12},
+    "many positions": {"max_position_embeddings": 10**11},
+    "beyond 64 bits": {"vocab_size": 10**30},
+    "no vocabulary": {"vocab_size": 0},
+    "no width": {"hidden_size": 0},
+    "a negative width": {"hidden_size": -32},
+    "a width of text": {"hidden_size": "32"},
+    "half a layer": {"num_hidden_layers": 2.5},
+    "no heads": {"num_attention_heads": 0},
+    "heads that do not fit": {"num_attention_heads": 7},
+    "no such activation": {"hidden_act": "nothing"},
+    "dropout of five": {"hidden_dropout_prob": 5},
+    "no kinds of token": {"type_vocab_size": 0},
+    "padding beyond the vocabulary": {"pad_token_id": 10**6},
+    "no positions": {"max_position_embeddings": 0},
+    "less than no positions": {"max_position_embeddings": -1},
+}
+
+
+@pytest.mark.parametrize("pretrained", [False, True], ids=["random", "pretrained"])
+@pytest.mark.parametrize("changes", ODD_SETTINGS.values(), ids=ODD_SETTINGS)
+def test_an_impossible_model_is_refused_before_it_takes_memory_or_time(
+    tmp_path, changes, pretrained
+):
+    import resource
+    import time
+
+    save(tmp_path, "BertModel")
+    settings(**changes)(tmp_path)
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    with pytest.raises(UserError, match="config.json|text encoder"):
+        classifier(tmp_path, pretrained=pretrained)
+    assert time.perf_counter() - start < 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kilobytes
+
+
+HARMLESS = {
+    "made for torchscript": settings(torchscript=True),
+    "answers as tuples": settings(return_dict=False, output_attentions=True),
+    "names of many labels": settings(num_labels=3, id2label={"0": "LABEL_0"}),
+    "code of its own that is not needed": settings(auto_map={"AutoModel": "trap.Model"}),
+    "a kind that only the folder's name says": settings(model_type=None),
+    "no limit of the tokenizer": tokenizer_settings(model_max_length=10**30),
+    "a limit that is a text": tokenizer_settings(model_max_length="512"),
+    "a limit that is a fraction": tokenizer_settings(model_max_length=512.0),
+    "a limit below zero": tokenizer_settings(model_max_length=-1),
+    "no limit at all": tokenizer_settings(model_max_length=None),
+    "a pointer that is not used": pointer("tf_model.h5"),
+    "weights without a note of their kind": lambda folder: rewrite(folder, dict),
+    "a byte order mark": lambda folder: content(
+        "config.json", b"\xef\xbb\xbf" + (folder / "config.json").read_bytes()
+    )(folder),
+}
+
+
+@pytest.mark.parametrize("change", HARMLESS.values(), ids=HARMLESS)
+@torch.no_grad()
+def test_what_is_odd_and_harmless_changes_nothing(tmp_path, change):
+    folder = tmp_path / "my-bert-large"
+    folder.mkdir()
+    save(folder, "BertModel")
+    pixels = torch.zeros(1, 3, SIZE, SIZE, dtype=torch.uint8)
+
+    def logits() -> torch.Tensor:
+        tokens = tokenise(["今天天气很好"], load_tokenizer(str(folder)), 40)
+        return classifier(folder).eval()(*tokens.pad(torch.zeros(1, dtype=int).numpy()), pixels)
+
+    expected = logits()
+    change(folder)
+    assert torch.equal(logits(), expected)
+    assert isinstance(load_tokenizer(str(folder)).model_max_length, int)
+
+
+@pytest.mark.parametrize("name", [BERT, CLIP, BLIP])
+def test_the_image_alone_needs_no_text_encoder(hub, name):
+    model = encoder("image", hub.folder(name))
+    batch = inputs(hub, "image", ["今天天气很好"])
+    assert model.text is None and model.positions >= 77
+    assert int(batch["input_ids"].max()) < model.vocabulary
+    assert model(batch["input_ids"], batch["attention_mask"], torch.zeros(1, 3, 64, 64))[0] is None
+
+
+def test_relative_positions_have_no_limit(tmp_path):
+    save(tmp_path, "XLNetLMHeadModel")
+    assert load_config(str(tmp_path)).max_position_embeddings == -1
+    assert classifier(tmp_path).encoder.positions >= 10**6
+
+
+@pytest.mark.parametrize("size", [32, 33, 64])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_batch_of_one_small_image_can_be_trained_on(hub, size, count):
+    """BatchNorm has no variance of one pixel: there, and only there, it takes the running ones."""
+    trained = encoder("image", hub.folder(BERT)).train()
+    pixels = torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0))
+    ids = torch.zeros(count, 2, dtype=torch.long)
+    before = {key: value.clone() for key, value in trained.image.state_dict().items()}
+    feature = trained(ids, ids + 1, pixels)[1]
+    alone = count == 1 and size == 32
+    after = trained.image.state_dict()
+    assert torch.equal(after["bn1.running_mean"], before["bn1.running_mean"]) == alone
+    feature.square().sum().backward()
+    assert trained.image.training and trained.image.bn1.training
+    assert all(p.grad is not None for p in trained.image.parameters())
+
+
+@pytest.mark.parametrize("place", ["", "folder/"])
+@pytest.mark.parametrize(
+    "name", ["x" * 300, "y" * 5000, "a//b", "a/b/c", "-a", "a.git", "a--b", "模型"]
+)
+def test_a_name_that_can_be_none_is_refused_before_anything_is_made(name, place):
+    with pytest.raises(UserError, match="--model-name is neither a folder") as caught:
+        ModelChoice("clip", place + name, None, "concat")
+    assert len(str(caught.value)) < 400

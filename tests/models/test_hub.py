@@ -1,0 +1,175 @@
+"""The hub's cache is used without the network, and a first download works as the hub's own client does it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from common.errors import UserError
+from common.models import bert_resnet
+from demo.checkpoints import hub_variables, snapshot_folder
+from helpers.hub import BERT, BLIP, CLIP, STAGE2, LocalHub
+
+MODELS = {"text": BERT, "image": BERT, "clip": CLIP, "blip": BLIP}
+LOAD = """
+import json, sys, time
+import torch, transformers
+from common.errors import UserError
+from common.models.build import build_classifier
+from common.models.choice import ModelChoice
+from common.models.loading import load_tokenizer
+found = []
+for kind, name, pretrained in json.loads(sys.argv[1]):
+    start = time.perf_counter()
+    family, fusion = ("bert_resnet", kind) if kind in ("text", "image") else (kind, "concat")
+    try:
+        load_tokenizer(name)
+        chosen = ModelChoice(family, name, "resnet18", fusion)
+        model = build_classifier(chosen, 3, 64, seed=1, pretrained=pretrained)
+        said = sum(p.double().abs().sum().item() for p in model.parameters())
+    except UserError as error:
+        said = str(error)
+    found.append([time.perf_counter() - start, said])
+print(json.dumps(found))
+"""
+REFUSED = "http://127.0.0.1:9"
+
+
+def load(root: Path, kinds: list, hub: LocalHub | str, pretrained: bool = True, **more) -> list:
+    """Load models in a process of its own; return for each its seconds, and its sum or the error.
+
+    ``kinds``: keys of MODELS, or pairs of a kind and a name."""
+    url = hub if isinstance(hub, str) else hub.url
+    asked = {**os.environ, **hub_variables(root), "HF_ENDPOINT": url, "HF_HUB_DISABLE_XET": "1"}
+    offline = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    variables = {key: value for key, value in asked.items() if key not in offline} | more
+    pairs = [kind if isinstance(kind, tuple) else (kind, MODELS[kind]) for kind in kinds]
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, json.dumps([(*pair, pretrained) for pair in pairs])],
+        cwd=STAGE2 / "scripts",
+        env={**variables, "PYTHONPATH": str(STAGE2 / "scripts"), "PYTHONUTF8": "1"},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Some weights" not in done.stderr and "Warning" not in done.stderr, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def sums(found: list) -> list[float]:
+    """The sums of the weights, of models that could be loaded."""
+    assert all(isinstance(said, float) for _, said in found), found
+    return [said for _, said in found]
+
+
+@pytest.fixture
+def own(hub, tmp_path) -> Path:
+    """The small hub's cache, to be changed."""
+    shutil.copytree(hub.root, tmp_path / "own")
+    return tmp_path / "own"
+
+
+@pytest.fixture(scope="module")
+def silent():
+    with LocalHub(silent=True) as found:
+        yield found
+
+
+@pytest.fixture
+def online(hub, tmp_path):
+    """A hub that serves BERT and CLIP."""
+    for name in (BERT, CLIP):
+        shutil.copytree(hub.folder(name), tmp_path / "served" / name)
+    with LocalHub(tmp_path / "served") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def expected(hub) -> dict[str, float]:
+    """The sums of the models of the small hub, without any network."""
+    found = load(hub.root, list(MODELS), REFUSED)
+    assert max(seconds for seconds, _ in found) < 8
+    return dict(zip(MODELS, sums(found), strict=True))
+
+
+def test_what_is_cached_is_used_though_the_hub_never_answers(hub, silent, expected):
+    found = load(hub.root, list(MODELS), silent)
+    assert sums(found) == list(expected.values())
+    assert max(seconds for seconds, _ in found) < 8 and silent.asked == []
+
+
+@pytest.mark.parametrize("kind, pretrained", [("image", True), ("text", False)])
+def test_a_cache_without_weights_serves_where_none_are_needed(own, online, kind, pretrained):
+    """The tokenizer is known to be whole once the hub was asked for each of its files."""
+    shutil.rmtree(own / "hf")
+    first = sums(load(own, [kind], online, pretrained))
+    assert not list(own.rglob("model.safetensors"))
+    with LocalHub(silent=True) as dead:
+        assert sums(load(own, [kind], dead, pretrained)) == first and dead.asked == []
+
+
+def test_a_first_download_takes_all_files_of_one_commit(own, online, expected):
+    shutil.rmtree(own / "hf")
+    assert sums(load(own, ["text", "clip"], online)) == [expected["text"], expected["clip"]]
+    for name in (BERT, CLIP):
+        repository = own / "hf" / "hub" / ("models--" + name.replace("/", "--"))
+        (snapshot,) = (repository / "snapshots").iterdir()
+        assert snapshot.name == (repository / "refs" / "main").read_text() == online.revision
+    # A newer commit does not mix with the cached one, which goes on serving.
+    online.asked.clear()
+    online.revision = "1" * 40
+    assert sums(load(own, ["text", "clip"], online)) == [expected["text"], expected["clip"]]
+    assert online.asked == []
+
+
+@pytest.mark.parametrize(
+    "gone", [["model.safetensors"], ["model.safetensors", "tokenizer.json", "vocab.txt"]]
+)
+def test_what_an_interrupted_download_lacks_is_fetched(own, online, expected, gone):
+    cached = snapshot_folder(own / "hf" / "hub", BERT)
+    online.revision = cached.name
+    for file in gone:
+        (cached / file).unlink()
+    assert sums(load(own, ["text"], online)) == [expected["text"]]
+    assert all((cached / file).is_file() for file in gone)
+
+
+def test_what_is_not_cached_names_the_folder_first_and_then_the_mirror(own, silent):
+    (snapshot_folder(own / "hf" / "hub", BERT) / "model.safetensors").unlink()
+    remedy = "give its folder as --model-name, or set HF_ENDPOINT to a mirror"
+    wanted = {"model.safetensors": ("text", BERT), "config.json": ("text", "nobody/nothing")}
+    for hub in (silent, REFUSED):
+        found = load(own, list(wanted.values()), hub)
+        for (seconds, said), lacks in zip(found, wanted, strict=True):
+            assert f"{lacks} is not in the cache" in said and remedy in said, said
+            assert seconds < 20
+    for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        ((seconds, said),) = load(own, ["text"], silent, **{variable: "1"})
+        assert "unset HF_HUB_OFFLINE" in said and seconds < 8
+
+
+def test_a_name_that_the_hub_does_not_know_is_told_so(own, online):
+    (online.folder / "empty/model").mkdir(parents=True)
+    names = [("text", "nobody/nothing"), ("text", "empty/model")]
+    (_, nobody), (_, empty) = load(own, names, online)
+    assert "has no model of this name" in nobody and "mirror" not in nobody
+    assert "no file named config.json" in empty
+
+
+def test_resnet_weights_come_from_torch_home_or_fail_soon(hub, monkeypatch, tmp_path):
+    import torchvision
+
+    model = torchvision.models.resnet18()
+    monkeypatch.setattr(bert_resnet, "_SILENCE", 1.0)
+    with LocalHub(silent=True) as dead:
+        bert_resnet._load_published(model, f"{dead.url}/resnet18-f37072fd.pth")
+        assert dead.asked == []
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        start = time.perf_counter()
+        with pytest.raises(UserError, match="resnet18-f37072fd.pth.*put it in"):
+            bert_resnet._load_published(model, f"{dead.url}/resnet18-f37072fd.pth")
+        assert time.perf_counter() - start < 8
