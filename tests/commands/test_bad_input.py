@@ -285,8 +285,13 @@ CSV = {
     "a row too long": (changed(lambda s: s.replace("\n2,", "\n2,2,")), "row 3: 5 fields where the header has 4"),
     "a quote never closed": (changed(lambda s: s.replace("\n2,", '\n"2,')), "row 3: not valid CSV"),
     "a quote inside": (changed(lambda s: s.replace("\n2,", '\n"2"2,')), "row 3: not valid CSV"),
-    "utf-16": (changed(lambda s: s.encode("utf-16")), "train.csv, line 1: not a text file"),
-    "latin-1": (changed(lambda s: s.replace("数据", "Bär").encode("latin-1")), "12 files are missing .*'B鋜 1/1.png'"),
+    "utf-16": (changed(lambda s: s.encode("utf-16")), {"text_notes": {"utf-16_csv": 1}}),
+    "utf-16, big end first": (
+        changed(lambda s: b"\xfe\xff" + s.encode("utf-16-be")), {"text_notes": {"utf-16_csv": 1}}),
+    "utf-32": (changed(lambda s: s.encode("utf-32")), {"text_notes": {"utf-32_csv": 1}}),
+    "utf-16 cut in a character": (changed(lambda s: s.encode("utf-16")[:-1]), "train.csv, line 7: not a text file"),
+    "utf-16 without a mark": (changed(lambda s: s.encode("utf-16-le")), "train.csv, line 1: not a text file"),
+    "latin-1": (changed(lambda s: s.replace("数据", "Bär").encode("latin-1")), "12 files are missing .*'Bär 1/1.png'"),
     "latin-1 at a line's end": (changed(lambda s: s.replace("neutral", "\xe9").encode("latin-1", "replace")), "line 2"),
     "a spreadsheet": (whole(b"PK\x03\x04\x14\0\x06\0\xff\xff\xff"), "train.csv, line 1: not a text file"),
     "a nul byte": (changed(lambda s: s.replace("\n2,", "\n2\0,")), "train.csv, line 3: not a text file"),
@@ -380,9 +385,19 @@ TEXT = {
     "a mountain of accents": (text(b"e" + "\u0301".encode() * 300_000), FINE),
     "byte order mark": (text("\ufeff天气".encode()), FINE),
     "gbk": (text("今天天气".encode("gbk")), {"text_encodings": {"utf-8": 8, "gb18030": 1}}),
-    "latin-1": (text("café".encode("latin-1")), {"text_encodings": {"utf-8": 8, "replaced": 1}}),
-    "utf-16": (text("天气 good".encode("utf-16")), {"text_encodings": {"utf-8": 8, "replaced": 1},
-                                                     "text_notes": {"nul_text": 1}}),
+    "latin-1": (text("café".encode("latin-1")), {"text_encodings": {"utf-8": 8, "cp1252": 1}}),
+    "utf-16": (text("天气 good".encode("utf-16")), {"text_encodings": {"utf-8": 8, "utf-16": 1}}),
+    "utf-16, big end first": (
+        text(b"\xfe\xff" + "天气 good".encode("utf-16-be")), {"text_encodings": {"utf-8": 8, "utf-16": 1}}),
+    "utf-32": (text("天气 good".encode("utf-32")), {"text_encodings": {"utf-8": 8, "utf-32": 1}}),
+    "utf-16 cut in a character": (
+        text("天气 good".encode("utf-16")[:-1]), {"text_encodings": {"utf-8": 8, "replaced": 1}}),
+    "only a mark of utf-16": (
+        text(b"\xff\xfe"), {"text_encodings": {"utf-8": 8, "utf-16": 1}, "text_notes": {"empty_text": 1}}),
+    "utf-8 cut in a character": (
+        text("今天天气很好".encode()[:-1]), {"text_encodings": {"utf-8": 8, "replaced": 1}}),
+    "gbk cut in a character": (
+        text("今天天气很好".encode("gbk")[:-1]), {"text_encodings": {"utf-8": 8, "replaced": 1}}),
     "half a surrogate pair": (text(b"\xed\xa0\x80"), {"text_encodings": {"utf-8": 8, "replaced": 1}}),
     "a photo": (lambda p: p.text(2, (p.data / "2.png").read_bytes()),
                 {"text_encodings": {"utf-8": 8, "replaced": 1}, "text_notes": {"nul_text": 1}}),
