@@ -217,11 +217,12 @@ def _read_pairs(args: argparse.Namespace, lists: dict[str, Path]) -> _Pairs:
         return _Pairs(splits, digests, [])
     faults.sort(key=lambda fault: (fault.csv_path != splits["labelled"].path, fault.row))
     if not args.skip_broken:
+        message = f"{describe(faults, root)}, or give --skip-broken to leave them out"
         path = root / args.output_dir / BROKEN
-        write_result(path, broken_table(faults).encode("utf-8", "backslashreplace"))
-        raise UserError(
-            f"{describe(faults, root)}, or give --skip-broken to leave them out. {path} lists all"
-        )
+        with suppress(UserError):  # the message counts more than the list
+            write_result(path, broken_table(faults).encode("utf-8"))
+            message += f". {path} lists all"
+        raise UserError(message)
     rows = {}
     for name, split in splits.items():
         rows[name] = {fault.row for fault in faults if fault.csv_path == split.path}
@@ -283,7 +284,9 @@ def _portable(path: str, root: Path) -> str:
 def broken_table(faults: list[Fault]) -> str:
     """Return the csv of files that are missing or broken."""
     lines = [",".join(map(_cell, (fault.guid, fault.path, fault.reason))) for fault in faults]
-    return _marked("\n".join([_BROKEN_HEADER, *lines]) + "\n")
+    text = "\n".join([_BROKEN_HEADER, *lines]) + "\n"
+    # A name on Linux may hold bytes that are no characters.
+    return _marked(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def _marked(text: str) -> str:

@@ -24,7 +24,7 @@ DATA_FOLDERS = ("data/data", "data/project5/data", "data")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".jfif", ".jpe")
 IMAGE_SUFFIXES += (".tif", ".tiff", ".avif")
 MAX_CHARACTERS = 1 << 20  # of one text; the rest is left out and counted
-_MAX_BYTES = 4 * MAX_CHARACTERS  # no encoding needs more
+_MAX_BYTES = 4 * MAX_CHARACTERS + 8  # with a mark, more characters than that in every encoding
 _MAX_TOTAL_BYTES = 1 << 28  # of all texts of a split
 
 
@@ -140,7 +140,7 @@ class SplitFiles:
                 continue
             try:
                 with open(path, "rb") as file:
-                    contents[-1] = file.read(_MAX_BYTES + 1)
+                    contents[-1] = file.read(_MAX_BYTES)
             except OSError as error:
                 self._faults[place, path] = error_text(error)
             total += len(contents[-1])
@@ -170,7 +170,7 @@ def refuse(csv_path: Path, faults: list[str], remedy: str) -> None:
 
 def decode_text(data: bytes, legacy: str) -> tuple[str, str]:
     """Return text and encoding of what ``SplitFiles.read`` has read of a file."""
-    return decode(data, legacy, whole=len(data) <= _MAX_BYTES)
+    return decode(data, legacy, whole=len(data) < _MAX_BYTES)
 
 
 def find_data_folder(csv_path: Path, root: Path, data_dir: str | Path | None) -> Path:
