@@ -298,9 +298,9 @@ def _check_targets(folder: Path, lists: dict[str, Path]) -> None:
     """Refuse to overwrite one of the lists."""
     for path in (folder / name for name in ("train.csv", "val.csv", "test.csv", BROKEN)):
         # realpath also resolves "new/../train.txt", where the folder "new" is still to be made
-        target = Path(os.path.realpath(path))
-        for other in lists.values():
-            if target.exists() and other.exists() and target.samefile(other):
+        target = os.path.realpath(path)
+        for other in filter(os.path.exists, lists.values()):
+            if os.path.exists(target) and os.path.samefile(target, other):
                 raise UserError(
                     f"{path} is the list to be split and would be overwritten; "
                     "give another --output-dir"
@@ -314,14 +314,18 @@ def _write_tables(folder: Path, tables: dict[str, str]) -> bool:
         UserError: a table cannot be written.
     """
     marker = folder / UNFINISHED
+    texts = {folder / name: _marked(text) for name, text in tables.items()}
     try:
-        earlier = replace_all(
-            {folder / name: _marked(text) for name, text in tables.items()}, marker
-        )
+        earlier = replace_all(texts, marker)
+    except BlockingIOError:
+        raise UserError(
+            f"{folder}: another command is writing there, or its disk has no locks; "
+            "wait for it, or give another --output-dir"
+        ) from None
     except OSError as error:
         hint = "close it where it is open (Excel?), or check the disk and --output-dir"
         state = "the splits are as they were"
-        if marker.exists():
+        if os.path.exists(marker):
             state = "the splits there do not belong together, run this command again"
         raise UserError(
             f"{error.filename}: cannot write it, {state} ({error_text(error)}); {hint}"
@@ -405,7 +409,7 @@ def _report_guids(splits: Iterable[Split]) -> None:
     if formulas:
         print(
             f"warning: {len(formulas):,} guids begin with = + - or @, for example "
-            f"{quoted(formulas[0])}: Excel takes them for formulas, so do not save these files there"
+            f"{quoted(formulas[0])}: Excel takes them for formulas, so do not save the files there"
         )
 
 
@@ -413,7 +417,8 @@ def _report_left_out(faults: list[Fault]) -> None:
     if faults:
         pairs = len({(fault.csv_path, fault.row) for fault in faults})
         print(f"left out: {pairs:,} pairs with {len(faults):,} files that are missing or broken:")
-        print("  " + listed([f"{fault.guid}: {fault.path} ({fault.reason})" for fault in faults]))
+        shown = [f"{fault.guid}: {quoted(fault.path)} ({fault.reason})" for fault in faults]
+        print(f"  {listed(shown)}")
 
 
 def _report_overlap(split: Split, content: _Content, test: Split, test_content: _Content) -> None:

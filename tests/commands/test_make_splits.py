@@ -651,6 +651,13 @@ def test_a_broken_photo_name_or_a_folder_in_the_way_is_named(tmp_path):
         cut(tmp_path)
 
 
+@pytest.mark.parametrize("folder", ["x" * 300, "train.txt/y", "data/1.txt"])
+def test_an_output_folder_that_cannot_be_is_named(tmp_path, folder):
+    make_project(tmp_path, MIXED)
+    with pytest.raises(UserError, match="train.csv: cannot write it, the splits are as they were"):
+        cut(tmp_path, "--output-dir", folder)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no Unicode")
 def test_a_data_folder_whose_name_is_no_unicode_is_named(tmp_path):
     folder = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")

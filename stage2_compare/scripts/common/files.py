@@ -5,6 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import uuid
@@ -51,15 +52,9 @@ def replace_all(texts: dict[Path, str], marker: Path) -> dict[Path, bytes | None
     Raises:
         OSError: a file cannot be written. ``filename`` names it and ``strerror`` says why. Files
             that were already replaced have got their earlier content back.
+        BlockingIOError: another process holds ``marker``.
     """
-    path = next(iter(texts))
-    try:
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        held = lock(marker)
-    except OSError as error:
-        raise OSError(error.errno, error_text(error), str(path)) from error
-    if held is None:
-        raise OSError(None, "another command is writing there", str(path))
+    held = _hold(marker, next(iter(texts)))
     temporaries = {path: temporary_name(path) for path in texts}
     earlier: dict[Path, bytes | None] = {}
     try:
@@ -86,6 +81,18 @@ def replace_all(texts: dict[Path, str], marker: Path) -> dict[Path, bytes | None
             _remove(temporary)
     unlock(marker, held)
     return earlier
+
+
+def _hold(marker: Path, path: Path) -> BinaryIO:
+    """Make the folder and lock the marker in it; an error names ``path``."""
+    try:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        held = lock(marker)
+    except OSError as error:
+        raise OSError(error.errno, error_text(error), str(path)) from error
+    if held is None:
+        raise BlockingIOError(errno.EAGAIN, "another command is writing there", str(path))
+    return held
 
 
 def lock(path: Path) -> BinaryIO | None:

@@ -28,10 +28,11 @@ MAX_BYTES = 1 << 30  # of a file
 # A photo that was cut short is used if so many of its rows are there.
 _ROWS_NEEDED = 0.9
 _GREY = 128  # of the rows that are not
+_MAX_DAMAGED_PIXELS = MAX_PIXELS // 4  # it is decoded three times, side by side
 _JPEG_SCAN, _JPEG_END, _JPEG_BAND = b"\xff\xda", b"\xff\xd9", 16  # markers; rows coded together
 _SCANS_NEEDED = (3, 5)  # of a progressive JPEG, grey or in colour
-# Memory that comes in large blocks goes back to the system; else each thread keeps 700 MB of a photo
-# of 177 million pixels.
+# Memory in large blocks goes back to the system; else each thread keeps the 700 MB that a photo of
+# 177 million pixels takes.
 Image.core.set_block_size(1 << 26)
 # Viewers show a PNG with any amount of text in it; Pillow would refuse more than 1 MB of one kind.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
@@ -134,6 +135,8 @@ def _load_damaged(file: BinaryIO, side: int | None, error: OSError) -> Image.Ima
     try:
         file.seek(0)
         image = Image.open(file, formats=_FORMATS)
+        if image.width * image.height > _MAX_DAMAGED_PIXELS:
+            raise error
         missing, height = _missing_rows(image), image.height
         if image.format in ("JPEG", "MPO"):
             file.seek(0)
