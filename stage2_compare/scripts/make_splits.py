@@ -6,46 +6,53 @@ Reads ``train.txt`` (``guid,tag``) beside the folder of ``<guid>.txt`` and ``<gu
 ``train.csv``, ``val.csv`` and, if there is a ``test_without_label.txt``, ``test.csv`` into
 ``outputs/splits``. Class proportions are kept, and pairs with the same text or the same picture
 stay on one side (see common/data/splitting.py). The same pairs, ratio and seed give the same split,
-in whatever order ``train.txt`` has them.
+in whatever order ``train.txt`` has them. Every picture is opened; those that cannot be used are
+listed in ``broken.csv``, and with ``--skip-broken`` their pairs are left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from common.cli import DEFAULT_SEED, not_negative_int, run_command
-from common.data.splits import Split, class_names, read_split, squeezed
-from common.data.splits_files import DATA_FOLDERS, IMAGE_SUFFIXES
+from common.data.encodings import ENCODINGS
+from common.data.splits import (
+    UNFINISHED,
+    Split,
+    class_names,
+    encoding_remarks,
+    read_splits,
+    squeezed,
+)
+from common.data.splits_files import DATA_FOLDERS, IMAGE_SUFFIXES, Fault, describe
 from common.data.splitting import choose_validation, connected_groups
 from common.errors import UserError
-from common.files import error_text, replace_all
+from common.files import error_text, listed, quoted, replace_all, write_result
+
+BROKEN = "broken.csv"
+_BROKEN_HEADER = "guid,path,reason"
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    root = args.project_root
-    train_file = root / args.train_file if args.train_file else _find_train(root, args.data_dir)
-    test_file = root / args.test_file if args.test_file else _find_test(train_file)
-    data_dir = _find_data_dir(root, args.data_dir, train_file)
+    root, output_dir = args.project_root, args.project_root / args.output_dir
 
     # 1. Read the pairs.
-    print(f"labelled pairs: {train_file}", flush=True)
-    split = read_split(train_file.absolute(), root, data_dir=data_dir)
-    test = None
-    if test_file:
-        print(f"test pairs: {test_file}", flush=True)
-        test = read_split(test_file.absolute(), root, allow_unlabelled=True, data_dir=data_dir)
-    content = _read_content(split)
-    test_content = _read_content(test) if test else None
+    lists = _find_lists(args)
+    _check_targets(output_dir, lists)
+    pairs = _read_pairs(args, lists)
+    split, test = pairs.splits["labelled"], pairs.splits.get("test")
+    content = {name: pairs.content(name) for name in pairs.splits}
 
     # 2. Choose the sides.
-    groups = connected_groups(content.texts, content.images)
+    groups = connected_groups(*content["labelled"])
     chosen = choose_validation(groups, split.labels, split.guids, args.val_ratio, args.seed)
     by_guid = sorted(range(len(split)), key=lambda i: (len(split.guids[i]), split.guids[i]))
     sides = {
@@ -57,16 +64,19 @@ def main(argv: list[str] | None = None) -> None:
     tables = {f"{side}.csv": table(split, indices, root) for side, indices in sides.items()}
     if test:
         tables["test.csv"] = table(test, range(len(test)), root)
-    output_dir = root / args.output_dir
-    lists = [train_file, test_file] if test_file else [train_file]
-    changed = _write_tables(output_dir, tables, lists)
+    if pairs.left_out:
+        tables[BROKEN] = broken_table(pairs.left_out)
+    changed = _write_tables(output_dir, tables)
     _report_counts(split, sides, test)
-    _report_texts("labelled", split)
+    for name, part in pairs.splits.items():
+        _report_texts(name, part)
+    for remark in encoding_remarks(pairs.splits.values()):
+        print(remark)
+    _report_guids(pairs.splits.values())
+    _report_duplicates(split, content["labelled"])
     if test:
-        _report_texts("test", test)
-    _report_duplicates(split, content)
-    if test:
-        _report_overlap(split, content, test, test_content)
+        _report_overlap(split, content["labelled"], test, content["test"])
+    _report_left_out(pairs.left_out)
     _report_files(output_dir, tables, changed)
 
 
@@ -87,8 +97,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add("--test-file", type=Path, help=test_help)
     ratio_help = "share of the labelled pairs that go to validation"
     add("--val-ratio", type=share, default=0.1, help=ratio_help)
-    add("--seed", type=not_negative_int, default=DEFAULT_SEED)
-    add("--output-dir", type=Path, default=Path("outputs/splits"))
+    add("--seed", type=not_negative_int, default=DEFAULT_SEED, help="of the choice of pairs")
+    encoding_help = "of texts that are not UTF-8; auto decides for the whole data set"
+    add("--text-encoding", choices=ENCODINGS, default="auto", help=encoding_help)
+    skip_help = f"leave out pairs with files that are missing or broken, and list them in {BROKEN}"
+    add("--skip-broken", action="store_true", help=skip_help)
+    output_help = "where the tables go"
+    add("--output-dir", type=Path, default=Path("outputs/splits"), help=output_help)
     return parser.parse_args(argv)
 
 
@@ -101,6 +116,18 @@ def share(text: str) -> float:
 
 
 # Where the files lie
+
+
+def _find_lists(args: argparse.Namespace) -> dict[str, Path]:
+    """Return the list of labelled pairs and, if there is one, that of test pairs."""
+    root, train_file, test_file = args.project_root, args.train_file, args.test_file
+    lists = {"labelled": root / train_file if train_file else _find_train(root, args.data_dir)}
+    test_list = root / test_file if test_file else _find_test(lists["labelled"])
+    if test_list:
+        lists["test"] = test_list
+    for name, path in lists.items():
+        print(f"{name} pairs: {path}", flush=True)
+    return lists
 
 
 def _find_train(root: Path, data_dir: Path | None) -> Path:
@@ -139,9 +166,12 @@ def _find_data_dir(root: Path, data_dir: Path | None, train_file: Path) -> Path 
 
 def _holds_pictures(folder: Path) -> bool:
     try:
-        return any(name.endswith(IMAGE_SUFFIXES) for name in os.listdir(folder))
+        return any(name.lower().endswith(IMAGE_SUFFIXES) for name in os.listdir(folder))
     except OSError:
         return False
+
+
+# The pairs
 
 
 class _Content(NamedTuple):
@@ -151,18 +181,74 @@ class _Content(NamedTuple):
     images: list[str]  # SHA-256 of the file
 
 
-def _read_content(split: Split) -> _Content:
-    from tqdm import tqdm
+class _Pairs(NamedTuple):
+    """The pairs that can be used, by the name of their list."""
 
-    images = []
-    for path in tqdm(split.image_paths, desc="pictures", unit="file", disable=None, leave=False):
-        try:
-            images.append(hashlib.sha256(Path(path).read_bytes()).hexdigest())
-        except OSError as error:
-            raise UserError(
-                f"{path}: cannot read the picture ({error_text(error)}); repair or replace the file"
-            ) from None
-    return _Content([squeezed(text) for text in split.texts], images)
+    splits: dict[str, Split]
+    digests: dict[str, str]  # path of a picture -> SHA-256 of the file
+    left_out: list[Fault]
+
+    def content(self, name: str) -> _Content:
+        split = self.splits[name]
+        texts = [squeezed(text) for text in split.texts]
+        return _Content(texts, [self.digests[path] for path in split.image_paths])
+
+
+def _read_pairs(args: argparse.Namespace, lists: dict[str, Path]) -> _Pairs:
+    """Read texts and pictures.
+
+    Raises:
+        UserError: files are missing or broken, and --skip-broken is not given. Then ``broken.csv``
+            lists them.
+    """
+    root = args.project_root
+    reading = {
+        "csv_paths": {name: path.absolute() for name, path in lists.items()},
+        "project_root": root,
+        "unlabelled": ("test",),
+        "data_dir": _find_data_dir(root, args.data_dir, lists["labelled"]),
+        "text_encoding": args.text_encoding,
+    }
+    splits, faults = read_splits(**reading)
+    digests = {}
+    for name, split in splits.items():
+        faults = [*faults, *_open_pictures(name, split, digests, faults)]
+    if not faults:
+        return _Pairs(splits, digests, [])
+    faults.sort(key=lambda fault: (fault.csv_path != splits["labelled"].path, fault.row))
+    if not args.skip_broken:
+        message = f"{describe(faults, root)}, or give --skip-broken to leave them out"
+        path = root / args.output_dir / BROKEN
+        with suppress(UserError):  # the message counts more than the list
+            write_result(path, broken_table(faults).encode("utf-8"))
+            message += f". {path} lists all"
+        raise UserError(message)
+    rows = {}
+    for name, split in splits.items():
+        rows[name] = {fault.row for fault in faults if fault.csv_path == split.path}
+    splits, _ = read_splits(**reading, leave_out=rows)
+    return _Pairs(splits, digests, faults)
+
+
+def _open_pictures(
+    name: str, split: Split, digests: dict[str, str], known: list[Fault]
+) -> list[Fault]:
+    """Open every picture once. Add its SHA-256 to ``digests``, and return those that are broken."""
+    from common.data.image_cache import inspect_images  # numpy and Pillow: --help must not wait
+
+    missing = {fault.place for fault in known if fault.csv_path == split.path}
+    places = {}
+    for place, path in enumerate(split.image_paths):
+        if place not in missing or os.path.isfile(path):
+            places.setdefault(path, []).append(place)
+    found, reasons = inspect_images(list(places), title=f"Opening pictures ({name})")
+    faults = []
+    for (path, same), digest, reason in zip(places.items(), found, reasons, strict=True):
+        digests[path] = digest
+        for place in same if reason else ():
+            row, guid = split.rows[place], split.guids[place]
+            faults.append(Fault(split.path, place, row, guid, path, reason))
+    return faults
 
 
 # The tables
@@ -195,30 +281,65 @@ def _portable(path: str, root: Path) -> str:
     return (full.relative_to(top) if full.is_relative_to(top) else full).as_posix()
 
 
-def _write_tables(folder: Path, tables: dict[str, str], lists: list[Path]) -> bool:
-    """Write all tables or none. Return True if a table with other content was replaced.
+def broken_table(faults: list[Fault]) -> str:
+    """Return the csv of files that are missing or broken."""
+    lines = [",".join(map(_cell, (fault.guid, fault.path, fault.reason))) for fault in faults]
+    text = "\n".join([_BROKEN_HEADER, *lines]) + "\n"
+    # A name on Linux may hold bytes that are no characters.
+    return _marked(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
-    Raises:
-        UserError: a table cannot be written, or it would overwrite one of the ``lists``.
-    """
-    texts = {folder / name: text for name, text in tables.items()}
-    try:
-        for path in texts:
-            # realpath also resolves "new/../train.txt", where the folder "new" is still to be made
-            target = Path(os.path.realpath(path))
-            if target.exists() and any(target.samefile(other) for other in lists):
+
+def _marked(text: str) -> str:
+    """Return a table with a byte order mark where Excel would misread it."""
+    return text if text.isascii() else _BYTE_ORDER_MARK + text
+
+
+def _check_targets(folder: Path, lists: dict[str, Path]) -> None:
+    """Refuse to overwrite one of the lists."""
+    for path in (folder / name for name in ("train.csv", "val.csv", "test.csv", BROKEN)):
+        # realpath also resolves "new/../train.txt", where the folder "new" is still to be made
+        target = os.path.realpath(path)
+        for other in filter(os.path.exists, lists.values()):
+            if os.path.exists(target) and os.path.samefile(target, other):
                 raise UserError(
                     f"{path} is the list to be split and would be overwritten; "
                     "give another --output-dir"
                 )
-        earlier = replace_all(texts)
+
+
+def _write_tables(folder: Path, tables: dict[str, str]) -> bool:
+    """Write all tables or none. Return True if another split was replaced.
+
+    Raises:
+        UserError: a table cannot be written.
+    """
+    marker = folder / UNFINISHED
+    texts = {folder / name: _marked(text) for name, text in tables.items()}
+    try:
+        earlier = replace_all(texts, marker)
+    except BlockingIOError:
+        raise UserError(
+            f"{folder}: another command is writing there, or its disk has no locks; "
+            "wait for it, or give another --output-dir"
+        ) from None
     except OSError as error:
         hint = "close it where it is open (Excel?), or check the disk and --output-dir"
+        state = "the splits are as they were"
+        if os.path.exists(marker):
+            state = "the splits there do not belong together, run this command again"
         raise UserError(
-            f"{error.filename}: cannot write it, the splits are as they were "
-            f"({error_text(error)}); {hint}"
+            f"{error.filename}: cannot write it, {state} ({error_text(error)}); {hint}"
         ) from None
-    return any(earlier[path] not in (None, text.encode("utf-8")) for path, text in texts.items())
+    if BROKEN not in tables:
+        with suppress(OSError, UnicodeError):  # an earlier list does not hold any more
+            if (folder / BROKEN).read_text("utf-8-sig").startswith(_BROKEN_HEADER + "\n"):
+                (folder / BROKEN).unlink()
+    for name, text in tables.items():
+        before = earlier[folder / name]
+        mark = _BYTE_ORDER_MARK.encode("utf-8")
+        if before and name != BROKEN and before.removeprefix(mark) != text.encode("utf-8"):
+            return True
+    return False
 
 
 # The report
@@ -280,6 +401,24 @@ def _report_duplicates(split: Split, content: _Content) -> None:
                 "  for example",
                 ", ".join(f"{split.guids[i]} ({split.labels[i]})" for i in group[:5]),
             )
+
+
+def _report_guids(splits: Iterable[Split]) -> None:
+    """Warn of guids that a spreadsheet takes for formulas. They are written as they are."""
+    formulas = [guid for split in splits for guid in split.guids if guid[0] in "=+-@"]
+    if formulas:
+        print(
+            f"warning: {len(formulas):,} guids begin with = + - or @, for example "
+            f"{quoted(formulas[0])}: Excel takes them for formulas, so do not save the files there"
+        )
+
+
+def _report_left_out(faults: list[Fault]) -> None:
+    if faults:
+        pairs = len({(fault.csv_path, fault.row) for fault in faults})
+        print(f"left out: {pairs:,} pairs with {len(faults):,} files that are missing or broken:")
+        shown = [f"{fault.guid}: {quoted(fault.path)} ({fault.reason})" for fault in faults]
+        print(f"  {listed(shown)}")
 
 
 def _report_overlap(split: Split, content: _Content, test: Split, test_content: _Content) -> None:

@@ -31,12 +31,13 @@ from common.models.loading import load_tokenizer
 from common.runs.reader import read_runs
 from common.training import prepare as jobs
 from common.training.record import data_record
+from common.training.settings import Paths
 from helpers.clock import cpu_seconds
 from helpers.hub import BERT, BLIP, CLIP, STAGE2
-from helpers.photos import BROKEN, halves, noise
+from helpers.photos import BROKEN, encoded, first_part, halves, noise
 from helpers.run_folders import edit, make_run
 from helpers.small_project import arguments, make_small_project, run_small
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from torch import nn
 
 HANG = 10  # seconds
@@ -102,7 +103,7 @@ def prepare(project, hub, tokenizer, monkeypatch) -> Callable:
     """Reads the project as a training command does. Returns what metrics.json would say of its input."""
     monkeypatch.setattr(jobs, "load_tokenizer", lambda name: tokenizer)  # once, not for every case
 
-    def run() -> dict:
+    def run(*more: str) -> dict:
         places = [
             "--train-csv",
             "splits/train.csv",
@@ -113,7 +114,7 @@ def prepare(project, hub, tokenizer, monkeypatch) -> Callable:
         ]
         monkeypatch.setitem(ENCODERS, "bert_resnet", Encoder)
         settings = compare_train.parse(
-            ["--project-root", str(project.root), "--model-name", hub.folder(BERT), *places]
+            ["--project-root", str(project.root), "--model-name", hub.folder(BERT), *places, *more]
         )
         return data_record(jobs.prepare(settings))
 
@@ -245,6 +246,12 @@ def palette() -> Image.Image:
     return picture
 
 
+def long_comment() -> PngImagePlugin.PngInfo:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("prompt", "x" * 5_000_000, zip=True)
+    return info
+
+
 def quoted(content: str) -> str:
     return re.sub(r"[^,\n]+", r'"\g<0>"', content)
 
@@ -285,9 +292,29 @@ CSV = {
     "a row too long": (changed(lambda s: s.replace("\n2,", "\n2,2,")), "row 3: 5 fields where the header has 4"),
     "a quote never closed": (changed(lambda s: s.replace("\n2,", '\n"2,')), "row 3: not valid CSV"),
     "a quote inside": (changed(lambda s: s.replace("\n2,", '\n"2"2,')), "row 3: not valid CSV"),
-    "utf-16": (changed(lambda s: s.encode("utf-16")), "train.csv, line 1: not a text file"),
-    "latin-1": (changed(lambda s: s.replace("数据", "Bär").encode("latin-1")), "12 files are missing .*'B鋜 1/1.png'"),
+    "utf-16": (changed(lambda s: s.encode("utf-16")), {"text_notes": {"utf-16_csv": 1}}),
+    "utf-16, big end first": (
+        changed(lambda s: b"\xfe\xff" + s.encode("utf-16-be")), {"text_notes": {"utf-16_csv": 1}}),
+    "utf-32": (changed(lambda s: s.encode("utf-32")), {"text_notes": {"utf-32_csv": 1}}),
+    "utf-16 cut in a character": (changed(lambda s: s.encode("utf-16")[:-1]), "train.csv, line 7: not a text file"),
+    "utf-16 without a mark": (changed(lambda s: s.encode("utf-16-le")), "train.csv, line 1: not a text file"),
+    "latin-1": (changed(lambda s: s.replace("数据", "Bär").encode("latin-1")), "12 files are missing .*'Bär 1/1.png'"),
     "latin-1 at a line's end": (changed(lambda s: s.replace("neutral", "\xe9").encode("latin-1", "replace")), "line 2"),
+    "cp1252 with a text column": (
+        whole("guid,text,image_path,label\n1,café don’t,数据/1.png,a\n".replace("数据", "x").encode("cp1252")),
+        "train.csv: 1 file is missing .*'x/1.png'"),
+    "utf-8 with one wrong byte": (changed(lambda s: s.encode().replace(b"\n2,", b"\n2\xff,")), "train.csv, line 3: not"),
+    "gbk and utf-8 mixed": (
+        lambda p: p.csv("train", p.read("train").encode() + p.row(1).replace("1,", "99,", 1).encode("gbk")),
+        "train.csv, line [0-9]: not a text file"),
+    "two hundred rows too short": (changed(lambda s: s + "x\n" * 200), "row 8: 1 fields; .*; and 190 more where the"),
+    "a million empty fields": (
+        changed(lambda s: s + "," * 1_500_000 + "\n"), "train.csv, row 8: not valid CSV .more than 1,000,000 fields"),
+    "a million blank lines": (changed(lambda s: s + "\n" * 10**6), {"text_notes": {"blank_row": 10**6}}),
+    "two million rows": (changed(lambda s: s + "\n" * 2_000_001), "train.csv: more than 2,000,000 rows"),
+    "two million quotes": (changed(lambda s: s + '"' * 2_000_000 + "\n"), "row 8: 1 fields where"),
+    "a quote never closed in a long file": (changed(lambda s: s + '"' + "x,\n" * 10**6), "not valid CSV"),
+    "being made": (lambda p: (p.splits / ".make_splits.unfinished").write_bytes(b""), "run make_splits.py again"),
     "a spreadsheet": (whole(b"PK\x03\x04\x14\0\x06\0\xff\xff\xff"), "train.csv, line 1: not a text file"),
     "a nul byte": (changed(lambda s: s.replace("\n2,", "\n2\0,")), "train.csv, line 3: not a text file"),
     "a web page": (whole("<!DOCTYPE html>\n<html>\n404\n</html>\n"), "row 1: column 'guid' is missing"),
@@ -316,6 +343,11 @@ LABEL = {
     "terminal orders": (cell("label", "\x1b[31mpositive"), r"row 3: the label '\\x1b\[31mpositive' holds a control"),
     "line break": (cell("label", "posi\ntive"), r"row 3: the label 'posi\\ntive' holds a control character"),
     "a million characters": (cell("label", "x" * 10**6, "val"), r"val.csv, row 3: label 'x+\.\.\.x+' is not a class"),
+    "two kinds of spelling": (
+        lambda p: (cell("label", "Positive")(p), p.csv("train", p.read("train") + p.row(6).replace("6,", "99,", 1)
+                                                     .replace("negative", "NEGATIVE"))), r"\(2 rows in all\); spell"),
+    "a placeholder is a class where pairs are labelled": (renamed("negative", "unknown"), FINE),
+    "half a surrogate": (whole("guid,tag\n1,\ud800\n".encode("utf-8", "surrogatepass")), "line 2: not a text file"),
     "numbers": (renamed("negative", "0"), FINE),
     "formulas": (renamed("negative", "=1+1"), FINE),
     "a path": (renamed("negative", "../../x"), FINE),
@@ -323,6 +355,9 @@ LABEL = {
 GUID = {
     "empty": (cell("guid", ""), "train.csv, row 3: the guid is empty"),
     "twice": (cell("guid", "1"), "train.csv, row 3: guid '1' is in row 2 already"),
+    "many twice": (
+        changed(lambda s: s + "".join(map(Project.row, range(1, 7))) * 4),
+        r"row 8: guid '1' is in row 2 already; .*; and 14 more \(24 rows in all\)"),
     "twice but for spaces": (cell("guid", " 1 "), "train.csv, row 3: guid '1' is in row 2 already"),
     "terminal orders": (cell("guid", "\x1b[2J"), r"row 3: the guid '\\x1b\[2J' holds a control character"),
     "line break": (cell("guid", "a\nb"), r"row 3: the guid 'a\\nb' holds a control character"),
@@ -336,12 +371,17 @@ GUID = {
     "a drive": (by_guid("C:1"), "train.csv, row 3: guid 'C:1' cannot name files"),
     "no such files": (by_guid("77"), r"train.csv: 2 files are missing .*row 3: '.*77.jpg'.*row 3: '.*77.txt'"),
     "too long for a file": (by_guid("x" * 300), "train.csv: 2 files are missing .*too long"),
+    "of dots": (by_guid(".."), r"train.csv: 2 files are missing .*row 3"),
+    "of a device on Windows": (by_guid("nul"), r"train.csv: 2 files are missing|cannot name files"),
     "by guid": (by_guid("2"), {"samples": {"train": 3, "val": 3}}),
 }  # fmt: skip
 PATH = {
     "no image": (no_file("数据 1/2.png"), "train.csv: 1 file is missing .* row 3: '数据 1/2.png'"),
     "no text": (no_file("数据 1/2.txt"), "train.csv: 1 file is missing .* row 3: '数据 1/2.txt'"),
     "twelve missing": (many_missing, "train.csv: 12 files are missing .*row 2: .*; and 2 more"),
+    "missing in training and in validation": (
+        lambda p: [(p.data / name).unlink() for name in ("2.png", "8.png", "8.txt")],
+        "train.csv: 3 files are missing .*row 3: '数据 1/2.png'.*; in .*val.csv: row 3: .*8.png.*8.txt"),
     "no image in validation": (no_file("数据 1/8.png"), "val.csv: 1 file is missing .* row 3: '数据 1/8.png'"),
     "empty": (cell("image_path", " "), "train.csv, row 3: image_path is empty"),
     "a folder": (cell("image_path", "."), r"row 3: '\.' .not a file"),
@@ -380,9 +420,30 @@ TEXT = {
     "a mountain of accents": (text(b"e" + "\u0301".encode() * 300_000), FINE),
     "byte order mark": (text("\ufeff天气".encode()), FINE),
     "gbk": (text("今天天气".encode("gbk")), {"text_encodings": {"utf-8": 8, "gb18030": 1}}),
-    "latin-1": (text("café".encode("latin-1")), {"text_encodings": {"utf-8": 8, "replaced": 1}}),
-    "utf-16": (text("天气 good".encode("utf-16")), {"text_encodings": {"utf-8": 8, "replaced": 1},
-                                                     "text_notes": {"nul_text": 1}}),
+    "latin-1": (text("café".encode("latin-1")), {"text_encodings": {"utf-8": 8, "cp1252": 1}}),
+    "utf-16": (text("天气 good".encode("utf-16")), {"text_encodings": {"utf-8": 8, "utf-16": 1}}),
+    "utf-16, big end first": (
+        text(b"\xfe\xff" + "天气 good".encode("utf-16-be")), {"text_encodings": {"utf-8": 8, "utf-16": 1}}),
+    "utf-32": (text("天气 good".encode("utf-32")), {"text_encodings": {"utf-8": 8, "utf-32": 1}}),
+    "utf-16 cut in a character": (
+        text("天气 good".encode("utf-16")[:-1]), {"text_encodings": {"utf-8": 8, "replaced": 1}}),
+    "only a mark of utf-16": (
+        text(b"\xff\xfe"), {"text_encodings": {"utf-8": 8, "utf-16": 1}, "text_notes": {"empty_text": 1}}),
+    "utf-8 cut in a character": (
+        text("今天天气很好".encode()[:-1]), {"text_encodings": {"utf-8": 8, "replaced": 1}}),
+    "gbk cut in a character": (
+        text("今天天气很好".encode("gbk")[:-1]), {"text_encodings": {"utf-8": 8, "replaced": 1}}),
+    "windows-1252": (text("I don’t know…".encode("cp1252")), {"text_encodings": {"utf-8": 8, "cp1252": 1}}),
+    "the euro sign": (text("€5".encode("cp1252")), {"text_encodings": {"utf-8": 8, "cp1252": 1}}),
+    "big5": (text("今天天氣很好".encode("big5")), {"text_encodings": {"utf-8": 8, "gb18030": 1}}),
+    "every byte there is": (text(bytes(range(1, 256))), {"text_encodings": {"utf-8": 8, "replaced": 1}}),
+    "ten megabytes": (text("天气很好 ".encode() * 800_000), {"truncated_rate": 1 / 9, "text_notes": {"long_text": 1}}),
+    "ten megabytes in one word": (text(b"a" * 10**7), {"truncated_rate": 1 / 9, "text_notes": {"long_text": 1}}),
+    "ten megabytes of white space": (
+        text(b" " * 10**7), {"text_notes": {"long_text": 1, "empty_text": 1}, "truncated_rate": 0}),
+    "ten megabytes of gbk": (
+        text("天气".encode("gbk") * 2_500_000),
+        {"text_encodings": {"utf-8": 8, "gb18030": 1}, "text_notes": {"long_text": 1}}),
     "half a surrogate pair": (text(b"\xed\xa0\x80"), {"text_encodings": {"utf-8": 8, "replaced": 1}}),
     "a photo": (lambda p: p.text(2, (p.data / "2.png").read_bytes()),
                 {"text_encodings": {"utf-8": 8, "replaced": 1}, "text_notes": {"nul_text": 1}}),
@@ -405,6 +466,22 @@ PHOTO = {
     "20,000 x 1": (photo(noise(20_000, 1)), FINE),
     "1 x 20,000": (photo(noise(1, 20_000)), FINE),
     "black and white": (photo(Image.new("1", (40, 40))), FINE),
+    "webp": (photo(halves(), "2.webp"), FINE),
+    "gif": (photo(halves(), "2.gif"), FINE),
+    "bmp": (photo(halves(), "2.bmp"), FINE),
+    "jfif": (photo(halves(), "2.jfif", format="JPEG"), FINE),
+    "tiff": (photo(halves(), "2.TIFF", format="TIFF"), FINE),
+    "progressive": (photo(halves(), "2.jpg", progressive=True), FINE),
+    "without its last bytes": (photo(first_part("JPEG", 0.97), "2.jpg"), {"image_notes": {"truncated": 1}}),
+    "png without its last rows": (photo(first_part("PNG", 0.95)), {"image_notes": {"truncated": 1}}),
+    "png without its end mark": (photo(encoded("PNG")[:-12]), FINE),
+    "five megabytes of text inside": (photo(halves(), pnginfo=long_comment()), FINE),
+    "another program's photo": (photo(b"8BPS" + bytes(999), "2.psd"), "not an image of a known kind"),
+    "a pdf": (photo(b"%PDF-1.7\n" + bytes(99), "2.jpg"), "not an image of a known kind"),
+    "a zip": (photo(b"PK\x03\x04" + bytes(99), "2.png"), "not an image of a known kind"),
+    "broken in both splits": (
+        lambda p: [(p.data / f"{guid}.png").write_bytes(b"x%d" % guid) for guid in (2, 8)],
+        "2 images cannot be used: .*2.png .*8.png"),
     "named as another kind": (photo(halves(), "2.jpg", format="BMP"), FINE),
     "bytes after its end": (lambda p: photo((p.data / "2.png").read_bytes() + b"<script>" * 99)(p), FINE),
     **{f"broken {name}": (photo(data, name), re.escape(name) + r" \(.*" + why) for name, (data, why) in BROKEN.items()},
@@ -783,6 +860,37 @@ def test_a_run_from_hostile_data_writes_in_its_own_folder_only(tmp_path, hub):
     runs, problems = read_runs(root / "outputs/compare")
     assert [run.path for run in runs] == [folder] and not problems
     assert {"../../../x", "=cmd|x"} < set(runs[0].predictions.guids)
+
+
+# Test lists, which a training command reads by itself
+
+UNMEASURED = "{} no label, so it is not measured"
+TEST_LIST = {
+    **{f"placeholder {word!r}": ([f"{g},{word}" for g in (1, 2, 3)], UNMEASURED.format("its pairs have"))
+       for word in ("None", "?", "-", "unlabeled", "unlabelled", "N/A", "na", "unknown", "null", "", "later", "0")},
+    "half labelled": (["1,negative", "2,?", "3,N/A"], UNMEASURED.format("2 of its pairs have")),
+    "labelled": (["1,negative", "2,neutral", "3,positive"], ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("rows", "says"), TEST_LIST.values(), ids=TEST_LIST)
+def test_a_test_list_never_stops_a_training_for_want_of_labels(
+    project, prepare, monkeypatch, capsys, rows, says
+):
+    project.data.rename(project.root / "data")
+    for part, guids in (("train", (1, 2, 3, 4)), ("val", (7, 8, 9))):
+        project.csv(part, "guid,tag\n" + "".join(f"{g},{LABELS[g % 3]}\n" for g in guids))
+    project.csv("test", "guid,tag\n" + "".join(f"{row}\n" for row in rows))
+    monkeypatch.setattr(Paths, "test_csv", Path("splits/test.csv"))
+    record = prepare("--test-csv", "splits/test.csv")
+    assert ("test" in record["samples"]) == (not says)
+    told = [line for line in capsys.readouterr().out.splitlines() if "test.csv" in line]
+    assert told == ([f"{project.root / 'splits' / 'test.csv'}: {says}"] if says else [])
+
+
+def test_a_test_list_that_is_asked_for_must_exist(project, prepare):
+    with pytest.raises(UserError, match="tset.csv: cannot read the split file"):
+        prepare("--test-csv", "splits/tset.csv")
 
 
 # The commands themselves

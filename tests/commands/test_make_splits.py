@@ -14,7 +14,7 @@ from pathlib import Path
 
 import make_splits
 import pytest
-from common.data.splits import read_split
+from common.data.splits import UNFINISHED, read_split, read_training_splits
 from common.errors import UserError
 from helpers.hub import SAMPLE
 from helpers.pairs import photo, write_pair
@@ -47,7 +47,7 @@ def cut(root: Path, *flags: str) -> dict[str, list[dict[str, str]]]:
 def tables(folder: Path) -> dict[str, list[dict[str, str]]]:
     found = {}
     for path in sorted(folder.glob("*.csv")):
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8-sig", newline="") as file:
             found[path.stem] = list(csv.DictReader(file))
     return found
 
@@ -293,7 +293,8 @@ def test_what_is_not_there_is_named_and_nothing_written(tmp_path, flags, says):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=says):
         cut(tmp_path, *flags)
-    assert not (tmp_path / "outputs").exists()
+    written = [path.name for path in tmp_path.glob("outputs/**/*") if path.is_file()]
+    assert written == (["broken.csv"] if "files are missing" in says else [])
 
 
 @pytest.mark.parametrize("ratio", ["0", "1", "-1", "2", "nan", "inf", "a lot", ""])
@@ -346,6 +347,294 @@ def test_a_file_in_use_leaves_the_splits_as_they_were(tmp_path, monkeypatch, exi
     assert len(calls) == place and content(tmp_path) == before
 
 
+# Kills this process at the n-th rename, before it or after it.
+SUICIDE = """
+import os, runpy, signal, sys
+count, when, script = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+real, calls = os.replace, []
+def instead(*args):
+    calls.append(1)
+    if len(calls) == count and when == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(*args)
+    if len(calls) == count:
+        os.kill(os.getpid(), signal.SIGKILL)
+os.replace = instead
+sys.argv = sys.argv[3:]
+sys.path.insert(0, os.path.dirname(script))
+runpy.run_path(script, run_name="__main__")
+"""
+
+
+def training_guids(root: Path) -> list[list[str]]:
+    """Read the splits as training does."""
+    paths = {name: f"outputs/splits/{name}.csv" for name in ("train", "val", "test")}
+    splits, _ = read_training_splits(paths, root, test_is_optional=True)
+    return [splits[name].guids for name in ("train", "val")]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals need POSIX")
+def test_files_of_one_split_are_replaced_together_or_training_notices(tmp_path):
+    """Killed at each rename: training sees the old split, the new one, or ends with one line."""
+    make_project(tmp_path, MIXED)
+    write_pair(tmp_path / "data", "60")
+    write_list(tmp_path / "test_without_label.txt", [("60", "null")])
+    whole = {}
+    for seed in ("7", "42"):
+        cut(tmp_path, "--seed", seed)
+        whole[seed] = training_guids(tmp_path)
+    seen = Counter()
+    for count in (1, 2, 3):
+        for when in ("before", "after"):
+            cut(tmp_path)
+            command = [sys.executable, "-c", SUICIDE, str(count), when, make_splits.__file__]
+            done = subprocess.run(
+                [*command, "--project-root", tmp_path, "--seed", "7"], capture_output=True
+            )
+            assert done.returncode == -9, done.stderr
+            try:
+                assert training_guids(tmp_path) in whole.values()
+                seen["whole"] += 1
+            except UserError as error:
+                assert re.search("stopped while it wrote.*run make_splits.py again", str(error))
+                seen["noticed"] += 1
+    assert seen["noticed"] >= 4
+    cut(tmp_path, "--seed", "7")
+    assert training_guids(tmp_path) == whole["7"]
+    left = {path.name for path in (tmp_path / "outputs/splits").iterdir()}
+    assert left == {"train.csv", "val.csv", "test.csv"}
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_ctrl_c_between_the_renames_leaves_the_splits_as_they_were(tmp_path, monkeypatch, place):
+    make_project(tmp_path, MIXED)
+    cut(tmp_path)
+    before, real, calls = content(tmp_path), os.replace, []
+
+    def replace(source, target):
+        real(source, target)
+        calls.append(target)
+        if len(calls) == place:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", replace)
+        with pytest.raises(KeyboardInterrupt):
+            cut(tmp_path, "--seed", "7")
+    assert content(tmp_path) == before
+    assert len(training_guids(tmp_path)[0]) == 54
+
+
+def test_a_split_that_cannot_be_put_back_is_not_trained_on(tmp_path, monkeypatch):
+    make_project(tmp_path, MIXED)
+    cut(tmp_path)
+    real, calls = os.replace, []
+
+    def replace(source, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    def full(path, content):
+        raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", replace)
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(UserError, match="do not belong together, run this command again"):
+            cut(tmp_path, "--seed", "7")
+    with pytest.raises(UserError, match="two different splits"):
+        training_guids(tmp_path)
+    cut(tmp_path)
+    assert len(training_guids(tmp_path)[0]) == 54
+
+
+def test_two_commands_do_not_write_one_split_at_once(tmp_path):
+    make_project(tmp_path, MIXED)
+    cut(tmp_path)
+    marker = tmp_path / "outputs/splits" / UNFINISHED
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(make_splits.__file__).parent)!r}); "
+        "from pathlib import Path; from common.files import lock; "
+        f"file = lock(Path({str(marker)!r})); print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout.readline().strip() == b"held"
+    with pytest.raises(UserError, match="another command is writing there"):
+        cut(tmp_path, "--seed", "7")
+    holder.communicate()
+    cut(tmp_path, "--seed", "7")  # what a dead process left is no lock
+    assert not marker.exists()
+
+
+def test_csv_files_written_by_hand_need_no_mark_of_ours(tmp_path):
+    make_project(tmp_path, MIXED)
+    (tmp_path / "outputs/splits").mkdir(parents=True)
+    write_list(tmp_path / "outputs/splits/train.csv", list(enumerate(MIXED))[:50])
+    write_list(tmp_path / "outputs/splits/val.csv", list(enumerate(MIXED))[50:])
+    assert [len(guids) for guids in training_guids(tmp_path)] == [50, 10]
+
+
+# Files that are missing or broken
+
+
+def spoil(root: Path) -> None:
+    """Pairs 0 to 3 and the test pair 61: no text, no picture, two broken pictures, no picture."""
+    for guid in ("60", "61"):
+        write_pair(root / "data", guid, f"test {guid}", photo(int(guid)))
+    write_list(root / "test_without_label.txt", [("60", "null"), ("61", "null")])
+    for name in ("0.txt", "1.png", "61.png"):
+        (root / "data" / name).unlink()
+    for guid in ("2", "3"):
+        (root / "data" / f"{guid}.png").write_bytes(b"no picture")
+
+
+def broken_rows(root: Path) -> list[dict[str, str]]:
+    with open(root / "outputs/splits/broken.csv", encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_all_missing_and_broken_files_are_told_at_once_and_listed(tmp_path):
+    make_project(tmp_path, MIXED)
+    spoil(tmp_path)
+    with pytest.raises(UserError) as caught:
+        cut(tmp_path)
+    message = str(caught.value)
+    assert "train.txt: 5 files are missing or unreadable: row 2: " in message
+    assert re.search(r"0\.txt' \(.*1\.jpg' \(.*2\.png' \(not an image.*3\.png' \(", message)
+    assert re.search(r"in .*test_without_label\.txt: row 3: '.*61\.jpg' \(", message)
+    assert "--skip-broken" in message and "broken.csv lists all" in message
+    assert [path.name for path in (tmp_path / "outputs/splits").iterdir()] == ["broken.csv"]
+    rows = broken_rows(tmp_path)
+    assert [row["guid"] for row in rows] == ["0", "1", "2", "3", "61"]
+    assert all(row["reason"] for row in rows) and rows[2]["path"].endswith("2.png")
+
+
+def test_ten_of_many_broken_files_are_on_the_screen_and_all_in_the_list(tmp_path):
+    make_project(tmp_path, MIXED)
+    for i in range(25):
+        (tmp_path / "data" / f"{i}.png").write_bytes(b"no picture %d" % i)
+    with pytest.raises(UserError, match="25 files are missing.*; and 15 more.*broken.csv"):
+        cut(tmp_path)
+    assert len(broken_rows(tmp_path)) == 25
+
+
+def test_pairs_with_broken_files_are_left_out_on_request_and_recorded(tmp_path, capsys):
+    make_project(tmp_path, MIXED)
+    spoil(tmp_path)
+    found = cut(tmp_path, "--skip-broken")
+    out = capsys.readouterr().out
+    guids = {row["guid"] for name in ("train", "val", "test") for row in found[name]}
+    assert guids == {str(i) for i in range(4, 61)}
+    assert "left out: 5 pairs with 5 files that are missing or broken:\n  0: " in out
+    assert "texts (labelled): 56 utf-8, 0 gb18030, 0 replaced; 0 empty; no file missing\n" in out
+    assert [row["guid"] for row in broken_rows(tmp_path)] == ["0", "1", "2", "3", "61"]
+    assert f"wrote {tmp_path / 'outputs/splits/broken.csv'}\n" in out
+    assert "do not compare runs" not in out
+    # Once they are mended, the list of broken files is gone.
+    make_project(tmp_path, MIXED)
+    write_pair(tmp_path / "data", "61", "new", photo(61))
+    assert list(cut(tmp_path, "--skip-broken")) == ["test", "train", "val"]
+
+
+def test_nothing_is_left_out_in_silence_when_nothing_is_left(tmp_path):
+    make_project(tmp_path, MIXED)
+    for path in (tmp_path / "data").glob("*.png"):
+        path.write_bytes(b"no picture")
+    with pytest.raises(UserError, match="no pair is left without the broken ones"):
+        cut(tmp_path, "--skip-broken")
+
+
+def test_a_list_of_broken_files_that_cannot_be_written_hides_no_message(tmp_path):
+    make_project(tmp_path, MIXED)
+    spoil(tmp_path)
+    (tmp_path / "outputs").write_text("in the way", encoding="utf-8")
+    with pytest.raises(UserError, match="5 files are missing or unreadable.*--skip-broken"):
+        cut(tmp_path)
+
+
+# Lists of pairs without labels
+
+PLACEHOLDERS = ["None", "?", "-", "unlabeled", "unlabelled", "N/A", "na", "unknown", "？", "待预测"]
+PLACEHOLDERS += ["null", "NaN", "", "0", "to be predicted"]
+
+
+@pytest.mark.parametrize("placeholder", PLACEHOLDERS)
+def test_a_placeholder_in_the_test_list_is_no_label(tmp_path, placeholder):
+    make_project(tmp_path, MIXED)
+    for guid in ("60", "61"):
+        write_pair(tmp_path / "data", guid)
+    tests = [("60", placeholder), ("61", placeholder)]
+    write_list(tmp_path / "test_without_label.txt", tests)
+    assert [row["label"] for row in cut(tmp_path)["test"]] == ["", ""]
+    # the same where training reads a list that was not made here
+    write_list(tmp_path / "outputs/splits/test.csv", tests)
+    assert len(training_guids(tmp_path)[0]) == 54
+
+
+def test_a_test_list_without_tags_is_a_list_without_labels(tmp_path, capsys):
+    make_project(tmp_path, MIXED)
+    write_pair(tmp_path / "data", "60")
+    (tmp_path / "test_without_label.txt").write_text("guid\n60\n", encoding="utf-8")
+    assert [row["label"] for row in cut(tmp_path)["test"]] == [""]
+    assert re.search(r"^\(no label\) +0 +0 +1$", capsys.readouterr().out, re.M)
+
+
+def test_a_word_that_is_a_class_is_no_placeholder(tmp_path):
+    labels = ["none", "hate", "none", "hate"] * 5
+    make_project(tmp_path, labels)
+    for guid in ("60", "61", "62"):
+        write_pair(tmp_path / "data", guid)
+    write_list(tmp_path / "test_without_label.txt", [("60", "none"), ("61", "?"), ("62", "hate")])
+    assert [row["label"] for row in cut(tmp_path)["test"]] == ["none", "", "hate"]
+
+
+# Tables in Excel
+
+
+def test_guids_that_look_like_formulas_stay_as_they_are_with_a_warning(tmp_path, capsys):
+    make_project(tmp_path, MIXED)
+    formulas = ["=1+1", "+86", "-5", "@me"]
+    for guid in formulas:
+        write_pair(tmp_path / "data", guid, f"text {guid}", photo(99 + len(guid)))
+    write_list(
+        tmp_path / "train.txt", [*enumerate(MIXED), *((guid, "neutral") for guid in formulas)]
+    )
+    found = cut(tmp_path)
+    assert set(formulas) < {row["guid"] for side in SIDES for row in found[side]}
+    assert "warning: 4 guids begin with = + - or @, for example '" in capsys.readouterr().out
+
+
+def test_tables_have_a_byte_order_mark_where_excel_needs_it(tmp_path):
+    make_project(tmp_path, MIXED)
+    cut(tmp_path)
+    assert not content(tmp_path)["train.csv"].startswith(b"\xef\xbb\xbf")
+    make_project(tmp_path, ["高兴" if label == "positive" else label for label in MIXED])
+    found = cut(tmp_path)
+    assert all(data.startswith(b"\xef\xbb\xbf") for data in content(tmp_path).values())
+    assert "高兴" in {row["label"] for row in found["val"]}
+    assert len(training_guids(tmp_path)[0]) == 54
+
+
+# Text encodings
+
+
+def test_the_encoding_of_the_texts_is_said_and_can_be_chosen(tmp_path, capsys):
+    make_project(tmp_path, MIXED)
+    for i, text in enumerate(("I don’t know", "café in town", "so naïve")):
+        write_pair(tmp_path / "data", str(i), text.encode("cp1252"), photo(i))
+    cut(tmp_path)
+    out = capsys.readouterr().out
+    assert "texts (labelled): 57 utf-8, 0 gb18030, 0 replaced, 3 cp1252; 0 empty" in out
+    assert "texts: 3 are not UTF-8 and were read as Windows-1252; --text-encoding over" in out
+    cut(tmp_path, "--text-encoding", "gb18030")
+    out = capsys.readouterr().out
+    assert "57 utf-8, 2 gb18030, 1 replaced;" in out and "read as GB18030" in out
+
+
 @pytest.mark.parametrize("folder", ["data/..", "new/.."])  # "new" is still to be made
 def test_the_list_itself_is_never_written_over(tmp_path, folder):
     make_project(tmp_path, MIXED, train="train.csv")
@@ -360,6 +649,13 @@ def test_a_broken_photo_name_or_a_folder_in_the_way_is_named(tmp_path):
     (tmp_path / "outputs").write_text("in the way", encoding="utf-8")
     with pytest.raises(UserError, match="train.csv: cannot write it"):
         cut(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["x" * 300, "train.txt/y", "data/1.txt"])
+def test_an_output_folder_that_cannot_be_is_named(tmp_path, folder):
+    make_project(tmp_path, MIXED)
+    with pytest.raises(UserError, match="train.csv: cannot write it, the splits are as they were"):
+        cut(tmp_path, "--output-dir", folder)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no Unicode")

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from common.data import image_cache as images
 from common.data import photos
-from common.data.image_cache import load_images
+from common.data.image_cache import load_images, load_splits
 from common.data.photos import open_image
 from common.errors import UserError
 from helpers.clock import cpu_seconds
 from helpers.hub import SAMPLE
 from helpers.photos import BROKEN, RED, WHITE, encoded, halves, noise
-from PIL import Image
+from PIL import Image, PngImagePlugin, features
 
 PHOTOS = SAMPLE / "data"
 
@@ -178,6 +178,10 @@ def header(**changes) -> object:
     return change
 
 
+def brackets(path: Path) -> None:
+    path.write_bytes(b"[" * images.HEADER_BYTES + path.read_bytes()[images.HEADER_BYTES :])
+
+
 def no_json_object(path: Path) -> None:
     path.write_bytes(b"[]".ljust(images.HEADER_BYTES) + path.read_bytes()[images.HEADER_BYTES :])
 
@@ -192,6 +196,7 @@ def no_json_object(path: Path) -> None:
         zeroed_end,
         one_bit,
         no_json_object,
+        brackets,
         header(key="0" * 64),
         header(notes=3),
     ],
@@ -297,16 +302,38 @@ def test_a_cache_folder_that_cannot_be_made_is_named(three, tmp_path):
         load_images(three, 56, tmp_path / "file" / "cache", show_progress=False)
 
 
-def test_left_overs_of_killed_commands_are_deleted_and_files_in_use_stay(three, load, tmp_path):
+def _hold(path: Path, ready) -> None:
+    """Be a command that writes a cache file, and never end."""
+    with images._owned(path), open(path, "wb"):
+        ready.set()
+        time.sleep(600)
+
+
+def test_left_overs_belong_to_their_process_and_not_to_a_clock(three, load, tmp_path):
+    """What a living process writes stays, however old; what a dead one left goes, however young."""
     (tmp_path / "cache").mkdir()
-    names = (".images_64_0.u8.old.tmp", "images_64_0.old.tmp", ".images_64_0.u8.young.tmp")
-    paths = [tmp_path / "cache" / name for name in names]
-    for path in paths:
+    temporary = tmp_path / "cache" / ".images_64_0.u8.0123abcd.tmp"
+    orphans = [tmp_path / "cache" / name for name in (".images_64_1.u8.x.tmp", "images_64_2.tmp")]
+    for path in orphans:
         path.write_bytes(b"x")
-        if "old" in path.name:
-            os.utime(path, (time.time() - 4000,) * 2)
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    process = context.Process(target=_hold, args=(temporary, ready))
+    process.start()
+    assert ready.wait(60)
+    os.utime(temporary, (time.time() - 9999,) * 2)
     load(three)
-    assert [path.exists() for path in paths] == [False, False, True]
+    assert temporary.exists() and not any(path.exists() for path in orphans)
+    process.kill()
+    process.join(60)
+    load(three, 28)
+    assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".u8"}
+
+
+def test_a_disk_without_locks_still_gets_its_cache(three, load, tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "lock", lambda path: None)
+    load(three)
+    assert cache_file(tmp_path).suffix == ".u8"
 
 
 # Hostile photos that work
@@ -538,6 +565,134 @@ def test_a_bomb_is_refused_before_its_pixels_are_made(tmp_path, monkeypatch):
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("its pixels were decoded"))
     with pytest.raises(UserError, match="15 million pixels"):
         open_image(path)
+
+
+# Photos that were cut short
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "share"),
+    [
+        ("a.jpg", {}, 0.92),
+        ("a.jpg", {"quality": 20}, 0.97),
+        ("a.jpg", {"progressive": True}, 0.99),
+        ("a.png", {}, 0.92),
+        ("a.bmp", {}, 0.92),
+        ("a.tif", {}, 0.92),
+        ("a.gif", {}, 0.96),
+    ],
+)
+def test_a_photo_with_nine_tenths_of_its_rows_is_used_and_counted(
+    tmp_path, load, name, options, share
+):
+    path = tmp_path / name
+    noise(40, 40).resize((400, 400), Image.Resampling.BICUBIC).save(path, **options)
+    whole = load([path]).pixels[0].astype(int)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    store = load([path])
+    assert store.notes == {"truncated": 1}
+    difference = np.abs(store.pixels[0].astype(int) - whole).mean(axis=(0, 2))  # of each row
+    assert np.median(difference) < 3 and (difference > 20).mean() < 0.25
+    assert open_image(path).size == (400, 400)
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match="truncated"):
+        load([path])
+
+
+@pytest.mark.parametrize("side", [48, 100, 1000])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_without_its_last_bytes_is_shown_as_viewers_do(tmp_path, load, side, progressive):
+    path = tmp_path / "a.jpg"
+    noise(9, 9).resize((side, side), Image.Resampling.BICUBIC).save(path, progressive=progressive)
+    whole = load([path]).pixels[0].astype(int)
+    path.write_bytes(path.read_bytes()[:-2])
+    store = load([path])
+    # Decoding at a smaller scale, Pillow may be content without the bytes: nothing is counted then.
+    assert store.notes == {"truncated": 1} or (side == 1000 and store.notes == {})
+    assert np.abs(store.pixels[0] - whole).max() <= 1
+
+
+def test_truncated_photos_in_many_threads_do_not_hide_each_other(tmp_path, load):
+    """Pillow has one switch for the whole process that would let broken photos pass."""
+    paths = [tmp_path / f"{number}.png" for number in range(60)]
+    for number, path in enumerate(paths):
+        noise(80, 80, number).save(path)
+        share = (1, 0.95, 0.5)[number % 3]
+        data = path.read_bytes()
+        path.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(UserError, match="^20 images cannot be used"):
+        load(paths)
+    used = [path for number, path in enumerate(paths) if number % 3 < 2]
+    assert load(used).notes == {"truncated": 20}
+
+
+# Photos of every kind that Pillow reads safely
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_png_may_hold_more_than_a_megabyte_of_text(tmp_path, load, compressed):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("prompt", "x" * 5_000_000, zip=compressed)
+    text.add_itxt("more", "y" * 3_000_000, zip=compressed)
+    _, notes = stored(tmp_path, load, halves(), "a.png", pnginfo=text)
+    assert notes == {}
+
+
+def test_avif_is_read_where_pillow_has_it(tmp_path, load):
+    if not features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    pixels, notes = stored(tmp_path, load, halves(), "a.avif", quality=95)
+    assert notes == {} and near(pixels[:20], RED, 12) and near(pixels[-20:], WHITE, 12)
+    (tmp_path / "a.avif").write_bytes((tmp_path / "a.avif").read_bytes()[:-60])
+    with pytest.raises(UserError, match="1 image cannot be used"):
+        load([tmp_path / "a.avif"])
+
+
+# Bounds
+
+
+def test_photos_in_flight_are_bounded_in_sum(tmp_path, monkeypatch):
+    """Sixteen threads and photos of 60 % of the bound: they are decoded one after the other."""
+    monkeypatch.setattr(images, "_THREADS", 16)
+    monkeypatch.setattr(photos, "_pixels_free", 10_000)
+    inside, most, real = [], [], photos._decode
+
+    def watched(file, image, side):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.01)
+        try:
+            return real(file, image, side)
+        finally:
+            inside.pop()
+
+    monkeypatch.setattr(photos, "_decode", watched)
+    paths = [tmp_path / f"{number}.png" for number in range(20)]
+    for number, path in enumerate(paths):
+        noise(100, 60 if number % 2 else 5, number).save(path)
+    digests, faults = images.inspect_images(list(map(str, paths)))
+    assert not any(faults) and len(set(digests)) == 20
+    assert 1 < max(most) <= 10 and photos._pixels_free == 10_000
+
+
+def test_a_file_too_large_for_a_photo_is_named_before_it_is_read(tmp_path, load, monkeypatch):
+    monkeypatch.setattr(photos, "MAX_BYTES", 1000)
+    noise(80, 80).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match="a.png .larger than"):
+        load([tmp_path / "a.png"])
+
+
+def test_broken_photos_of_all_splits_are_told_together(three, tmp_path):
+    bad = [tmp_path / f"bad{number}.jpg" for number in range(3)]
+    for path in bad:
+        path.write_bytes(b"no photo")
+    splits = {"train": [three[0], bad[0]], "val": [three[1], bad[1]], "test": [bad[2], three[2]]}
+    with pytest.raises(UserError, match="^3 images cannot be used: .*bad0.*bad1.*bad2"):
+        load_splits(splits, 56, tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())
+    good = load_splits({"train": three[:2], "val": three[2:]}, 56, tmp_path / "cache")
+    assert [len(store) for store in good.values()] == [2, 1]
 
 
 # Real photos

@@ -8,8 +8,11 @@ import os
 from pathlib import Path
 
 import pytest
-from common.data.splits import Split, class_names, label_indices, read_split
-from common.data.splits_files import decode
+from common.data import splits as splits_module
+from common.data import splits_files as files_module
+from common.data.encodings import decode
+from common.data.splits import Split, class_names, label_indices, read_split, read_training_splits
+from common.data.splits_files import IMAGE_SUFFIXES
 from common.errors import UserError
 from helpers.pairs import write_pair
 from hypothesis import assume, given, settings
@@ -91,11 +94,13 @@ def test_every_layout_gives_the_same_pairs(root, content, text_paths):
 
 @pytest.mark.parametrize("folder", ["data/data", "data/project5/data", "data", "elsewhere/照片 1"])
 def test_guids_name_files_in_the_first_data_folder(tmp_path, folder):
-    for suffix in (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG"):
-        guid = suffix[1:] + suffix[1]
+    for number, suffix in enumerate((*IMAGE_SUFFIXES, ".JPG", ".Jpeg", ".PNG", ".WebP", ".TIFF")):
+        guid = f"{number}{suffix[1:]}"
         write_pair(tmp_path / folder, guid)
         (tmp_path / folder / f"{guid}.png").rename(tmp_path / folder / f"{guid}{suffix}")
-    guids = sorted(path.stem for path in (tmp_path / folder).glob("*.txt"))
+        if number % 2:
+            (tmp_path / folder / f"{guid}.txt").rename(tmp_path / folder / f"{guid}.TXT")
+    guids = sorted({path.stem for path in (tmp_path / folder).iterdir()})
     content = "guid,tag\n" + "".join(f"{guid},positive\n" for guid in guids)
     split = read(tmp_path, content, data_dir=folder if folder.startswith("elsewhere") else None)
     assert [Path(path).stem for path in split.image_paths] == guids
@@ -108,6 +113,17 @@ def test_guids_name_files_in_the_first_data_folder(tmp_path, folder):
 def test_of_several_photos_of_a_guid_the_jpg_is_taken(root):
     (root / "data" / "1.jpg").write_bytes(b"x")
     assert read(root, PLAIN).image_paths[0].endswith("1.jpg")
+
+
+def test_of_several_photos_of_a_guid_the_first_suffix_is_taken_on_every_system(root):
+    """The order of the list decides, and not that of the folder; a folder is no photo."""
+    (root / "data" / "1.png").unlink()
+    for suffix in reversed(IMAGE_SUFFIXES):
+        (root / "data" / f"1{suffix}").write_bytes(b"x")
+        assert read(root, PLAIN).image_paths[0].endswith(f"1{suffix}")
+    (root / "data" / "1.jpg").unlink()
+    (root / "data" / "1.jpg").mkdir()
+    assert read(root, PLAIN).image_paths[0].endswith("1.jpeg")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +214,7 @@ def test_a_broken_row_is_named(root, row, fault):
 
 
 @pytest.mark.parametrize(
-    "content", [PLAIN.encode("utf-16"), b"PK\x03\x04\0\0\xff\xff", b"guid,label\n1,\xff\n"]
+    "content", [PLAIN.encode("utf-16-le"), b"PK\x03\x04\0\0\xff\xff", b"guid,label\n1,\xff\n"]
 )
 def test_a_file_that_is_no_text_is_named_with_its_line(root, content):
     assert "not a text file in UTF-8 or GB18030; save it as CSV in UTF-8" in error(root, content)
@@ -229,7 +245,7 @@ def test_what_the_csv_module_writes_is_read_back(tmp_path_factory, rows, codec, 
     assume(codec != "gb18030" or decode(data)[0] == stream.getvalue())
     for i in range(len(rows)):
         write_pair(root / "data", str(i))
-    split = read(root, data)
+    split = read(root, data, text_encoding="gb18030")  # random characters are no evidence
     assert split.texts == [text.strip() for text, _ in rows]
     assert split.rows == [2 + i for i in range(len(rows))]
 
@@ -351,6 +367,125 @@ def test_labels_become_indices_and_a_strange_one_is_named(root):
         label_indices(split, ["neutral", "positive"])
     with pytest.raises(UserError, match="'a' is the only class"):
         label_indices(read(root, "guid,label\n1,a\n2,a\n"), ["a"])
+
+
+# Faults of one kind
+
+
+def test_all_faults_of_a_kind_are_told_at_once(root):
+    """Ten are named, the others counted: nobody mends one by one."""
+    for column, faults in (
+        ("guid", ["row 4: guid '2' is in row 3 already", "row 5: the guid is empty"]),
+        ("label", ["row 4: label 'B', but 'b' in row 3", "row 6: label 'A', but 'a' in row 5"]),
+        ("image_path", ["row 3: image_path is empty", "row 6: image_path is empty"]),
+    ):
+        rows = {
+            "guid": ["1,x,i,a", "2,x,i,b", "2,x,i,b", ",x,i,a", "3,x,i,b"],
+            "label": ["1,x,i,c", "2,x,i,b", "3,x,i,B", "4,x,i,a", "5,x,i,A"],
+            "image_path": ["1,x,i,a", "2,x,,b", "3,x,i,b", "4,x,i,a", "5,x, ,b"],
+        }[column]
+        message = error(root, "guid,text_path,image_path,label\n" + "\n".join(rows) + "\n")
+        assert all(fault in message for fault in faults) and "(2 rows in all)" in message
+    message = error(root, "guid,label\n1,a\n" + "1,a\n" * 200)
+    assert "row 3: guid '1' is in row 2 already" in message and len(message) < 1000
+    assert "; and 190 more (200 rows in all); every pair needs a guid of its own" in message
+    message = error(root, "guid,label\n../1,a\n..,b\n2,a\nx/y,b\n")
+    assert message.count("cannot name files") == 2
+    message = error(root, "guid,label\n1,a,b\n2,a\n3\n")
+    assert "row 2: 3 fields; row 4: 1 fields where the header has 2" in message
+
+
+# Training, validation and test together
+
+
+def training(root: Path, test: str | None = None, **options) -> tuple[dict[str, Split], list[str]]:
+    (root / "train.csv").write_text("guid,tag\n1,a\n2,b\n", encoding="utf-8")
+    (root / "val.csv").write_text("guid,tag\n3,a\n", encoding="utf-8")
+    if test is not None:
+        (root / "test.csv").write_text(test, encoding="utf-8")
+    paths = {name: f"{name}.csv" for name in ("train", "val", "test")}
+    return read_training_splits(paths, root, **{"test_is_optional": True, **options})
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "guid,tag\n8,None\n9,none\n",
+        "guid,tag\n8,?\n",
+        "guid,tag\n8,later\n9,later\n",
+        "guid\n8\n9\n",
+    ],
+)
+def test_a_list_without_labels_is_left_aside_with_a_word(root, rows):
+    """Its texts and photos are not even looked for."""
+    splits, remarks = training(root, rows)
+    assert list(splits) == ["train", "val"]
+    assert remarks == [f"{root / 'test.csv'}: its pairs have no label, so it is not measured"]
+
+
+def test_a_list_with_some_labels_is_left_aside_with_their_number(root):
+    _, remarks = training(root, "guid,tag\n1,a\n2,N/A\n3,\n")
+    assert remarks == [f"{root / 'test.csv'}: 2 of its pairs have no label, so it is not measured"]
+
+
+def test_a_list_with_labels_is_read(root):
+    splits, remarks = training(root, "guid,tag\n1,a\n2,b\n")
+    assert splits["test"].labels == ["a", "b"] and remarks == []
+    splits, _ = training(root, "guid,tag\n1,a\n2,a\n")  # one value in all rows, but a class
+    assert splits["test"].labels == ["a", "a"]
+    splits, _ = training(root, "guid,tag\n1,A\n2,A\n")  # which label_indices then refuses
+    assert splits["test"].labels == ["A", "A"]
+
+
+def test_only_the_default_test_list_may_be_missing(root):
+    splits, remarks = training(root)
+    assert list(splits) == ["train", "val"] and remarks == []
+    with pytest.raises(UserError, match="test.csv: cannot read the split file"):
+        training(root, test_is_optional=False)
+    (root / "test.csv").mkdir()
+    with pytest.raises(UserError, match="test.csv: cannot read the split file .not a file"):
+        training(root)
+
+
+def test_files_missing_in_any_split_are_told_together(root):
+    for name in ("1.png", "3.png", "3.txt"):
+        (root / "data" / name).unlink()
+    with pytest.raises(UserError) as caught:
+        training(root)
+    message = str(caught.value)
+    assert message.startswith(f"{root / 'train.csv'}: 3 files are missing or unreadable: row 2: ")
+    assert f"; in {root / 'val.csv'}: row 2: '" in message and "\n" not in message
+
+
+# Bounds
+
+
+def test_a_text_is_read_up_to_a_bound_that_is_counted(root, monkeypatch):
+    monkeypatch.setattr(splits_module, "MAX_CHARACTERS", 1000)
+    monkeypatch.setattr(files_module, "MAX_CHARACTERS", 1000)
+    monkeypatch.setattr(files_module, "_MAX_BYTES", 4008)
+    for character, codec in (("a", "utf-8"), ("天", "utf-8"), ("😀", "utf-16"), ("😀", "utf-8")):
+        (root / "data" / "1.txt").write_bytes((character * 5000).encode(codec))
+        split = read(root, PLAIN)
+        assert set(split.texts[0]) == {character} and len(split.texts[0]) == 1000
+        assert split.notes == {"long_text": 1} and split.encodings["replaced"] == 0
+    rows = f"guid,text,image_path,label\n1,{'天' * 1001},data/1.png,a\n2,x,data/1.png,b\n"
+    split = read(root, rows)
+    assert split.texts == ["天" * 1000, "x"] and split.notes == {"long_text": 1}
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "says"),
+    [
+        (splits_module, "_MAX_CSV_BYTES", "split.csv: larger than .* MB"),
+        (splits_module, "_MAX_ROWS", "split.csv: more than 3 rows"),
+        (files_module, "_MAX_TOTAL_BYTES", "split.csv, row 2: the texts up to here hold more"),
+    ],
+)
+def test_all_texts_together_are_bounded(root, monkeypatch, module, name, says):
+    monkeypatch.setattr(module, name, 3)
+    with pytest.raises(UserError, match=says):
+        read(root, PLAIN)
 
 
 # Paths
@@ -491,11 +626,11 @@ def test_a_text_without_permission_is_named(root):
         ("今天 很好".encode("utf-8-sig"), "今天 很好", "utf-8", {}),
         ("今天 很好\r\n".encode("gbk"), "今天 很好", "gb18030", {}),
         ("今天 😀".encode("gb18030"), "今天 😀", "gb18030", {}),
-        (b"caf\xe9", "caf\ufffd", "replaced", {}),
-        (b"\xff\xfe", "\ufffd\ufffd", "replaced", {}),
+        (b"caf\xe9", "café", "cp1252", {}),
+        (b"\xff\xfe", "", "utf-16", {"empty_text": 1}),
         (b"\0\0\0", "", "utf-8", {"nul_text": 1, "empty_text": 1}),
         (b"a\0b", "ab", "utf-8", {"nul_text": 1}),
-        ("hello".encode("utf-16"), "\ufffd\ufffdhello", "replaced", {"nul_text": 1}),
+        ("hello".encode("utf-16"), "hello", "utf-16", {}),
         ("天".encode() * 350_000, "天" * 350_000, "utf-8", {}),
         (b"\x1b[2J", "\x1b[2J", "utf-8", {}),
     ],
@@ -515,6 +650,8 @@ def test_decoding_never_fails_and_names_the_encoding_that_it_used(data):
     text, encoding = decode(data)
     if encoding == "replaced":
         assert "\ufffd" in text
+    elif encoding in ("utf-16", "utf-32"):
+        assert data.decode(encoding).removeprefix("\ufeff") == text
     else:
         mark = "\ufeff".encode(encoding)
         once = data.removeprefix(mark)

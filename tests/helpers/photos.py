@@ -29,6 +29,12 @@ def encoded(kind: str) -> bytes:
     return stream.getvalue()
 
 
+def first_part(kind: str, share: float = 0.5) -> bytes:
+    """Return a photo of 200 x 200 without the rest of its bytes."""
+    data = encoded(kind)
+    return data[: int(share * len(data))]
+
+
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(
         np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
@@ -51,10 +57,14 @@ BROKEN = {  # name -> content, and words of the error that names it
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
         "not an image",
     ),
-    "half.jpg": (encoded("JPEG")[:-4000], "truncated"),
-    "half.png": (encoded("PNG")[:-4000], "truncated"),
-    "half.bmp": (encoded("BMP")[:-4000], "truncated"),
-    "half.webp": (encoded("WEBP")[:-4000], ""),
+    "half.jpg": (first_part("JPEG"), "truncated"),
+    "half.png": (first_part("PNG"), "truncated"),
+    "half.bmp": (first_part("BMP"), "truncated"),
+    "half.gif": (first_part("GIF"), "truncated"),
+    "half.tif": (first_part("TIFF"), "truncated"),
+    "half.webp": (first_part("WEBP"), ""),
+    "fewer than 90 % of the rows.jpg": (first_part("JPEG", 0.85), "truncated"),
+    "fewer than 90 % of the rows.png": (first_part("PNG", 0.88), "truncated"),
     "start.jpg": (encoded("JPEG")[:30], ""),
     "start.png": (encoded("PNG")[:20], ""),
     "zeros.jpg": (bytes(5000), "not an image"),

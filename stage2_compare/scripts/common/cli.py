@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .data.encodings import ENCODINGS
 from .errors import UserError
 from .files import printable
 from .models.choice import ModelChoice, fusion_names
@@ -154,6 +155,12 @@ def _add_data_flags(parser: argparse.ArgumentParser) -> None:
     add("--val-csv", type=Path, default=Paths.val_csv, help="pairs that choose the epoch")
     add(
         "--test-csv", type=Path, default=Paths.test_csv, help="measured once at the end if labelled"
+    )
+    add(
+        "--text-encoding",
+        choices=ENCODINGS,
+        default=Paths.text_encoding,
+        help="of texts that are not UTF-8; auto decides for the whole data set",
     )
 
 

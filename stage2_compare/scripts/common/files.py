@@ -1,22 +1,27 @@
-"""Files that are replaced whole or not at all, and text that a console may show.
+"""Files that are replaced whole or not at all, locks, and text that a console may show.
 
 Standard library only.
 """
 
 from __future__ import annotations
 
+import errno
+import glob
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from .errors import UserError
 
+LISTED = 10  # an error names this many faults and counts the rest
+_LOCKED_BYTE = 1 << 30  # far behind the end: Windows also bars others from reading what is locked
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, temporary: Path | None = None) -> Iterator[BinaryIO]:
     """Open a temporary file that takes the place of ``path`` at the end of the block.
 
     So ``path`` is written whole or not at all, even when the power fails. Its folder must exist.
@@ -24,7 +29,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: as the system gives it; the caller knows what the user can do.
     """
-    temporary = _temporary_name(path)
+    temporary = temporary or temporary_name(path)
     try:
         with _synced(temporary) as file:
             yield file
@@ -34,8 +39,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def replace_all(texts: dict[Path, str]) -> dict[Path, bytes | None]:
-    """Replace several text files (UTF-8), all of them or none. Make their folders.
+def replace_all(texts: dict[Path, str], marker: Path) -> dict[Path, bytes | None]:
+    """Replace several text files (UTF-8) of one folder, all of them or none. Make the folder.
+
+    Args:
+        marker: a file that this process holds locked meanwhile. It is left behind only where the
+            process is killed: while it is there, the files may not belong together.
 
     Returns:
         The earlier content of each file, None if there was none.
@@ -43,24 +52,26 @@ def replace_all(texts: dict[Path, str]) -> dict[Path, bytes | None]:
     Raises:
         OSError: a file cannot be written. ``filename`` names it and ``strerror`` says why. Files
             that were already replaced have got their earlier content back.
+        BlockingIOError: another process holds ``marker``.
     """
-    temporaries = {path: _temporary_name(path) for path in texts}
+    held = _hold(marker, next(iter(texts)))
+    temporaries = {path: temporary_name(path) for path in texts}
     earlier: dict[Path, bytes | None] = {}
-    replaced: list[Path] = []
     try:
         # 1. Write the new files beside the old ones: a full disk shows here, before any change.
         for path, temporary in temporaries.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            for left_over in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+                _remove(left_over)  # of a killed process: the marker is held here
             earlier[path] = path.read_bytes() if path.exists() else None
             with _synced(temporary) as file:
                 file.write(texts[path].encode("utf-8"))
         # 2. Let them take their places.
         for path, temporary in temporaries.items():
             os.replace(temporary, path)
-            replaced.append(path)
     except BaseException as error:
-        for done in replaced:
-            _put_back(done, earlier[done])
+        for changed, content in earlier.items():
+            _put_back(changed, content)  # if this fails, the marker stays
+        unlock(marker, held)
         if isinstance(error, (OSError, UnicodeError)):
             number = getattr(error, "errno", None)
             raise OSError(number, error_text(error), str(path)) from error
@@ -68,7 +79,60 @@ def replace_all(texts: dict[Path, str]) -> dict[Path, bytes | None]:
     finally:
         for temporary in temporaries.values():
             _remove(temporary)
+    unlock(marker, held)
     return earlier
+
+
+def _hold(marker: Path, path: Path) -> BinaryIO:
+    """Make the folder and lock the marker in it; an error names ``path``."""
+    try:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        held = lock(marker)
+    except OSError as error:
+        raise OSError(error.errno, error_text(error), str(path)) from error
+    if held is None:
+        raise BlockingIOError(errno.EAGAIN, "another command is writing there", str(path))
+    return held
+
+
+def lock(path: Path) -> BinaryIO | None:
+    """Return the locked file, or None where another process holds it. The lock ends with its
+    process.
+
+    A file that can be opened but not locked is held by another. Own code rather than the filelock
+    package, whose lock a forked process would inherit and keep.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    while True:
+        file = open(path, "ab")  # noqa: SIM115 - open for as long as the lock is held
+        try:
+            if os.name == "nt":
+                import msvcrt
+
+                file.seek(_LOCKED_BYTE)
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # Windows has more than one error for it
+            file.close()
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(path), os.fstat(file.fileno())):
+                return file
+        file.close()  # its owner has just removed it: the locked file has that name no longer
+
+
+def unlock(path: Path, file: BinaryIO) -> None:
+    """Remove a file that ``lock`` returned, and end the lock."""
+    if os.name == "nt":  # where an open file cannot be removed
+        file.close()
+    with suppress(OSError):
+        path.unlink()
+    file.close()
 
 
 def write_result(path: Path, content: bytes) -> None:
@@ -84,6 +148,12 @@ def write_result(path: Path, content: bytes) -> None:
     except OSError as error:  # Windows lets nobody replace a file that Excel has open
         reason = error_text(error)
         raise UserError(f"cannot write {path}: {reason}. Is it open in another program?") from error
+
+
+def listed(faults: Sequence[str]) -> str:
+    """Join the first faults for a message, and count the rest."""
+    more = f"; and {len(faults) - LISTED:,} more" if len(faults) > LISTED else ""
+    return "; ".join(faults[:LISTED]) + more
 
 
 def error_text(error: Exception) -> str:
@@ -106,7 +176,7 @@ def quoted(value: str) -> str:
     return "'" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in short) + "'"
 
 
-def _temporary_name(path: Path) -> Path:
+def temporary_name(path: Path) -> Path:
     """Name the file that will take the place of ``path``. No two writers get the same name."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
 
@@ -126,8 +196,9 @@ def _remove(path: Path) -> None:
 
 
 def _put_back(path: Path, content: bytes | None) -> None:
+    """Give a file its earlier content if it has another one; None: there was no file."""
+    now = path.read_bytes() if path.exists() else None
     if content is None:
-        _remove(path)
-        return
-    with suppress(OSError):  # as in _remove
+        path.unlink(missing_ok=True)
+    elif now != content:
         path.write_bytes(content)

@@ -16,12 +16,11 @@ import hashlib
 import json
 import os
 import shutil
-import time
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,12 +32,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..files import error_text, replacing
+from ..files import error_text, listed, lock, replacing, temporary_name, unlock
 from .photos import decode, open_file, reason
 
 # Part of the key: change the number when the pixels or the layout of the file change.
 VERSION = f"2 bicubic Pillow {PIL.__version__}"
 HEADER_BYTES = 4096
+_LOCK = ".lock"  # ends the name of a lock
+_INSPECTED_SIDE = 64  # a photo of which this can be made can be used
 _BLOCK = 1 << 20  # bytes read at once
 _THREADS = min(16, os.cpu_count() or 1)  # Pillow and hashlib release the interpreter lock
 _WINDOW = 4 * _THREADS  # photos in flight, so that memory does not grow with the split
@@ -122,6 +123,66 @@ def _mirrored(crop: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(crop).view(np.uint64)[..., ::-1].byteswap().view(np.uint8)
 
 
+class ImagesUnusable(UserError):
+    """Photos are missing or broken; ``faults`` says of each path why it cannot be used."""
+
+    def __init__(self, faults: dict[str, str]):
+        count = "1 image" if len(faults) == 1 else f"{len(faults):,} images"
+        shown = listed([f"{path} ({why})" for path, why in faults.items()])
+        super().__init__(
+            f"{count} cannot be used: {shown}. Repair them, remove their rows from the split, or "
+            "make the splits again with make_splits.py --skip-broken"
+        )
+        self.faults = faults
+
+
+def inspect_images(
+    paths: Sequence[str], title: str = "Opening images"
+) -> tuple[list[str], list[str]]:
+    """Open and decode every photo once.
+
+    Returns:
+        The SHA-256 of each file as hex (N,), and why the photo cannot be used (N,), "" if it can.
+    """
+    results = list(_in_parallel(_inspect, paths, title, show_progress=True))
+    return [digest for digest, _ in results], [fault for _, fault in results]
+
+
+def _inspect(path: str) -> tuple[str, str]:
+    try:
+        with open_file(path) as file:
+            digest = _digest(file).hex()
+            file.seek(0)
+            decode(file, _INSPECTED_SIDE)
+        return digest, ""
+    except Exception as error:  # as in decode
+        return "", reason(error)
+
+
+def load_splits(
+    paths: dict[str, Sequence[str]], image_size: int, cache_dir: str | Path
+) -> dict[str, ImageStore]:
+    """Map the photos of several splits, see ``load_images``.
+
+    Raises:
+        ImagesUnusable: for the photos of all splits together.
+    """
+    stores, faults = {}, {}
+    for name, of_split in paths.items():
+        if faults:  # no more caches are made
+            _, reasons = inspect_images(of_split)
+            found = zip(of_split, reasons, strict=True)
+            faults |= {path: why for path, why in found if why}
+            continue
+        try:
+            stores[name] = load_images(of_split, image_size, cache_dir)
+        except ImagesUnusable as error:
+            faults |= error.faults
+    if faults:
+        raise ImagesUnusable(faults)
+    return stores
+
+
 def load_images(
     paths: Sequence[str | Path], image_size: int, cache_dir: str | Path, show_progress: bool = True
 ) -> ImageStore:
@@ -132,8 +193,8 @@ def load_images(
         image_size: the side of the crops in pixels.
 
     Raises:
-        UserError: photos are missing or broken (all are counted, ten are named), or the cache
-            cannot be written.
+        ImagesUnusable: photos are missing or broken (all are counted, ten are named).
+        UserError: the cache cannot be written.
     """
     side = image_size * 8 // 7
     # 1. Identify the photos by their bytes.
@@ -193,7 +254,7 @@ def _valid_header(cache: _CacheFile) -> dict[str, Any] | None:
                 checksum = zlib.crc32(block, checksum)
         valid = checksum == header["checksum"] and isinstance(header["notes"], dict)
         return header if valid else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # a header of brackets
         return None
 
 
@@ -203,12 +264,13 @@ def _build(
     """Write the cache file, whole or not at all. Return its header.
 
     Raises:
-        UserError: photos cannot be used (``faults``, and those found here), or no file can be
-            written.
+        ImagesUnusable: some cannot be used (``faults``, and those found here).
+        UserError: no file can be written.
     """
+    temporary = temporary_name(cache.path)
     try:
         _make_room(cache)
-        with replacing(cache.path) as file:
+        with _owned(temporary), replacing(cache.path, temporary) as file:
             return _write_photos(file, cache, photos, faults, show_progress)
     except OSError as error:
         # Windows lets nobody replace a file that another command maps: then that file will do.
@@ -225,14 +287,29 @@ def _make_room(cache: _CacheFile) -> None:
     """Make the folder, delete what killed commands left in it, and check the free space."""
     folder = cache.path.parent
     folder.mkdir(parents=True, exist_ok=True)
-    for left_over in folder.glob("*images_*.tmp"):
-        with suppress(OSError):  # another command deleted it first, or still has it open
-            # A command that runs writes to its file every second.
-            if time.time() - left_over.stat().st_mtime > 3600:
-                left_over.unlink()
+    for path in [*folder.glob("*images_*.tmp"), *folder.glob(f"*images_*.tmp{_LOCK}")]:
+        left_over = path.with_name(path.name.removesuffix(_LOCK))
+        with suppress(OSError), _owned(left_over) as owned:  # another command may be deleting it
+            if owned:
+                left_over.unlink(missing_ok=True)
     free = shutil.disk_usage(folder).free
     if free < cache.size:
         raise OSError(f"{cache.size / 1e6:,.0f} MB needed, {free / 1e6:,.0f} MB free")
+
+
+@contextmanager
+def _owned(temporary: Path) -> Iterator[bool]:
+    """Lock a temporary file for this process. Yield False if it belongs to another one that runs.
+
+    The lock is a file beside it: Windows could not rename a file that is locked itself.
+    """
+    path = temporary.with_name(temporary.name + _LOCK)
+    held = lock(path)
+    try:
+        yield held is not None
+    finally:
+        if held is not None:
+            unlock(path, held)
 
 
 def _write_photos(
@@ -245,7 +322,7 @@ def _write_photos(
     """Decode every distinct photo into ``file``. Return the header.
 
     Raises:
-        UserError: photos cannot be used.
+        ImagesUnusable: some cannot be used.
     """
     file.write(bytes(HEADER_BYTES))  # the header needs the checksum, so it is written at the end
     checksum, notes, hashes = 0, Counter(), []
@@ -261,7 +338,7 @@ def _write_photos(
             hashes.append(picture_hash)
             notes.update(done)
     if faults:
-        raise UserError(_describe(faults))
+        raise ImagesUnusable(faults)
     file.write(np.concatenate(hashes))
     checksum = zlib.crc32(np.concatenate(hashes), checksum)
     header = {"key": cache.key, "checksum": checksum, "notes": dict(sorted(notes.items()))}
@@ -310,13 +387,6 @@ def _digest(file: BinaryIO) -> bytes:
     while block := file.read(_BLOCK):
         sha.update(block)
     return sha.digest()
-
-
-def _describe(faults: dict[str, str]) -> str:
-    count = "1 image" if len(faults) == 1 else f"{len(faults):,} images"
-    shown = "; ".join(f"{path} ({why})" for path, why in list(faults.items())[:10])
-    more = f"; and {len(faults) - 10:,} more" if len(faults) > 10 else ""
-    return f"{count} cannot be used: {shown}{more}. Repair them or remove their rows from the split"
 
 
 def _in_parallel(function: Callable, items: Iterable, title: str, show_progress: bool) -> Iterator:

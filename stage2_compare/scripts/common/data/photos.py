@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+import io
 import os
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from ..errors import UserError
 from ..files import error_text
 
-_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")  # none that runs a program, as EPS does
+# None of them runs a program, as EPS does. Pillow reads AVIF from release 11.3 on.
+Image.init()
+_FORMATS = [
+    name for name in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF") if name in Image.OPEN
+]
 # From here on Pillow itself refuses a photo as a decompression bomb.
 MAX_PIXELS = 178_956_970
+MAX_BYTES = 1 << 30  # of a file
+# A photo that was cut short is used if so many of its rows are there.
+_ROWS_NEEDED = 0.9
+_GREY = 128  # of the rows that are not
+_MAX_DAMAGED_PIXELS = MAX_PIXELS // 4  # it is decoded three times, side by side
+_JPEG_SCAN, _JPEG_END, _JPEG_BAND = b"\xff\xda", b"\xff\xd9", 16  # markers; rows coded together
+_SCANS_NEEDED = (3, 5)  # of a progressive JPEG, grey or in colour
+# Memory in large blocks goes back to the system; else each thread keeps the 700 MB that a photo of
+# 177 million pixels takes.
+Image.core.set_block_size(1 << 26)
+# Viewers show a PNG with any amount of text in it; Pillow would refuse more than 1 MB of one kind.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 _TO_UPRIGHT = {  # EXIF orientation -> transposition that makes the photo upright; 1 is upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -46,25 +66,37 @@ def decode(file: BinaryIO, side: int | None = None) -> tuple[Image.Image, list[s
     """Return an upright RGB picture and notes on what was done to get it.
 
     The picture has the full size; with ``side`` it is the centre square, resized to that side.
-    The notes are some of "animated", "16bit", "cmyk", "alpha", "exif_rotated".
+    The notes are some of "animated", "truncated", "16bit", "cmyk", "alpha", "exif_rotated".
 
     Raises:
         Exception: of almost any class, as Pillow's plugins raise them on broken files.
     """
-    notes = []
-    # 1. Open: only the header is read, so a decompression bomb is refused before it is decoded.
+    # Only the header is read here, so a decompression bomb is refused before it is decoded.
     image = Image.open(file, formats=_FORMATS)
     if image.width * image.height > MAX_PIXELS:
         raise Image.DecompressionBombError
+    with _in_flight(image.width * image.height):
+        decoded = _decode(file, image, side)
+        del image  # before another photo takes its place
+    return decoded
+
+
+def _decode(file: BinaryIO, image: Image.Image, side: int | None) -> tuple[Image.Image, list[str]]:
+    """Do the work of ``decode`` for a file whose header has been read."""
+    notes = []
     # The second image of an MPO is the preview that a phone adds to a photo.
     if getattr(image, "is_animated", False) and image.format != "MPO":
         notes.append("animated")
-    # 2. Decode.
-    if side:
-        image.draft(None, (side, side))  # JPEG: decode at 1/2, 1/4 or 1/8, never below ``side``
-    image.load()
+    # 1. Decode.
+    try:
+        _load(image, side)
+    except OSError as error:
+        if error.errno is not None:  # the disk is damaged, not the photo
+            raise
+        image = _load_damaged(file, side, error)
+        notes.append("truncated")
+    # 2. Convert to 8 bits and RGB, or RGBA while there is transparency.
     orientation = _orientation(image)  # before a conversion: it drops the EXIF data
-    # 3. Convert to 8 bits and RGB, or RGBA while there is transparency.
     if image.mode[0] in "IF":
         notes.append("16bit")
         image = _to_8_bits(image)
@@ -73,7 +105,7 @@ def decode(file: BinaryIO, side: int | None = None) -> tuple[Image.Image, list[s
     transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
     mode = "RGBA" if transparent else "RGB"
     image = image if image.mode == mode else image.convert(mode)  # convert would copy even then
-    # 4. Resize the centre square only: a photo of 20,000 x 1 must not become 5,120,000 x 256.
+    # 3. Resize the centre square only: a photo of 20,000 x 1 must not become 5,120,000 x 256.
     if side:
         width, height = image.size
         short = min(width, height)
@@ -88,6 +120,74 @@ def decode(file: BinaryIO, side: int | None = None) -> tuple[Image.Image, list[s
     return image, notes
 
 
+def _load(image: Image.Image, side: int | None) -> None:
+    if side:
+        image.draft(None, (side, side))  # JPEG: decode at 1/2, 1/4 or 1/8, never below ``side``
+    image.load()
+
+
+def _load_damaged(file: BinaryIO, side: int | None, error: OSError) -> Image.Image:
+    """Decode a photo that was cut short; its last rows may be grey.
+
+    Raises:
+        OSError: the given ``error``, if too many rows are missing.
+    """
+    try:
+        file.seek(0)
+        image = Image.open(file, formats=_FORMATS)
+        if image.width * image.height > _MAX_DAMAGED_PIXELS:
+            raise error
+        missing, height = _missing_rows(image), image.height
+        if image.format in ("JPEG", "MPO"):
+            file.seek(0)
+            data = file.read()
+            if image.info.get("progressive"):  # the first scans hold all rows, not quite sharp
+                needed = _SCANS_NEEDED[len(image.getbands()) > 1]
+                missing = 0 if data.count(_JPEG_SCAN) > needed else height
+            elif missing < height:  # a band that was cut is there in part
+                missing -= _JPEG_BAND
+            image = Image.open(io.BytesIO(data + _JPEG_END), formats=_FORMATS)
+            _load(image, side)
+    except Exception:  # as in decode
+        raise error from None
+    if missing > (1 - _ROWS_NEEDED) * height:
+        raise error
+    return image
+
+
+def _missing_rows(image: Image.Image) -> int:
+    """Decode what there is over grey, and return the number of rows that stay grey."""
+    ink = (_GREY,) * len(image.getbands()) if len(image.getbands()) > 1 else _GREY
+    image.load_prepare()
+    blank = Image.new(image.mode, (1, 1))
+    for core, size in ((image.im, image.size), (blank.im, blank.size)):
+        core.paste(ink, (0, 0, *size))
+    with suppress(OSError):
+        image.load()
+    image.tile = []  # it counts as decoded now
+    rows = np.asarray(image).reshape(image.height, image.width, -1)
+    return int((rows == np.asarray(blank).reshape(-1)).all((1, 2)).sum())
+
+
+_pixels_free = MAX_PIXELS
+_pixels_changed = threading.Condition()
+
+
+@contextmanager
+def _in_flight(pixels: int) -> Iterator[None]:
+    """Wait until a photo of so many pixels fits beside those that other threads decode."""
+    global _pixels_free
+    with _pixels_changed:
+        _pixels_changed.wait_for(lambda: _pixels_free >= pixels)
+        _pixels_free -= pixels
+    try:
+        yield
+    finally:
+        with _pixels_changed:
+            _pixels_free += pixels
+            _pixels_changed.notify_all()
+
+
 def open_file(path: str | Path) -> BinaryIO:
     """Open a regular file. Refuse a pipe or a device, because reading it could hang.
 
@@ -96,6 +196,8 @@ def open_file(path: str | Path) -> BinaryIO:
     """
     if not os.path.isfile(path):
         raise FileNotFoundError("not a file" if os.path.exists(path) else "no such file")
+    if os.path.getsize(path) > MAX_BYTES:
+        raise OSError(f"larger than {MAX_BYTES / 1e9:.1f} GB")
     return open(path, "rb")
 
 

@@ -1,50 +1,85 @@
-"""The files that a split names: find them, decode the texts, report all faults in one error.
+"""The files that a split names: find them and read the texts; what is wrong with them is collected.
 
 Standard library only. A cell of the split gives the path of a file, or the guid does:
-``<guid>.txt`` and ``<guid>.jpg``, ``.jpeg`` or ``.png`` in the data folder.
+``<guid>.txt`` and ``<guid>.jpg``, or another of ``IMAGE_SUFFIXES``, in the data folder.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from ..errors import UserError
-from ..files import error_text, quoted
+from ..files import error_text, listed, quoted
+from .encodings import decode
 
 # below the project root; the first one that exists holds the files that guids name
 DATA_FOLDERS = ("data/data", "data/project5/data", "data")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
-_LISTED = 10  # an error names this many files and counts the rest
+# Of several photos of a guid the first in this order is taken, on every system.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".jfif", ".jpe")
+IMAGE_SUFFIXES += (".tif", ".tiff", ".avif")
+MAX_CHARACTERS = 1 << 20  # of one text; the rest is left out and counted
+_MAX_BYTES = 4 * MAX_CHARACTERS + 8  # with a mark, more characters than that in every encoding
+_MAX_TOTAL_BYTES = 1 << 28  # of all texts of a split
 
 
-def decode(data: bytes) -> tuple[str, str]:
-    """Return ``data`` as text, and the name of its encoding: "utf-8", "gb18030" or "replaced".
+@dataclass(frozen=True)
+class Fault:
+    """A file of a pair that cannot be used."""
 
-    Try strict UTF-8 (with or without BOM), then strict GB18030. If both fail ("replaced"), decode
-    UTF-8 with a replacement character for each wrong byte, so that no byte is lost silently.
+    csv_path: Path
+    place: int  # of the pair in its split
+    row: int
+    guid: str
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"row {self.row}: {quoted(self.path)} ({self.reason})"
+
+
+def describe(faults: Sequence[Fault], root: Path) -> str:
+    """Return one line on all files that are missing or broken: ten are named, the others counted.
+
+    ``faults`` must not be empty; those of one split follow each other.
     """
-    for codec, name in (("utf-8-sig", "utf-8"), ("gb18030", "gb18030")):
-        try:
-            return data.decode(codec).removeprefix("\ufeff"), name
-        except UnicodeDecodeError:
-            pass
-    return data.decode("utf-8-sig", errors="replace"), "replaced"
+    count = "1 file is" if len(faults) == 1 else f"{len(faults):,} files are"
+    of_each = defaultdict(list)
+    for fault in faults:
+        of_each[fault.csv_path].append(str(fault))
+    (first, shown), *others = of_each.items()
+    more = "".join(f"; in {path}: {listed(of_other)}" for path, of_other in others)
+    return (
+        f"{first}: {count} missing or unreadable: {listed(shown)}{more}. Relative paths start at "
+        f"{root.absolute()}: put the files there, or remove their rows"
+    )
 
 
 class SplitFiles:
     """The files of one split csv.
 
-    Its methods collect the files that are missing or unreadable; ``check`` raises one error for
-    all of them. ``windows_paths`` counts the paths whose backslashes were read as slashes.
+    ``faults`` has those that are missing or unreadable, in the order of the split.
+    ``windows_paths`` counts the paths whose backslashes were read as slashes.
     """
 
-    def __init__(self, csv_path: Path, root: Path, rows: list[int]):
-        self.csv_path, self.root, self.rows = csv_path, root, rows
+    def __init__(self, csv_path: Path, root: Path, rows: list[int], guids: list[str]):
+        self.csv_path, self.root, self.rows, self.guids = csv_path, root, rows, guids
         self.windows_paths = 0
-        self._faults: list[tuple[int, str]] = []  # row, and what is wrong with a file of it
+        self._faults: dict[tuple[int, str], str] = {}  # place in the split and path -> reason
+        self._missing: set[str] = set()  # paths as they are returned
+
+    @property
+    def faults(self) -> list[Fault]:
+        found = []
+        for (place, path), reason in sorted(self._faults.items()):
+            row, guid = self.rows[place], self.guids[place]
+            found.append(Fault(self.csv_path, place, row, guid, path, reason))
+        return found
 
     def from_cells(self, column: str, cells: list[str]) -> list[str]:
         """Return the paths that the cells (N,) of a column name.
@@ -52,75 +87,90 @@ class SplitFiles:
         Raises:
             UserError: a cell is empty.
         """
-        paths = []
-        for row, cell in zip(self.rows, cells, strict=True):
-            value = cell.strip()
+        values = [cell.strip() for cell in cells]
+        faults = []
+        for row, value in zip(self.rows, values, strict=True):
             if not value:
-                raise UserError(
-                    f"{self.csv_path}, row {row}: {column} is empty; "
-                    "give the file, or remove the row"
-                )
+                faults.append(f"row {row}: {column} is empty")
+        refuse(self.csv_path, faults, "give the file, or remove the row")
+        paths = []
+        for place, value in enumerate(values):
             candidates = [os.path.join(self.root, value)]
             if "\\" in value and not PureWindowsPath(value).drive:  # maybe written on Windows
                 candidates.append(os.path.join(self.root, value.replace("\\", "/")))
-            paths.append(self._first_file(row, value, candidates))
+            paths.append(self._first_file(place, value, candidates))
             self.windows_paths += paths[-1] != candidates[0]
         return paths
 
-    def from_guids(self, folder: Path, guids: list[str], suffixes: Sequence[str]) -> list[str]:
+    def from_guids(self, folder: Path, suffixes: Sequence[str]) -> list[str]:
         """Return ``folder/<guid><suffix>`` for each guid (N,), with the first suffix that exists.
+
+        The letter case of the suffix does not matter.
 
         Raises:
             UserError: a guid is not a plain file name.
         """
-        paths = []
-        for row, guid in zip(self.rows, guids, strict=True):
-            name = guid + suffixes[0]
+        faults = []
+        for row, guid in zip(self.rows, self.guids, strict=True):
+            name = f"{guid}.txt"
             if PureWindowsPath(name).name != name:  # "../7" must not leave the folder
-                raise UserError(
-                    f"{self.csv_path}, row {row}: guid {quoted(guid)} cannot name files; "
-                    "use plain names"
-                )
-            candidates = [os.path.join(folder, guid + suffix) for suffix in suffixes]
-            paths.append(self._first_file(row, candidates[0], candidates))
+                faults.append(f"row {row}: guid {quoted(guid)} cannot name files")
+        refuse(self.csv_path, faults, "use plain names")
+        names = _names_by_stem(folder)
+        paths = []
+        for place, guid in enumerate(self.guids):
+            found = names.get(os.path.normcase(guid), {})
+            known = [found[suffix] for suffix in suffixes if suffix in found]
+            candidates = [os.path.join(folder, name) for name in known or [guid + suffixes[0]]]
+            paths.append(self._first_file(place, candidates[0], candidates))
         return paths
 
-    def read_texts(self, paths: list[str]) -> list[tuple[str, str]]:
-        """Return text and encoding of each file (N,), as ``decode`` gives them.
+    def read(self, paths: list[str]) -> list[bytes]:
+        """Return the content of each file (N,), b"" where it cannot be read.
+
+        Of a file that is too long for one text only the beginning is read.
 
         Raises:
-            UserError: names the files that cannot be read.
+            UserError: they are too long in total.
         """
-        texts = []
-        for row, path in zip(self.rows, paths, strict=True):
+        contents, total = [], 0
+        for place, path in enumerate(paths):
+            contents.append(b"")
+            if path in self._missing:
+                continue
             try:
                 with open(path, "rb") as file:
-                    texts.append(decode(file.read()))
+                    contents[-1] = file.read(_MAX_BYTES)
             except OSError as error:
-                self._faults.append((row, f"{quoted(path)} ({error_text(error)})"))
-        self.check()
-        return texts
+                self._faults[place, path] = error_text(error)
+            total += len(contents[-1])
+            if total > _MAX_TOTAL_BYTES:
+                raise UserError(
+                    f"{self.csv_path}, row {self.rows[place]}: the texts up to here hold more than "
+                    f"{_MAX_TOTAL_BYTES / 1e6:,.0f} MB; shorten them"
+                )
+        return contents
 
-    def check(self) -> None:
-        """Raise UserError if files are missing or unreadable; name ten of them, count the rest."""
-        if not self._faults:
-            return
-        listed = [f"row {row}: {fault}" for row, fault in sorted(self._faults)[:_LISTED]]
-        if len(self._faults) > _LISTED:
-            listed.append(f"and {len(self._faults) - _LISTED} more")
-        count = "1 file is" if len(self._faults) == 1 else f"{len(self._faults)} files are"
-        raise UserError(
-            f"{self.csv_path}: {count} missing or unreadable: {'; '.join(listed)}. Relative paths "
-            f"start at {self.root.absolute()}: put the files there, or remove their rows"
-        )
-
-    def _first_file(self, row: int, shown: str, candidates: list[str]) -> str:
+    def _first_file(self, place: int, shown: str, candidates: list[str]) -> str:
         """Return the first path that exists. If none does, note a fault of ``shown``."""
         for path in candidates:
             if not file_problem(path):
                 return path
-        self._faults.append((row, f"{quoted(shown)} ({file_problem(candidates[0])})"))
+        self._faults[place, shown] = file_problem(candidates[0])
+        self._missing.add(candidates[0])
         return candidates[0]
+
+
+def refuse(csv_path: Path, faults: list[str], remedy: str) -> None:
+    """Raise UserError if there are faults, all in one; each begins with its row."""
+    if faults:
+        count = f" ({len(faults):,} rows in all)" if len(faults) > 1 else ""
+        raise UserError(f"{csv_path}, {listed(faults)}{count}; {remedy}")
+
+
+def decode_text(data: bytes, legacy: str) -> tuple[str, str]:
+    """Return text and encoding of what ``SplitFiles.read`` has read of a file."""
+    return decode(data, legacy, whole=len(data) < _MAX_BYTES)
 
 
 def find_data_folder(csv_path: Path, root: Path, data_dir: str | Path | None) -> Path:
@@ -137,6 +187,19 @@ def find_data_folder(csv_path: Path, root: Path, data_dir: str | Path | None) ->
         f"{csv_path}: no text_path and image_path columns, so the guids name the files, but there "
         f"is no folder {' or '.join(map(str, choices))}; check --project-root"
     )
+
+
+def _names_by_stem(folder: Path) -> dict[str, dict[str, str]]:
+    """Map the stem of each file in a folder to its names by suffix in lower case.
+
+    Where two names differ in the case of their suffix alone, the one in lower case is taken.
+    """
+    names: dict[str, dict[str, str]] = defaultdict(dict)
+    with suppress(OSError):  # a folder may be readable file by file alone
+        for name in sorted(os.listdir(folder)):  # lower case comes last
+            stem, suffix = os.path.splitext(name)
+            names[os.path.normcase(stem)][suffix.lower()] = name
+    return names
 
 
 def file_problem(path: str | Path) -> str:

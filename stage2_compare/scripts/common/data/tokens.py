@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,13 @@ from torch import Tensor
 
 from ..errors import UserError
 
-PORTION = (
-    1000  # texts tokenised together: the tokenizer's own objects are many times larger than the ids
-)
+# Texts, and characters, that are tokenised together: the tokenizer's own objects take some hundred
+# bytes for each character.
+PORTION = 1000
+_PORTION_CHARACTERS = 500_000
+# A token has at most some twenty characters; what follows so many is cut before tokenising.
+_CHARACTERS_PER_TOKEN = 200
+_HAN = re.compile("[\u4e00-\u9fff]")
 
 
 @dataclass(frozen=True)
@@ -46,28 +51,33 @@ class Tokens:
 
 def tokenise(texts: list[str], tokenizer: Any, max_length: int) -> Tokens:
     """Tokenise with the tokenizer's own special tokens, and cut at ``max_length`` tokens; count
-    what was cut."""
+    what was cut.
+
+    Of a very long text only the beginning is tokenised: it counts as cut."""
+    longest = _CHARACTERS_PER_TOKEN * max(max_length, 64)
     ids, starts = [], [0]
     truncated, unknown, words, cut_words = 0, 0, 0, 0
     specials = tokenizer.num_special_tokens_to_add()
-    for begin in range(0, len(texts), PORTION):
-        portion = texts[begin : begin + PORTION]
-        for row, special, cut in _encode(portion, tokenizer, max_length, specials):
+    for portion in _portions(texts, longest):
+        beginnings = [text[:longest] for text in portion]
+        encoded = _encode(beginnings, tokenizer, max_length, specials)
+        for text, (row, special, cut) in zip(portion, encoded, strict=True):
             row = np.asarray(row, dtype=np.int32)
             is_word = np.asarray(special) == 0
             ids.append(row)
             starts.append(starts[-1] + len(row))
-            truncated += cut > 0
+            truncated += cut > 0 or len(text) > longest
             unknown += int((row[is_word] == tokenizer.unk_token_id).sum())
             words += len(row) - specials
             cut_words += cut
+    characters = sum(min(len(text), longest) for text in texts)
     return Tokens(
         ids=np.concatenate(ids),
         starts=np.asarray(starts, dtype=np.int64),
         pad_id=tokenizer.pad_token_id,
         truncated_rate=truncated / len(texts),
         unknown_rate=unknown / max(words, 1),
-        per_character=(words + cut_words) / max(sum(map(len, texts)), 1),
+        per_character=(words + cut_words) / max(characters, 1),
     )
 
 
@@ -89,6 +99,19 @@ def _encode(
         yield encoding["input_ids"], encoding["special_tokens_mask"], cut
 
 
+def _portions(texts: list[str], longest: int) -> Iterator[list[str]]:
+    """Yield the texts in their order, in lists that are not too long for the tokenizer."""
+    portion, characters = [], 0
+    for text in texts:
+        length = min(len(text), longest)
+        if len(portion) == PORTION or (portion and characters + length > _PORTION_CHARACTERS):
+            yield portion
+            portion, characters = [], 0
+        portion.append(text)
+        characters += length
+    yield portion
+
+
 def check_tokens(tokens: Tokens, vocabulary: int, name: str) -> None:
     """Refuse an id beyond the embedding table: on CUDA it surfaces as an unrelated error, far from
     its cause."""
@@ -103,8 +126,8 @@ def check_tokens(tokens: Tokens, vocabulary: int, name: str) -> None:
 def language_warning(texts: list[str], tokens: Tokens, name: str) -> str:
     """Return a warning where the vocabulary was made for another language than the texts, else
     ""."""
-    text = "".join(texts)
-    chinese = sum("\u4e00" <= c <= "\u9fff" for c in text) / max(len(text), 1)
+    characters = sum(map(len, texts))
+    chinese = sum(len(_HAN.findall(text)) for text in texts) / max(characters, 1)
     # Tokens per character: 1.0 for Chinese and 0.30 to 0.33 for English tweets with a vocabulary of
     # the language; bert-base-chinese needs 0.42 for the latter, CLIP 2.5 for the former.
     usual = chinese + 0.3 * (1 - chinese)

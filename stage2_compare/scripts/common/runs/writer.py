@@ -20,11 +20,9 @@ import pandas as pd
 import torch
 
 from ..errors import UserError
-from ..files import replacing
+from ..files import lock, replacing, unlock
 from . import layout
 from .layout import CHECKPOINT, OWNER
-
-_LOCKED_BYTE = 1 << 30  # far behind the end: Windows also bars others from reading what is locked
 
 
 class RunFolder:
@@ -39,7 +37,7 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         try:
             self.parent.mkdir(parents=True, exist_ok=True)
-            file = _lock(self._lock)
+            file = lock(self._lock)
         except OSError as error:
             raise self._not_writable(error) from error
         if file is None:
@@ -68,7 +66,7 @@ class RunFolder:
             (self.partial / OWNER).unlink(missing_ok=True)
             if self.partial.is_dir() and not (self.partial / CHECKPOINT).exists():
                 shutil.rmtree(self.partial)  # nothing in it that a later process could go on from
-        _unlock(self._lock, self._locked)
+        unlock(self._lock, self._locked)
 
     def read_checkpoint(self) -> dict[str, Any] | None:
         """Return what ``write_tensors(CHECKPOINT, ...)`` wrote last, or None."""
@@ -238,40 +236,3 @@ def _signals_delayed() -> Iterator[None]:
             signal.signal(number, handler)
     if waiting:
         signal.raise_signal(waiting[0])
-
-
-def _lock(path: Path) -> BinaryIO | None:
-    """Return the locked file, or None where another process holds it. The lock ends with its
-    process.
-
-    Own code rather than the filelock package, whose lock a forked process would inherit and keep.
-    """
-    while True:
-        file = open(path, "ab")  # noqa: SIM115 - open for as long as the lock is held
-        try:
-            if os.name == "nt":
-                import msvcrt
-
-                file.seek(_LOCKED_BYTE)
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            file.close()
-            return None
-        try:
-            if os.path.samestat(os.stat(path), os.fstat(file.fileno())):
-                return file
-        except FileNotFoundError:
-            pass
-        file.close()  # its owner has just removed it: the locked file has that name no longer
-
-
-def _unlock(path: Path, file: BinaryIO) -> None:
-    if os.name == "nt":  # where an open file cannot be removed
-        file.close()
-    with suppress(OSError):
-        path.unlink()
-    file.close()

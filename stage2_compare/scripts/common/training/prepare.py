@@ -10,8 +10,8 @@ from typing import Any
 
 from ..data.dataset import PairDataset
 from ..data.duplicates import Duplicates, find_duplicates
-from ..data.image_cache import ImageStore, load_images
-from ..data.splits import Split, class_names, label_indices, read_split
+from ..data.image_cache import ImageStore, load_splits
+from ..data.splits import Split, class_names, label_indices, read_training_splits
 from ..data.tokens import Tokens, check_tokens, language_warning, tokenise
 from ..errors import UserError
 from ..models.build import build_classifier
@@ -59,11 +59,16 @@ def prepare(settings: TrainingRun) -> PreparedRun:
 
     # 2. Texts and photos
     max_length = _longest_text(settings, model.encoder.positions, tokenizer)
-    datasets = {}
+    tokens = {}
     for name, split in splits.items():
-        tokens = tokenise(split.texts, tokenizer, max_length)
-        check_tokens(tokens, model.encoder.vocabulary, settings.model.name)
-        datasets[name] = _dataset(settings, split, tokens, labels[name], training=name == "train")
+        tokens[name] = tokenise(split.texts, tokenizer, max_length)
+        check_tokens(tokens[name], model.encoder.vocabulary, settings.model.name)
+    photos = {name: split.image_paths for name, split in splits.items()}
+    images = load_splits(photos, settings.protocol.image_size, settings.paths.cache)
+    datasets = {}
+    for name in splits:
+        training = name == "train"
+        datasets[name] = _dataset(settings, images[name], tokens[name], labels[name], training)
 
     # 3. Warnings
     train, val = datasets["train"], datasets["val"]
@@ -88,12 +93,10 @@ def prepare(settings: TrainingRun) -> PreparedRun:
 
 
 def _dataset(
-    settings: TrainingRun, split: Split, tokens: Tokens, labels: list[int], training: bool
+    settings: TrainingRun, images: ImageStore, tokens: Tokens, labels: list[int], training: bool
 ) -> PairDataset:
-    image_size = settings.protocol.image_size
-    images = load_images(split.image_paths, image_size, settings.paths.cache)
     augment = training and settings.protocol.augmentation != "none"
-    return PairDataset(tokens, images, labels, image_size, augment)
+    return PairDataset(tokens, images, labels, settings.protocol.image_size, augment)
 
 
 def _with_data(
@@ -155,14 +158,14 @@ def _longest_text(settings: TrainingRun, positions: int, tokenizer: Any) -> int:
 
 def read_splits(paths: Paths) -> dict[str, Split]:
     """Read train, val and, where there is one with labels, test."""
-    root = paths.project_root
-    splits = {"train": read_split(paths.train_csv, root), "val": read_split(paths.val_csv, root)}
-    if (root / paths.test_csv).is_file():
-        test = read_split(paths.test_csv, root, allow_unlabelled=True)
-        if all(test.labels):
-            splits["test"] = test
-        elif any(test.labels):
-            print(f"{test.path}: some pairs have no label, so it is not measured", flush=True)
+    splits, remarks = read_training_splits(
+        {"train": paths.train_csv, "val": paths.val_csv, "test": paths.test_csv},
+        paths.project_root,
+        test_is_optional=paths.test_csv == Paths.test_csv,
+        text_encoding=paths.text_encoding,
+    )
+    for remark in remarks:
+        print(remark, flush=True)
     return splits
 
 

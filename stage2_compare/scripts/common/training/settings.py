@@ -55,12 +55,13 @@ class Machine:
 
 @dataclass(frozen=True)
 class Paths:
-    """Where a run reads and writes; all but the root are relative to the root."""
+    """Where and how a run reads, and where it writes; paths are relative to the root."""
 
     project_root: Path = Path(".")
     train_csv: Path = Path("outputs/splits/train.csv")
     val_csv: Path = Path("outputs/splits/val.csv")
     test_csv: Path = Path("outputs/splits/test.csv")
+    text_encoding: str = "auto"  # of texts that are not UTF-8; what was read is in the protocol
     output_dir: Path = Path("outputs/compare")
 
     @property

@@ -1,0 +1,176 @@
+"""Texts are read in the encoding they were written in, decided once for a whole data set."""
+
+from __future__ import annotations
+
+import codecs
+
+import pytest
+from common.data.encodings import choose_encoding, decode
+from common.data.splits import encoding_remarks, read_split, read_training_splits
+from common.errors import UserError
+from helpers.hub import SAMPLE
+from helpers.pairs import write_pair
+
+WESTERN = (
+    "I don’t know… http://t.co/x",
+    "best café in town",
+    "so naïve",
+    "only €5 off",
+    "“quoted” he said",
+    "mañana, año nuevo",
+    "¿Qué tal? ¡Hola!",
+    "größer und süß",
+    "Él está aquí – hoy",
+    "it’s 5°C © me",
+    "crème brûlée",
+    "“why…” he asked",
+    "Ünïcödé",
+    "½ price, £20",
+)
+CHINESE = (
+    "今天 很好",
+    "麻烦",
+    "這個國家很漂亮",
+    "コーヒー",
+    "I’m fine…",
+    "café “你好”",
+    "good 😀",
+    "Привет",
+    "嗯嗯，哈哈",
+    "萌萌哒 lol",
+    "wait… http:/…",
+)
+PLAIN = ("no accents at all", "ümlaut, 今天: UTF-8".encode())
+
+
+def encoded(texts, codec: str) -> list[bytes]:
+    return [text if isinstance(text, bytes) else text.encode(codec) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("texts", "codec"), [(WESTERN, "cp1252"), (CHINESE, "gb18030")], ids=["western", "chinese"]
+)
+def test_the_encoding_of_a_data_set_is_found_by_what_people_write(texts, codec):
+    """Each text alone, all together, and among many others that are UTF-8."""
+    data = encoded(texts, codec)
+    assert choose_encoding(data) == codec
+    for text, one in zip(texts, data, strict=True):
+        assert choose_encoding([one]) == choose_encoding([*encoded(PLAIN, "utf-8"), one]) == codec
+        assert decode(one, codec) == (text, codec)
+
+
+def test_one_text_of_another_kind_does_not_decide_for_all():
+    assert choose_encoding([*encoded(WESTERN, "cp1252"), "今天很好".encode("gbk")]) == "cp1252"
+    assert choose_encoding([*encoded(CHINESE, "gb18030"), "don’t".encode("cp1252")]) == "gb18030"
+    # One long text has no more votes than a short one.
+    long = ("今天很好" * 1000).encode("gbk")
+    assert choose_encoding([*encoded(WESTERN[:2], "cp1252"), long]) == "cp1252"
+
+
+def test_without_evidence_it_is_the_encoding_of_the_published_data():
+    assert choose_encoding([]) == choose_encoding([b"plain", b"\xe9", b"\x81\xff"]) == "gb18030"
+
+
+def test_every_text_of_the_sample_stays_gb18030():
+    """Nearly all of them are valid Windows-1252 too."""
+    if not SAMPLE.is_dir():
+        pytest.skip("needs the sample of real pairs in ../shared/data/mvsa_sample")
+    data = [path.read_bytes() for path in sorted((SAMPLE / "data").glob("*.txt"))]
+    legacy = [text for text in data if decode(text)[1] != "utf-8"]
+    assert len(legacy) == 136 and choose_encoding(data) == "gb18030"
+    assert {choose_encoding([text]) for text in legacy} == {"gb18030"}
+    assert all(decode(text) == (text.decode("gb18030"), "gb18030") for text in legacy)
+
+
+@pytest.mark.parametrize(
+    ("mark", "codec", "name"),
+    [
+        (codecs.BOM_UTF16_LE, "utf-16-le", "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16-be", "utf-16"),
+        (codecs.BOM_UTF32_LE, "utf-32-le", "utf-32"),
+        (codecs.BOM_UTF32_BE, "utf-32-be", "utf-32"),
+        (codecs.BOM_UTF8, "utf-8", "utf-8"),
+    ],
+)
+@pytest.mark.parametrize("legacy", ["utf-8", "gb18030", "cp1252", "utf-16"])
+def test_a_byte_order_mark_says_what_a_text_is(mark, codec, name, legacy):
+    for text in ("", "don’t", "今天 😀", "\ufeffx".removeprefix("\ufeff")):
+        assert decode(mark + text.encode(codec), legacy) == (text, name)
+    broken, found = decode(mark + "天".encode(codec)[:-1], legacy)
+    assert found == "replaced" and "\ufffd" in broken
+
+
+def test_a_text_cut_within_a_character_keeps_the_rest():
+    """Valid GB18030 by chance, or not: what stands before the cut must not change."""
+    for text in ("今天天气很好", "今天天气很", "天气"):
+        assert decode(text.encode()[:-1])[0].startswith(text[:-1])
+        assert decode(text.encode("gbk")[:-1])[0].startswith(text[:-1])
+        assert decode(text.encode(), whole=False)[0] == text
+        assert decode(text.encode()[:-1], whole=False) == (text[:-1], "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("data", "chosen", "text", "name"),
+    [
+        ("don’t".encode("cp1252"), "gb18030", "don抰", "gb18030"),
+        ("今天".encode("gbk"), "cp1252", "½ñÌì", "cp1252"),
+        ("今天".encode("gbk"), "utf-8", "\ufffd" * 4, "replaced"),
+        ("今天".encode(), "gb18030", "今天", "utf-8"),
+        ("今天 ok".encode("utf-16-le"), "utf-16", "今天 ok", "utf-16"),
+        ("今天".encode(), "utf-16", "今天", "utf-8"),
+    ],
+)
+def test_the_user_overrules_the_decision(tmp_path, data, chosen, text, name):
+    write_pair(tmp_path / "data", "1", data)
+    (tmp_path / "split.csv").write_text("guid,tag\n1,a\n", encoding="utf-8")
+    split = read_split("split.csv", tmp_path, text_encoding=chosen)
+    assert split.texts == [text] and split.encodings[name] == 1
+
+
+def write_splits(root, texts: dict[str, list[bytes]]) -> dict[str, str]:
+    paths = {}
+    for name, contents in texts.items():
+        for i, data in enumerate(contents):
+            write_pair(root / "data", f"{name}{i}", data)
+        rows = "".join(f"{name}{i},{'ab'[i % 2]}\n" for i in range(len(contents)))
+        (root / f"{name}.csv").write_text("guid,tag\n" + rows, encoding="utf-8")
+        paths[name] = f"{name}.csv"
+    return paths
+
+
+def test_training_validation_and_test_are_decided_alike_and_it_is_said(tmp_path):
+    """The only text of validation would be read as Chinese by itself."""
+    train = encoded(WESTERN, "cp1252")
+    paths = write_splits(tmp_path, {"train": train, "val": [b"\xb0\xa1"], "test": train[:2]})
+    splits, remarks = read_training_splits(paths, tmp_path, test_is_optional=True)
+    assert splits["train"].texts == list(WESTERN) and splits["val"].texts == ["°¡"]
+    assert splits["test"].encodings["cp1252"] == 2 and splits["val"].encodings["cp1252"] == 1
+    assert remarks == [
+        "texts: 17 are not UTF-8 and were read as Windows-1252; --text-encoding overrules this"
+    ]
+    assert remarks == encoding_remarks(splits.values())
+
+
+def test_a_csv_with_a_text_column_is_decided_by_its_lines(tmp_path):
+    rows = "".join(f'{i},"{text}",data/0.png,a\n' for i, text in enumerate(WESTERN))
+    write_pair(tmp_path / "data", "0")
+    for codec, name in (("cp1252", "cp1252"), ("utf-16", "utf-16"), ("utf-8-sig", "utf-8")):
+        (tmp_path / "s.csv").write_bytes(f"guid,text,image_path,label\n{rows}".encode(codec))
+        split = read_split("s.csv", tmp_path)
+        assert split.texts == list(WESTERN) and split.encodings[name] == len(WESTERN)
+        assert split.notes == ({} if name == "utf-8" else {f"{name}_csv": 1})
+
+
+def test_bytes_wrong_in_every_encoding_are_counted_and_told(tmp_path):
+    paths = write_splits(tmp_path, {"train": [b"\x81\xff good", b"fine"], "val": [b"a", b"b"]})
+    splits, remarks = read_training_splits(
+        {**paths, "test": "nowhere.csv"}, tmp_path, test_is_optional=True
+    )
+    assert splits["train"].encodings["replaced"] == 1
+    assert len(remarks) == 1 and "1 hold bytes that are wrong" in remarks[0]
+
+
+def test_a_list_that_is_no_text_in_any_encoding_is_named(tmp_path):
+    (tmp_path / "s.csv").write_bytes("guid,tag\n1,a\n".encode("utf-16-le"))
+    with pytest.raises(UserError, match="s.csv, line 1: not a text file"):
+        read_split("s.csv", tmp_path)

@@ -1,0 +1,74 @@
+"""A lock belongs to one process, and files are replaced together or not at all."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from common.files import LISTED, listed, lock, replace_all, unlock
+from helpers.hub import STAGE2
+
+HOLDER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from common.files import lock
+held = lock(Path(sys.argv[2]))
+print(held is not None, flush=True)
+sys.stdin.read()
+"""
+
+
+def hold(path: Path) -> subprocess.Popen:
+    """Lock a file in another process, which ends with its standard input."""
+    command = [sys.executable, "-c", HOLDER, str(STAGE2 / "scripts"), str(path)]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout.readline().strip() == b"True"
+    return holder
+
+
+@pytest.mark.parametrize("end", ["killed", "finished"])
+def test_a_lock_ends_with_its_process_and_not_before(tmp_path, end):
+    path = tmp_path / "a.lock"
+    holder = hold(path)
+    assert lock(path) is None and path.exists()
+    if end == "killed":
+        holder.kill()
+    holder.communicate()
+    held = lock(path)
+    assert held is not None
+    unlock(path, held)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EAGAIN, errno.EDEADLK, errno.ENOLCK])
+def test_a_file_that_can_be_opened_but_not_locked_is_held_by_another(tmp_path, monkeypatch, number):
+    def refuse(*args):
+        raise OSError(number, os.strerror(number))
+
+    module, name = ("msvcrt", "locking") if os.name == "nt" else ("fcntl", "lockf")
+    monkeypatch.setattr(f"{module}.{name}", refuse)
+    assert lock(tmp_path / "a.lock") is None
+
+
+def test_a_lock_that_cannot_be_opened_is_an_error(tmp_path):
+    with pytest.raises(OSError):
+        lock(tmp_path / "no folder" / "a.lock")
+
+
+def test_left_overs_of_a_killed_command_are_removed_with_the_next_write(tmp_path):
+    marker, path = tmp_path / ".unfinished", tmp_path / "a[1].csv"
+    other = tmp_path / ".b.csv.1.tmp"
+    for left_over in (marker, tmp_path / ".a[1].csv.0123.tmp", other):
+        left_over.write_bytes(b"x")
+    assert replace_all({path: "天气"}, marker) == {path: None}
+    assert path.read_text(encoding="utf-8") == "天气"
+    assert {path.name for path in tmp_path.iterdir()} == {path.name, other.name}
+
+
+def test_a_message_names_the_first_faults_and_counts_the_others():
+    faults = [f"row {row}" for row in range(12)]
+    assert listed(faults[:2]) == "row 0; row 1"
+    assert listed(faults) == "; ".join(faults[:LISTED]) + "; and 2 more"
