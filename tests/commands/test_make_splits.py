@@ -450,6 +450,24 @@ def test_a_split_that_cannot_be_put_back_is_not_trained_on(tmp_path, monkeypatch
     assert len(training_guids(tmp_path)[0]) == 54
 
 
+def test_a_failure_after_a_kill_does_not_hide_that_the_files_are_mixed(tmp_path, monkeypatch):
+    make_project(tmp_path, MIXED)
+    cut(tmp_path)
+    (tmp_path / "outputs/splits" / UNFINISHED).write_bytes(b"")  # as a killed command leaves it
+
+    def in_use(source, target):
+        raise PermissionError(13, "in use")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", in_use)
+        with pytest.raises(UserError, match="do not belong together, run this command again"):
+            cut(tmp_path, "--seed", "7")
+    with pytest.raises(UserError, match="two different splits"):
+        training_guids(tmp_path)
+    cut(tmp_path, "--seed", "7")
+    assert len(training_guids(tmp_path)[0]) == 54
+
+
 def test_two_commands_do_not_write_one_split_at_once(tmp_path):
     make_project(tmp_path, MIXED)
     cut(tmp_path)

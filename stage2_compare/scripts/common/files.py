@@ -43,8 +43,8 @@ def replace_all(texts: dict[Path, str], marker: Path) -> dict[Path, bytes | None
     """Replace several text files (UTF-8) of one folder, all of them or none. Make the folder.
 
     Args:
-        marker: a file that this process holds locked meanwhile. It is left behind only where the
-            process is killed: while it is there, the files may not belong together.
+        marker: a file that this process holds locked meanwhile. It is left behind where the process
+            is killed: while it is there, the files may not belong together.
 
     Returns:
         The earlier content of each file, None if there was none.
@@ -54,32 +54,34 @@ def replace_all(texts: dict[Path, str], marker: Path) -> dict[Path, bytes | None
             that were already replaced have got their earlier content back.
         BlockingIOError: another process holds ``marker``.
     """
-    held = _hold(marker, next(iter(texts)))
-    temporaries = {path: temporary_name(path) for path in texts}
-    earlier: dict[Path, bytes | None] = {}
-    try:
-        # 1. Write the new files beside the old ones: a full disk shows here, before any change.
-        for path, temporary in temporaries.items():
-            for left_over in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-                _remove(left_over)  # of a killed process: the marker is held here
-            earlier[path] = path.read_bytes() if path.exists() else None
-            with _synced(temporary) as file:
-                file.write(texts[path].encode("utf-8"))
-        # 2. Let them take their places.
-        for path, temporary in temporaries.items():
-            os.replace(temporary, path)
-    except BaseException as error:
-        for changed, content in earlier.items():
-            _put_back(changed, content)  # if this fails, the marker stays
+    already_mixed = os.path.exists(marker)
+    with _hold(marker, next(iter(texts))) as held:  # closed in the end, whatever happens
+        temporaries = {path: temporary_name(path) for path in texts}
+        earlier: dict[Path, bytes | None] = {}
+        try:
+            # 1. Write the new files beside the old ones: a full disk shows here, before any change.
+            for path, temporary in temporaries.items():
+                for left_over in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+                    _remove(left_over)  # of a killed process: the marker is held here
+                earlier[path] = path.read_bytes() if path.exists() else None
+                with _synced(temporary) as file:
+                    file.write(texts[path].encode("utf-8"))
+            # 2. Let them take their places.
+            for path, temporary in temporaries.items():
+                os.replace(temporary, path)
+        except BaseException as error:
+            for changed, content in earlier.items():
+                _put_back(changed, content)  # if this fails, the marker stays
+            if not already_mixed:
+                unlock(marker, held)
+            if isinstance(error, (OSError, UnicodeError)):
+                number = getattr(error, "errno", None)
+                raise OSError(number, error_text(error), str(path)) from error
+            raise
+        finally:
+            for temporary in temporaries.values():
+                _remove(temporary)
         unlock(marker, held)
-        if isinstance(error, (OSError, UnicodeError)):
-            number = getattr(error, "errno", None)
-            raise OSError(number, error_text(error), str(path)) from error
-        raise
-    finally:
-        for temporary in temporaries.values():
-            _remove(temporary)
-    unlock(marker, held)
     return earlier
 
 
