@@ -63,12 +63,7 @@ def prepare(settings: TrainingRun) -> PreparedRun:
     for name, split in splits.items():
         tokens[name] = tokenise(split.texts, tokenizer, max_length)
         check_tokens(tokens[name], model.encoder.vocabulary, settings.model.name)
-    photos = {name: split.image_paths for name, split in splits.items()}
-    images = load_splits(photos, settings.protocol.image_size, settings.paths.cache)
-    datasets = {}
-    for name in splits:
-        training = name == "train"
-        datasets[name] = _dataset(settings, images[name], tokens[name], labels[name], training)
+    datasets = _datasets(settings, splits, tokens, labels)
 
     # 3. Warnings
     train, val = datasets["train"], datasets["val"]
@@ -92,11 +87,23 @@ def prepare(settings: TrainingRun) -> PreparedRun:
     )
 
 
-def _dataset(
-    settings: TrainingRun, images: ImageStore, tokens: Tokens, labels: list[int], training: bool
-) -> PairDataset:
-    augment = training and settings.protocol.augmentation != "none"
-    return PairDataset(tokens, images, labels, settings.protocol.image_size, augment)
+def _datasets(
+    settings: TrainingRun,
+    splits: dict[str, Split],
+    tokens: dict[str, Tokens],
+    labels: dict[str, list[int]],
+) -> dict[str, PairDataset]:
+    """Decode the photos of all splits together, so that all broken ones are told at once."""
+    image_size = settings.protocol.image_size
+    photos = {name: split.image_paths for name, split in splits.items()}
+    images = load_splits(photos, image_size, settings.paths.cache)
+    augmented = settings.protocol.augmentation != "none"
+    return {
+        name: PairDataset(
+            tokens[name], images[name], labels[name], image_size, augmented and name == "train"
+        )
+        for name in splits
+    }
 
 
 def _with_data(
