@@ -144,7 +144,7 @@ def test_best_pt_reloads_and_gives_the_stored_metrics(project, hub, name: str):
         assert stored[f"val_{key}"] == pytest.approx(float(value))
 
     with open(
-        project / "outputs" / "compare" / name / "predictions.csv", encoding="utf-8", newline=""
+        project / "outputs" / "compare" / name / "predictions.csv", encoding="utf-8-sig", newline=""
     ) as file:
         rows = list(csv.DictReader(file))
     assert [row["guid"] for row in rows] == split.guids and [

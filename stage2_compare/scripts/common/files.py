@@ -20,6 +20,11 @@ LISTED = 10  # an error names this many faults and counts the rest
 _LOCKED_BYTE = 1 << 30  # far behind the end: Windows also bars others from reading what is locked
 
 
+MARK = b"\xef\xbb\xbf"  # without it, Excel on a Chinese Windows reads GBK
+# A spreadsheet, a Chinese one too, may take these for the start of a formula.
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+
+
 @contextmanager
 def replacing(path: Path, temporary: Path | None = None) -> Iterator[BinaryIO]:
     """Open a temporary file that takes the place of ``path`` at the end of the block.
@@ -156,6 +161,19 @@ def listed(faults: Sequence[str]) -> str:
     """Join the first faults for a message, and count the rest."""
     more = f"; and {len(faults) - LISTED:,} more" if len(faults) > LISTED else ""
     return "; ".join(faults[:LISTED]) + more
+
+
+def escaped(text: str) -> str:
+    """Put ``'`` before a text that a spreadsheet would run as a formula.
+
+    A text that is escaped already gets one more, so that ``unescaped`` gives back every text.
+    """
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
+
+
+def unescaped(text: str) -> str:
+    """Undo ``escaped``."""
+    return text[1:] if text.startswith("'") and escaped(text) != text else text
 
 
 def error_text(error: Exception) -> str:

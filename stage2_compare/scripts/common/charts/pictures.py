@@ -9,6 +9,7 @@ import matplotlib.style
 from matplotlib.figure import Figure
 
 from ..comparison.compare import compare
+from ..errors import UserError
 from ..metrics import METRICS
 from ..runs.layout import PREDICTIONS
 from ..runs.reader import Run
@@ -25,6 +26,7 @@ from .table import result_table
 from .text import add_new_fonts, choose_fonts, measure
 
 DPI = 300
+MOST_RUNS = 100  # time and memory grow with their square
 _TALLEST = 60_000  # pixels; matplotlib's limit is 65,535
 OF_RUNS = {
     "radar": radar,
@@ -43,6 +45,11 @@ def draw(runs: list[Run]) -> tuple[dict[str, bytes], list[str]]:
         PNG files by their names, which are some of PICTURES; and notes, one line for each thing
         that the pictures leave out.
     """
+    if len(runs) > MOST_RUNS:
+        raise UserError(
+            f"{len(runs)} runs are more than the pictures can show ({MOST_RUNS}): move the folders "
+            "of some to another place, or give another --compare-dir"
+        )
     comparison = compare(runs)
     fonts = choose_fonts()
     styles, missing = run_styles(runs, comparison, fonts)

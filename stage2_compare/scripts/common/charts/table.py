@@ -163,7 +163,7 @@ def training_times(styles: list[RunStyle]) -> tuple[str, list[float]]:
 
 def remark_on_best(styles: list[RunStyle]) -> str:
     """Say on which samples and at which epoch the numbers were measured."""
-    counts = {style.run.recorded("samples", "val") for style in styles}
+    counts = {style.run.number("samples", "val") for style in styles}
     known = len(counts) == 1 and None not in counts
     samples = f"{counts.pop()} validation samples" if known else "validation"
     return f"Measured on {samples}, at the epoch with the highest macro-F1."

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..files import write_result
+from ..files import escaped, write_result
 from ..metrics import MAIN, METRICS, Metric
 from .compare import Compared, Comparison
 from .wording import REFERENCE
@@ -18,8 +18,6 @@ from .wording import REFERENCE
 _REQUIRED = [metric for metric in METRICS if metric.required]
 _OPTIONAL = [metric for metric in METRICS if not metric.required]
 PROBE = ("f1_drop_images_shuffled", "f1_drop_texts_shuffled", "emap_f1_macro", "emap_pairs")
-# A spreadsheet, a Chinese one too, may take these for the start of a formula.
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 
 
 def write_summary(path: Path, comparison: Comparison) -> None:
@@ -125,6 +123,4 @@ def _spreadsheet_cell(value: Any) -> Any:
     """Round numbers to six places, and protect text that a spreadsheet would run as a formula."""
     if isinstance(value, float):
         return round(value, 6)
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return "'" + value
-    return value
+    return escaped(value) if isinstance(value, str) else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from ..metrics import MAIN, METRICS
@@ -66,7 +66,7 @@ def _listed(names: list[str]) -> str:
 
 def remarks(runs: list[Run], groups: list[list[Run]]) -> list[str]:
     """Name what weakens the comparison of these seed groups, or is missing in runs, a line each."""
-    return [*_on_seeds(groups), *_on_duplicates(runs), *_on_metrics(runs)]
+    return [*_on_seeds(groups), *_on_duplicates(runs), *_on_metrics(runs), *_on_code(runs)]
 
 
 def _on_seeds(groups: list[list[Run]]) -> list[str]:
@@ -103,6 +103,17 @@ def _on_duplicates(runs: list[Run]) -> list[str]:
         + ("" if len(names) == len(runs) else f" (in {', '.join(names)})")
         for (text, image, near, conflicts), names in holders.items()
     ]
+
+
+def _on_code(runs: list[Run]) -> list[str]:
+    """Name the runs that another version of this program has made."""
+    codes = {run.name: run.recorded("content", "code_sha256") for run in runs}
+    known = {name: code for name, code in codes.items() if isinstance(code, str)}
+    usual = Counter(known.values()).most_common(1)
+    others = [name for name, code in known.items() if code != usual[0][0]]
+    if not others:
+        return []
+    return [f"another version of this program than that of most runs has made {', '.join(others)}"]
 
 
 def _on_metrics(runs: list[Run]) -> list[str]:

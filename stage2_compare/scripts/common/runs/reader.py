@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import UserError
-from ..files import printable
+from ..files import MARK, printable, unescaped
 from ..metrics import MAIN, METRICS, confusion_matrix, scores
 from . import layout
 
@@ -89,6 +89,9 @@ class Run:
         return seed if isinstance(seed, int) else None
 
 
+_MOST_MEGABYTES = {layout.PREDICTIONS: 500}  # 20 of the other files; reading takes 20 times as much
+
+
 class _Unreadable(Exception):
     """The reason why a folder is not taken as a run."""
 
@@ -102,6 +105,10 @@ def load_runs(compare_dir: Path) -> list[Run]:
         UserError: there is no run to read.
     """
     runs, problems = read_runs(compare_dir)
+    earlier = _count_folders(compare_dir / layout.EARLIER)
+    if earlier:
+        newer = "1 run whose name was" if earlier == 1 else f"{earlier} runs whose names were"
+        problems.append(f"{layout.EARLIER}: {newer} taken by a newer run")
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     if not runs:
@@ -139,6 +146,10 @@ def read_runs(compare_dir: Path) -> tuple[list[Run], list[str]]:
         except _Unreadable as reason:
             problems.append(printable(f"{folder.name}: {reason}")[:_LONGEST_REASON])
     return sorted(runs, key=lambda run: run.name), problems
+
+
+def _count_folders(folder: Path) -> int:
+    return sum(path.is_dir() for path in folder.iterdir()) if folder.is_dir() else 0
 
 
 def _name_of_run(folder: Path, names: set[str]) -> str | None:
@@ -269,6 +280,8 @@ def _read_predictions(path: Path) -> Predictions | None:
     if rows.empty:
         raise _Unreadable("predictions.csv has no row")
     places = {name: place for place, name in enumerate(classes)}
+    if _has_mark(path):  # files without a mark are of the first version
+        rows[[0, 1, 2]] = rows[[0, 1, 2]].map(unescaped)
     labels, predicted = rows[1].map(places), rows[2].map(places)  # (N,) each
     shares = rows.iloc[:, 3:-1].map(_to_float).astype(float)  # (N, C), NaN if not a number
     # 3. The first row that is wrong is named.
@@ -288,6 +301,11 @@ def _read_predictions(path: Path) -> Predictions | None:
         predicted=predicted.astype(int).tolist(),
         probabilities=shares.to_numpy().tolist(),
     )
+
+
+def _has_mark(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(MARK)) == MARK
 
 
 def _read_header(path: Path, text: str) -> list[str]:
@@ -336,6 +354,9 @@ def _text(path: Path) -> str:
     try:
         if path.exists() and not path.is_file():  # a pipe would block, a device may never end
             raise _Unreadable(f"{path.name} is no file")
+        megabytes, most = path.stat().st_size / 1e6, _MOST_MEGABYTES.get(path.name, 20)
+        if megabytes > most:
+            raise _Unreadable(f"{path.name} has {megabytes:,.0f} MB, more than {most}")
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise _Unreadable(f"no {path.name}") from None

@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 from ..errors import UserError
-from ..files import lock, replacing, unlock
+from ..files import MARK, escaped, lock, replacing, unlock
 from . import layout
 from .layout import CHECKPOINT, OWNER
 
@@ -108,9 +108,16 @@ class RunFolder:
         self._write(name, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
-        """Write a csv file in UTF-8."""
+        """Write a csv file for other programs: UTF-8 without a mark."""
         text = table.to_csv(index=False, lineterminator="\n")
         self._write(name, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
+
+    def write_spreadsheet(self, name: str, table: pd.DataFrame) -> None:
+        """Write a csv file for people: UTF-8 with a mark, and no text that is run as a formula."""
+        safe = table.map(lambda value: escaped(value) if isinstance(value, str) else value)
+        text = safe.to_csv(index=False, lineterminator="\n")
+        content = MARK + text.encode("utf-8", "backslashreplace")
+        self._write(name, lambda file: file.write(content))
 
     def replaced_run(self, protocol: dict[str, Any], model: dict[str, Any]) -> str:
         """Say what becomes of the finished run that has this name, in words; "" if there is none."""

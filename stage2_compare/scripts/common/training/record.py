@@ -87,11 +87,11 @@ def write_run(
         scores = logit_scores(logits, test.labels)
         record |= {f"test_{key}": value for key, value in scores.items()}
         table = predictions_table(prepared.splits["test"], logits, classes)
-        folder.write_table(layout.TEST_PREDICTIONS, table)
+        folder.write_spreadsheet(layout.TEST_PREDICTIONS, table)
     history = pd.DataFrame(result.history, columns=list(layout.HISTORY_COLUMNS))
     folder.write_table(layout.HISTORY, history)
     table = predictions_table(prepared.splits["val"], result.best_logits, classes)
-    folder.write_table(layout.PREDICTIONS, table)
+    folder.write_spreadsheet(layout.PREDICTIONS, table)
     folder.write_json(layout.METRICS_JSON, record)
     folder.finish()
 
