@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import string
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from common.models.build import build_classifier
 from common.models.choice import ModelChoice
 from common.models.loading import load_config, load_tokenizer
 from demo.checkpoints import byte_pairs, wordpieces, write_bert_tokenizer, write_json
-from helpers.hub import BERT, BLIP, CLIP
+from helpers.hub import BERT, BLIP, CHINESE_CLIP, CLIP
 from helpers.models import SIZE, encoder, inputs
 
 TEXTS = ["今天天气很好", "a bad day 龘", ""]
@@ -347,9 +348,9 @@ FAULTS = {
     "siglip": (only_pieces("spiece.model", model_type="siglip"), PIECES),
     "camembert": (only_pieces("sentencepiece.bpe.model", model_type="camembert"), PIECES),
     "fnet": (of_kind("FNetModel", hidden_size=32, num_hidden_layers=1, intermediate_size=32, vocab_size=999), "cannot leave the padding"),
-    "an encoder of sounds": (of_kind("Wav2Vec2Model", hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, conv_dim=[8], conv_stride=[5], conv_kernel=[10], num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2), "attention_mask|as a text encoder|padding"),
-    "a reader of photos": (of_kind("ViltModel", hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=999), "as a text encoder"),
-    "a reader of questions": (of_kind("DPRQuestionEncoder", hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=999), "as a text encoder"),
+    "an encoder of sounds": (of_kind("Wav2Vec2Model", hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, conv_dim=[8], conv_stride=[5], conv_kernel=[10], num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2), "BertResNet encoder: it fails"),
+    "a reader of photos": (of_kind("ViltModel", hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=999), "BertResNet encoder: it fails"),
+    "a reader of questions": (of_kind("DPRQuestionEncoder", hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=999), "BertResNet encoder: it fails"),
     "quantised": (settings(quantization_config={"quant_method": "gptq", "bits": 4}), "quantised"),
     "weights that are a page": (content("model.safetensors", b"<html>" * 99), DOWNLOAD),
     "weights of nothing": (content("model.safetensors", b""), DOWNLOAD),
@@ -420,10 +421,69 @@ def test_an_impossible_model_is_refused_before_it_takes_memory_or_time(
     save(tmp_path, "BertModel")
     settings(**changes)(tmp_path)
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    with pytest.raises(UserError, match="config.json|text encoder"):
+    with pytest.raises(UserError, match="config.json|BertResNet encoder"):
         classifier(tmp_path, pretrained=pretrained)
     assert time.perf_counter() - start < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kilobytes
+
+
+ODD_TOWERS = {
+    "a million layers": {"num_hidden_layers": 10**6},
+    "a wide model": {"hidden_size": 10**7},
+    "no heads": {"num_attention_heads": 0},
+    "less than no heads": {"num_attention_heads": -1},
+    "dropout of five": {"attention_dropout": 5, "attention_probs_dropout_prob": 5},
+    "an activation that is a number": {"hidden_act": 5},
+    "a norm of text": {"layer_norm_eps": "x"},
+    "one colour": {"num_channels": 1},
+    "an image of nothing": {"image_size": 0},
+    "no vocabulary": {"vocab_size": 0},
+    "no positions": {"max_position_embeddings": 0},
+    "a first word that is none": {"bos_token_id": -1},
+    "no projection": {"projection_dim": 0},
+    "a projection beyond all heads": {"projection_dim": 10**6},
+}
+
+
+@pytest.mark.parametrize("kind, name", [("clip", CLIP), ("blip", BLIP), ("clip", CHINESE_CLIP)])
+@pytest.mark.parametrize("changes", ODD_TOWERS.values(), ids=ODD_TOWERS)
+def test_towers_that_cannot_be_trained_are_refused_before_the_data_are_read(
+    hub, tmp_path, kind, name, changes
+):
+    """A tower that does not read a setting is not hurt by it."""
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(hub.folder(name), folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    for part in (config, config["text_config"], config["vision_config"]):
+        part |= changes
+    write_json(folder / "config.json", config)
+    try:
+        found = encoder(kind, str(folder), pretrained=False)
+    except UserError as error:
+        assert len(str(error)) < 1000
+        return
+    text, image = found(torch.ones(2, 3).long(), torch.ones(2, 3).long(), torch.rand(2, 3, 64, 64))
+    assert text.shape == (2, found.text_dim) and image.shape == (2, found.image_dim)
+
+
+STATISTICS = {
+    "two colours": {"image_mean": [0.5, 0.5]},
+    "a number": {"image_mean": 0.5},
+    "texts": {"image_mean": ["a", "b", "c"]},
+    "no spread": {"image_std": [0, 1, 1]},
+    "nothing": {"image_std": None},
+    "not a number": {"image_mean": [float("nan"), 0, 0]},
+}
+
+
+@pytest.mark.parametrize("changes", STATISTICS.values(), ids=STATISTICS)
+def test_statistics_of_the_pixels_that_are_none_are_named(hub, tmp_path, changes):
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(hub.folder(CLIP), folder)
+    path = folder / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}), encoding="utf-8")
+    with pytest.raises(UserError, match="preprocessor_config.json gives no mean and standard"):
+        encoder("clip", str(folder))
 
 
 HARMLESS = {

@@ -169,11 +169,17 @@ def test_an_absent_checkpoint_says_what_to_do(monkeypatch):
         load_config("nobody/no-such-model")
 
 
-def test_weights_of_a_broken_download_are_named(hub, monkeypatch, tmp_path):
+@pytest.mark.parametrize("content", ["", "not a checkpoint", "another model", "a number"])
+def test_weights_of_a_broken_download_are_named(hub, monkeypatch, tmp_path, content):
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth").write_bytes(b"not a checkpoint")
+    path = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    saved = {"another model": nn.Linear(2, 2).state_dict(), "a number": 7}
+    if content in saved:
+        torch.save(saved[content], path)
+    else:
+        path.write_text(content)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(UserError, match="resnet18-f37072fd.pth"):
+    with pytest.raises(UserError, match="resnet18-f37072fd.pth.*delete the file"):
         encoder("image", hub.folder(BERT))
 
 

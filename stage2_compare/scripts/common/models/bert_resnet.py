@@ -45,7 +45,9 @@ class BertResNet(Encoder):
         self.vocabulary = getattr(reader, "vocab_size", UNLIMITED)
         self.positions = _text_positions(self.text, reader)
         if self.text is not None:
-            self._try_text(choice.name)
+            self.try_out(
+                choice.name, lambda ids, mask: (self._encode_text(ids, mask),), self.text_dim
+            )
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor | None) -> tuple:
         text = self._encode_text(input_ids, attention_mask) if self.text is not None else None
@@ -55,21 +57,6 @@ class BertResNet(Encoder):
         # want.
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         return text, self._encode_image(pixels)  # (B, hidden), (B, features)
-
-    @torch.no_grad()
-    def _try_text(self, name: str) -> None:
-        """Encode a short text: what is no text encoder fails here, before the data are read."""
-        ids = torch.zeros(1, 2, dtype=torch.long)  # (B, L)
-        self.text.eval()
-        try:
-            shape = tuple(self._encode_text(ids, torch.ones_like(ids)).shape)
-        except Exception as error:  # a foreign model can fail in any way
-            raise UserError(
-                f"{name!r} cannot be used as a text encoder, it fails at a short text: "
-                f"{type(error).__name__}: {reason_of(error)}"
-            ) from error
-        if shape != (1, self.text_dim) or not self.text_dim:
-            raise UserError(f"{name!r} cannot be used as a text encoder: its features are {shape}")
 
     def _encode_image(self, pixels: Tensor) -> Tensor:
         if not self.training or len(pixels) > 1 or max(pixels.shape[2:]) > _ONE_PIXEL:

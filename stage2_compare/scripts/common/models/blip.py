@@ -50,6 +50,10 @@ class Blip(Encoder):
         self.image_dim = config.vision_config.hidden_size
         self.vocabulary = config.text_config.vocab_size
         self.positions = config.text_config.max_position_embeddings
+        black = torch.zeros(1, 3, image_size, image_size)
+        self.try_out(
+            choice.name, lambda ids, mask: self(ids, mask, black), self.text_dim, self.image_dim
+        )
 
     def _set_resolution(self, image_size: int, patch: int) -> None:
         # 4.39.3 would slice the first rows of the 24 x 24 table at a lower resolution: a wrong

@@ -39,6 +39,10 @@ class Clip(Encoder):
         self.text_dim = self.image_dim = config.projection_dim
         self.vocabulary = config.text_config.vocab_size
         self.positions = config.text_config.max_position_embeddings
+        black = torch.zeros(1, 3, image_size, image_size)
+        self.try_out(
+            choice.name, lambda ids, mask: self(ids, mask, black), self.text_dim, self.image_dim
+        )
 
     def _set_resolution(self, image_size: int, patch: int) -> None:
         embeddings = self.clip.vision_model.embeddings

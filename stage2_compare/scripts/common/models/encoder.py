@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from ..errors import UserError
+from .checkpoint import reason_of
 from .choice import ModelChoice
+
+_WIDEST = 2**16  # numbers of one feature: the head grows with it
 
 
 class Encoder(nn.Module):
@@ -61,3 +67,34 @@ class Encoder(nn.Module):
     def drop_missing(self, names: set[str]) -> None:
         """Remove an optional part of which a saved model, with parameters called ``names``, has no
         weights."""
+
+    @torch.no_grad()
+    def try_out(
+        self, name: str, read: Callable[[Tensor, Tensor], tuple[Tensor, ...]], *sizes: int
+    ) -> None:
+        """Read one short text as in training, so that a checkpoint which cannot be trained is named
+        before the data are read.
+
+        Args:
+            read: gives the features for ``input_ids`` and ``attention_mask``, (1, 2) int64.
+            sizes: of the features, (1, size) each.
+        Raises:
+            UserError: it fails, or the features are of other shapes.
+        """
+        ids = torch.zeros(1, 2, dtype=torch.long)  # (B, L)
+        self.train()
+        try:
+            shapes = [tuple(feature.shape) for feature in read(ids, torch.ones_like(ids))]
+        except Exception as error:  # a foreign model can fail in any way
+            if "memory" in str(error):
+                raise
+            raise UserError(
+                f"{name!r} cannot be used as a {type(self).__name__} encoder: it fails at a short "
+                f"text: {type(error).__name__}: {reason_of(error)}"
+            ) from error
+        if shapes != [(1, size) for size in sizes] or not 0 < min(sizes) <= max(sizes) <= _WIDEST:
+            raise UserError(
+                f"{name!r} cannot be used as a {type(self).__name__} encoder: its features are "
+                f"{shapes}"
+            )
+        self.eval()

@@ -65,7 +65,9 @@ def load_config(name: str) -> Any:
         raise UserError(f"cannot load {name!r}: it has no file named {CONFIG}")
     full = read_json(name, path)
     content = _used_settings(full)
-    kind = content.get("model_type") or _kind_in(name, list(CONFIG_MAPPING.keys()))
+    kind = content.get("model_type")
+    if kind is None:
+        kind = _kind_in(name, list(CONFIG_MAPPING.keys()))
     if not kind or not isinstance(kind, str):
         raise UserError(
             f"cannot load {name!r}: {CONFIG} does not say what kind of model it is. Give it a "
@@ -170,6 +172,8 @@ def resize_positions(table: Tensor, grid: int) -> Tensor:
         size is the same.
     """
     side = round((table.shape[0] - 1) ** 0.5)
+    if not side or side * side + 1 != table.shape[0]:
+        raise UserError(f"the checkpoint's {table.shape[0]} positions of an image make no square")
     if side == grid:
         return table
     patches = table[1:].T.reshape(1, -1, side, side)  # (1, D, g, g)

@@ -80,18 +80,18 @@ def _check_size(make: Any, name: str, config: Any) -> None:
     """Refuse a configuration whose model would not fit in memory, before asking for the memory."""
     from transformers.modeling_utils import no_init_weights
 
-    memory = _memory()
+    most = _memory() // 2  # training needs several times the size of the weights
     size = tensors = 0
 
     def count(module: nn.Module, key: str, parameter: nn.Parameter | None) -> None:
         nonlocal size, tensors
         tensors += 1
         size += 4 * parameter.numel() if parameter is not None else 0  # bytes of float32
-        if size > memory or tensors > _MOST_TENSORS:
+        if size > most or tensors > _MOST_TENSORS:
             raise UserError(
                 f"cannot load {name!r}: {CONFIG} asks for a model of {tensors:,} tensors and "
-                f"{size / 1e9:,.1f} GB or more; there are {memory / 1e9:,.1f} GB of memory, and "
-                f"no encoder has more than {_MOST_TENSORS:,} tensors"
+                f"{size / 1e9:,.1f} GB or more, while {_MOST_TENSORS:,} tensors and "
+                f"{most / 1e9:,.1f} GB, half of the memory here, are the limits"
             )
 
     hook = register_module_parameter_registration_hook(count)
