@@ -187,8 +187,7 @@ def install(python: str, root: Path, lists: list[str]) -> None:
         raise Failed(
             2,
             "the installation failed, pip says why above. Start again to go on; where the network "
-            "is slow or closed, name a mirror first: "
-            "PIP_INDEX_URL=https://pypi.tuna.tsinghua.edu.cn/simple",
+            "is slow or closed, name a mirror of the package index first: PIP_INDEX_URL=https://...",
         )
 
 
