@@ -25,7 +25,11 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [
+    pytest.mark.filterwarnings("error"),
+    # matplotlib 3.8 calls names of pyparsing that its newest release deprecates.
+    pytest.mark.filterwarnings(r"ignore:'\w+' .*deprecated - use:DeprecationWarning"),
+]
 
 HOSTILE = [
     r"$x_1$ costs $5 \frac{a}{b} \n %s {0}",

@@ -37,7 +37,9 @@ def test_whole_pictures_without_torch_and_without_a_word_on_stderr(tmp_path):
     make_runs(tmp_path / "outputs/compare", 3)
     script = STAGE2 / "scripts/compare_visualize.py"
     code = (
-        "import runpy, sys\n"
+        "import runpy, sys, warnings\n"
+        # matplotlib 3.8 calls names of pyparsing that its newest release deprecates.
+        "warnings.filterwarnings('ignore', r\"'\\w+' .*deprecated - use\", DeprecationWarning)\n"
         f"sys.argv = ['compare_visualize.py', '--project-root', {str(tmp_path)!r}]\n"
         f"sys.path.insert(0, {str(script.parent)!r})\n"
         f"runpy.run_path({str(script)!r}, run_name='__main__')\n"
