@@ -95,7 +95,7 @@ def _costs(entry: Compared) -> dict[str, str]:
         value = run.recorded(key)
         if value is None:
             return ""
-        value *= factor
+        value = float(value) * factor  # a whole number may have 300 digits
         return f"{value:.{decimals}f}{unit}" if value < 1e6 else f"{value:.0e}{unit}"
 
     return {
