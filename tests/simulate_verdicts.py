@@ -1,217 +1,539 @@
-"""Measure if intervals and verdicts keep their promise, on models whose true skill is known.
+"""Measure if intervals and verdicts keep their promises, on models whose true skill is known.
 
-    python tests/simulate_verdicts.py            # about half an hour on one core
-    python tests/simulate_verdicts.py --seeds    # groups of several seeds
+    python tests/simulate_verdicts.py                           # all rows, hours on one core
+    python tests/simulate_verdicts.py --rows copies,seeds --jobs 8
+    python tests/simulate_verdicts.py --repetitions 100         # a first look
 
-For each kind of validation set: how often any of 2, or of 5, equally good models is called worse (at most 6 %), how
-often the 95 % interval of each metric holds the true value (93 to 97 %), and how often a model 5 points of macro-F1
-below the best is called worse.
+A row is a case, a cell is a row at one setting. Finished cells are kept (``--results``) and are not
+computed again. Each line says what was measured, what must be, and if it holds.
+
+Two models of error make the predictions. ``Latent``: a model sees the true class against normal
+noise that it partly shares with the others, and says what looks likest. ``Copula``: being right is
+a threshold of a normal variable with exactly known probability per class, and a wrong class is
+drawn, partly the same one for all; so the true metrics are known exactly.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import json
 import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from scipy.special import ndtri
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "stage2_compare" / "scripts"))
 
-from common.comparison.bootstrap import intervals, over_seeds, resample
-from common.comparison.ranking import rank
-from common.metrics import confusion_matrix, scores
+from common.comparison.bootstrap import PLACE, Answers, Figures, resample
+from common.comparison.draws import Draws
+from common.comparison.intervals import doubts, estimates
+from common.comparison.ranking import Ranking, rank, too_few
+from common.comparison.seeds import over_seeds
+from common.files import write_result
+from common.metrics import MAIN, METRICS, scores
 
-KEYS = ("acc", "f1_macro", "precision_macro", "recall_macro")
+FALSE, COVER = 0.06, (0.93, 0.97)  # what is promised
+KEYS = [metric.key for metric in METRICS]
+SKEWED = {3: [0.6, 0.3, 0.1], 10: [0.2] * 3 + [0.1] * 3 + [0.025] * 4}
+RIGHT = {3: [0.75, 0.60, 0.45], 10: [0.75] * 3 + [0.6] * 3 + [0.45] * 4}  # by class
 SIGNAL = {3: 1.2, 10: 1.8}
-SKEWED = {
-    3: [0.6, 0.3, 0.1],
-    10: [0.2] * 3 + [0.1] * 3 + [0.025] * 4,
-}  # groups of classes with 60, 30 and 10 %
-ERRORS = ("independent", "correlated", "of two kinds")
+
+
+# ------------------------------------------------------------------------------- models of error
 
 
 @dataclass(frozen=True)
-class Setting:
-    pairs: int
-    classes: int
-    skewed: bool
-    errors: (
-        str  # of ERRORS; of two kinds: correlated, and every second model favours the first class
-    )
+class Population:
+    """Classes and their shares, and how alike the errors of models are."""
+
+    classes: int = 3
+    skewed: bool = True
+    shared: float = 0.5  # correlation between models
+    within: float = 0.3  # more, between the seeds or epochs of one model
 
     @property
     def priors(self) -> np.ndarray:
-        return (
-            np.array(SKEWED[self.classes])
-            if self.skewed
-            else np.full(self.classes, 1 / self.classes)
-        )
+        even = [1 / self.classes] * self.classes
+        return np.array(SKEWED[self.classes] if self.skewed else even)
 
-    @property
-    def shared(self) -> float:
-        return 0.0 if self.errors == "independent" else 0.5
+
+class Copula:
+    """A skill is the probability (C,) of being right in each class."""
+
+    def __init__(self, population: Population):
+        self.population = population
+
+    def typical(self) -> np.ndarray:
+        return np.array(RIGHT[self.population.classes])
+
+    def truth(self, skill: np.ndarray) -> np.ndarray:
+        """Return the metrics (K,) over infinitely many pairs."""
+        priors, classes = self.population.priors, self.population.classes
+        confusion = np.repeat((priors * (1 - skill) / (classes - 1))[:, None], classes, axis=1)
+        np.fill_diagonal(confusion, priors * skill)
+        found = scores(confusion)
+        return np.array([found[key] for key in KEYS])
+
+    def with_f1(self, f1: float) -> np.ndarray:
+        """Return a skill with this true macro-F1."""
+        shifts, f1s = _f1_by_shift(self.population)
+        return np.clip(self.typical() + np.interp(f1, f1s, shifts), 0.001, 0.999)
+
+    def draw(self, models: list[np.ndarray], pairs: int, random: np.random.Generator):
+        """Draw labels (N,), and for each model's skills (E, C) what it says, (E, N)."""
+        population = self.population
+        labels = random.choice(population.classes, pairs, p=population.priors)
+        common = np.sqrt(population.shared) * random.standard_normal(pairs)
+        usual = random.integers(1, population.classes, pairs)  # the usual mistake
+        return labels, [
+            self._says(labels, np.atleast_2d(skills), common, usual, random) for skills in models
+        ]
+
+    def _says(self, labels, skills, common, usual, random):
+        population, shape = self.population, (len(skills), len(labels))
+        own = np.sqrt(population.within) * random.standard_normal(len(labels))
+        rest = np.sqrt(1 - population.shared - population.within)
+        seen = common + own + rest * random.standard_normal(shape)
+        mistake = random.integers(1, population.classes, shape)
+        mistake = np.where(random.random(shape) < population.shared, usual, mistake)
+        right = seen < ndtri(skills[:, labels])
+        return np.where(right, labels, (labels + mistake) % population.classes)
+
+
+@lru_cache
+def _f1_by_shift(population: Population) -> tuple[np.ndarray, np.ndarray]:
+    copula, shifts = Copula(population), np.linspace(-0.4, 0.5, 400)
+    skills = np.clip(copula.typical() + shifts[:, None], 0.001, 0.999)
+    return shifts, np.array([copula.truth(skill)[PLACE] for skill in skills])
+
+
+class Latent:
+    """A skill is the signal of the true class. The truth is that of half a million pairs."""
+
+    def __init__(self, population: Population):
+        self.population = population
+
+    def typical(self) -> float:
+        return SIGNAL[self.population.classes]
+
+    def truth(self, skill: float, pairs: int = 500_000) -> np.ndarray:
+        return _truth_of_signal(self.population, float(skill), pairs)
+
+    def with_f1(self, f1: float) -> float:
+        low, high = 0.0, 6.0
+        for _ in range(14):
+            middle = (low + high) / 2
+            below = _truth_of_signal(self.population, middle, 300_000)[PLACE] < f1
+            low, high = (middle, high) if below else (low, middle)
+        return (low + high) / 2
+
+    def draw(self, models: list, pairs: int, random: np.random.Generator):
+        population, size = self.population, (pairs, self.population.classes)
+        labels = random.choice(population.classes, pairs, p=population.priors)
+        common = np.sqrt(population.shared) * random.standard_normal(size, np.float32)
+        said = []
+        for signals in models:
+            rest = np.sqrt(1 - population.shared)
+            seen = [common + rest * random.standard_normal(size, np.float32) for _ in signals]
+            for noise, signal in zip(seen, signals, strict=True):
+                noise[np.arange(pairs), labels] += signal
+            said.append(np.array([noise.argmax(1) for noise in seen]))
+        return labels, said
+
+
+@lru_cache(maxsize=4096)
+def _truth_of_signal(population: Population, signal: float, pairs: int) -> np.ndarray:
+    labels, ((said,),) = Latent(population).draw([[signal]], pairs, np.random.default_rng(7))
+    counts = np.bincount(labels * population.classes + said, minlength=population.classes**2)
+    found = scores(counts.reshape(population.classes, -1))
+    return np.array([found[key] for key in KEYS])
+
+
+ERRORS = {"copula": Copula, "latent": Latent}
+
+
+# ------------------------------------------------------------------------------- what is measured
+
+
+def judged(labels, said, classes: int, random, groups=None, resamples: int = 2000):
+    """Return the Figures of each model's predictions (E, N), on the same draws."""
+    groups = np.arange(len(labels)) if groups is None else groups
+    draws = Draws(groups, resamples, int(random.integers(2**31)))
+    rows = np.arange(len(labels))
+    return [resample([Answers(rows, epochs)], labels, classes, draws) for epochs in said]
+
+
+def ranked(figures: list[Figures], differing: np.ndarray | None = None) -> Ranking:
+    """Rank models by macro-F1; ``differing``: (M, M) numbers of different predictions."""
+    observed = np.array([of_model.corrected[PLACE] for of_model in figures])
+    draws = np.array([of_model.draws[PLACE] for of_model in figures])
+    best = int(observed.argmax())
+    some = np.full(len(figures), 400) if differing is None else differing[best]
+    return rank(observed, draws, some)
+
+
+def differences(said: list[np.ndarray]) -> np.ndarray:
+    first = np.array([epochs[0] for epochs in said])
+    return (first[:, None] != first[None]).sum(-1)
+
+
+def covered(figures: Figures, truth: np.ndarray) -> np.ndarray:
+    """Say for each metric (K,) if its interval holds the truth."""
+    found = estimates(figures).values()
+    return np.array([e.low <= true <= e.high for e, true in zip(found, truth, strict=True)])
+
+
+def equal(errors: str, pairs: int, models: int, classes: int, skewed: bool, repetitions: int):
+    """Equally good models: false verdicts and cover, or no verdict where pairs are too few."""
+    world, random = ERRORS[errors](Population(classes, skewed)), np.random.default_rng(1)
+    truth, false, held = world.truth(world.typical()), 0, np.zeros(len(KEYS))
+    for _ in range(repetitions):
+        labels, said = world.draw([[world.typical()]] * models, pairs, random)
+        figures = judged(labels, said, classes, random)
+        false += ranked(figures, differences(said)).worse.any()
+        held += covered(figures[0], truth)
+    found = {"false": false / repetitions, "no verdict": too_few(pairs, models)}
+    return found | {f"cover {key}": h / repetitions for key, h in zip(KEYS, held, strict=True)}
+
+
+def selection(errors: str, pairs: int, epochs: int, spread: float, repetitions: int):
+    """The best of several epochs: how far its figure is from its truth, and cover."""
+    population = Population(shared=0.5, within=0.35)
+    world, random = Copula(population), np.random.default_rng(2)
+    apparent, corrected, held = [], [], 0
+    for _ in range(repetitions):
+        skills = world.typical() + spread * random.standard_normal((epochs, 1))
+        labels, (said,) = world.draw([np.clip(skills, 0.01, 0.99)], pairs, random)
+        (figures,) = judged(labels, [said], 3, random)
+        f1s = [_f1(labels, row) for row in said]
+        truth = world.truth(skills[int(np.argmax(f1s))])
+        apparent.append(figures.apparent[PLACE] - truth[PLACE])
+        corrected.append(figures.corrected[PLACE] - truth[PLACE])
+        held += covered(figures, truth)[PLACE]
+    return {
+        "bias apparent": 100 * np.mean(apparent),
+        "bias": 100 * np.mean(corrected),
+        "cover": held / repetitions,
+    }
+
+
+def _f1(labels: np.ndarray, said: np.ndarray) -> float:
+    counts = np.bincount(labels * 3 + said, minlength=9).reshape(3, 3)
+    return float(scores(counts)[MAIN.key])
+
+
+def seeds(sizes: list[int], spreads: list[float], gap: float, repetitions: int, pairs: int = 400):
+    """Families of several seeds, the first one better by ``gap`` points, all spreads in points."""
+    population = Population(shared=0.7, within=0.15)
+    world, random = Copula(population), np.random.default_rng(3)
+    middle = world.truth(world.typical())[PLACE]
+    means = np.full(len(sizes), middle - gap / 200)
+    means[0] += gap / 100
+    false, found, held = 0, 0.0, np.zeros(len(sizes))
+    for _ in range(repetitions):
+        families = [
+            [world.with_f1(m + s / 100 * random.standard_normal()) for _ in range(size)]
+            for m, s, size in zip(means, spreads, sizes, strict=True)
+        ]
+        # The seeds of a family share its errors: they are drawn as if they were its epochs.
+        labels, said = world.draw([np.array(skills) for skills in families], pairs, random)
+        draws = Draws(np.arange(pairs), seed=int(random.integers(2**31)))
+        rows = np.arange(pairs)
+        of_seeds = [
+            [resample([Answers(rows, row[None])], labels, 3, draws) for row in family]
+            for family in said
+        ]
+        of_families = over_seeds(of_seeds, int(random.integers(2**31)))
+        ranking = ranked(of_families)
+        false += ranking.worse.any()
+        found += ranking.worse[1:].mean() if ranking.best == 0 else 0
+        column = MAIN.column
+        for place, figures in enumerate(of_families):
+            estimate = estimates(figures)[column]
+            held[place] += estimate.low <= means[place] <= estimate.high
+    cover = held / repetitions
+    return {"false": false / repetitions, "power": found / repetitions, "cover": cover.min()}
+
+
+def one_seed(spread: float, pairs: int, repetitions: int):
+    """One run each: how often a run is called worse that is truly at least as good."""
+    world, random = Copula(Population()), np.random.default_rng(4)
+    middle, false = world.truth(world.typical())[PLACE], 0
+    for _ in range(repetitions):
+        f1s = middle + spread / 100 * random.standard_normal(5)
+        labels, said = world.draw([world.with_f1(f1)[None] for f1 in f1s], pairs, random)
+        ranking = ranked(judged(labels, said, 3, random), differences(said))
+        false += bool((ranking.worse & (f1s >= f1s[ranking.best])).any())
+    return {"false": false / repetitions}
+
+
+def copies(kind: str, repetitions: int, pairs: int = 400):
+    """Validation pairs that are copies of each other, in the text and the photo alike."""
+    sizes = {
+        "half in twos": [2] * (pairs // 4) + [1] * (pairs // 2),
+        "half in fives": [5] * (pairs // 10) + [1] * (pairs // 2),
+        "all in fours": [4] * (pairs // 4),
+    }[kind]
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    world, random = Copula(Population()), np.random.default_rng(5)
+    truth, false, held = world.truth(world.typical()), 0, 0
+    for _ in range(repetitions):
+        labels, said = world.draw([[world.typical()]] * 5, len(sizes), random)
+        labels, said = labels[groups], [epochs[:, groups] for epochs in said]
+        figures = judged(labels, said, 3, random, groups)
+        false += ranked(figures).worse.any()
+        held += covered(figures[0], truth)[PLACE]
+    return {"false": false / repetitions, "cover": held / repetitions}
+
+
+def doubtful(classes: int, pairs: int, right: float, repetitions: int):
+    """Very good models and rare classes: cover of the intervals that are not marked."""
+    population = Population(classes, skewed=classes == 10)
+    world, random = Copula(population), np.random.default_rng(6)
+    skill = np.full(classes, right) if right else world.typical()
+    truth, names = world.truth(skill), [f"class {place}" for place in range(classes)]
+    held, unmarked = np.zeros(len(KEYS)), 0
+    for _ in range(repetitions):
+        labels, said = world.draw([[skill]], pairs, random)
+        if doubts(labels, said[0][0], names):
+            continue
+        unmarked += 1
+        held += covered(judged(labels, said, classes, random)[0], truth)
+    shares = held / unmarked if unmarked >= 100 else np.ones(len(KEYS))
+    return {"marked": 1 - unmarked / repetitions} | {
+        f"cover {key}": share for key, share in zip(KEYS, shares, strict=True)
+    }
+
+
+def smallest(repetitions: int, pairs: int = 400):
+    """Four near clones and one independent model: power at the difference that is stated.
+
+    The stated difference of each repetition is given to the next one as the true difference.
+    """
+    close = Copula(Population(shared=0.95, within=0.0))
+    apart = Copula(Population(shared=0.0, within=0.0))
+    random = np.random.default_rng(8)
+    middle, difference, found, counted, stated = close.truth(close.typical())[PLACE], 0.1, 0, 0, []
+    for repetition in range(repetitions):
+        better = close.with_f1(middle + difference / 2)
+        labels, clones = close.draw([[better]] * 4, pairs, random)
+        worse = apart.with_f1(middle - difference / 2)
+        other = _says_of(apart, worse, labels, random)
+        ranking = ranked(judged(labels, [*clones, other], 3, random))
+        if repetition >= min(20, repetitions // 2):
+            counted += 1
+            found += ranking.worse[4]
+        stated.append(ranking.smallest_difference)
+        difference = float(np.mean(stated[-20:]))
+    return {"power": found / counted, "stated": 100 * np.mean(stated)}
+
+
+def _says_of(world: Copula, skill, labels, random) -> np.ndarray:
+    usual, common = random.integers(1, 3, len(labels)), np.zeros(len(labels))
+    return world._says(labels, np.atleast_2d(skill), common, usual, random)
+
+
+def stable(repetitions: int):
+    """How many of 36 verdicts change with the seed of the draws (families of one to five seeds)."""
+    world, random = Copula(Population(shared=0.7, within=0.15)), np.random.default_rng(9)
+    middle, changed = world.truth(world.typical())[PLACE], 0
+    for case in range(repetitions):
+        size, gap = (1, 2, 3, 5)[case % 4], (0.0, 0.04, 0.08)[case % 3]
+        f1s = middle - gap / 2 + gap * (np.arange(3) == 0)[:, None]
+        f1s = f1s + 0.01 * random.standard_normal((3, size))
+        skills = [np.array([world.with_f1(f1) for f1 in row]) for row in f1s]
+        labels, said = world.draw(skills, 400, random)
+        verdicts = set()
+        for seed in range(5):
+            draws = Draws(np.arange(400), seed=seed)
+            families = [
+                [resample([Answers(np.arange(400), row[None])], labels, 3, draws) for row in family]
+                for family in said
+            ]
+            verdicts.add(tuple(ranked(over_seeds(families, seed)).worse))
+        changed += len(verdicts) > 1
+    return {"changed": changed, "of": repetitions}
+
+
+def absent(repetitions: int):
+    """A class without a validation pair: the model with more pairs right is the better one."""
+    labels = np.array([0] * 50 + [1] * 50)
+    better = np.where(np.arange(100) % 10, labels, 2)  # .90 right, its errors in the absent class
+    worse = np.where(np.arange(100) % 5, labels, 1 - labels)  # .80 right
+    figures = judged(labels, [better[None], worse[None]], 3, np.random.default_rng(0))
+    return {"better first": float(figures[0].apparent[PLACE] > figures[1].apparent[PLACE])}
+
+
+# ---------------------------------------------------------------------------------------- the table
 
 
 @dataclass(frozen=True)
-class Skill:
-    """A model sees the true class by ``signal`` against normal noise, and the first class by ``favour`` too much."""
+class Cell:
+    """One setting of a row: what to measure, and what must hold of it."""
 
-    signal: float
-    favour: float = 0.0
+    row: str
+    measure: Callable[..., dict[str, float]]
+    arguments: dict
+    holds: Callable[[dict[str, float]], bool]
+    must: str
+    repetitions: int | None = None  # where it is not that of the command line
 
-
-def draw(setting: Setting, skills: list[Skill], pairs: int, random: np.random.Generator):
-    """Labels (N,) and what each model predicts (M, N)."""
-    labels = random.choice(setting.classes, pairs, p=setting.priors)
-    common = np.sqrt(setting.shared) * random.standard_normal((pairs, setting.classes), np.float32)
-    predicted = []
-    for skill in skills:
-        own = random.standard_normal((pairs, setting.classes), np.float32)
-        seen = common + np.sqrt(1 - setting.shared) * own
-        seen[np.arange(pairs), labels] += skill.signal
-        seen[:, 0] += skill.favour
-        predicted.append(seen.argmax(1))
-    return labels, np.array(predicted)
+    @property
+    def name(self) -> str:
+        return f"{self.row}: " + ", ".join(f"{k} {v}" for k, v in self.arguments.items())
 
 
-def truth(setting: Setting, skill: Skill, pairs: int = 500_000) -> dict[str, float]:
-    """Metrics over so many pairs, the same ones for every skill, that they pass for the population's."""
-    labels, (predicted,) = draw(setting, [skill], pairs, np.random.default_rng(7))
-    return scores(confusion_matrix(labels, predicted, setting.classes))
+def within(share: float) -> bool:
+    return COVER[0] <= share <= COVER[1]
 
 
-def skill_for(setting: Setting, f1: float, favour: float = 0.0) -> Skill:
-    """With this true macro-F1."""
-    low, high = 0.0, 6.0
-    for _ in range(12):
-        middle = (low + high) / 2
-        below = truth(setting, Skill(middle, favour), 300_000)["f1_macro"] < f1
-        low, high = (middle, high) if below else (low, middle)
-    return Skill((low + high) / 2, favour)
-
-
-def differing(predicted: np.ndarray) -> np.ndarray:
-    return (predicted[:, None] != predicted[None]).sum(-1)
-
-
-def equal_models(setting: Setting, repetitions: int, seed: int = 0) -> dict[str, float]:
-    """Shares of repetitions with a false verdict, and of intervals that hold the truth."""
-    random = np.random.default_rng(seed)
-    skills = [Skill(SIGNAL[setting.classes])] * 5
-    if setting.errors == "of two kinds":
-        f1 = truth(setting, skills[0], 300_000)["f1_macro"]
-        skills[1::2] = [skill_for(setting, f1, favour=0.5)] * 2
-    true = {skill: truth(setting, skill) for skill in set(skills)}
-    false, held = {2: 0, 5: 0}, dict.fromkeys(KEYS, 0)
-    for _ in range(repetitions):
-        labels, predicted = draw(setting, skills, setting.pairs, random)
-        figures = resample(labels, predicted, setting.classes, seed=int(random.integers(2**31)))
-        for models in false:
-            false[models] += rank(
-                first(figures["f1_macro"], models), differing(predicted[:models])
-            ).worse.any()
-        for metric in KEYS:
-            estimates = intervals(figures[metric])
-            held[metric] += np.mean(
-                [e.low <= true[s][metric] <= e.high for e, s in zip(estimates, skills, strict=True)]
-            )
-    shares = {**{f"worse of {models}": count for models, count in false.items()}, **held}
-    return {name: float(count / repetitions) for name, count in shares.items()}
-
-
-def first(figures, models: int):
-    return type(figures)(
-        figures.observed[:models], figures.draws[:models], figures.left_out[:models]
+def cells() -> Iterable[Cell]:
+    yield from _of_equal_models()
+    for pairs, epochs, spread in ((100, 5, 0.0), (400, 5, 0.0), (400, 5, 0.01), (400, 20, 0.0)):
+        yield Cell(
+            "selection",
+            selection,
+            {"errors": "copula", "pairs": pairs, "epochs": epochs, "spread": spread},
+            lambda found: abs(found["bias"]) <= 0.5 and within(found["cover"]),
+            "bias within 0.5 points, cover 93 to 97 %",
+        )
+    for spread, pairs in ((0, 400), (1, 400), (2.5, 400), (1, 2000), (2.5, 2000)):
+        yield Cell(
+            "one-seed",
+            one_seed,
+            {"spread": spread, "pairs": pairs},
+            lambda found: found["false"] <= FALSE,
+            "of runs: false at most 6 %",
+        )
+    yield from _of_seeds()
+    for kind in ("half in twos", "half in fives", "all in fours"):
+        yield Cell(
+            "copies",
+            copies,
+            {"kind": kind},
+            lambda found: found["false"] <= FALSE and within(found["cover"]),
+            "false at most 6 %, cover 93 to 97 %",
+        )
+    for classes, pairs, right in ((3, 400, 0.99), (3, 400, 0.96), (3, 100, 0.9), (10, 100, 0), (10, 800, 0)):
+        yield Cell(
+            "doubtful",
+            doubtful,
+            {"classes": classes, "pairs": pairs, "right": right},
+            lambda found: all(share >= 0.93 for key, share in found.items() if "cover" in key),
+            "cover of unmarked intervals at least 93 %",
+        )
+    yield Cell(
+        "smallest", smallest, {}, lambda found: found["power"] >= 0.8, "power at least 80 %"
     )
+    yield Cell("stable", stable, {}, lambda found: not found["changed"], "none of 36 changes", 36)
+    yield Cell("absent", absent, {}, lambda found: found["better first"] == 1, "the better one", 1)
 
 
-def power(
-    setting: Setting, repetitions: int, points: float = 0.05, seed: int = 1
-) -> dict[str, float]:
-    """Return the share of cases in which a model so far below the best is called worse, alone with it and as one of
-    four; and the average of the smallest difference that could be shown."""
-    random = np.random.default_rng(seed)
-    lower = Skill(SIGNAL[setting.classes])
-    higher = skill_for(setting, truth(setting, lower, 300_000)["f1_macro"] + points)
-    called, smallest = {2: 0.0, 5: 0.0}, 0.0
-    for _ in range(repetitions):
-        labels, predicted = draw(setting, [higher, *[lower] * 4], setting.pairs, random)
-        figures = resample(labels, predicted, setting.classes, seed=int(random.integers(2**31)))
-        for models in called:
-            ranking = rank(first(figures["f1_macro"], models), differing(predicted[:models]))
-            called[models] += ranking.worse[1:].mean() if ranking.best == 0 else 0
-        smallest += ranking.smallest_difference
-    shares = {
-        **{f"power of {models}": count for models, count in called.items()},
-        "smallest of 5": smallest,
-    }
-    return {name: float(value / repetitions) for name, value in shares.items()}
-
-
-def seed_groups(seeds: int, spread: float, repetitions: int, seed: int = 2) -> dict[str, float]:
-    """Four equally good groups of several seeds on 400 pairs, 3 skewed classes: false verdicts, and intervals of
-    macro-F1 that hold the mean over all seeds. ``spread`` of the signal over seeds: 0.1 is about 2.5 points of F1."""
-    setting, random = Setting(400, 3, True, "correlated"), np.random.default_rng(seed)
-    levels = np.linspace(-2, 2, 9)
-    density = np.exp(-(levels**2) / 2)
-    level_f1 = [
-        truth(setting, Skill(SIGNAL[3] + spread * level), 300_000)["f1_macro"] for level in levels
+def _of_equal_models() -> Iterable[Cell]:
+    settings = [
+        ("copula", 30, 5, 3, True),
+        ("copula", 60, 2, 3, True),
+        ("copula", 60, 5, 3, True),
+        ("copula", 30, 20, 3, True),
+        ("copula", 100, 20, 3, True),
+        ("copula", 240, 20, 3, True),
+        ("copula", 400, 2, 3, True),
+        ("copula", 400, 5, 3, False),
+        ("copula", 2000, 5, 10, True),
+        ("latent", 400, 5, 3, True),
+        ("latent", 400, 2, 10, False),
+        ("latent", 2000, 5, 3, False),
     ]
-    true = np.average(level_f1, weights=density)
-    places = [list(range(seeds * i, seeds * (i + 1))) for i in range(4)]
-    false = held = 0
-    for _ in range(repetitions):
-        skills = [Skill(SIGNAL[3] + spread * random.standard_normal()) for _ in range(4 * seeds)]
-        labels, predicted = draw(setting, skills, setting.pairs, random)
-        now = int(random.integers(2**31))
-        figures = over_seeds(resample(labels, predicted, 3, seed=now)["f1_macro"], places, now)
-        false += rank(figures, np.full((4, 4), 400)).worse.any()
-        held += np.mean([e.low <= true <= e.high for e in intervals(figures)])
-    return {"worse of 4": float(false / repetitions), "f1_macro": float(held / repetitions)}
+    for errors, pairs, models, classes, skewed in settings:
+        names = ("errors", "pairs", "models", "classes", "skewed")
+        values = (errors, pairs, models, classes, skewed)
+        yield Cell(
+            "equal",
+            equal,
+            dict(zip(names, values, strict=True)),
+            lambda found: found["false"] <= FALSE or found["no verdict"],
+            "false at most 6 %, or too few pairs for a verdict",
+        )
+
+
+def _of_seeds() -> Iterable[Cell]:
+    least = {(1, 2): 0.5, (1, 3): 0.65, (1, 5): 0.85}
+    for spread in (0, 1, 2.5):
+        for size in (2, 3, 5):
+            floor = least.get((spread, size), 0.0)
+            yield Cell(
+                "seeds",
+                seeds,
+                {"sizes": [size] * 5, "spreads": [spread] * 5, "gap": 0},
+                lambda found: found["false"] <= FALSE and found["cover"] >= 0.92,
+                "false at most 6 %, cover at least 92 %",
+            )
+            yield Cell(
+                "seeds",
+                seeds,
+                {"sizes": [size] * 5, "spreads": [spread] * 5, "gap": 8},
+                lambda found, floor=floor: found["power"] >= floor,
+                f"power at least {floor}",
+            )
+    unequal = (
+        ([3] * 5, [0.5, 0.5, 1, 2.5, 2.5]),
+        ([5] * 5, [0, 0, 0, 0, 5]),
+        ([1, 1, 5, 5], [1] * 4),
+        ([1, 1, 5, 5], [2.5] * 4),
+        ([1, 5, 5, 5], [5] * 4),
+    )
+    for sizes, spreads in unequal:
+        yield Cell(
+            "lone-seeds" if 1 in sizes else "seeds",
+            seeds,
+            {"sizes": sizes, "spreads": spreads, "gap": 0},
+            lambda found: found["false"] <= 0.08 and found["cover"] >= 0.92,
+            "false at most 8 %, cover at least 92 %",
+        )
+
+
+def _measure(place: int, repetitions: int) -> tuple[int, dict[str, float]]:
+    cell = list(cells())[place]
+    found = cell.measure(**cell.arguments, repetitions=cell.repetitions or repetitions)
+    return place, {key: float(value) for key, value in found.items()}
+
+
+def _line(cell: Cell, found: dict[str, float]) -> str:
+    figures = ", ".join(f"{key} {value:.3f}" for key, value in found.items())
+    return f"{'holds' if cell.holds(found) else 'FAILS'}  {cell.name}: {figures} ({cell.must})"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Simulate intervals and verdicts on models of known skill."
-    )
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=1000)
-    parser.add_argument("--seeds", action="store_true", help="groups of several seeds instead")
+    parser.add_argument("--rows", default="", help="only these, with commas between them")
+    parser.add_argument("--results", type=Path, default=Path("simulation.json"))
+    parser.add_argument("--jobs", type=int, default=1, help="processes at once")
     args = parser.parse_args()
-    if args.seeds:
-        print("seeds  spread of the signal  worse of 4  macro-F1 covered")
-        for seeds, spread in itertools.product((2, 3, 5), (0.0, 0.1, 0.25)):
-            result = seed_groups(seeds, spread, args.repetitions)
-            print(
-                f"{seeds:5}  {spread:20}  {result['worse of 4']:10.1%}  {result['f1_macro']:16.1%}",
-                flush=True,
-            )
-        return
-    print(
-        "                                   called worse   interval holds the truth    5 points found   smallest"
-    )
-    print(
-        "pairs classes         errors        of 2   of 5    acc    F1   prec   rec        of 2   of 5      of 5"
-    )
-    for pairs, classes, skewed, errors in itertools.product(
-        (400, 2000), (3, 10), (False, True), ERRORS
-    ):
-        setting = Setting(pairs, classes, skewed, errors)
-        result = equal_models(setting, args.repetitions) | power(
-            setting, max(1, args.repetitions // 4)
-        )
-        balance = "60/30/10" if skewed else "balanced"
-        shares = [
-            result[key] for key in ("worse of 2", "worse of 5", *KEYS, "power of 2", "power of 5")
-        ]
-        print(
-            f"{pairs:5} {classes:3} {balance}  {errors:12} "
-            + " ".join(f"{share:6.1%}" for share in shares)
-            + f"  {result['smallest of 5']:.3f}",
-            flush=True,
-        )
+    rows = {name.strip() for name in args.rows.split(",") if name.strip()}
+    wanted = [(p, cell) for p, cell in enumerate(cells()) if not rows or cell.row in rows]
+    kept = json.loads(args.results.read_text("utf-8")) if args.results.exists() else {}
+    missing = []
+    for place, cell in wanted:
+        key = f"{cell.name} x {cell.repetitions or args.repetitions}"
+        if key in kept:
+            print(_line(cell, kept[key]), flush=True)
+        else:
+            missing.append((place, cell, key))
+    with ProcessPoolExecutor(args.jobs) as pool:
+        jobs = [pool.submit(_measure, place, args.repetitions) for place, _, _ in missing]
+        by_place = {place: (cell, key) for place, cell, key in missing}
+        for job in as_completed(jobs):
+            place, found = job.result()
+            cell, key = by_place[place]
+            kept[key] = found
+            write_result(args.results, json.dumps(kept, indent=1).encode())
+            print(_line(cell, found), flush=True)
 
 
 if __name__ == "__main__":

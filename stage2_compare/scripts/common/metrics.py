@@ -58,12 +58,12 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) 
 def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Compute every metric of METRICS, each (...), from confusion matrices (..., C, C).
 
-    A class counts towards a macro mean where it has a true or a predicted sample, as in
-    scikit-learn.
+    The macro means are over the classes that have a true sample: so they are over the same classes
+    for every model. (scikit-learn by itself adds the classes that the model at hand predicts.)
     """
     hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)  # (..., C)
     support, predicted = confusion.sum(-1), confusion.sum(-2)  # (..., C)
-    present = (support + predicted) > 0  # (..., C)
+    present = support > 0  # (..., C)
 
     def macro(values: np.ndarray) -> np.ndarray:
         return _ratio((values * present).sum(-1), present.sum(-1))
@@ -81,7 +81,9 @@ def run_scores(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     # Imported here and below: commands that only read results must answer at once.
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-    macro = precision_recall_fscore_support(labels, predicted, average="macro", zero_division=0)
+    macro = precision_recall_fscore_support(
+        labels, predicted, labels=np.unique(labels), average="macro", zero_division=0
+    )
     return {
         "acc": float(accuracy_score(labels, predicted)),
         "f1_macro": float(macro[2]),

@@ -1,8 +1,6 @@
-"""Confidence intervals of the scores of models on one validation set, by bootstrap.
+"""The metrics of a model in many draws of the validation pairs, the best epoch chosen in each.
 
-The N samples are drawn N at a time with replacement, many times, and each time the same ones for
-every model: so the models stay paired, and nothing is assumed of how their errors go together. The
-draws depend on N alone: a model keeps its interval whichever others lie beside it.
+Nothing is assumed of how errors go together: all models share the draws, so they stay paired.
 tests/simulate_verdicts.py measures what is promised here.
 
 ``resample`` counts confusion matrices instead of calling scikit-learn, because that takes 2.9
@@ -11,159 +9,135 @@ seconds for the four metrics of one model in 2,000 draws of 400 samples, and thi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtr, ndtri  # scipy.stats takes longer to import than all the rest
+from scipy import sparse
 
-from ..metrics import METRICS, scores
+from ..metrics import MAIN, METRICS, scores
+from .draws import Draws, parts
+from .selection import choose
 
-CONFIDENCE = 0.95
-POWER = 0.80  # of the smallest difference that could have been shown
-RESAMPLES = 2000
-SEED = 20_000  # of the draws: the same folder gives the same table
-_COUNTS_AT_ONCE = 4_000_000  # limits the memory
+PLACE = METRICS.index(MAIN)  # of macro-F1 among the metrics
 
 
-class Estimate(NamedTuple):
-    """A metric with its 95 % interval.
+class Answers(NamedTuple):
+    """What one run says at each of its epochs (E) on all N pairs, or on those of its fold."""
 
-    The value is None where a run has not recorded the metric, and the interval also where there are
-    no predictions to resample.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
+    rows: np.ndarray  # (n,) places among the N pairs
+    predicted: np.ndarray  # (E, n) classes, counted from 0
 
 
 @dataclass(frozen=True)
-class Resampled:
-    """One metric of M models: as observed, in B draws, and with each of the N samples left out."""
+class Figures:
+    """The metrics (K, as in METRICS) of one model, in B draws of G groups of pairs."""
 
-    observed: np.ndarray  # (M,)
-    draws: np.ndarray  # (M, B)
-    left_out: np.ndarray  # (M, N)
+    apparent: np.ndarray  # (K,) at the chosen epoch, as observed
+    corrected: np.ndarray  # (K,) less what the choice gains by luck
+    draws: np.ndarray  # (K, B) of the corrected figure
+    left_out: np.ndarray  # (K, G) the apparent figure without one group
 
 
-def resample(
-    labels: np.ndarray,
-    predicted: np.ndarray,
-    classes: int,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
-) -> dict[str, Resampled]:
-    """Resample every metric of METRICS, by its key, for M models.
+def resample(answers: list[Answers], labels: np.ndarray, classes: int, draws: Draws) -> Figures:
+    """Resample the metrics of a model.
 
     Args:
+        answers: those of one run, or of one run per fold: then their pairs are joined.
         labels: (N,) true classes, counted from 0.
-        predicted: (M, N) the class that each model predicts.
         classes: C.
     """
-    # 1. A confusion matrix needs only the cell of each sample, and few of its cells are in use.
-    used, cells, one_hot = [], [], []
-    for row in predicted:
-        cells_in_use, cell = np.unique(labels * classes + row, return_inverse=True)
-        used.append(cells_in_use)  # (U,)
-        cells.append(cell.ravel())  # (N,) places in cells_in_use
-        one_hot.append(np.eye(len(cells_in_use), dtype=np.float32)[cells[-1]])  # (N, U)
-    # 2. All models share the draws.
-    drawn = [[] for _ in predicted]
-    for counts in _draws(len(labels), resamples, seed):  # (b, N)
-        for parts, samples in zip(drawn, one_hot, strict=True):
-            parts.append(counts @ samples)  # (b, U)
-    # 3. The metrics of each model: as observed, in the draws, and without one sample of each cell.
-    found = {metric.key: ([], [], []) for metric in METRICS}
-    for parts, cells_in_use, cell in zip(drawn, used, cells, strict=True):
-        total = np.bincount(cell)[None]  # (1, U)
-        observed = _scores(total, cells_in_use, classes)
-        draws = _scores(np.concatenate(parts), cells_in_use, classes)
-        left_out = _scores(total - np.eye(total.size), cells_in_use, classes)
-        for key, (of_observed, of_draws, of_left_out) in found.items():
-            of_observed.append(observed[key][0])
-            of_draws.append(draws[key])  # (B,)
-            of_left_out.append(left_out[key][cell])  # (N,)
-    return {key: Resampled(*map(np.array, values)) for key, values in found.items()}
+    runs = [_Cells(of_run, labels, classes, draws) for of_run in answers]
+    observed = [run.observed() for run in runs]  # (E, C, C) each
+    best = [int(scores(of_run)[MAIN.key].argmax()) for of_run in observed]
+    chosen = [run.choose() for run in runs]  # (B,) each
+    # 1. The joined metrics in the draws: of the epochs chosen there, and of those chosen once.
+    of_chosen, expected, of_best = [], [], []
+    most_epochs = max(run.epochs for run in runs)
+    for part in parts(draws.resamples, max(draws.groups, most_epochs * classes**2)):
+        drawn = [run.drawn(part) for run in runs]  # (b, E, C, C) each
+        here, rows = [of_run[part] for of_run in chosen], np.arange(part.stop - part.start)
+        of_chosen.append(_joined(drawn, [(rows, epochs) for epochs in here]))
+        expected.append(_joined(observed, here))
+        of_best.append(_joined(drawn, [(slice(None), epoch) for epoch in best]))
+    # 2. What the choice gains by luck: the draws move the chosen epoch up more than any fixed one.
+    apparent = _joined(observed, best)  # (K,)
+    moved = np.concatenate(of_chosen, axis=1) - np.concatenate(expected, axis=1)  # (K, B)
+    of_any = np.concatenate(of_best, axis=1) - apparent[:, None]  # (K, B)
+    gain = moved.mean(1) - of_any.mean(1)
+    corrected = apparent - gain
+    return Figures(
+        apparent=apparent,
+        corrected=corrected,
+        draws=(corrected - gain)[:, None] + moved,
+        left_out=_without_each_group(runs, best, observed, draws.groups),
+    )
 
 
-def _draws(samples: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Count how often each sample is in each draw: (B, N), in parts (b, N) that fit in memory."""
-    random = np.random.default_rng(seed)
-    at_once = max(1, _COUNTS_AT_ONCE // samples)
-    for start in range(0, resamples, at_once):
-        rows = min(at_once, resamples - start)
-        chosen = random.integers(0, samples, (rows, samples)) + samples * np.arange(rows)[:, None]
-        counts = np.bincount(chosen.ravel(), minlength=rows * samples)
-        yield counts.reshape(rows, samples).astype(np.float32)
+class _Cells:
+    """The answers of one run as cells of confusion matrices, summed over each group of pairs."""
+
+    def __init__(self, answers: Answers, labels: np.ndarray, classes: int, draws: Draws):
+        self.classes, self.draws = classes, draws
+        self.epochs = len(answers.predicted)
+        cells = labels[answers.rows] * classes + answers.predicted  # (E, n)
+        self.used, places = np.unique(cells, return_inverse=True)  # few of the cells are in use
+        rows = places.reshape(cells.shape) + len(self.used) * np.arange(self.epochs)[:, None]
+        columns = np.broadcast_to(draws.of_pair[answers.rows], cells.shape)
+        self.table = sparse.csr_matrix(
+            (np.ones(cells.size, np.float32), (rows.ravel(), columns.ravel())),
+            shape=(self.epochs * len(self.used), draws.groups),
+        )  # (E * U, G)
+
+    def observed(self) -> np.ndarray:
+        """Return the confusion matrices (E, C, C)."""
+        return self._dense(np.asarray(self.table.sum(1)).reshape(self.epochs, -1))
+
+    def drawn(self, part: slice) -> np.ndarray:
+        """Return the confusion matrices in some draws, (b, E, C, C)."""
+        counts = np.ascontiguousarray(self.draws.counts[part].T, np.float32)  # (G, b)
+        cells = (self.table @ counts).reshape(self.epochs, len(self.used), -1)  # (E, U, b)
+        return self._dense(cells.transpose(2, 0, 1))
+
+    def of_groups(self, part: slice, epoch: int) -> np.ndarray:
+        """Return what each of some groups adds to the confusion matrix of an epoch, (g, C, C)."""
+        rows = slice(epoch * len(self.used), (epoch + 1) * len(self.used))
+        return self._dense(self.table[rows, part].toarray().T)
+
+    def choose(self) -> np.ndarray:
+        """Choose the epoch of each draw, (B,)."""
+        if self.epochs == 1:
+            return np.zeros(self.draws.resamples, int)
+        in_draws = []
+        for part in parts(
+            self.draws.resamples, max(self.draws.groups, self.epochs * self.classes**2)
+        ):
+            in_draws.append(scores(self.drawn(part))[MAIN.key])  # (b, E)
+        return choose(scores(self.observed())[MAIN.key], np.concatenate(in_draws).T)
+
+    def _dense(self, cells: np.ndarray) -> np.ndarray:
+        """Put the used cells (..., U) where they belong in confusion matrices (..., C, C)."""
+        confusions = np.zeros((*cells.shape[:-1], self.classes**2), np.float32)
+        confusions[..., self.used] = cells
+        return confusions.reshape(*cells.shape[:-1], self.classes, self.classes)
 
 
-def _scores(counts: np.ndarray, used: np.ndarray, classes: int) -> dict[str, np.ndarray]:
-    """Compute metrics (K,) from the counts (K, U) in the used cells (U) of confusion matrices."""
-    confusions = np.zeros((len(counts), classes * classes))
-    confusions[:, used] = counts
-    return scores(confusions.reshape(-1, classes, classes))
+def _joined(confusions: list[np.ndarray], places: list) -> np.ndarray:
+    """Return the metrics (K, ...) of confusion matrices at one place each, summed over the runs."""
+    total = sum(of_run[place] for of_run, place in zip(confusions, places, strict=True))
+    found = scores(total)
+    return np.array([found[metric.key] for metric in METRICS])
 
 
-def over_seeds(
-    of_runs: Resampled,
-    groups: list[list[int]],
-    seed: int = SEED,
-    bounds: tuple[float, float] = (0.0, 1.0),
-) -> Resampled:
-    """Average over the seeds of each group; a group holds the places of its runs in ``of_runs``.
-
-    Each draw of a group with several seeds also gets the change that other seeds would have made.
-    Drawing from two or three seeds with replacement does not serve: in simulations it finds false
-    differences in up to 39 % of cases where seeds matter, and in under 1 % where they do not. So
-    the spread of its seeds beyond that of the samples is added to the draws, as Student's t with as
-    many degrees of freedom as the seeds have. It takes three seeds to know their spread at all:
-    with two, false differences are found in up to 12 %.
-
-    Args:
-        bounds: lowest and highest value that the metric can have.
-    """
-    observed = np.array([of_runs.observed[group].mean() for group in groups])  # (G,)
-    draws = np.array([of_runs.draws[group].mean(0) for group in groups])  # (G, B)
-    left_out = np.array([of_runs.left_out[group].mean(0) for group in groups])  # (G, N)
-    random = np.random.default_rng(seed + 1)
-    for row, group in zip(draws, groups, strict=True):
-        if len(group) > 1:
-            moved = of_runs.draws[group] - of_runs.observed[group][:, None]  # (seeds, B)
-            excess = of_runs.observed[group].var(ddof=1) - moved.var(0, ddof=1).mean()
-            error = np.sqrt(max(0.0, excess) / len(group))  # of the mean over the seeds
-            row += error * random.standard_t(len(group) - 1, len(row))
-    return Resampled(observed, np.clip(draws, *bounds), left_out)
-
-
-def intervals(resampled: Resampled) -> list[Estimate]:
-    """Estimate M models with 95 % intervals: bias-corrected and accelerated (Efron 1987, BCa).
-
-    With classes of ten samples and good models, plain percentiles of macro recall cover the truth
-    in 92 % of simulations, normal intervals in 89 %, and BCa in 94 %.
-    """
-    observed, draws = resampled.observed[:, None], resampled.draws  # (M, 1), (M, B)
-    count, samples = draws.shape[1], resampled.left_out.shape[1]
-    # 1. The bias: where the observed value lies among the draws. An equal draw counts half.
-    below = ((draws < observed).mean(1) + (draws <= observed).mean(1)) / 2
-    bias = ndtri(np.clip(below, 1 / count, 1 - 1 / count))[:, None]  # (M, 1)
-    # 2. The acceleration: how skewed the influence of single samples is.
-    influence = resampled.left_out.mean(1, keepdims=True) - resampled.left_out  # (M, N)
-    cubes, squares = (influence**3).sum(1), (influence**2).sum(1)
-    acceleration = np.divide(
-        cubes, 6 * squares**1.5, out=np.zeros_like(cubes), where=squares > 1e-30
-    )[:, None]  # (M, 1)
-    # 3. Both shift the levels at which the draws are cut.
-    tail = (1 - CONFIDENCE) / 2
-    shifted = bias + ndtri([tail, 1 - tail])  # (M, 2)
-    levels = ndtr(bias + shifted / (1 - acceleration * shifted))  # (M, 2)
-    ends = [np.quantile(row, level) for row, level in zip(draws, levels, strict=True)]
-    low, high = np.array(ends).T
-    # 4. A model without one error, or without one hit, is the same in every draw: Clopper and
-    # Pearson's limit instead.
-    limit = tail ** (1 / samples)
-    low = np.where(resampled.observed == 1, np.minimum(low, limit), low)
-    high = np.where(resampled.observed == 0, np.maximum(high, 1 - limit), high)
-    found = np.c_[resampled.observed, low, high].tolist()
-    return [Estimate(*values) for values in found]
+def _without_each_group(
+    runs: list[_Cells], epochs: list[int], observed: list[np.ndarray], groups: int
+) -> np.ndarray:
+    """Return the metrics (K, G) at these epochs without one group of pairs."""
+    total = sum(of_run[epoch] for of_run, epoch in zip(observed, epochs, strict=True))
+    found = []
+    for part in parts(groups, total.size):
+        of_groups = sum(
+            run.of_groups(part, epoch) for run, epoch in zip(runs, epochs, strict=True)
+        )  # (g, C, C)
+        found.append(_joined([total - of_groups], [slice(None)]))
+    return np.concatenate(found, axis=1)

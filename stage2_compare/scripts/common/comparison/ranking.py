@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import bdtr, ndtri
+from scipy.special import bdtr, ndtr, ndtri
 
-from .bootstrap import CONFIDENCE, POWER, Resampled
+from .intervals import CONFIDENCE
 
+POWER = 0.80  # of the smallest difference that could have been shown
+FEWEST_GROUPS = 60  # of pairs, and so many a model: with fewer, equal models are called worse
+GROUPS_A_MODEL = 12
 _ROUNDING = 1e-12  # less than this is no difference
+_PAIRS_AT_ONCE = 1000  # of models; limits the memory
+_ONE_ERROR = ndtr([-1.0, 1.0])  # levels one standard error from the middle
 
 
 @dataclass(frozen=True)
@@ -20,10 +26,10 @@ class Ranking:
     p: np.ndarray  # (M,) adjusted; 1 for the best itself
     worse: np.ndarray  # (M,) true where p is at most 5 %
     critical: float  # standard errors of its own that a significant difference reaches
-    smallest_difference: float  # significant with 80 % power, for the median of the other models
+    smallest_difference: float | None  # that each of the others would have shown with 80 % power
 
 
-def rank(resampled: Resampled, differing: np.ndarray) -> Ranking:
+def rank(observed: np.ndarray, draws: np.ndarray, differing: np.ndarray) -> Ranking:
     """Test which of M models are worse than the best, which was chosen on the same samples.
 
     These are multiple comparisons with the best (Hsu 1984). The critical value is that of the
@@ -32,35 +38,62 @@ def rank(resampled: Resampled, differing: np.ndarray) -> Ranking:
     comes out best by luck.
 
     Args:
-        differing: (M, M) number of samples on which two models predict different classes.
+        observed: (M,) the metric.
+        draws: (M, B) the metric in the draws.
+        differing: (M,) number of groups of pairs on which a model and the best one differ.
     """
-    first, second = np.triu_indices(len(resampled.observed), 1)  # all pairs of models
-    best = int(resampled.observed.argmax())
-    if not len(first):
-        return Ranking(best, np.ones(1), np.zeros(1, bool), np.nan, np.nan)
+    best = int(observed.argmax())
+    others = np.delete(np.arange(len(observed)), best)
+    p = np.ones(len(observed))
+    if not len(others):
+        return Ranking(best, p, np.zeros(1, bool), np.nan, None)
     # 1. The largest difference that luck alone makes, in each draw.
-    observed = resampled.observed[first] - resampled.observed[second]  # (pairs,)
-    moved = resampled.draws[first] - resampled.draws[second] - observed[:, None]  # (pairs, B)
-    errors = moved.std(1)  # (pairs,)
-    scale = np.where(errors > _ROUNDING, errors, 1)[:, None]
-    largest = np.sort((np.abs(moved) / scale).max(0))  # (B,)
+    moved = draws - observed[:, None]  # (M, B)
+    largest = np.zeros(draws.shape[1])
+    for first, second in _pairs(len(observed)):
+        between = moved[first] - moved[second]  # (pairs, B)
+        errors = _standard_errors(between)
+        scale = np.where(errors > _ROUNDING, errors, 1)[:, None]
+        largest = np.maximum(largest, (np.abs(between) / scale).max(0))
+    largest.sort()
     # 2. The differences from the best, in their standard errors.
-    with_best = np.flatnonzero((first == best) | (second == best))  # (M - 1,)
-    others = np.where(first == best, second, first)[with_best]
-    gaps, gap_errors = np.abs(observed[with_best]), errors[with_best]
+    gaps = observed[best] - observed[others]  # (M - 1,)
+    errors = _standard_errors(moved[best] - moved[others])
     t = np.divide(
-        gaps, gap_errors, out=np.where(gaps > _ROUNDING, np.inf, 0.0), where=gap_errors > _ROUNDING
+        gaps, errors, out=np.where(gaps > _ROUNDING, np.inf, 0.0), where=errors > _ROUNDING
     )
     # 3. Fewer than six samples with different predictions prove nothing: the smallest p of the sign
     # test is a bound.
-    p = np.ones(len(resampled.observed))
-    bound = 0.5 ** (differing[best, others] - 1.0)
+    bound = 0.5 ** (differing[others] - 1.0)
     p[others] = np.minimum(1, np.maximum(_p_values(t, largest), bound))
     # 4. The smallest difference that is significant.
     significant = largest[_p_values(largest, largest) <= 1 - CONFIDENCE]
     critical = float(significant[0] if len(significant) else largest[-1])
-    smallest = float((critical + ndtri(POWER)) * np.median(gap_errors))
+    known = errors.min() > _ROUNDING
+    smallest = float((critical + ndtri(POWER)) * errors.max()) if known else None
     return Ranking(best, p, p <= 1 - CONFIDENCE, critical, smallest)
+
+
+def too_few(groups: int, models: int) -> bool:
+    """Say if there are too few independent pairs for a verdict on so many models."""
+    return groups < max(FEWEST_GROUPS, GROUPS_A_MODEL * models)
+
+
+def _pairs(models: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield all pairs of models, some at a time."""
+    first, second = np.triu_indices(models, 1)
+    for start in range(0, len(first), _PAIRS_AT_ONCE):
+        stop = start + _PAIRS_AT_ONCE
+        yield first[start:stop], second[start:stop]
+
+
+def _standard_errors(moved: np.ndarray) -> np.ndarray:
+    """Return half the width that holds 68 % of the draws (..., B), which no rare draw can move.
+
+    Where so many draws are equal that it is zero, return the standard deviation.
+    """
+    low, high = np.quantile(moved, _ONE_ERROR, axis=-1)
+    return np.where(high - low > _ROUNDING, (high - low) / 2, moved.std(-1))
 
 
 def _p_values(differences: np.ndarray, largest: np.ndarray) -> np.ndarray:

@@ -1,0 +1,47 @@
+"""Draws of groups of validation pairs, the same ones for every model.
+
+Groups of pairs (a pair and its copies) are drawn with replacement, as many as there are: so copies
+count once (cluster bootstrap, Davison and Hinkley 1997, section 3.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+
+RESAMPLES = 2000
+SEED = 20_000  # the same folder gives the same table
+_NUMBERS_AT_ONCE = 4_000_000  # limits the memory
+
+
+class Draws:
+    """B draws of the G groups that N pairs form. They depend on the groups alone."""
+
+    def __init__(self, groups: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED):
+        """``groups``: (N,) the group of each pair, counted from 0."""
+        self.of_pair = groups
+        self.groups = int(groups.max()) + 1
+        self.resamples = resamples
+        self.seed = seed
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """How often each group is in each draw, (B, G)."""
+        random = np.random.default_rng(self.seed)
+        counts = np.empty((self.resamples, self.groups), np.uint8)
+        for part in parts(self.resamples, self.groups):
+            rows = part.stop - part.start
+            drawn = random.integers(0, self.groups, (rows, self.groups))
+            places = drawn + self.groups * np.arange(rows)[:, None]
+            counted = np.bincount(places.ravel(), minlength=rows * self.groups)
+            counts[part] = counted.reshape(rows, self.groups).clip(max=255)
+        return counts
+
+
+def parts(rows: int, numbers_in_a_row: int) -> Iterator[slice]:
+    """Cut rows into parts whose numbers fit in memory."""
+    at_once = max(1, _NUMBERS_AT_ONCE // numbers_in_a_row)
+    for start in range(0, rows, at_once):
+        yield slice(start, min(rows, start + at_once))

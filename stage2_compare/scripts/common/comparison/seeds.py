@@ -1,0 +1,80 @@
+"""What other seeds would have given: the spread that training itself adds to that of the pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..metrics import METRICS
+from .bootstrap import Figures
+from .draws import SEED
+
+_PRIOR = 4  # seeds' worth of evidence in the spread that the families have together
+
+
+def over_seeds(families: list[list[Figures]], seed: int = SEED) -> list[Figures]:
+    """Average each family over its seeds, and add to its draws what other seeds would change.
+
+    Drawing from two or three seeds with replacement does not serve: in simulations it finds false
+    differences in up to 39 % of cases. So the variance between the seeds of a family, beyond that
+    of the pairs, is estimated. A few seeds do not know it: it is shrunk towards the one that all
+    families have together, and a family with one seed is lent that one (as gene-wise variances
+    are, Smyth 2004). What is still unknown of the variance widens the draws too: each has its own
+    variance, from a scaled inverse chi-squared distribution. Where no family has two seeds, nothing
+    is known of seeds and nothing is added.
+    """
+    seeds = np.array([len(family) for family in families])
+    means = [_mean(family) for family in families]
+    freedom = seeds - 1  # (F,)
+    if not freedom.any():
+        return means
+    seen, of_pairs = _variances(families, freedom)  # (F, K) each
+    together = np.average(seen - of_pairs, axis=0, weights=freedom)  # (K,)
+    excess = _PRIOR * together + freedom[:, None] * (seen - of_pairs)
+    excess /= _PRIOR + freedom[:, None]  # (F, K)
+    return [
+        _widened(mean, excess[place], of_pairs[place], seeds[place], freedom.sum(), (seed, place))
+        for place, mean in enumerate(means)
+    ]
+
+
+def _mean(family: list[Figures]) -> Figures:
+    names = ("apparent", "corrected", "draws", "left_out")
+    return Figures(*(np.mean([getattr(run, name) for run in family], axis=0) for name in names))
+
+
+def _variances(families: list[list[Figures]], freedom: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the variance between the seeds of each family, as it is seen and as the pairs alone
+    make it, (F, K) each. A family with one seed has that of the others, weighted by theirs."""
+    shape = (len(families), len(METRICS))
+    seen, of_pairs = np.zeros(shape), np.zeros(shape)
+    for place, family in enumerate(families):
+        if len(family) > 1:
+            corrected = np.array([run.corrected for run in family])  # (seeds, K)
+            moved = np.array([run.draws for run in family]) - corrected[..., None]
+            seen[place] = corrected.var(0, ddof=1)
+            of_pairs[place] = moved.var(0, ddof=1).mean(-1)
+    lent = np.average(of_pairs, axis=0, weights=freedom)
+    of_pairs[freedom == 0] = lent
+    seen[freedom == 0] = np.average(seen, axis=0, weights=freedom)
+    return seen, of_pairs
+
+
+def _widened(
+    mean: Figures,
+    excess: np.ndarray,
+    of_pairs: np.ndarray,
+    seeds: int,
+    freedom: int,
+    seed: tuple[int, int],
+) -> Figures:
+    """Move each draw by the luck of the seeds. ``excess``: their variance beyond the pairs', (K,).
+
+    The luck of a draw is the same in all metrics, because one training makes them all.
+    """
+    random = np.random.default_rng(seed)
+    draws = mean.draws.shape[1]
+    degrees = min(freedom, _PRIOR + seeds - 1) + _PRIOR
+    scale = degrees / random.chisquare(degrees, draws)  # (B,)
+    variance = np.maximum(0, (excess + of_pairs)[:, None] * scale - of_pairs[:, None])  # (K, B)
+    luck = np.sqrt(variance / seeds) * random.standard_normal(draws)
+    return Figures(mean.apparent, mean.corrected, mean.draws + luck, mean.left_out)
