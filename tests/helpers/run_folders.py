@@ -49,30 +49,34 @@ def make_run(
     name: str,
     f1: float = 0.5,
     acc: float = 0.6,
-    epochs: int = 5,
+    epochs: int | np.ndarray = 5,
     best: int = 3,
     labels: np.ndarray = LABELS,
     predictions: np.ndarray | None = None,
+    groups: list[int] | None = None,
+    test: tuple[np.ndarray, np.ndarray] | None = None,
     **more,
 ) -> Path:
     """A run folder as the training commands write it; ``more`` goes into metrics.json.
 
     Its figures are those of ``predictions`` (N,); without them, of some that come near ``f1`` and have ``acc``.
+
+    Args:
+        epochs: their number, or the predicted classes (E, N) of every epoch. Then the figures are
+            those of each epoch, the best one is found, and the files of the epochs are written.
+        groups: (N,) place of the first copy of each pair.
+        test: (M,) true and (M,) predicted classes of the test pairs.
     """
-    chosen = predicted(f1, acc, name) if predictions is None else predictions
+    if np.ndim(epochs):
+        rows, best = _rows_of_epochs(labels, epochs)
+        chosen = epochs[best - 1]
+    else:
+        chosen = predicted(f1, acc, name) if predictions is None else predictions
+        rows = _rows_around_best(_figures(labels, chosen), epochs, best)
     classes = CLASSES if labels.max() < 3 else [f"c{i}" for i in range(labels.max() + 1)]
-    found = scores(confusion_matrix(labels, chosen, len(classes)))
-    at_best = {metric.column: float(found[metric.key]) for metric in METRICS}
-    rows = []
-    for epoch in range(1, epochs + 1):
-        losses = 1.1 * math.exp(-epoch / 4), 0.9 + 0.02 * (epoch - best) ** 2
-        less = 0.02 * abs(epoch - best)
-        row = {"epoch": epoch, "train_loss": losses[0], "val_loss": losses[1]}
-        row |= {column: max(min(0.0, x), x - less) for column, x in at_best.items()}
-        rows.append([row[column] for column in HISTORY])
     metrics = {
-        "best_val_f1_macro": at_best["val_f1_macro"],
-        "epochs": epochs,
+        "best_val_f1_macro": rows[best - 1]["val_f1_macro"],
+        "epochs": len(rows),
         "train_time_sec": 180.0,
         "params_million": 114.1,
         "trainable_params_million": 114.1,
@@ -89,24 +93,80 @@ def make_run(
     metrics["class_counts"]["train"] = {c: 9 * n for c, n in metrics["class_counts"]["val"].items()}
     folder = parent / name
     folder.mkdir(parents=True)
-    write_csv(folder / "history.csv", [HISTORY, *rows])
-    write_csv(folder / "predictions.csv", prediction_rows(labels, chosen, classes))
+    write_csv(folder / "history.csv", [HISTORY, *([row[c] for c in HISTORY] for row in rows)])
+    write_csv(folder / "predictions.csv", prediction_rows(labels, chosen, classes, groups))
+    if np.ndim(epochs):
+        write_csv(folder / "epoch_predictions.csv", epoch_rows(labels, epochs, classes))
+        shares = np.stack([some_probabilities(row, len(classes)) for row in epochs])
+        np.savez_compressed(
+            folder / "epoch_probabilities.npz", probabilities=shares.astype(np.float16)
+        )
+    if test:
+        write_csv(folder / "test_predictions.csv", prediction_rows(*test, classes))
+        metrics |= {f"test_{key[4:]}": value for key, value in _figures(*test).items()}
     (folder / "metrics.json").write_text(
         json.dumps({**metrics, **more}, ensure_ascii=False), encoding="utf-8"
     )
     return folder
 
 
-def prediction_rows(labels: np.ndarray, chosen: np.ndarray, classes: list[str]) -> list[list]:
-    """Header and rows of predictions.csv, with some probabilities that are highest for the chosen class."""
-    sure = np.random.default_rng(2).uniform(0.55, 0.95, len(labels))
-    shares = np.full((len(labels), len(classes)), ((1 - sure) / (len(classes) - 1))[:, None])
-    shares[np.arange(len(labels)), chosen] = sure
+def _figures(labels: np.ndarray, chosen: np.ndarray) -> dict[str, float]:
+    """The metrics of predictions, by column of history.csv."""
+    found = scores(confusion_matrix(labels, chosen, max(labels.max(), chosen.max(), 2) + 1))
+    return {metric.column: float(found[metric.key]) for metric in METRICS}
+
+
+def _rows_around_best(at_best: dict[str, float], epochs: int, best: int) -> list[dict]:
+    """Rows of history.csv that are worse the further they are from the best epoch."""
+    rows = []
+    for epoch in range(1, epochs + 1):
+        losses = 1.1 * math.exp(-epoch / 4), 0.9 + 0.02 * (epoch - best) ** 2
+        less = 0.02 * abs(epoch - best)
+        row = {"epoch": epoch, "train_loss": losses[0], "val_loss": losses[1]}
+        rows.append(row | {column: max(min(0.0, x), x - less) for column, x in at_best.items()})
+    return rows
+
+
+def _rows_of_epochs(labels: np.ndarray, epochs: np.ndarray) -> tuple[list[dict], int]:
+    """Rows of history.csv with the figures of each epoch (E, N), and the best epoch."""
+    rows = [
+        {"epoch": epoch, "train_loss": 1.1 * math.exp(-epoch / 4), "val_loss": 0.9}
+        | _figures(labels, chosen)
+        for epoch, chosen in enumerate(epochs, 1)
+    ]
+    return rows, 1 + int(np.argmax([row["val_f1_macro"] for row in rows]))
+
+
+def some_probabilities(chosen: np.ndarray, classes: int) -> np.ndarray:
+    """Some probabilities (N, C) that are highest for the chosen classes (N,)."""
+    sure = np.random.default_rng(2).uniform(0.55, 0.95, len(chosen))
+    shares = np.full((len(chosen), classes), ((1 - sure) / (classes - 1))[:, None])
+    shares[np.arange(len(chosen)), chosen] = sure
+    return shares
+
+
+def prediction_rows(
+    labels: np.ndarray, chosen: np.ndarray, classes: list[str], groups: list[int] | None = None
+) -> list[list]:
+    """Header and rows of predictions.csv; ``groups`` (N,) are places of first copies."""
+    shares = some_probabilities(chosen, len(classes))
+    header = ["guid", "label", "pred", *(f"p_{name}" for name in classes)]
     rows = [
         [f"pair{i}", classes[label], classes[choice], *(f"{x:.6g}" for x in values)]
         for i, (label, choice, values) in enumerate(zip(labels, chosen, shares, strict=True))
     ]
-    return [["guid", "label", "pred", *(f"p_{name}" for name in classes)], *rows]
+    if groups is not None:
+        header.append("group")
+        rows = [[*row, f"pair{first}"] for row, first in zip(rows, groups, strict=True)]
+    return [header, *rows]
+
+
+def epoch_rows(labels: np.ndarray, epochs: np.ndarray, classes: list[str]) -> list[list]:
+    """Header and rows of epoch_predictions.csv, from the predicted classes (E, N)."""
+    names = np.array(classes, dtype=object)
+    header = ["guid", "label", *(f"epoch_{epoch}" for epoch in range(1, len(epochs) + 1))]
+    columns = zip(names[labels], names[epochs].T, strict=True)
+    return [header, *([f"pair{i}", label, *row] for i, (label, row) in enumerate(columns))]
 
 
 def write_csv(path: Path, rows: list[list]) -> None:

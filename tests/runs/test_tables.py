@@ -12,7 +12,8 @@ from common.comparison.compare import compare
 from common.comparison.console import report
 from common.errors import UserError
 from common.files import escaped, unescaped
-from common.runs import reader
+from common.runs import cells
+from common.runs.predictions import read_predictions
 from common.runs.reader import load_runs, read_runs
 from common.runs.writer import RunFolder
 from helpers.run_folders import edit, make_run, make_runs
@@ -64,14 +65,14 @@ def test_predictions_are_safe_in_a_spreadsheet_and_read_back_as_they_were(tmp_pa
         with open(path, encoding="utf-8-sig", newline="") as file:
             cells = [cell for row in csv.reader(file) for cell in row]
         assert not any(cell.startswith(files._FORMULA) for cell in cells)
-        found = reader._read_predictions(path)
+        found = read_predictions(path)
     assert (found.guids, found.classes) == (GUIDS, ["-a", "b"])
 
 
 def test_predictions_of_the_first_version_are_read_raw(tmp_path):
     path = tmp_path / "predictions.csv"
     path.write_text(predictions(GUIDS).to_csv(index=False), encoding="utf-8")
-    assert reader._read_predictions(path).guids == GUIDS
+    assert read_predictions(path).guids == GUIDS
 
 
 def test_runs_whose_names_were_taken_are_left_out_and_counted(tmp_path, capsys):
@@ -97,7 +98,7 @@ def test_runs_of_another_version_of_the_program_are_compared_with_a_remark(tmp_p
 @pytest.mark.parametrize("name", ["metrics.json", "history.csv", "predictions.csv"])
 def test_a_file_too_large_for_memory_is_named_and_not_read(tmp_path, monkeypatch, name: str):
     make_runs(tmp_path, 2)
-    monkeypatch.setattr(reader, "_MOST_MEGABYTES", {name: 1})
+    monkeypatch.setattr(cells, "_MOST_MEGABYTES", {name: 1})
     (folder,) = [path for path in tmp_path.iterdir() if "concat" in path.name]
     with open(folder / name, "ab") as file:
         file.write(b" " * 2_000_000)

@@ -19,6 +19,9 @@ BEST = "best.pt"
 METRICS_JSON = "metrics.json"
 HISTORY = "history.csv"
 PREDICTIONS = "predictions.csv"
+EPOCH_PREDICTIONS = "epoch_predictions.csv"
+EPOCH_PROBABILITIES = "epoch_probabilities.npz"
+PROBABILITIES = "probabilities"  # the one array in it, (E, N, C) float16
 TEST_PREDICTIONS = "test_predictions.csv"
 CHECKPOINT = "checkpoint.pt"
 OWNER = "owner.json"
@@ -64,6 +67,14 @@ def lock(parent: Path, name: str) -> Path:
     return parent / f".{name}{LOCK}"
 
 
+GROUP = "group"  # last column of predictions.csv
+
+
 def probability_columns(classes: list[str]) -> list[str]:
     """Columns of predictions.csv that follow ``guid,label,pred``."""
     return [f"p_{name}" for name in classes]
+
+
+def epoch_columns(epochs: int) -> list[str]:
+    """Columns of epoch_predictions.csv that follow ``guid,label``."""
+    return [f"epoch_{epoch}" for epoch in range(1, epochs + 1)]

@@ -5,20 +5,27 @@ A folder is read only if its own files agree; the others are named with the reas
 
 from __future__ import annotations
 
-import io
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ..errors import UserError
-from ..files import MARK, printable, unescaped
-from ..metrics import MAIN, METRICS, confusion_matrix, scores
+from ..files import printable
+from ..metrics import COLUMNS, MAIN, METRICS, confusion_matrix, scores
 from . import layout
+from .cells import Unreadable, read_header, read_rows, read_text, to_float
+from .predictions import (
+    Predictions,
+    check_epoch_probabilities,
+    load_epoch_probabilities,
+    read_epochs,
+    read_predictions,
+    read_test_predictions,
+)
 
 _REQUIRED_COLUMNS = ("epoch", "train_loss", *layout.REQUIRED)
 _OPTIONAL_COLUMNS = ("val_loss", *layout.OPTIONAL)
@@ -31,6 +38,7 @@ _REQUIRED_NUMBERS = (
     "trainable_params_million",
 )
 _OPTIONAL_NUMBERS = (
+    "epochs_run",
     "best_epoch",
     "peak_memory_mb",
     "truncated_rate",
@@ -40,19 +48,7 @@ _OPTIONAL_NUMBERS = (
 _OPTIONAL_BLOCKS = ("protocol", "model", "samples", "class_counts", "duplicates", "probe")
 _LARGEST = sys.float_info.max
 _ROUNDING = 1e-4  # two files of one run may differ by this much
-_MOST_COLUMNS = 5_000  # pandas takes minutes for a million
 _LONGEST_REASON = 400  # characters; a cell may hold a million
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Predictions for all validation pairs (N) at the best epoch, in the order of the split."""
-
-    classes: list[str]  # (C,)
-    guids: list[str]  # (N,)
-    labels: list[int]  # (N,) places in classes
-    predicted: list[int]  # (N,) places in classes
-    probabilities: list[list[float]]  # (N, C)
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,8 @@ class Run:
     """A finished run.
 
     ``history`` has one row per epoch; an optional column is None where it is not recorded.
-    ``predictions`` is None for a run of an older version, which kept none.
+    ``predictions``, and what belongs to them, is None for a run of an older version, which kept
+    none. ``epochs`` holds the predictions of every epoch, ``test`` those for labelled test pairs.
     """
 
     name: str
@@ -69,6 +66,8 @@ class Run:
     history: list[dict[str, float | None]]
     best: dict[str, float | None]  # the history row with the highest macro-F1, the earliest if many
     predictions: Predictions | None = None
+    epochs: np.ndarray | None = field(default=None, compare=False)  # (E, N) places in the classes
+    test: Predictions | None = None
 
     def recorded(self, *keys: str) -> Any:
         """Return the value of metrics.json under these keys, or None where it is not recorded."""
@@ -88,12 +87,15 @@ class Run:
         seed = self.recorded("protocol", "seed")
         return seed if isinstance(seed, int) else None
 
+    def epoch_probabilities(self) -> np.ndarray | None:
+        """Read the probabilities of every epoch, (E, N, C) float32; None where they are not kept.
 
-_MOST_MEGABYTES = {layout.PREDICTIONS: 500}  # 20 of the other files; reading takes 20 times as much
+        They are rounded to three digits. The pairs and classes are those of ``predictions``.
 
-
-class _Unreadable(Exception):
-    """The reason why a folder is not taken as a run."""
+        Raises:
+            UserError: the file is damaged.
+        """
+        return load_epoch_probabilities(self.path / layout.EPOCH_PROBABILITIES)
 
 
 def load_runs(compare_dir: Path) -> list[Run]:
@@ -143,7 +145,7 @@ def read_runs(compare_dir: Path) -> tuple[list[Run], list[str]]:
             name = _name_of_run(folder, names)
             if name is not None:
                 runs.append(_read_run(folder, name))
-        except _Unreadable as reason:
+        except Unreadable as reason:
             problems.append(printable(f"{folder.name}: {reason}")[:_LONGEST_REASON])
     return sorted(runs, key=lambda run: run.name), problems
 
@@ -157,12 +159,12 @@ def _name_of_run(folder: Path, names: set[str]) -> str | None:
     if not folder.name.startswith("."):
         return None if folder.name in layout.NOT_RUNS else folder.name
     if folder.name.endswith(layout.PARTIAL):
-        raise _Unreadable(_state_of_partial(folder))
+        raise Unreadable(_state_of_partial(folder))
     if not folder.name.endswith(layout.OLD):
         return None
     name = folder.name[1:].removesuffix(layout.OLD)
     if name in names:
-        raise _Unreadable("an earlier run, set aside while a newer one takes its name")
+        raise Unreadable("an earlier run, set aside while a newer one takes its name")
     return name  # the newer run never took it: it stopped between the two renames of its end
 
 
@@ -180,44 +182,84 @@ def _state_of_partial(folder: Path) -> str:
 
 
 def _read_run(folder: Path, name: str) -> Run:
-    # 1. Each file by itself.
+    # 1. The figures.
     metrics = _read_metrics(folder / layout.METRICS_JSON)
     history = _read_history(folder / layout.HISTORY)
-    predictions = _read_predictions(folder / layout.PREDICTIONS)
-    # 2. The files against each other.
     best = max(history, key=lambda row: row[MAIN.column])
-    if metrics["epochs"] != len(history):
-        raise _Unreadable(
-            f"metrics.json counts {metrics['epochs']} epochs, history.csv has {len(history)} rows"
-        )
+    _check_figures(metrics, history, best)
+    # 2. The predictions, which must give these figures.
+    predictions = read_predictions(folder / layout.PREDICTIONS)
+    run = Run(name, folder, metrics, history, best, predictions)
+    return run if predictions is None else _with_predictions(run, predictions)
+
+
+def _check_figures(
+    metrics: dict[str, Any], history: list[dict[str, float | None]], best: dict[str, float | None]
+) -> None:
+    """Require that metrics.json and history.csv agree."""
+    for key in ("epochs", "epochs_run"):
+        if metrics.get(key, len(history)) != len(history):
+            raise Unreadable(
+                f"metrics.json counts {metrics[key]} {key}, history.csv has {len(history)} rows"
+            )
     for key, value in (("best_val_f1_macro", best[MAIN.column]), ("best_epoch", best["epoch"])):
         if abs(metrics.get(key, value) - value) > _ROUNDING:
-            raise _Unreadable(f"metrics.json says {key} {metrics[key]:g}, history.csv {value:g}")
-    for column, value in _scores(predictions).items() if predictions else ():
-        if best[column] is not None and abs(value - best[column]) > _ROUNDING:
-            raise _Unreadable(
-                f"predictions.csv gives {column} {value:g}, history.csv says {best[column]:g}"
-            )
-    return Run(name, folder, metrics, history, best, predictions)
+            raise Unreadable(f"metrics.json says {key} {metrics[key]:g}, history.csv {value:g}")
 
 
-def _scores(predictions: Predictions) -> dict[str, float]:
-    """Compute the metrics from the predictions, by column of history.csv."""
+def _with_predictions(run: Run, predictions: Predictions) -> Run:
+    """Check the predictions against the figures, and read those of the epochs and of the test."""
+    _check_scores(f"{layout.PREDICTIONS} gives", predictions, layout.HISTORY, _metrics(run.best))
+    # 1. Every epoch.
+    count, place = len(run.history), run.history.index(run.best)
+    epochs = read_epochs(run.path / layout.EPOCH_PREDICTIONS, predictions, place + 1, count)
+    for row, predicted in () if epochs is None else zip(run.history, epochs, strict=True):
+        source = f"{layout.EPOCH_PREDICTIONS} gives for epoch {row['epoch']:g}"
+        _check_scores(
+            source, replace(predictions, predicted=predicted), layout.HISTORY, _metrics(row)
+        )
+    shape = (count, *np.shape(predictions.probabilities))
+    check_epoch_probabilities(run.path / layout.EPOCH_PROBABILITIES, shape)
+    # 2. The test pairs.
+    test = read_test_predictions(run.path / layout.TEST_PREDICTIONS, predictions.classes)
+    if test is not None:
+        told = {f"test_{m.key}": run.number(f"test_{m.key}") for m in METRICS}
+        _check_scores(f"{layout.TEST_PREDICTIONS} gives", test, layout.METRICS_JSON, told)
+    return replace(run, epochs=epochs, test=test)
+
+
+def _metrics(row: dict[str, float | None]) -> dict[str, float | None]:
+    return {column: row[column] for column in COLUMNS}
+
+
+def _check_scores(
+    source: str, predictions: Predictions, file: str, told: dict[str, float | None]
+) -> None:
+    """Require that predictions give the metrics that ``file`` tells, by its names for them, in the
+    order of METRICS."""
     labels, predicted = np.array(predictions.labels), np.array(predictions.predicted)
-    found = scores(confusion_matrix(labels, predicted, len(predictions.classes)))
-    return {metric.column: float(found[metric.key]) for metric in METRICS}
+    confusion = confusion_matrix(labels, predicted, len(predictions.classes))
+    found = scores(confusion)
+    # Earlier versions averaged also over classes with predicted samples only, which add nothing.
+    true, present = confusion.any(1).sum(), (confusion.any(0) | confusion.any(1)).sum()
+    for metric, (name, expected) in zip(METRICS, told.items(), strict=True):
+        value = float(found[metric.key])
+        earlier = value * true / present if metric.key.endswith("_macro") else value
+        if expected is None or min(abs(value - expected), abs(earlier - expected)) <= _ROUNDING:
+            continue
+        raise Unreadable(f"{source} {name} {value:g}, {file} says {expected:g}")
 
 
 def _read_metrics(path: Path) -> dict[str, Any]:
     try:
-        metrics = json.loads(_text(path))
+        metrics = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise _Unreadable(f"metrics.json is not JSON ({error})") from None
+        raise Unreadable(f"metrics.json is not JSON ({error})") from None
     if not isinstance(metrics, dict):
-        raise _Unreadable("metrics.json holds no object")
+        raise Unreadable("metrics.json holds no object")
     for key in _REQUIRED_NUMBERS:
         if key not in metrics:
-            raise _Unreadable(f"metrics.json has no {key}")
+            raise Unreadable(f"metrics.json has no {key}")
         _check_number(metrics[key], f"metrics.json: {key}")
     for key in _OPTIONAL_NUMBERS:
         if metrics.setdefault(key) is None:
@@ -226,19 +268,19 @@ def _read_metrics(path: Path) -> dict[str, Any]:
             _check_number(metrics[key], f"metrics.json: {key}")
     for key in _OPTIONAL_BLOCKS:
         if not isinstance(metrics.get(key, {}), dict):
-            raise _Unreadable(f"metrics.json: {key} is no object")
+            raise Unreadable(f"metrics.json: {key} is no object")
     return metrics
 
 
 def _read_history(path: Path) -> list[dict[str, float | None]]:
-    text = _text(path)
-    header = _read_header(path, text)
+    text = read_text(path)
+    header = read_header(path, text)
     missing = [name for name in _REQUIRED_COLUMNS if name not in header]
     if missing:
-        raise _Unreadable(f"history.csv has no column {', '.join(missing)}")
-    rows = _read_rows(path, text, len(header), skip_blank_lines=True)
+        raise Unreadable(f"history.csv has no column {', '.join(missing)}")
+    rows = read_rows(path, text, len(header), skip_blank_lines=True)
     if rows.empty:
-        raise _Unreadable("history.csv has no epoch")
+        raise Unreadable("history.csv has no epoch")
     return [
         _history_row(dict(zip(header, cells, strict=True)), f"history.csv row {number}")
         for number, cells in enumerate(rows.iloc[:, :-1].values.tolist(), 2)
@@ -251,116 +293,20 @@ def _history_row(cells: dict[str, str], where: str) -> dict[str, float | None]:
         text = cells.get(name, "")
         if not text and name in _OPTIONAL_COLUMNS:
             continue
-        value = _to_float(text)
+        value = to_float(text)
         if value is None:
-            raise _Unreadable(f"{where}: {name} is {text!r}, not a number")
+            raise Unreadable(f"{where}: {name} is {text!r}, not a number")
         low, high = _BOUNDS.get(name, (0.0, _LARGEST))
         _check_number(value, f"{where}: {name}", low)
         if value > high:
-            raise _Unreadable(f"{where}: {name} is {value:g}, not between 0 and 1")
+            raise Unreadable(f"{where}: {name} is {value:g}, not between 0 and 1")
         row[name] = value
     return row
-
-
-def _read_predictions(path: Path) -> Predictions | None:
-    if not path.exists():
-        return None
-    # 1. The header names the classes.
-    text = _text(path)
-    header = _read_header(path, text)
-    classes = [name.removeprefix("p_") for name in header[3:]]
-    expected = ["guid", "label", "pred", *layout.probability_columns(classes)]
-    if header and (header != expected or not classes):
-        raise _Unreadable(
-            f"predictions.csv begins with {','.join(header)!r}, "
-            "not with guid,label,pred,p_<class>,..."
-        )
-    # 2. All rows at once.
-    rows = _read_rows(path, text, len(header), skip_blank_lines=False)
-    if rows.empty:
-        raise _Unreadable("predictions.csv has no row")
-    places = {name: place for place, name in enumerate(classes)}
-    if _has_mark(path):  # files without a mark are of the first version
-        rows[[0, 1, 2]] = rows[[0, 1, 2]].map(unescaped)
-    labels, predicted = rows[1].map(places), rows[2].map(places)  # (N,) each
-    shares = rows.iloc[:, 3:-1].map(_to_float).astype(float)  # (N, C), NaN if not a number
-    # 3. The first row that is wrong is named.
-    odd = ~((shares >= 0) & (shares <= 1)).all(axis=1) | (rows.iloc[:, -1] != "")
-    wrong = odd | labels.isna() | predicted.isna()
-    if wrong.any():
-        number = wrong.idxmax()
-        where = f"predictions.csv row {number + 1}"
-        if odd[number]:
-            raise _Unreadable(f"{where} is not guid, label, class and {len(classes)} probabilities")
-        name = next(text for text in rows.loc[number, [1, 2]] if text not in places)
-        raise _Unreadable(f"{where}: {name!r} is none of the classes {', '.join(classes)}")
-    return Predictions(
-        classes=classes,
-        guids=rows[0].tolist(),
-        labels=labels.astype(int).tolist(),
-        predicted=predicted.astype(int).tolist(),
-        probabilities=shares.to_numpy().tolist(),
-    )
-
-
-def _has_mark(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(len(MARK)) == MARK
-
-
-def _read_header(path: Path, text: str) -> list[str]:
-    if max(line.count(",") for line in text.split("\n")) > _MOST_COLUMNS:
-        raise _Unreadable(f"{path.name} has more than {_MOST_COLUMNS:,} columns")
-    return _read_csv(path, text, nrows=1).to_numpy().ravel().tolist()
-
-
-def _read_rows(path: Path, text: str, width: int, skip_blank_lines: bool) -> pd.DataFrame:
-    """Return the rows below the header, numbered from 1, a cell that is missing as "".
-
-    There is one column more than ``width``: it holds what a row has too much.
-    """
-    options = {"names": range(width + 1), "skip_blank_lines": skip_blank_lines}
-    return _read_csv(path, text, **options).iloc[1:]
-
-
-def _read_csv(path: Path, text: str, **options) -> pd.DataFrame:
-    """Read all cells as text, so that guid 007 and a class called None stay as they are."""
-    options |= {"header": None, "dtype": str, "keep_default_na": False}
-    try:
-        return pd.read_csv(io.StringIO(text), **options)
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
-    except pd.errors.ParserError as error:
-        raise _Unreadable(f"{path.name} is no CSV ({' '.join(str(error).split())})") from None
-
-
-def _to_float(text: str) -> float | None:
-    """Return the number that is nearest to the text, which pandas' own parser does not promise."""
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _check_number(value: Any, where: str, low: float = 0.0) -> None:
     """Require a finite number. Apart from optional metrics, a run records nothing negative."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _Unreadable(f"{where} is {value!r}, not a number")
+        raise Unreadable(f"{where} is {value!r}, not a number")
     if not low <= value <= _LARGEST:
-        raise _Unreadable(f"{where} is {value}")
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.exists() and not path.is_file():  # a pipe would block, a device may never end
-            raise _Unreadable(f"{path.name} is no file")
-        megabytes, most = path.stat().st_size / 1e6, _MOST_MEGABYTES.get(path.name, 20)
-        if megabytes > most:
-            raise _Unreadable(f"{path.name} has {megabytes:,.0f} MB, more than {most}")
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise _Unreadable(f"no {path.name}") from None
-    except UnicodeDecodeError:
-        raise _Unreadable(f"{path.name} is not UTF-8") from None
-    except OSError as error:
-        raise _Unreadable(f"cannot read {path.name} ({error.strerror})") from None
+        raise Unreadable(f"{where} is {value}")
