@@ -419,7 +419,13 @@ def cells() -> Iterable[Cell]:
             lambda found: found["false"] <= FALSE and within(found["cover"]),
             "false at most 6 %, cover 93 to 97 %",
         )
-    for classes, pairs, right in ((3, 400, 0.99), (3, 400, 0.96), (3, 100, 0.9), (10, 100, 0), (10, 800, 0)):
+    for classes, pairs, right in (
+        (3, 400, 0.99),
+        (3, 400, 0.96),
+        (3, 100, 0.9),
+        (10, 100, 0),
+        (10, 800, 0),
+    ):
         yield Cell(
             "doubtful",
             doubtful,
@@ -427,9 +433,7 @@ def cells() -> Iterable[Cell]:
             lambda found: all(share >= 0.93 for key, share in found.items() if "cover" in key),
             "cover of unmarked intervals at least 93 %",
         )
-    yield Cell(
-        "smallest", smallest, {}, lambda found: found["power"] >= 0.8, "power at least 80 %"
-    )
+    yield Cell("smallest", smallest, {}, lambda found: found["power"] >= 0.8, "power at least 80 %")
     yield Cell("stable", stable, {}, lambda found: not found["changed"], "none of 36 changes", 36)
     yield Cell("absent", absent, {}, lambda found: found["better first"] == 1, "the better one", 1)
 

@@ -6,8 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..comparison.bootstrap import Estimate
-from ..comparison.compare import BEST, NOT_COMPARABLE, Compared, Comparison
+from ..comparison.compare import Compared, Comparison
+from ..comparison.intervals import Estimate
+from ..comparison.wording import BEST, NOT_COMPARABLE
 from ..metrics import MAIN
 from .page import INNER, LINE, MARGIN, Page, centred, clean_axes, write_lines
 from .styles import GREY, INK, RunStyle
@@ -80,7 +81,7 @@ def _remark(comparison: Comparison) -> str:
         "of being equal. Smallest difference that these pairs would have shown in 4 of 5 cases: "
         f"{comparison.smallest_difference:.3f}."
     )
-    if comparison.several_seeds:
+    if comparison.several_runs:
         text += " Filled: mean over the seeds; below it each seed."
     return text
 
@@ -116,7 +117,7 @@ def _write_result(axes: Axes, y: float, row: Compared, alone: bool) -> None:
     style = {"va": "center_baseline"}
     small = {**style, "size": 7, "color": GREY}
     weight = BOLD if row.verdict == BEST and not alone else {}
-    value, low, high = _main(row)
+    value, low, high, corrected = _main(row)
     axes.text(_SCORES_END, y - 0.08, f"{value:.3f}", ha="right", **style, **weight)
     between = "no interval" if low is None else f"{low:.3f} to {high:.3f}"
     axes.text(_SCORES_END, y + 0.08, between, ha="right", **small)
@@ -132,7 +133,7 @@ def _p_text(p: float) -> str:
 
 def _draw_interval(axes: Axes, y: float, members: list[RunStyle], row: Compared) -> None:
     """Draw the interval and the value of a row, and below it the value of each of several seeds."""
-    value, low, high = _main(row)
+    value, low, high, corrected = _main(row)
     several, colour = len(members) > 1, members[0].colour
     y -= 0.05 * several
     if low is not None:

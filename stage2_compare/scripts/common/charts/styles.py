@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..comparison.compare import NO, NOT_COMPARABLE, Comparison
+from ..comparison.compare import NO, Comparison
+from ..comparison.wording import NOT_COMPARABLE
 from ..runs.reader import Run
 from .labels import number_duplicates, run_labels
 from .text import without_glyph

@@ -1,11 +1,13 @@
-"""From run folders to a comparison: the value of each run, and which runs are worse than the best.
+"""From run folders to a comparison: the value of each run, and which models are worse than the best.
 
-Runs that differ in their seed alone form a seed group, and verdicts are on seed groups.
+The runs of a model form a family: its folds are joined, its seeds averaged, and its best learning
+rate is chosen. Verdicts are on families.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,87 +16,92 @@ from ..errors import UserError
 from ..files import printable
 from ..metrics import COLUMNS, MAIN, METRICS, scores
 from ..runs.reader import Run
-from .bootstrap import CONFIDENCE, Estimate, Resampled, intervals, over_seeds, resample
-from .protocol import differences, group_name, seed_groups
-from .ranking import Ranking, mcnemar, rank
-from .wording import BEST, NO_DIFFERENCE, NO_PREDICTIONS, NOT_COMPARABLE, WORSE, remarks
+from .bootstrap import PLACE
+from .draws import Draws
+from .families import Family, Trial, families
+from .intervals import CONFIDENCE, Estimate, estimates
+from .judging import Judged, Judgement, judge, of_one_run, on_test, on_validation, said
+from .pairs import Pairs, join, key
+from .protocol import differences
+from .ranking import mcnemar
+from .wording import INCOMPLETE, NO_PREDICTIONS, NOT_COMPARABLE, remarks
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A run, or a seed group, with all that the comparison says of it."""
+    """A run, or a family, with all that the comparison says of it."""
 
-    name: str  # of the run; of a seed group, that of its runs without their seed
+    name: str
     runs: list[Run]
-    scores: dict[str, Estimate]  # by COLUMNS; of a seed group, the means over its seeds
+    scores: dict[str, Estimate]  # by COLUMNS; of a family, over its folds and seeds
     spread: dict[str, float | None]  # by COLUMNS: standard deviation over seeds, None for one seed
     comparable: str  # YES if the protocol is that of most runs; UNKNOWN if none is recorded
-    differs: list[str]  # "lr 0.001 instead of 2e-05"
+    differs: list[str]  # "epochs 9 instead of 5"
     verdict: str
     p_vs_best: float | None  # macro-F1; adjusted for the number of models and for the choice
-    mcnemar_p: float | None  # accuracy against the best run; times the number of pairs of runs
-
-    @property
-    def seeds(self) -> list[Any]:
-        return [run.seed for run in self.runs]
+    mcnemar_p: float | None = None  # accuracy against the best run; times the pairs of runs
+    rate: float | None = None  # the learning rate that was chosen from several
+    rates: int = 1
+    seeds: int = 1
+    doubt: str = ""  # why the intervals are not to be trusted
+    test: Judged | None = None  # on labelled test pairs
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs and seed groups, best macro-F1 first. A run has the verdict and the p of its group."""
+    """Runs and families, best macro-F1 first. A run has the verdict and the p of its family."""
 
     runs: list[Compared]
-    families: list[Compared]  # the seed groups
-    pairs: int  # validation pairs behind the verdicts, 0 where no run has predictions
+    families: list[Compared]
+    validation: Judgement | None  # None where no run has predictions
+    test: Judgement | None  # None where no run has predictions for labelled test pairs
     confidence: float
-    critical: float | None  # standard errors of a significant difference; None for under two groups
-    smallest_difference: float | None  # in macro-F1, that these pairs would show in 80 % of cases
     majority_class: str | None  # the most frequent one of the training split
     majority: dict[str, float] | None  # by COLUMNS, of always predicting it
     notes: list[str]  # what weakens the comparison, a line each
 
     @property
-    def several_seeds(self) -> bool:
-        return any(len(group.runs) > 1 for group in self.families)
+    def pairs(self) -> int:
+        """Return the number of validation pairs behind the verdicts."""
+        return len(self.validation.pairs) if self.validation else 0
+
+    @property
+    def smallest_difference(self) -> float | None:
+        """Return the macro-F1 that these pairs would show of every model in 80 % of cases."""
+        judgement = self.validation
+        return None if not judgement or judgement.too_few else judgement.ranking.smallest_difference
+
+    @property
+    def several_runs(self) -> bool:
+        return any(len(family.runs) > 1 for family in self.families)
 
 
 def compare(runs: list[Run]) -> Comparison:
     """Compare runs by the predictions they kept. The order of ``runs`` changes nothing."""
     runs = sorted(runs, key=lambda run: run.name)
-    # 1. Which runs are compared, and which of them differ in their seed alone.
-    differs = differences(runs)
-    paired = [run for run in runs if run.predictions and not differs[run.name]]
-    others = [run for run in runs if not run.predictions or differs[run.name]]
-    groups = seed_groups(paired)
-    # 2. Their scores on many draws of the same validation pairs.
-    of_runs = _resampled(paired)
-    of_groups = _over_seeds(of_runs, paired, groups)
-    # 3. Which of them are worse than the best.
-    ranking = rank(of_groups[MAIN.column], _differing(groups)) if groups else None
-    tests = _Tests(differs, _verdicts(groups, ranking), _mcnemar(paired, of_runs))
-    # 4. All runs and groups, those that are not compared with their own scores.
-    estimates = _estimates(paired, of_runs)
-    for run in others:
-        estimates |= _estimates([run], _resampled([run]))
-    of_group = _estimates([group[0] for group in groups], of_groups)
-    compared = [_entry(group, of_group[group[0].name], tests) for group in groups]
-    for group in seed_groups(others):
-        own = estimates[group[0].name] if len(group) == 1 else _means(group)
-        compared.append(_entry(group, own, tests))
-    majority_class, majority = _majority(paired)
-    several = len(groups) > 1
+    # 1. Which runs are compared, on which pairs.
+    everyone = sorted(families(runs), key=lambda family: family.name)
+    differs = differences(runs, everyone)
+    ranked = _ranked(everyone, differs)
+    # 2. The families on the validation pairs, and on the test pairs.
+    validation, of_run = _on_validation(ranked)
+    test = _on_test(ranked, validation)
+    # 3. All runs and families, those that are not compared with their own scores.
+    tests = _Tests(differs, validation, test)
+    compared = [_family_entry(family, tests) for family in everyone]
+    entries = _run_entries(compared, of_run)
+    majority_class, majority = _majority(ranked, validation)
     return Comparison(
-        runs=_best_first([_entry([run], estimates[run.name], tests) for run in runs]),
+        runs=_best_first(entries),
         families=_best_first(compared),
-        pairs=len(paired[0].predictions.labels) if paired else 0,
+        validation=validation,
+        test=test,
         confidence=CONFIDENCE,
-        critical=ranking.critical if several else None,
-        smallest_difference=ranking.smallest_difference if several else None,
         majority_class=majority_class,
         majority=majority,
-        notes=remarks(runs, groups),
+        notes=remarks(runs, everyone, validation),
     )
 
 
@@ -116,138 +123,191 @@ def require_one_protocol(comparison: Comparison) -> None:
 
 @dataclass(frozen=True)
 class _Tests:
-    """The outcome of all tests, by the name of the run."""
+    """The outcome of all tests."""
 
-    differs: dict[str, list[str]]
-    verdicts: dict[str, tuple[str, float | None]]  # verdict and p against the best
-    mcnemar: dict[str, float]
-
-
-def _entry(members: list[Run], estimates: dict[str, Estimate], tests: _Tests) -> Compared:
-    """Put together what is known of a run, or of a seed group."""
-    first = members[0]
-    differs = tests.differs[first.name]
-    not_tested = NOT_COMPARABLE if differs else NO_PREDICTIONS
-    verdict, p = tests.verdicts.get(first.name, (not_tested, None))
-    values = {column: _values(members, column) for column in COLUMNS}
-    return Compared(
-        name=first.name if len(members) == 1 else group_name(first),
-        runs=members,
-        scores={key: estimates[key] if values[key] else Estimate(None) for key in COLUMNS},
-        spread={key: _spread(values[key]) for key in COLUMNS},
-        comparable=NO if differs else YES if first.recorded("protocol") else UNKNOWN,
-        differs=differs,
-        verdict=verdict,
-        p_vs_best=p,
-        mcnemar_p=tests.mcnemar.get(first.name) if len(members) == 1 else None,
-    )
+    differs: dict[str, list[str]]  # by the name of the run
+    validation: Judgement | None
+    test: Judgement | None
 
 
-def _values(runs: list[Run], column: str) -> list[float]:
-    """Return a metric of each run, or nothing where one of them has not recorded it."""
-    values = [run.best[column] for run in runs]
-    return [] if None in values else values
-
-
-def _spread(values: list[float]) -> float | None:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
-
-
-def _means(runs: list[Run]) -> dict[str, Estimate]:
-    """Average the recorded metrics, without intervals."""
-    values = {column: _values(runs, column) for column in COLUMNS}
-    return {key: Estimate(float(np.mean(values[key]))) for key in COLUMNS if values[key]}
-
-
-def _resampled(runs: list[Run]) -> dict[str, Resampled]:
-    """Resample runs on the same pairs, by COLUMNS; nothing where there are no predictions."""
-    if not runs or not runs[0].predictions:
-        return {}
-    first = runs[0].predictions
-    found = resample(np.array(first.labels), _predicted(runs), len(first.classes))
-    return {metric.column: found[metric.key] for metric in METRICS}
-
-
-def _predicted(runs: list[Run]) -> np.ndarray:
-    """Return the predicted classes of runs on the same pairs, (M, N)."""
-    return np.array([run.predictions.predicted for run in runs])
-
-
-def _over_seeds(
-    of_runs: dict[str, Resampled], runs: list[Run], groups: list[list[Run]]
-) -> dict[str, Resampled]:
-    """Average the resampled runs over the seeds of each group, by COLUMNS."""
-    places = []
-    for group in groups:
-        places.append([runs.index(run) for run in group])
-    return {
-        metric.column: over_seeds(of_runs[metric.column], places, bounds=metric.bounds)
-        for metric in METRICS
-        if of_runs
-    }
-
-
-def _estimates(runs: list[Run], resampled: dict[str, Resampled]) -> dict[str, dict[str, Estimate]]:
-    """Return the metrics of each run by its name and by COLUMNS, with intervals if resampled."""
-    if not resampled:
-        return {run.name: _means([run]) for run in runs}
-    by_metric = {column: intervals(values) for column, values in resampled.items()}
-    by_run = zip(*by_metric.values(), strict=True)
-    return {
-        run.name: dict(zip(by_metric, estimates, strict=True))
-        for run, estimates in zip(runs, by_run, strict=True)
-    }
-
-
-def _differing(groups: list[list[Run]]) -> np.ndarray:
-    """Count the pairs on which any runs of two groups predict different classes, (G, G)."""
-    predicted = [_predicted(group) for group in groups]
-    table = np.zeros((len(groups), len(groups)), int)
-    for i, first in enumerate(predicted):  # (seeds, N)
-        for j, second in enumerate(predicted):
-            table[i, j] = (first[:, None] != second[None]).any((0, 1)).sum()
-    return table
-
-
-def _verdicts(
-    groups: list[list[Run]], ranking: Ranking | None
-) -> dict[str, tuple[str, float | None]]:
-    """Return the verdict and p of each run's group, by the name of the run."""
-    found = {}
-    for place, group in enumerate(groups):
-        verdict, p = (WORSE if ranking.worse[place] else NO_DIFFERENCE), float(ranking.p[place])
-        if place == ranking.best:
-            verdict, p = BEST, None
-        found |= {run.name: (verdict, p) for run in group}
+def _ranked(everyone: list[Family], differs: dict[str, list[str]]) -> list[Family]:
+    """Return the families that are compared, each with the runs that can be."""
+    found = []
+    for family in everyone:
+        runs = [run for run in family.runs if run.predictions and not differs[run.name]]
+        if runs and Family(family.name, runs).by_rate:
+            found.append(Family(family.name, runs))
     return found
 
 
-def _mcnemar(runs: list[Run], resampled: dict[str, Resampled]) -> dict[str, float]:
+def _on_validation(ranked: list[Family]) -> tuple[Judgement | None, dict[str, Any]]:
+    """Judge the families; return the Figures of single runs too, by their names."""
+    if not ranked:
+        return None, {}
+    (first, *_), *_ = ranked[0].by_rate.values()
+    others = [run.predictions for family in ranked for run in family.runs]
+    pairs = join([run.predictions for run in first.runs], others)
+    draws, contenders, of_run = Draws(pairs.groups), [], {}
+    for family in ranked:
+        contender, figures = on_validation(family, pairs, draws)
+        contenders.append(contender)
+        of_run |= figures
+    return judge(contenders, pairs), of_run
+
+
+def _on_test(ranked: list[Family], validation: Judgement | None) -> Judgement | None:
+    """Judge the families that all have predictions for the same labelled test pairs."""
+    chosen = [(family, validation.models[family.name].rate) for family in ranked]
+    sets = [_test_pairs(trial) for family, rate in chosen for trial in family.by_rate[rate]]
+    usual = Counter(filter(None, sets)).most_common(1)
+    if not usual:
+        return None
+    taking_part = [
+        (family, rate)
+        for family, rate in chosen
+        if all(_test_pairs(trial) == usual[0][0] for trial in family.by_rate[rate])
+    ]
+    if not taking_part:
+        return None
+    family, rate = taking_part[0]
+    others = [run.test for family, _ in taking_part for run in family.runs if run.test]
+    pairs = join([family.by_rate[rate][0].runs[0].test], others)
+    draws = Draws(pairs.groups)
+    return judge([on_test(family, rate, pairs, draws) for family, rate in taking_part], pairs)
+
+
+def _test_pairs(trial: Trial) -> tuple | None:
+    """Return what is equal for the same test pairs; None where a fold has none, or others."""
+    keys = {key([run.test]) if run.test else None for run in trial.runs}
+    return keys.pop() if len(keys) == 1 else None
+
+
+def _family_entry(family: Family, tests: _Tests) -> Compared:
+    first = family.runs[0]
+    differs = tests.differs[first.name]
+    judged = tests.validation.models.get(family.name) if tests.validation else None
+    trials = family.by_rate.get(judged.rate, []) if judged else []
+    shown = [trial.runs for trial in trials] or [[run] for run in family.runs]
+    return Compared(
+        name=family.name,
+        runs=family.runs,
+        scores=_recorded(family.runs, judged.estimates) if judged else _own_scores(family.runs),
+        spread={column: _spread(shown, column) for column in COLUMNS},
+        comparable=NO if differs else YES if first.recorded("protocol") else UNKNOWN,
+        differs=differs,
+        verdict=judged.verdict if judged else _why_not(family, differs),
+        p_vs_best=judged.p if judged else None,
+        rate=judged.rate if judged and len(family.by_rate) > 1 else None,
+        rates=max(1, len(family.by_rate)),
+        seeds=max(1, len(trials)),
+        doubt=judged.doubt if judged else "",
+        test=tests.test.models.get(family.name) if tests.test else None,
+    )
+
+
+def _why_not(family: Family, differs: list[str]) -> str:
+    """Return the verdict of a family that is not judged."""
+    if differs:
+        return NOT_COMPARABLE
+    if not any(run.predictions for run in family.runs):
+        return NO_PREDICTIONS
+    return INCOMPLETE if family.missing else NOT_COMPARABLE
+
+
+def _own_scores(runs: list[Run]) -> dict[str, Estimate]:
+    """Return the scores of runs that are compared with no others, by COLUMNS."""
+    if len(runs) == 1 and runs[0].predictions:
+        return _alone(runs[0])
+    return {column: Estimate(_mean(_values(runs, column))) for column in COLUMNS}
+
+
+def _alone(run: Run) -> dict[str, Estimate]:
+    """Return the scores of a run on its own pairs, by COLUMNS."""
+    pairs = join([run.predictions])
+    return _recorded([run], estimates(of_one_run(run, pairs, Draws(pairs.groups))))
+
+
+def _recorded(runs: list[Run], found: dict[str, Estimate]) -> dict[str, Estimate]:
+    """Leave out the optional metrics that a run of an earlier version has not recorded."""
+    return {
+        column: estimate if len(_values(runs, column)) == len(runs) else Estimate(None)
+        for column, estimate in found.items()
+    }
+
+
+def _values(runs: list[Run], column: str) -> list[float]:
+    return [run.best[column] for run in runs if run.best[column] is not None]
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def _spread(seeds: list[list[Run]], column: str) -> float | None:
+    """Return the standard deviation over seeds, each the mean of its folds."""
+    means = [mean for mean in (_mean(_values(runs, column)) for runs in seeds) if mean is not None]
+    return float(np.std(means, ddof=1)) if len(means) > 1 else None
+
+
+def _run_entries(compared: list[Compared], of_run: dict[str, Any]) -> list[Compared]:
+    """Return an entry for each run, with the verdict of its family."""
+    tests = _mcnemar(
+        [run for entry in compared for run in entry.runs if run.name in of_run], of_run
+    )
+    entries = []
+    for family in compared:
+        for run in family.runs:
+            found = of_run.get(run.name)
+            entries.append(
+                replace(
+                    family,
+                    name=run.name,
+                    runs=[run],
+                    scores=_recorded([run], estimates(found)) if found else _own_scores([run]),
+                    spread=dict.fromkeys(COLUMNS),
+                    mcnemar_p=tests.get(run.name),
+                )
+            )
+    return entries
+
+
+def _mcnemar(runs: list[Run], of_run: dict[str, Any]) -> dict[str, float]:
     """Return the p of each run but the best, by name, corrected by Bonferroni."""
     if not runs:
         return {}
-    right = [np.equal(run.predictions.predicted, run.predictions.labels) for run in runs]
-    best = int(resampled[MAIN.column].observed.argmax())
-    pairs = len(runs) * (len(runs) - 1) / 2
+    pairs = join([runs[0].predictions], [run.predictions for run in runs])
+    right = {run.name: _right(run, pairs) for run in runs}
+    best = max(sorted(right), key=lambda name: of_run[name].corrected[PLACE])
+    comparisons = len(runs) * (len(runs) - 1) / 2
     return {
-        run.name: min(1.0, pairs * mcnemar(right[best], right[place]))
-        for place, run in enumerate(runs)
-        if place != best
+        name: min(1.0, comparisons * mcnemar(right[best], right[name], pairs.groups))
+        for name in right
+        if name != best
     }
+
+
+def _right(run: Run, pairs: Pairs) -> np.ndarray:
+    return said([run.predictions], pairs) == pairs.labels
 
 
 def _best_first(entries: list[Compared]) -> list[Compared]:
     return sorted(entries, key=lambda entry: (-entry.scores[MAIN.column].value, entry.name))
 
 
-def _majority(runs: list[Run]) -> tuple[str | None, dict[str, float] | None]:
+def _majority(
+    ranked: list[Family], validation: Judgement | None
+) -> tuple[str | None, dict[str, float] | None]:
     """Return the most frequent training class, and the metrics of always predicting it."""
-    counts = runs[0].recorded("class_counts", "train") if runs else None
-    classes = runs[0].predictions.classes if runs else []
-    if not isinstance(counts, dict) or not all(isinstance(counts.get(c), int) for c in classes):
+    if not validation:
         return None, None
-    place = max(range(len(classes)), key=lambda i: counts[classes[i]])
-    confusion = np.zeros((len(classes), len(classes)))
-    confusion[:, place] = np.bincount(runs[0].predictions.labels, minlength=len(classes))
+    pairs = validation.pairs
+    counts = ranked[0].runs[0].recorded("class_counts", "train")
+    if not isinstance(counts, dict) or not all(
+        isinstance(counts.get(name), int) for name in pairs.classes
+    ):
+        return None, None
+    place = max(range(len(pairs.classes)), key=lambda i: counts[pairs.classes[i]])
+    confusion = np.zeros((len(pairs.classes), len(pairs.classes)))
+    confusion[:, place] = np.bincount(pairs.labels, minlength=len(pairs.classes))
     found = scores(confusion)
-    return classes[place], {metric.column: float(found[metric.key]) for metric in METRICS}
+    return pairs.classes[place], {m.column: float(found[m.key]) for m in METRICS}

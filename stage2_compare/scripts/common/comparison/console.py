@@ -9,8 +9,8 @@ import pandas as pd
 from ..files import printable
 from ..metrics import MAIN, METRICS
 from ..runs.reader import Run
-from .bootstrap import Estimate
 from .compare import NO, Compared, Comparison
+from .intervals import Estimate
 from .tables import PROBE
 from .wording import conclusion
 
@@ -21,6 +21,8 @@ _OTHER_METRICS = [metric for metric in METRICS if metric.key == "acc" or not met
 def report(comparison: Comparison) -> str:
     """Return the tables, what weakens the comparison, and the sentences that sum it up."""
     tables = _result_tables(comparison)
+    if comparison.test:
+        tables.append([_test_result(e) for e in comparison.families if e.test])
     probed = [entry.runs[0] for entry in comparison.runs if entry.runs[0].recorded("probe")]
     if probed:
         tables.append([_probe_row(run) for run in probed])
@@ -39,19 +41,30 @@ def report(comparison: Comparison) -> str:
 def _result_tables(comparison: Comparison) -> list[list[dict[str, str]]]:
     """Return the rows of the tables of results.
 
-    A verdict stands beside the figures that it is on: those of the runs, or the means of the seed
-    groups where a group has several seeds.
+    A verdict stands beside the figures that it is on: those of the runs, or of the families where
+    one has several runs.
     """
     reference = []
     if comparison.majority:
         main = _figure(comparison.majority[MAIN.column])
         others = _other_metrics(comparison.majority)
         reference = [{"run": f"(always {comparison.majority_class})", MAIN.title: main, **others}]
-    if comparison.several_seeds:
+    if comparison.several_runs:
         runs = [{**_result(entry), **_costs(entry)} for entry in comparison.runs]
-        return [runs + reference, [_mean_result(group) for group in comparison.families]]
-    runs = [_result(entry, _verdict(entry)) for entry in comparison.runs]
-    return [runs + reference, [{"run": e.name, **_costs(e)} for e in comparison.runs]]
+        others = [_mean_result(group) for group in comparison.families]
+    else:
+        runs = [
+            _result(entry, _verdict(entry.verdict, entry.p_vs_best)) for entry in comparison.runs
+        ]
+        others = [{"run": entry.name, **_costs(entry)} for entry in comparison.runs]
+    return [_without_empty(runs + reference), _without_empty(others)]
+
+
+def _without_empty(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Leave out the corrected figures where none is corrected."""
+    if any(row.get("corrected") for row in rows):
+        return rows
+    return [{key: text for key, text in row.items() if key != "corrected"} for row in rows]
 
 
 def _result(entry: Compared, verdict: dict[str, str] | None = None) -> dict[str, str]:
@@ -59,7 +72,7 @@ def _result(entry: Compared, verdict: dict[str, str] | None = None) -> dict[str,
     return {
         "run": run.name,
         MAIN.title: _figure(run.best[MAIN.column]),
-        "95% interval": _bounds(entry.scores[MAIN.column]),
+        **_corrected(entry.scores[MAIN.column]),
         **(verdict or {}),
         **_other_metrics(run.best),
     }
@@ -69,19 +82,30 @@ def _mean_result(group: Compared) -> dict[str, str]:
     values = {column: estimate.value for column, estimate in group.scores.items()}
     mean, spread = _figure(values[MAIN.column]), group.spread[MAIN.column]
     return {
-        "mean over seeds": group.name,
-        "seeds": str(len(group.runs)),
+        "over folds and seeds": group.name,
+        "seeds": str(group.seeds),
         f"{MAIN.title} ± sd": mean if spread is None else f"{mean} ± {_figure(spread)}",
-        "95% interval": _bounds(group.scores[MAIN.column]),
-        **_verdict(group),
+        **_corrected(group.scores[MAIN.column]),
+        **_verdict(group.verdict, group.p_vs_best),
         **_other_metrics(values),
     }
 
 
-def _verdict(entry: Compared) -> dict[str, str]:
-    p = entry.p_vs_best
+def _test_result(entry: Compared) -> dict[str, str]:
+    estimate = entry.test.estimates[MAIN.column]
+    values = {column: found.value for column, found in entry.test.estimates.items()}
+    return {
+        "on the test pairs": entry.name,
+        MAIN.title: _figure(estimate.value),
+        "95% interval": _bounds(estimate),
+        **_verdict(entry.test.verdict, entry.test.p),
+        **_other_metrics(values),
+    }
+
+
+def _verdict(verdict: str, p: float | None) -> dict[str, str]:
     text = "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-    return {"against the best": entry.verdict, "p": text}
+    return {"against the best": verdict, "p": text}
 
 
 def _other_metrics(values: dict[str, float | None]) -> dict[str, str]:
@@ -120,6 +144,13 @@ def _probe_row(run: Run) -> dict[str, str]:
 
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}" if abs(value) < 1e3 else f"{value:.1e}"
+
+
+def _corrected(estimate: Estimate) -> dict[str, str]:
+    """Return the figure less what choosing gains by luck, and the interval around it."""
+    value, corrected = _figure(estimate.value), _figure(estimate.corrected)
+    shown = corrected if corrected != value else ""
+    return {"corrected": shown, "95% interval": _bounds(estimate)}
 
 
 def _bounds(estimate: Estimate) -> str:

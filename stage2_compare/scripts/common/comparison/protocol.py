@@ -1,28 +1,41 @@
-"""Which runs may be compared, and which of them differ in their seed alone."""
+"""Which runs may be compared: they agree in their protocol and in their pairs."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
 
+from ..runs.layout import MAY_VARY
 from ..runs.reader import Run
+from .families import Family
+from .pairs import key
+
+_OF_A_FOLD = ("train_sha256", "val_sha256")  # each fold has its own; folds_sha256 is of all
 
 
-def differences(runs: list[Run]) -> dict[str, list[str]]:
-    """Name, for each run, what keeps it from a comparison with most runs: "lr 0.1 instead of 0.2".
+def differences(runs: list[Run], families: list[Family]) -> dict[str, list[str]]:
+    """Name, for each run, what keeps it from a comparison with most runs: "epochs 9 instead of 5".
 
-    Seeds may differ. What a run of an older version did not record is no difference.
+    Seeds and folds may differ, and learning rates within a family that also has the usual one. What
+    a run of an older version did not record is no difference.
     """
-    found = _protocol_differences(runs)
-    pairs = {run.name: _pairs(run) for run in runs if run.predictions and not found[run.name]}
-    usual = Counter(pairs.values()).most_common(1)[0][0] if pairs else None
-    for name in pairs:
-        if pairs[name] != usual:
-            found[name].append("other validation pairs or labels")
+    found = _protocol_differences(runs, families)
+    trials = [
+        trial
+        for family in families
+        for trial in family.trials
+        if not trial.missing and all(run.predictions and not found[run.name] for run in trial.runs)
+    ]
+    pairs = [key([run.predictions for run in trial.runs]) for trial in trials]
+    usual = Counter(pairs).most_common(1)[0][0] if pairs else None
+    for trial, own in zip(trials, pairs, strict=True):
+        if own != usual:
+            for run in trial.runs:
+                found[run.name].append("other validation pairs or labels")
     return found
 
 
-def _protocol_differences(runs: list[Run]) -> dict[str, list[str]]:
+def _protocol_differences(runs: list[Run], families: list[Family]) -> dict[str, list[str]]:
     """Compare each recorded value with that of most runs.
 
     Where as many runs have one value as another, the run that is otherwise most like all others
@@ -32,56 +45,46 @@ def _protocol_differences(runs: list[Run]) -> dict[str, list[str]]:
     protocols = {run.name: _comparable_values(run) for run in runs}
     counts = defaultdict(Counter)
     for protocol in protocols.values():
-        for key, value in protocol.items():
-            counts[key][value] += 1
+        for name, value in protocol.items():
+            counts[name][value] += 1
 
-    # 2. The usual value of each key.
+    # 2. The usual value of each field.
     def likeness(protocol: dict[str, str]) -> int:
-        return sum(counts[key][value] for key, value in protocol.items())
+        return sum(counts[name][value] for name, value in protocol.items())
 
     leader = max(protocols.values(), key=likeness, default={})
     usual = {
-        key: max(sorted(values), key=lambda value: (values[value], value == leader.get(key)))
-        for key, values in counts.items()
+        name: max(sorted(values), key=lambda value: (values[value], value == leader.get(name)))
+        for name, values in counts.items()
     }
     # 3. What is not usual.
-    found = {name: [] for name in protocols}
-    for name, protocol in protocols.items():
-        for key in counts:
-            if protocol.get(key, usual[key]) != usual[key]:
-                found[name].append(f"{key} {_short(protocol[key])} instead of {_short(usual[key])}")
+    found = {}
+    for family in families:
+        rates = {protocols[run.name].get("lr") for run in family.runs}
+        for run in family.runs:
+            own = protocols[run.name]
+            if usual.get("lr") in rates:
+                own = {**own, "lr": usual.get("lr")}
+            if own.get("val_pairs_sha256", "") == usual.get("val_pairs_sha256"):
+                own = {**own, "val_sha256": usual["val_sha256"]}  # at most another order
+            found[run.name] = [
+                f"{name} {_short(own[name])} instead of {_short(usual[name])}"
+                for name in counts
+                if own.get(name, usual[name]) not in (usual[name], None)
+            ]
     return found
 
 
 def _comparable_values(run: Run) -> dict[str, str]:
     protocol = run.recorded("protocol") or {}
+    left_out = MAY_VARY if protocol.get("fold") is None else (*MAY_VARY, *_OF_A_FOLD)
     return {
-        key: json.dumps(value, sort_keys=True, ensure_ascii=False)
-        for key, value in protocol.items()
-        if key != "seed"
+        name: json.dumps(value, sort_keys=True, ensure_ascii=False)
+        for name, value in protocol.items()
+        if name not in left_out
     }
 
 
 def _short(value: str) -> str:
     """Shorten a value for a line of text; of a hash, keep enough to distinguish it."""
     return value.strip('"') if len(value) <= 40 else value.strip('"')[:12] + "..."
-
-
-def _pairs(run: Run) -> tuple:
-    predictions = run.predictions
-    return tuple(predictions.classes), tuple(predictions.guids), tuple(predictions.labels)
-
-
-def seed_groups(runs: list[Run]) -> list[list[Run]]:
-    """Group the runs of the same model under the same name but for the seed in it."""
-    groups = defaultdict(list)
-    for run in runs:
-        model = dict(run.recorded("model") or {})
-        model.pop("batch_size", None)  # it depends on the memory that was free
-        groups[group_name(run), json.dumps(model, sort_keys=True)].append(run)
-    return list(groups.values())
-
-
-def group_name(run: Run) -> str:
-    """Return the name of a run without the ending that ``cli.run_name`` adds for a seed."""
-    return run.name.removesuffix(f"_seed{run.seed}")

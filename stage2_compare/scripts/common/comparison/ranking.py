@@ -52,13 +52,13 @@ def rank(observed: np.ndarray, draws: np.ndarray, differing: np.ndarray) -> Rank
     largest = np.zeros(draws.shape[1])
     for first, second in _pairs(len(observed)):
         between = moved[first] - moved[second]  # (pairs, B)
-        errors = _standard_errors(between)
+        errors = standard_errors(between)
         scale = np.where(errors > _ROUNDING, errors, 1)[:, None]
         largest = np.maximum(largest, (np.abs(between) / scale).max(0))
     largest.sort()
     # 2. The differences from the best, in their standard errors.
     gaps = observed[best] - observed[others]  # (M - 1,)
-    errors = _standard_errors(moved[best] - moved[others])
+    errors = standard_errors(moved[best] - moved[others])
     t = np.divide(
         gaps, errors, out=np.where(gaps > _ROUNDING, np.inf, 0.0), where=errors > _ROUNDING
     )
@@ -87,7 +87,7 @@ def _pairs(models: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield first[start:stop], second[start:stop]
 
 
-def _standard_errors(moved: np.ndarray) -> np.ndarray:
+def standard_errors(moved: np.ndarray) -> np.ndarray:
     """Return half the width that holds 68 % of the draws (..., B), which no rare draw can move.
 
     Where so many draws are equal that it is zero, return the standard deviation.
@@ -107,14 +107,18 @@ def _p_values(differences: np.ndarray, largest: np.ndarray) -> np.ndarray:
     return np.minimum(1, p + np.sqrt(p * (1 - p) / count))
 
 
-def mcnemar(right: np.ndarray, other: np.ndarray) -> float:
+def mcnemar(right: np.ndarray, other: np.ndarray, groups: np.ndarray) -> float:
     """Return the exact two-sided p of McNemar's test.
+
+    A group of copies counts once, for the model that is right on more of them.
 
     Args:
         right: (N,) true where one model is right.
         other: (N,) true where the other model is right.
+        groups: (N,) of the pairs, counted from 0.
     """
-    ahead, behind = int((right & ~other).sum()), int((other & ~right).sum())
+    lead = np.bincount(groups, weights=right.astype(float) - other)
+    ahead, behind = int((lead > 0).sum()), int((lead < 0).sum())
     if not ahead + behind:
         return 1.0
     return min(1.0, float(2 * bdtr(min(ahead, behind), ahead + behind, 0.5)))

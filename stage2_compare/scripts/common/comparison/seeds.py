@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..metrics import METRICS
@@ -23,7 +25,7 @@ def over_seeds(families: list[list[Figures]], seed: int = SEED) -> list[Figures]
     is known of seeds and nothing is added.
     """
     seeds = np.array([len(family) for family in families])
-    means = [_mean(family) for family in families]
+    means = [mean(family) for family in families]
     freedom = seeds - 1  # (F,)
     if not freedom.any():
         return means
@@ -32,12 +34,14 @@ def over_seeds(families: list[list[Figures]], seed: int = SEED) -> list[Figures]
     excess = _PRIOR * together + freedom[:, None] * (seen - of_pairs)
     excess /= _PRIOR + freedom[:, None]  # (F, K)
     return [
-        _widened(mean, excess[place], of_pairs[place], seeds[place], freedom.sum(), (seed, place))
-        for place, mean in enumerate(means)
+        _widened(
+            of_family, excess[place], of_pairs[place], seeds[place], freedom.sum(), (seed, place)
+        )
+        for place, of_family in enumerate(means)
     ]
 
 
-def _mean(family: list[Figures]) -> Figures:
+def mean(family: list[Figures]) -> Figures:
     names = ("apparent", "corrected", "draws", "left_out")
     return Figures(*(np.mean([getattr(run, name) for run in family], axis=0) for name in names))
 
@@ -60,7 +64,7 @@ def _variances(families: list[list[Figures]], freedom: np.ndarray) -> tuple[np.n
 
 
 def _widened(
-    mean: Figures,
+    of_family: Figures,
     excess: np.ndarray,
     of_pairs: np.ndarray,
     seeds: int,
@@ -72,9 +76,9 @@ def _widened(
     The luck of a draw is the same in all metrics, because one training makes them all.
     """
     random = np.random.default_rng(seed)
-    draws = mean.draws.shape[1]
+    draws = of_family.draws.shape[1]
     degrees = min(freedom, _PRIOR + seeds - 1) + _PRIOR
     scale = degrees / random.chisquare(degrees, draws)  # (B,)
     variance = np.maximum(0, (excess + of_pairs)[:, None] * scale - of_pairs[:, None])  # (K, B)
     luck = np.sqrt(variance / seeds) * random.standard_normal(draws)
-    return Figures(mean.apparent, mean.corrected, mean.draws + luck, mean.left_out)
+    return replace(of_family, draws=of_family.draws + luck)

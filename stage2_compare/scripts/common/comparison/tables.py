@@ -1,4 +1,4 @@
-"""The two csv files: compare_summary.csv, a row per run, and compare_families.csv, per seed group.
+"""The two csv files: compare_summary.csv, a row per run, and compare_families.csv, per family.
 
 Other programs read their columns: those of a new metric go to the end.
 """
@@ -69,6 +69,10 @@ def _summary_row(entry: Compared) -> dict[str, Any]:
         "val_samples": run.recorded("samples", "val"),
         "device": run.recorded("device"),
         **{key: run.number("probe", key) for key in PROBE},
+        "lr": run.recorded("protocol", "lr"),
+        "fold": run.recorded("protocol", "fold"),
+        "epochs_run": len(run.history),
+        **_corrected_cells(entry),
     }
     for metric in _OPTIONAL:
         row |= {metric.column: run.best[metric.column], **_interval_cells(entry, metric)}
@@ -80,10 +84,14 @@ def _group_row(group: Compared) -> dict[str, Any]:
     row = {
         "run": group.name,
         **{metric.column: group.scores[metric.column].value for metric in _REQUIRED},
-        "seeds": len(group.runs),
+        "seeds": group.seeds,
         **{f"{metric.column}_sd": group.spread[metric.column] for metric in _REQUIRED},
         **_comparison_cells(group),
         "runs": " ".join(run.name for run in group.runs),
+        "rates": group.rates,
+        "lr": group.rate,
+        **_corrected_cells(group),
+        **_test_cells(group),
     }
     for metric in _OPTIONAL:
         column = metric.column
@@ -105,9 +113,28 @@ def _comparison_cells(entry: Compared) -> dict[str, Any]:
     }
 
 
+def _corrected_cells(entry: Compared) -> dict[str, Any]:
+    """Return macro-F1 less what choosing gains by luck, and why not to trust its interval."""
+    return {"f1_corrected": entry.scores[MAIN.column].corrected, "doubt": entry.doubt}
+
+
+def _test_cells(entry: Compared) -> dict[str, Any]:
+    """Return what was measured on labelled test pairs; None where there are none."""
+    test, cells = entry.test, {}
+    for metric in _REQUIRED:
+        estimate = test.estimates[metric.column] if test else None
+        cells[f"test_{metric.key}"] = estimate.value if estimate else None
+        if metric == MAIN:
+            cells["test_f1_low"] = estimate.low if estimate else None
+            cells["test_f1_high"] = estimate.high if estimate else None
+    cells["test_p_vs_best"] = test.p if test else None
+    cells["test_verdict"] = test.verdict if test else None
+    return cells
+
+
 def _interval_cells(entry: Compared, metric: Metric) -> dict[str, float | None]:
-    _, low, high = entry.scores[metric.column]
-    return {f"{metric.prefix}_low": low, f"{metric.prefix}_high": high}
+    estimate = entry.scores[metric.column]
+    return {f"{metric.prefix}_low": estimate.low, f"{metric.prefix}_high": estimate.high}
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:

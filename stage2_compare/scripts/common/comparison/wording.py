@@ -1,91 +1,281 @@
-"""The words of a comparison: verdicts, remarks on what weakens it, and the sentence to quote."""
+"""The words of a comparison: verdicts, remarks on what weakens it, and the sentences to quote."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from ..metrics import MAIN, METRICS
 from ..runs.reader import Run
-from .protocol import group_name
+from .families import Family
+from .need import Need
 
-if TYPE_CHECKING:  # compare.py imports this file
-    from .compare import Comparison
+if TYPE_CHECKING:  # these import this file
+    from .compare import Compared, Comparison
+    from .judging import Judgement
 
 BEST, NO_DIFFERENCE, WORSE = "best", "no significant difference", "worse"
+TOO_FEW, INCOMPLETE = "too few pairs", "folds are missing"
 NOT_COMPARABLE, NO_PREDICTIONS = "not comparable", "no predictions"
 REFERENCE = "reference"  # always predicting the most frequent class
+UNTESTED = (NOT_COMPARABLE, NO_PREDICTIONS, INCOMPLETE)
+_MOST_NAMES = 5  # in one sentence
+_FEW_OF_A_CLASS = 10
+_MOST_SEEDS = 20  # that anyone would train
 
 
 def conclusion(comparison: Comparison) -> str:
     """Sum the comparison up in a few sentences that can be quoted."""
-    others = [entry for entry in comparison.families if entry.p_vs_best is not None]
-    best = next((entry for entry in comparison.families if entry.verdict == BEST), None)
-    if best is None:
+    judgement = comparison.validation
+    if judgement is None:
         return "No run has predictions that can be compared with those of others."
-    untested = (NOT_COMPARABLE, NO_PREDICTIONS)
-    left_out = [entry.name for entry in comparison.families if entry.verdict in untested]
-    omitted = f" Not part of this: {_listed(left_out)}." if left_out else ""
-    value, low, high = best.scores[MAIN.column]
-    figures = f"{value:.3f}, {comparison.confidence:.0%} interval {low:.3f} to {high:.3f}"
-    start = f"On {comparison.pairs:,} validation pairs {best.name} has"
-    if not others:
-        return (
-            f"{start} a macro-F1 of {figures}; there is no other run to compare it with.{omitted}"
+    entries = {entry.name: entry for entry in comparison.families}
+    best = next(entry for entry in comparison.families if entry.verdict == BEST)
+    sentences = [_about_best(best, judgement, alone=len(judgement.models) == 1)]
+    if len(judgement.models) > 1:
+        sentences += [_about_others(judgement, entries), *_what_would_show(comparison, judgement)]
+    sentences += [_about_seeds([entries[name] for name in judgement.models])]
+    if comparison.test:
+        sentences.append(_about_test(comparison.test, best))
+    left_out = [entry.name for entry in comparison.families if entry.verdict in UNTESTED]
+    if left_out:
+        sentences.append(f"Not part of this: {listed(left_out)}.")
+    return " ".join(filter(None, sentences))
+
+
+def _about_best(best: Compared, judgement: Judgement, alone: bool) -> str:
+    value, low, high, corrected = best.scores[MAIN.column]
+    interval = f"95% interval {low:.3f} to {high:.3f}"
+    figures = f"{value:.3f} ({interval})"
+    if f"{corrected:.3f}" != f"{value:.3f}":
+        chosen = "epoch" if best.rate is None else "epoch and learning rate"
+        figures = (
+            f"{value:.3f}, or {corrected:.3f} ({interval}) without what choosing the best {chosen} "
+            "on the same pairs gains by luck"
         )
-    equal = [entry.name for entry in others if entry.verdict == NO_DIFFERENCE]
-    worse = [entry.name for entry in others if entry.verdict == WORSE]
+    pairs = counted(len(judgement.pairs), "validation pair")
+    if judgement.pairs.independent < len(judgement.pairs):
+        pairs += f" ({judgement.pairs.independent:,} of them independent)"
+    if alone:
+        return (
+            f"On {pairs} {_subject(best)} has a macro-F1 of {figures}; "
+            "there is no other run to compare it with."
+        )
+    return f"On {pairs} {_subject(best)} has the highest macro-F1: {figures}."
+
+
+def _subject(entry: Compared) -> str:
+    """One seed is a run; about a model only several can speak."""
+    return entry.name if entry.seeds > 1 else f"this run of {entry.name}"
+
+
+def _about_others(judgement: Judgement, entries: dict[str, Compared]) -> str:
+    verdicts = defaultdict(list)
+    for name in entries:  # best first
+        if name in judgement.models:
+            verdicts[judgement.models[name].verdict].append(name)
+    if judgement.too_few:
+        return (
+            f"These are too few pairs for a verdict on {len(judgement.models)} models: equally good "
+            "ones would be called worse too often."
+        )
     findings = []
-    if equal:
+    if equal := verdicts[NO_DIFFERENCE]:
         verb = "shows" if len(equal) == 1 else "show"
-        findings.append(f"{_listed(equal)} {verb} no significant difference from it")
-    if worse:
-        findings.append(f"{_listed(worse)} {'is' if len(worse) == 1 else 'are'} worse")
-    seeds = [len(entry.runs) for entry in (best, *others)]
+        findings.append(f"{listed(equal)} {verb} no significant difference from it")
+    if worse := verdicts[WORSE]:
+        findings.append(f"{listed(worse)} {'is' if len(worse) == 1 else 'are'} worse")
     return (
-        f"{start} the highest macro-F1: {figures}. "
-        f"At {comparison.confidence:.0%} confidence {'; '.join(findings)} "
-        f"(paired bootstrap, corrected for {len(seeds)} models "
-        "and for the best having been chosen on the same pairs). "
-        "The smallest difference that these pairs would have shown in 80% of cases is "
-        f"{100 * comparison.smallest_difference:.1f} points of macro-F1. "
-        f"{_about_seeds(min(seeds), max(seeds))}{omitted}"
+        f"At 95% confidence {'; '.join(findings)} (paired bootstrap, corrected for "
+        f"{len(judgement.models)} models and for the best having been chosen on the same pairs)."
     )
 
 
-def _about_seeds(few: int, many: int) -> str:
-    if few > 1:
-        return f"Means over {few} seeds." if few == many else f"Means over {few} to {many} seeds."
-    which = "One seed each" if many == 1 else f"Means over up to {many} seeds; of models with one"
-    return f"{which}: what other seeds would give is not in these figures."
+def _what_would_show(comparison: Comparison, judgement: Judgement) -> list[str]:
+    """Say what difference would have been seen, and what it takes to show the one that is seen."""
+    if judgement.too_few:
+        return []
+    sentences = []
+    smallest = judgement.ranking.smallest_difference
+    if smallest is not None:
+        sentences.append(
+            "Every model whose true difference from the best is "
+            f"{100 * smallest:.1f} points of macro-F1 would have been called worse in 80% of cases."
+        )
+    if judgement.need is not None:
+        sentences.append(_about_need(judgement.need, comparison))
+    return sentences
 
 
-def _listed(names: list[str]) -> str:
+def _about_need(need: Need, comparison: Comparison) -> str:
+    gap = f"The {100 * need.gap:.1f} points that {need.name} lacks"
+    if need.pairs is None:
+        return (
+            f"{gap} can be shown with about {need.seeds} seeds of each model, not by pairs alone."
+        )
+    total = _all_pairs(comparison)
+    ways = f"about {_rounded(need.pairs):,} validation pairs like these"
+    if total and need.pairs <= total > len(comparison.validation.pairs):
+        ways += f"; --folds joins all {total:,} pairs that there are"
+    elif total:
+        ways += f", more than the {total:,} that there are"
+    return f"{gap} would be shown by {ways}."
+
+
+def _rounded(number: int) -> int:
+    """Round to two digits."""
+    unit = 10 ** max(0, len(str(number)) - 2)
+    return math.ceil(number / unit) * unit
+
+
+def _all_pairs(comparison: Comparison) -> int | None:
+    """Return how many pairs training and validation have together, where it is recorded."""
+    run = comparison.runs[0].runs[0]
+    sizes = [run.recorded("samples", split) for split in ("train", "val")]
+    return sum(sizes) if all(isinstance(size, int) for size in sizes) else None
+
+
+def _about_seeds(entries: list[Compared]) -> str:
+    seeds = sorted({entry.seeds for entry in entries})
+    if seeds == [1]:
+        return "One seed each: these are verdicts on runs; other seeds would give other figures."
+    if len(seeds) == 1:
+        return f"Means over {seeds[0]} seeds."
+    lent = " One seed alone is lent the spread of the others." if seeds[0] == 1 else ""
+    return f"Means over {seeds[0]} to {seeds[-1]} seeds.{lent}"
+
+
+def _about_test(test: Judgement, best: Compared) -> str:
+    """Say how the one that validation chose does on the test pairs."""
+    judged = test.models.get(best.name)
+    pairs = counted(len(test.pairs), "test pair")
+    if judged is None:
+        return f"{best.name} has no predictions for the {pairs}."
+    value, low, high, _ = judged.estimates[MAIN.column]
+    text = (
+        f"Chosen on validation and measured once on {pairs}, it has a macro-F1 of {value:.3f} "
+        f"(95% interval {low:.3f} to {high:.3f})"
+    )
+    if len(test.models) == 1:
+        return f"{text}."
+    first = next(name for name, model in test.models.items() if model.verdict == BEST)
+    if first == best.name:
+        return f"{text}, the highest there too."
+    if judged.verdict == WORSE:
+        return f"{text}; there {first} is significantly better."
+    return f"{text}; there {first} has the highest, which is no significant difference."
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listed(names: list[str]) -> str:
+    """Join names; of many, only the first are named."""
+    if len(names) > _MOST_NAMES + 1:
+        return f"{', '.join(names[:_MOST_NAMES])} and {len(names) - _MOST_NAMES} others"
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def remarks(runs: list[Run], groups: list[list[Run]]) -> list[str]:
-    """Name what weakens the comparison of these seed groups, or is missing in runs, a line each."""
-    return [*_on_seeds(groups), *_on_duplicates(runs), *_on_metrics(runs), *_on_code(runs)]
-
-
-def _on_seeds(groups: list[list[Run]]) -> list[str]:
-    seeds = [_seeds(group) for group in groups]
-    usual = max(sorted(set(seeds), key=str), key=seeds.count, default=())
-
-    def listed(seeds: tuple) -> str:
-        return ", ".join(map(str, seeds)) or "none"
-
+def remarks(runs: list[Run], families: list[Family], judgement: Judgement | None) -> list[str]:
+    """Name what weakens the comparison of these families, or is missing in runs, a line each."""
     return [
-        f"{group_name(group[0])} has seeds {listed(own)}, most have {listed(usual)}: "
-        "its figures are of other draws"
-        for group, own in zip(groups, seeds, strict=True)
-        if own != usual
+        *_on_seeds(families),
+        *_on_folds(families),
+        *_on_rates(families),
+        *_on_selection(runs),
+        *_on_pairs(judgement),
+        *_on_duplicates(runs),
+        *_on_metrics(runs),
+        *_on_code(runs),
     ]
 
 
-def _seeds(group: list[Run]) -> tuple:
-    return tuple(sorted((run.seed for run in group), key=str))
+def _on_seeds(families: list[Family]) -> list[str]:
+    """Name the families whose seeds are not those of most."""
+    seeds = Counter(family.seeds for family in families)
+    usual, holders = max(seeds.items(), key=lambda item: (item[1], len(item[0]), str(item[0])))
+
+    def shown(seeds: tuple) -> str:
+        return ", ".join(map(str, seeds))
+
+    if 2 * holders <= len(families) and len(seeds) > 1:
+        each = [f"{family.name}: {shown(family.seeds)}" for family in families]
+        return [f"the models have different seeds ({listed(each)}): figures are of other draws"]
+    return [
+        f"{family.name} has seeds {shown(family.seeds)}, most have {shown(usual)}: "
+        "its figures are of other draws"
+        for family in families
+        if family.seeds != usual
+    ]
+
+
+def _on_folds(families: list[Family]) -> list[str]:
+    lines = []
+    for family in families:
+        for trial in family.missing:
+            missing = ", ".join(map(str, trial.missing))
+            word = "fold" if len(trial.missing) == 1 else "folds"
+            lines.append(
+                f"{family.name}, seed {trial.seed}: {word} {missing} missing, "
+                "so it is not ranked beside whole ones; train them with --fold"
+            )
+    return lines
+
+
+def _on_rates(families: list[Family]) -> list[str]:
+    """Say which families were tuned with more learning rates than others."""
+    budgets = {family.name: len(family.by_rate) for family in families if family.by_rate}
+    if len(set(budgets.values())) < 2:
+        return []
+    most = max(budgets.values())
+    fewer = [f"{name} ({budget})" for name, budget in budgets.items() if budget < most]
+    return [
+        f"unequal tuning: up to {most} learning rates, but {listed(fewer)}: "
+        "the comparison favours those with more"
+    ]
+
+
+def _on_selection(runs: list[Run]) -> list[str]:
+    """Name the runs whose figure cannot be corrected for the choice of the epoch."""
+    names = [
+        run.name for run in runs if run.predictions and run.epochs is None and len(run.history) > 1
+    ]
+    if not names:
+        return []
+    lines = [
+        f"{listed(names)} kept no epoch_predictions.csv: the choice of the best epoch is not "
+        "corrected there, so figures look better than they are"
+    ]
+    stopped = [run for run in runs if run.recorded("protocol", "patience")]
+    return lines + ["early stopping itself is not resampled"] * bool(stopped)
+
+
+def _on_pairs(judgement: Judgement | None) -> list[str]:
+    """Warn of rare classes and of intervals that are not to be trusted."""
+    if judgement is None:
+        return []
+    pairs, lines = judgement.pairs, []
+    counts = Counter(pairs.labels[pairs.one_of_each_group].tolist())
+    few = [
+        f"{name} ({counts[place]})"
+        for place, name in enumerate(pairs.classes)
+        if counts[place] < _FEW_OF_A_CLASS
+    ]
+    if few:
+        lines.append(f"classes with few independent validation pairs: {listed(few)}")
+    if not pairs.groups_known:
+        lines.append("copies among the validation pairs are not recorded: each counts by itself")
+    reasons = defaultdict(list)
+    for name, model in judgement.models.items():
+        if model.doubt:
+            reasons[model.doubt].append(name)
+    lines += [
+        f"intervals of {listed(names)} are not to be trusted: {reason}"
+        for reason, names in reasons.items()
+    ]
+    return lines
 
 
 def _on_duplicates(runs: list[Run]) -> list[str]:

@@ -1,0 +1,166 @@
+"""Models on one set of pairs: their figures, and which of them are worse than the best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..runs.predictions import Predictions
+from ..runs.reader import Run
+from .bootstrap import PLACE, Answers, Figures, resample
+from .draws import Draws
+from .families import Family, Trial
+from .intervals import Estimate, doubts, estimates
+from .need import Need, needed
+from .pairs import Pairs
+from .ranking import Ranking, rank, too_few
+from .rates import over_rates
+from .seeds import mean, over_seeds
+from .wording import BEST, NO_DIFFERENCE, TOO_FEW, WORSE
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model on N pairs, trained with S seeds at its best learning rate."""
+
+    name: str
+    rate: float | None
+    figures: list[Figures]  # of each seed
+    predicted: np.ndarray  # (S, N) places in the classes
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is said of a model on a set of pairs."""
+
+    estimates: dict[str, Estimate]  # by COLUMNS; means over the seeds
+    verdict: str
+    p: float | None  # macro-F1 against the best, adjusted; None where there is no test
+    rate: float | None
+    doubt: str  # why its intervals are not to be trusted, or ""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is said of all models that are compared on a set of pairs."""
+
+    pairs: Pairs
+    models: dict[str, Judged]  # by the name of the family
+    ranking: Ranking
+    too_few: bool  # pairs for a verdict on so many models
+    need: Need | None  # what would show the smallest gap that is not proved
+
+
+def judge(contenders: list[Contender], pairs: Pairs) -> Judgement:
+    """Compare models on the same pairs with the best of them."""
+    figures = over_seeds([model.figures for model in contenders])
+    observed = np.array([of_model.corrected[PLACE] for of_model in figures])
+    draws = np.array([of_model.draws[PLACE] for of_model in figures])
+    differing = _differing(contenders, int(observed.argmax()), pairs)
+    ranking = rank(observed, draws, differing)
+    few = too_few(pairs.independent, len(contenders))
+    models = {
+        model.name: Judged(
+            estimates(figures[place]),
+            *_verdict(ranking, place, few),
+            model.rate,
+            _doubt(model, pairs),
+        )
+        for place, model in enumerate(contenders)
+    }
+    names = [model.name for model in contenders]
+    means = [mean(model.figures) for model in contenders]
+    fewest = min(len(model.figures) for model in contenders)
+    need = needed(names, ranking, figures, means, fewest, pairs.independent)
+    return Judgement(pairs, models, ranking, few, need)
+
+
+def on_validation(
+    family: Family, pairs: Pairs, draws: Draws
+) -> tuple[Contender, dict[str, Figures]]:
+    """Measure a family by what its runs said at every epoch; choose its learning rate.
+
+    Returns:
+        The family, and the Figures of those of its trials that are single runs, by their names.
+    """
+    rates = list(family.by_rate.items())
+    figures = [[_on_validation(trial, pairs, draws) for trial in trials] for _, trials in rates]
+    of_run = {
+        trial.runs[0].name: found
+        for (_, trials), row in zip(rates, figures, strict=True)
+        for trial, found in zip(trials, row, strict=True)
+        if len(trial.runs) == 1
+    }
+    place, of_seeds = over_rates(figures)
+    rate, trials = rates[place]
+    predicted = [said([run.predictions for run in trial.runs], pairs) for trial in trials]
+    return Contender(family.name, rate, of_seeds, np.array(predicted)), of_run
+
+
+def on_test(family: Family, rate: float | None, pairs: Pairs, draws: Draws) -> Contender:
+    """Measure a family once on test pairs: epoch and learning rate were chosen on validation.
+
+    The folds of a seed say together what the mean of their probabilities says.
+    """
+    predicted = []
+    for trial in family.by_rate[rate]:
+        shares = np.zeros((len(pairs), len(pairs.classes)))
+        for run in trial.runs:
+            shares[pairs.rows(run.test)] += run.test.probabilities
+        alone = len(trial.runs) == 1  # ties of rounded probabilities were decided in training
+        predicted.append(said([trial.runs[0].test], pairs) if alone else shares.argmax(1))
+    rows = np.arange(len(pairs))
+    figures = [
+        resample([Answers(rows, row[None])], pairs.labels, len(pairs.classes), draws)
+        for row in predicted
+    ]
+    return Contender(family.name, rate, figures, np.array(predicted))
+
+
+def of_one_run(run: Run, pairs: Pairs, draws: Draws) -> Figures:
+    return resample([_answers(run, pairs)], pairs.labels, len(pairs.classes), draws)
+
+
+def _on_validation(trial: Trial, pairs: Pairs, draws: Draws) -> Figures:
+    answers = [_answers(run, pairs) for run in trial.runs]
+    return resample(answers, pairs.labels, len(pairs.classes), draws)
+
+
+def _answers(run: Run, pairs: Pairs) -> Answers:
+    """Return what a run said at every epoch, or only at its best where no more is recorded."""
+    epochs = run.epochs if run.epochs is not None else np.array([run.predictions.predicted])
+    return Answers(pairs.rows(run.predictions), epochs)
+
+
+def said(parts: list[Predictions], pairs: Pairs) -> np.ndarray:
+    """Return the classes (N,) that some predictions say, joined."""
+    predicted = np.zeros(len(pairs), int)
+    for part in parts:
+        predicted[pairs.rows(part)] = part.predicted
+    return predicted
+
+
+def _differing(contenders: list[Contender], best: int, pairs: Pairs) -> np.ndarray:
+    """Count the groups of pairs on which any seeds of a model and of the best one differ, (M,)."""
+    of_best = contenders[best].predicted  # (S, N)
+    counts = []
+    for model in contenders:
+        differs = (model.predicted[:, None] != of_best[None]).any((0, 1))  # (N,)
+        counts.append(len(np.unique(pairs.groups[differs])))
+    return np.array(counts)
+
+
+def _verdict(ranking: Ranking, place: int, few: bool) -> tuple[str, float | None]:
+    if place == ranking.best:
+        return BEST, None
+    if few:
+        return TOO_FEW, None
+    return (WORSE if ranking.worse[place] else NO_DIFFERENCE), float(ranking.p[place])
+
+
+def _doubt(model: Contender, pairs: Pairs) -> str:
+    """Say why the intervals of a model are not to be trusted, by its first seed that gives one."""
+    places = pairs.one_of_each_group
+    found = (doubts(pairs.labels[places], row[places], pairs.classes) for row in model.predicted)
+    return next(filter(None, found), "")

@@ -1,0 +1,61 @@
+"""What it takes to show a difference that is seen but not proved."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtri
+
+from .bootstrap import PLACE, Figures
+from .ranking import POWER, Ranking, standard_errors
+
+
+class Need(NamedTuple):
+    """What would show that a model is worse than the best by as much as it seems."""
+
+    name: str
+    gap: float  # of macro-F1
+    pairs: int | None  # with the same seeds; None: no number of pairs is enough
+    seeds: int | None  # of each model; None: those that there are do
+
+
+def needed(
+    names: list[str],
+    ranking: Ranking,
+    figures: list[Figures],
+    means: list[Figures],
+    seeds: int,
+    pairs: int,
+) -> Need | None:
+    """Return what would show the smallest gap that is not proved, or None where there is none.
+
+    The variance of a difference has a part that falls with the number of pairs, and a part that
+    falls with the number of seeds.
+
+    Args:
+        figures: of each model, with what other seeds would change.
+        means: the same without it.
+        seeds: of each model, the fewest.
+        pairs: independent ones.
+    """
+    best = ranking.best
+    gaps = [figures[best].corrected[PLACE] - model.corrected[PLACE] for model in figures]
+    open_gaps = [
+        (gap, place) for place, gap in enumerate(gaps) if gap > 0 and not ranking.worse[place]
+    ]
+    if not open_gaps:
+        return None
+    gap, place = min(open_gaps)
+    error = gap / (ranking.critical + ndtri(POWER))  # what the standard error must be
+    of_pairs = _error(means, best, place) ** 2
+    of_seeds = max(0.0, _error(figures, best, place) ** 2 - of_pairs)
+    if error**2 > of_seeds:
+        return Need(names[place], gap, int(np.ceil(pairs * of_pairs / (error**2 - of_seeds))), None)
+    return Need(names[place], gap, None, int(np.ceil(2 * seeds * of_seeds / error**2)))
+
+
+def _error(figures: list[Figures], best: int, place: int) -> float:
+    draws = figures[best].draws[PLACE] - figures[place].draws[PLACE]
+    observed = figures[best].corrected[PLACE] - figures[place].corrected[PLACE]
+    return float(standard_errors((draws - observed)[None])[0])
