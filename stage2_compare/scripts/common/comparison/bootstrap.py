@@ -9,7 +9,7 @@ seconds for the four metrics of one model in 2,000 draws of 400 samples, and thi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +37,7 @@ class Figures:
     corrected: np.ndarray  # (K,) less what the choice gains by luck
     draws: np.ndarray  # (K, B) of the corrected figure
     left_out: np.ndarray  # (K, G) the apparent figure without one group
+    epochs: tuple[np.ndarray, ...] = ()  # (B,) chosen in each draw, of each run that is joined
 
 
 def resample(answers: list[Answers], labels: np.ndarray, classes: int, draws: Draws) -> Figures:
@@ -60,18 +61,29 @@ def resample(answers: list[Answers], labels: np.ndarray, classes: int, draws: Dr
         of_chosen.append(_joined(drawn, [(rows, epochs) for epochs in here]))
         expected.append(_joined(observed, here))
         of_best.append(_joined(drawn, [(slice(None), epoch) for epoch in best]))
-    # 2. What the choice gains by luck: the draws move the chosen epoch up more than any fixed one.
-    apparent = _joined(observed, best)  # (K,)
-    moved = np.concatenate(of_chosen, axis=1) - np.concatenate(expected, axis=1)  # (K, B)
-    of_any = np.concatenate(of_best, axis=1) - apparent[:, None]  # (K, B)
-    gain = moved.mean(1) - of_any.mean(1)
-    corrected = apparent - gain
-    return Figures(
-        apparent=apparent,
-        corrected=corrected,
-        draws=(corrected - gain)[:, None] + moved,
+    # 2. What the choice gains.
+    figures = Figures(
+        apparent=_joined(observed, best),
+        corrected=_joined(observed, best),
+        draws=np.concatenate(of_best, axis=1),
         left_out=_without_each_group(runs, best, observed, draws.groups),
+        epochs=tuple(chosen),
     )
+    return less_luck(figures, np.concatenate(of_chosen, axis=1), np.concatenate(expected, axis=1))
+
+
+def less_luck(fixed: Figures, drawn: np.ndarray, expected: np.ndarray) -> Figures:
+    """Take off what a choice gains by luck: the draws move up what is chosen in them.
+
+    Args:
+        fixed: of what was chosen once, in all draws.
+        drawn: (K, B) metrics, in each draw, of what is chosen there.
+        expected: (K, B) the same as observed, without drawing.
+    """
+    moved = drawn - expected  # (K, B)
+    gain = moved.mean(1) - (fixed.draws - fixed.apparent[:, None]).mean(1)  # (K,)
+    corrected = fixed.apparent - gain
+    return replace(fixed, corrected=corrected, draws=(corrected - gain)[:, None] + moved)
 
 
 class _Cells:
@@ -125,7 +137,12 @@ class _Cells:
 def _joined(confusions: list[np.ndarray], places: list) -> np.ndarray:
     """Return the metrics (K, ...) of confusion matrices at one place each, summed over the runs."""
     total = sum(of_run[place] for of_run, place in zip(confusions, places, strict=True))
-    found = scores(total)
+    return metrics(total)
+
+
+def metrics(confusions: np.ndarray) -> np.ndarray:
+    """Return the metrics (K, ...) of confusion matrices (..., C, C)."""
+    found = scores(confusions)
     return np.array([found[metric.key] for metric in METRICS])
 
 

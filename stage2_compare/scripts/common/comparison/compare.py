@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -16,8 +15,9 @@ from ..errors import UserError
 from ..files import printable
 from ..metrics import COLUMNS, MAIN, METRICS, scores
 from ..runs.reader import Run
-from .bootstrap import PLACE
+from .bootstrap import PLACE, Figures
 from .draws import Draws
+from .ensembles import ensembles
 from .families import Family, Trial, families
 from .intervals import CONFIDENCE, Estimate, estimates
 from .judging import Judged, Judgement, judge, of_one_run, on_test, on_validation, said
@@ -55,6 +55,7 @@ class Comparison:
 
     runs: list[Compared]
     families: list[Compared]
+    ensembles: dict[str, Judged]  # on the validation pairs, by name
     validation: Judgement | None  # None where no run has predictions
     test: Judgement | None  # None where no run has predictions for labelled test pairs
     confidence: float
@@ -86,7 +87,7 @@ def compare(runs: list[Run]) -> Comparison:
     differs = differences(runs, everyone)
     ranked = _ranked(everyone, differs)
     # 2. The families on the validation pairs, and on the test pairs.
-    validation, of_run = _on_validation(ranked)
+    validation, of_run, joint = _on_validation(ranked)
     test = _on_test(ranked, validation)
     # 3. All runs and families, those that are not compared with their own scores.
     tests = _Tests(differs, validation, test)
@@ -96,6 +97,7 @@ def compare(runs: list[Run]) -> Comparison:
     return Comparison(
         runs=_best_first(entries),
         families=_best_first(compared),
+        ensembles=joint,
         validation=validation,
         test=test,
         confidence=CONFIDENCE,
@@ -140,10 +142,12 @@ def _ranked(everyone: list[Family], differs: dict[str, list[str]]) -> list[Famil
     return found
 
 
-def _on_validation(ranked: list[Family]) -> tuple[Judgement | None, dict[str, Any]]:
-    """Judge the families; return the Figures of single runs too, by their names."""
+def _on_validation(
+    ranked: list[Family],
+) -> tuple[Judgement | None, dict[str, Figures], dict[str, Judged]]:
+    """Judge the families; return the Figures of single runs too, by their names, and ensembles."""
     if not ranked:
-        return None, {}
+        return None, {}, {}
     (first, *_), *_ = ranked[0].by_rate.values()
     others = [run.predictions for family in ranked for run in family.runs]
     pairs = join([run.predictions for run in first.runs], others)
@@ -152,7 +156,7 @@ def _on_validation(ranked: list[Family]) -> tuple[Judgement | None, dict[str, An
         contender, figures = on_validation(family, pairs, draws)
         contenders.append(contender)
         of_run |= figures
-    return judge(contenders, pairs), of_run
+    return judge(contenders, pairs), of_run, ensembles(contenders, pairs, draws)
 
 
 def _on_test(ranked: list[Family], validation: Judgement | None) -> Judgement | None:
@@ -249,7 +253,7 @@ def _spread(seeds: list[list[Run]], column: str) -> float | None:
     return float(np.std(means, ddof=1)) if len(means) > 1 else None
 
 
-def _run_entries(compared: list[Compared], of_run: dict[str, Any]) -> list[Compared]:
+def _run_entries(compared: list[Compared], of_run: dict[str, Figures]) -> list[Compared]:
     """Return an entry for each run, with the verdict of its family."""
     tests = _mcnemar(
         [run for entry in compared for run in entry.runs if run.name in of_run], of_run
@@ -271,7 +275,7 @@ def _run_entries(compared: list[Compared], of_run: dict[str, Any]) -> list[Compa
     return entries
 
 
-def _mcnemar(runs: list[Run], of_run: dict[str, Any]) -> dict[str, float]:
+def _mcnemar(runs: list[Run], of_run: dict[str, Figures]) -> dict[str, float]:
     """Return the p of each run but the best, by name, corrected by Bonferroni."""
     if not runs:
         return {}

@@ -11,6 +11,7 @@ from ..metrics import MAIN, METRICS
 from ..runs.reader import Run
 from .compare import NO, Compared, Comparison
 from .intervals import Estimate
+from .judging import Judged
 from .tables import PROBE
 from .wording import conclusion
 
@@ -21,8 +22,11 @@ _OTHER_METRICS = [metric for metric in METRICS if metric.key == "acc" or not met
 def report(comparison: Comparison) -> str:
     """Return the tables, what weakens the comparison, and the sentences that sum it up."""
     tables = _result_tables(comparison)
+    if comparison.ensembles:
+        tables.append([_judged_result("together", *item) for item in comparison.ensembles.items()])
     if comparison.test:
-        tables.append([_test_result(e) for e in comparison.families if e.test])
+        named = [(entry.name, entry.test) for entry in comparison.families if entry.test]
+        tables.append([_judged_result("on the test pairs", *item) for item in named])
     probed = [entry.runs[0] for entry in comparison.runs if entry.runs[0].recorded("probe")]
     if probed:
         tables.append([_probe_row(run) for run in probed])
@@ -32,7 +36,7 @@ def report(comparison: Comparison) -> str:
         if entry.comparable == NO
     ]
     remarks += [f"warning: {note}" for note in comparison.notes]
-    parts = [_aligned(rows) for rows in tables]
+    parts = [_aligned(_without_empty(rows)) for rows in tables]
     if remarks:
         parts.append("\n".join(map(printable, remarks)))
     return "\n\n".join([*parts, printable(conclusion(comparison))])
@@ -57,7 +61,7 @@ def _result_tables(comparison: Comparison) -> list[list[dict[str, str]]]:
             _result(entry, _verdict(entry.verdict, entry.p_vs_best)) for entry in comparison.runs
         ]
         others = [{"run": entry.name, **_costs(entry)} for entry in comparison.runs]
-    return [_without_empty(runs + reference), _without_empty(others)]
+    return [runs + reference, others]
 
 
 def _without_empty(rows: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -91,14 +95,13 @@ def _mean_result(group: Compared) -> dict[str, str]:
     }
 
 
-def _test_result(entry: Compared) -> dict[str, str]:
-    estimate = entry.test.estimates[MAIN.column]
-    values = {column: found.value for column, found in entry.test.estimates.items()}
+def _judged_result(heading: str, name: str, judged: Judged) -> dict[str, str]:
+    values = {column: estimate.value for column, estimate in judged.estimates.items()}
     return {
-        "on the test pairs": entry.name,
-        MAIN.title: _figure(estimate.value),
-        "95% interval": _bounds(estimate),
-        **_verdict(entry.test.verdict, entry.test.p),
+        heading: name,
+        MAIN.title: _figure(values[MAIN.column]),
+        **_corrected(judged.estimates[MAIN.column]),
+        **_verdict(judged.verdict, judged.p),
         **_other_metrics(values),
     }
 

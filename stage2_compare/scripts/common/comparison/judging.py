@@ -26,7 +26,8 @@ class Contender:
 
     name: str
     rate: float | None
-    figures: list[Figures]  # of each seed
+    trials: list[Trial]  # of each seed; none of an ensemble
+    figures: list[Figures]  # of each trial
     predicted: np.ndarray  # (S, N) places in the classes
 
 
@@ -55,25 +56,30 @@ class Judgement:
 def judge(contenders: list[Contender], pairs: Pairs) -> Judgement:
     """Compare models on the same pairs with the best of them."""
     figures = over_seeds([model.figures for model in contenders])
-    observed = np.array([of_model.corrected[PLACE] for of_model in figures])
-    draws = np.array([of_model.draws[PLACE] for of_model in figures])
-    differing = _differing(contenders, int(observed.argmax()), pairs)
-    ranking = rank(observed, draws, differing)
+    ranking = ranked(contenders, figures, pairs)
     few = too_few(pairs.independent, len(contenders))
-    models = {
-        model.name: Judged(
-            estimates(figures[place]),
-            *_verdict(ranking, place, few),
-            model.rate,
-            _doubt(model, pairs),
-        )
-        for place, model in enumerate(contenders)
-    }
+    models = {}
+    for place, model in enumerate(contenders):
+        verdict, p = _verdict(ranking, place, few)
+        models[model.name] = judged_as(model, figures[place], pairs, verdict, p)
     names = [model.name for model in contenders]
     means = [mean(model.figures) for model in contenders]
     fewest = min(len(model.figures) for model in contenders)
-    need = needed(names, ranking, figures, means, fewest, pairs.independent)
+    need = needed(names, ranking, figures, means, fewest, len(pairs))
     return Judgement(pairs, models, ranking, few, need)
+
+
+def ranked(contenders: list[Contender], figures: list[Figures], pairs: Pairs) -> Ranking:
+    """Rank models by macro-F1; ``figures`` are theirs, over their seeds."""
+    observed = np.array([of_model.corrected[PLACE] for of_model in figures])
+    draws = np.array([of_model.draws[PLACE] for of_model in figures])
+    return rank(observed, draws, _differing(contenders, int(observed.argmax()), pairs))
+
+
+def judged_as(
+    model: Contender, figures: Figures, pairs: Pairs, verdict: str, p: float | None
+) -> Judged:
+    return Judged(estimates(figures), verdict, p, model.rate, _doubt(model, pairs))
 
 
 def on_validation(
@@ -95,7 +101,7 @@ def on_validation(
     place, of_seeds = over_rates(figures)
     rate, trials = rates[place]
     predicted = [said([run.predictions for run in trial.runs], pairs) for trial in trials]
-    return Contender(family.name, rate, of_seeds, np.array(predicted)), of_run
+    return Contender(family.name, rate, trials, of_seeds, np.array(predicted)), of_run
 
 
 def on_test(family: Family, rate: float | None, pairs: Pairs, draws: Draws) -> Contender:
@@ -115,7 +121,7 @@ def on_test(family: Family, rate: float | None, pairs: Pairs, draws: Draws) -> C
         resample([Answers(rows, row[None])], pairs.labels, len(pairs.classes), draws)
         for row in predicted
     ]
-    return Contender(family.name, rate, figures, np.array(predicted))
+    return Contender(family.name, rate, family.by_rate[rate], figures, np.array(predicted))
 
 
 def of_one_run(run: Run, pairs: Pairs, draws: Draws) -> Figures:

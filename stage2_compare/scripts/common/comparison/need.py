@@ -37,7 +37,7 @@ def needed(
         figures: of each model, with what other seeds would change.
         means: the same without it.
         seeds: of each model, the fewest.
-        pairs: independent ones.
+        pairs: N.
     """
     best = ranking.best
     gaps = [figures[best].corrected[PLACE] - model.corrected[PLACE] for model in figures]

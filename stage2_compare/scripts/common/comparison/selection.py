@@ -25,10 +25,15 @@ def choose(observed: np.ndarray, draws: np.ndarray) -> np.ndarray:
     Returns:
         (B,) places from 0 to E - 1.
     """
-    moved = draws - observed[:, None]  # (E, B) by luck
+    return centred(observed, draws).argmax(0)
+
+
+def centred(observed: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Return the draws (E, B) moved to what the candidates' true figures are likely to be."""
+    moved = draws - observed[:, None]  # by luck
     middle = observed.mean()
     centres = middle + _share_that_is_true(observed, moved) * (observed - middle)  # (E,)
-    return (centres[:, None] + moved).argmax(0)
+    return centres[:, None] + moved
 
 
 def _share_that_is_true(observed: np.ndarray, moved: np.ndarray) -> float:

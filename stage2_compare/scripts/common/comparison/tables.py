@@ -13,6 +13,7 @@ import pandas as pd
 from ..files import escaped, write_result
 from ..metrics import MAIN, METRICS, Metric
 from .compare import Compared, Comparison
+from .judging import Judged
 from .wording import REFERENCE
 
 _REQUIRED = [metric for metric in METRICS if metric.required]
@@ -36,6 +37,7 @@ def write_families(path: Path, comparison: Comparison) -> None:
         UserError: the file cannot be written.
     """
     rows = [_group_row(group) for group in comparison.families]
+    rows += [_ensemble_row(name, judged) for name, judged in comparison.ensembles.items()]
     if comparison.majority:
         name = f"always {comparison.majority_class}"
         rows.append({"run": name, **comparison.majority, "verdict": REFERENCE})
@@ -98,6 +100,20 @@ def _group_row(group: Compared) -> dict[str, Any]:
         row |= {column: group.scores[column].value, f"{column}_sd": group.spread[column]}
         row |= _interval_cells(group, metric)
     return row
+
+
+def _ensemble_row(name: str, ensemble: Judged) -> dict[str, Any]:
+    """Return one row of compare_families.csv."""
+    row = {"run": name, "verdict": ensemble.verdict, "p_vs_best": ensemble.p}
+    for metric in METRICS:
+        estimate = ensemble.estimates[metric.column]
+        row |= {
+            metric.column: estimate.value,
+            f"{metric.prefix}_low": estimate.low,
+            f"{metric.prefix}_high": estimate.high,
+        }
+    row["f1_corrected"] = ensemble.estimates[MAIN.column].corrected
+    return row | {"doubt": ensemble.doubt}
 
 
 def _comparison_cells(entry: Compared) -> dict[str, Any]:

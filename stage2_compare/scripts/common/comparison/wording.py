@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # these import this file
 BEST, NO_DIFFERENCE, WORSE = "best", "no significant difference", "worse"
 TOO_FEW, INCOMPLETE = "too few pairs", "folds are missing"
 NOT_COMPARABLE, NO_PREDICTIONS = "not comparable", "no predictions"
+BETTER, NOT_CORRECTED = "better than the best model", "not corrected"  # of an ensemble
 REFERENCE = "reference"  # always predicting the most frequent class
 UNTESTED = (NOT_COMPARABLE, NO_PREDICTIONS, INCOMPLETE)
 _MOST_NAMES = 5  # in one sentence

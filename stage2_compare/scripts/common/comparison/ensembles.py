@@ -1,0 +1,151 @@
+"""Ensembles: the mean of the probabilities that the models say, of all or of the best two.
+
+Folds and seeds of a model are averaged first. What was chosen, the epochs and the best two, is
+chosen again in every draw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..runs.reader import Run
+from .bootstrap import PLACE, Answers, Figures, less_luck, metrics, resample
+from .draws import Draws
+from .judging import Contender, Judged, judged_as, ranked
+from .pairs import Pairs
+from .ranking import too_few
+from .seeds import over_seeds
+from .selection import centred
+from .wording import BETTER, NO_DIFFERENCE, NOT_CORRECTED, TOO_FEW, WORSE
+
+ALL, BEST_TWO = "ensemble of all models", "ensemble of the best two"
+_MOST_WORK = 2_000_000_000  # probabilities that are added up
+
+
+@dataclass(frozen=True)
+class _Voice:
+    """What one run says of the pairs of its fold."""
+
+    rows: np.ndarray  # (n,) places among the N pairs
+    shares: np.ndarray  # (E, n, C)
+    epochs: np.ndarray  # (B,) chosen in each draw
+    best: int  # chosen once
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The seeds of a model, each with its folds."""
+
+    seeds: list[list[_Voice]]
+
+    def say(self, draw: int | None, shape: tuple[int, int]) -> np.ndarray:
+        """Return the mean probabilities (N, C) over the seeds, with the epochs of a draw."""
+        total = np.zeros(shape, np.float32)
+        for folds in self.seeds:
+            for voice in folds:
+                epoch = voice.best if draw is None else voice.epochs[draw]
+                total[voice.rows] += voice.shares[epoch]
+        return total / len(self.seeds)
+
+
+def ensembles(contenders: list[Contender], pairs: Pairs, draws: Draws) -> dict[str, Judged]:
+    """Judge ensembles against the best of the models, by name.
+
+    There is none where fewer than two models have kept their probabilities. What other seeds would
+    change in an ensemble is not known, and not in its interval.
+    """
+    models = [_model(contender, pairs) for contender in contenders]
+    if len(models) < 2 or not all(models):
+        return {}
+    figures = over_seeds([contender.figures for contender in contenders])
+    runs = sum(len(folds) for model in models for folds in model.seeds)
+    correct = runs * len(pairs) * len(pairs.classes) * draws.resamples <= _MOST_WORK
+    found = []
+    for name, once, in_draws in _choices(figures):
+        said = _said(models, once, None, pairs)
+        answers = [Answers(np.arange(len(pairs)), said[None])]
+        own = resample(answers, pairs.labels, len(pairs.classes), draws)
+        if correct:
+            own = _corrected(own, models, in_draws, pairs, draws)
+        found.append(Contender(name, None, [], [own], said[None]))
+    return _judged(contenders, figures, found, pairs, correct)
+
+
+def _choices(figures: list[Figures]) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Return each ensemble: its name, its models, and its models in each draw (m, B)."""
+    observed = np.array([of_model.corrected[PLACE] for of_model in figures])  # (M,)
+    main = np.array([of_model.draws[PLACE] for of_model in figures])  # (M, B)
+    everyone = np.arange(len(figures))
+    found = [(ALL, everyone, np.repeat(everyone[:, None], main.shape[1], axis=1))]
+    if len(figures) > 2:
+        in_draws = np.argsort(-centred(observed, main), axis=0, kind="stable")[:2]
+        found.append((BEST_TWO, np.argsort(-observed, kind="stable")[:2], in_draws))
+    return found
+
+
+def _judged(
+    contenders: list[Contender],
+    figures: list[Figures],
+    found: list[Contender],
+    pairs: Pairs,
+    correct: bool,
+) -> dict[str, Judged]:
+    """Test each ensemble together with all models, of which the best is what it has to beat."""
+    few, judged = too_few(pairs.independent, len(contenders)), {}
+    for ensemble in found:
+        (own,) = ensemble.figures
+        ranking = ranked([*contenders, ensemble], [*figures, own], pairs)
+        best_model = int(np.argmax([of_model.corrected[PLACE] for of_model in figures]))
+        first = ranking.best == len(contenders)
+        place = best_model if first else len(contenders)
+        verdict, p = NO_DIFFERENCE, float(ranking.p[place])
+        if ranking.worse[place]:
+            verdict = BETTER if first else WORSE
+        if few or not correct:
+            verdict, p = (TOO_FEW if few else NOT_CORRECTED), None
+        judged[ensemble.name] = judged_as(ensemble, own, pairs, verdict, p)
+    return judged
+
+
+def _model(contender: Contender, pairs: Pairs) -> _Model | None:
+    """Read the probabilities of a model's runs; None where one has kept none."""
+    seeds = []
+    for trial, figures in zip(contender.trials, contender.figures, strict=True):
+        folds = [
+            _voice(run, epochs, pairs)
+            for run, epochs in zip(trial.runs, figures.epochs, strict=True)
+        ]
+        if not all(folds):
+            return None
+        seeds.append(folds)
+    return _Model(seeds)
+
+
+def _voice(run: Run, epochs: np.ndarray, pairs: Pairs) -> _Voice | None:
+    shares = run.epoch_probabilities()
+    if shares is None:
+        return None
+    return _Voice(pairs.rows(run.predictions), shares, epochs, int(run.best["epoch"]) - 1)
+
+
+def _said(models: list[_Model], which: np.ndarray, draw: int | None, pairs: Pairs) -> np.ndarray:
+    """Return the classes (N,) that some models say together."""
+    shape = (len(pairs), len(pairs.classes))
+    return sum(models[place].say(draw, shape) for place in which).argmax(1)
+
+
+def _corrected(
+    fixed: Figures, models: list[_Model], in_draws: np.ndarray, pairs: Pairs, draws: Draws
+) -> Figures:
+    """Choose the epochs, and the models (m, B), again in every draw."""
+    classes = len(pairs.classes)
+    drawn, expected = [], []
+    for draw in range(draws.resamples):
+        cells = pairs.labels * classes + _said(models, in_draws[:, draw], draw, pairs)
+        weights = draws.counts[draw][draws.of_pair]
+        for confusions, counts in ((drawn, weights), (expected, None)):
+            counted = np.bincount(cells, counts, minlength=classes**2)
+            confusions.append(counted.reshape(classes, classes))
+    return less_luck(fixed, metrics(np.array(drawn)), metrics(np.array(expected)))
