@@ -7,7 +7,7 @@ rate is chosen. Verdicts are on families.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -44,6 +44,7 @@ class Compared:
     mcnemar_p: float | None = None  # accuracy against the best run; times the pairs of runs
     rate: float | None = None  # the learning rate that was chosen from several
     rates: int = 1
+    by_rate: dict[float | None, Estimate] = field(default_factory=dict)  # macro-F1 at each
     seeds: int = 1
     doubt: str = ""  # why the intervals are not to be trusted
     test: Judged | None = None  # on labelled test pairs
@@ -203,6 +204,7 @@ def _family_entry(family: Family, tests: _Tests) -> Compared:
         p_vs_best=judged.p if judged else None,
         rate=judged.rate if judged and len(family.by_rate) > 1 else None,
         rates=max(1, len(family.by_rate)),
+        by_rate=judged.by_rate if judged else {},
         seeds=max(1, len(trials)),
         doubt=judged.doubt if judged else "",
         test=tests.test.models.get(family.name) if tests.test else None,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..metrics import MAIN
 from ..runs.predictions import Predictions
 from ..runs.reader import Run
 from .bootstrap import PLACE, Answers, Figures, resample
@@ -29,6 +30,7 @@ class Contender:
     trials: list[Trial]  # of each seed; none of an ensemble
     figures: list[Figures]  # of each trial
     predicted: np.ndarray  # (S, N) places in the classes
+    by_rate: dict[float | None, Estimate] = field(default_factory=dict)  # macro-F1
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Judged:
     p: float | None  # macro-F1 against the best, adjusted; None where there is no test
     rate: float | None
     doubt: str  # why its intervals are not to be trusted, or ""
+    by_rate: dict[float | None, Estimate]  # macro-F1 at each learning rate, on validation
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def ranked(contenders: list[Contender], figures: list[Figures], pairs: Pairs) ->
 def judged_as(
     model: Contender, figures: Figures, pairs: Pairs, verdict: str, p: float | None
 ) -> Judged:
-    return Judged(estimates(figures), verdict, p, model.rate, _doubt(model, pairs))
+    return Judged(estimates(figures), verdict, p, model.rate, _doubt(model, pairs), model.by_rate)
 
 
 def on_validation(
@@ -101,7 +104,11 @@ def on_validation(
     place, of_seeds = over_rates(figures)
     rate, trials = rates[place]
     predicted = [said([run.predictions for run in trial.runs], pairs) for trial in trials]
-    return Contender(family.name, rate, trials, of_seeds, np.array(predicted)), of_run
+    by_rate = {
+        rate: estimates(mean(row))[MAIN.column]
+        for (rate, _), row in zip(rates, figures, strict=True)
+    }
+    return Contender(family.name, rate, trials, of_seeds, np.array(predicted), by_rate), of_run
 
 
 def on_test(family: Family, rate: float | None, pairs: Pairs, draws: Draws) -> Contender:

@@ -163,9 +163,31 @@ def _about_test(test: Judgement, best: Compared) -> str:
     first = next(name for name, model in test.models.items() if model.verdict == BEST)
     if first == best.name:
         return f"{text}, the highest there too."
+    if judged.verdict == TOO_FEW:
+        return f"{text}; there {first} has the highest, but these are too few pairs for a verdict."
     if judged.verdict == WORSE:
         return f"{text}; there {first} is significantly better."
     return f"{text}; there {first} has the highest, which is no significant difference."
+
+
+def order_over_rates(comparison: Comparison) -> str:
+    """Say if the order of the models is the same at each learning rate, and at their best ones."""
+    families = [family for family in comparison.families if len(family.by_rate) > 1]
+    shared = set.intersection(*(set(family.by_rate) for family in families)) if families else set()
+    if len(families) < 2 or len(shared) < 2:
+        return "The order over the rates needs two models with the same two rates."
+    best = {family.name: max(e.corrected for e in family.by_rate.values()) for family in families}
+    at_best = sorted(best, key=lambda name: -best[name])
+    orders = {}
+    for rate in sorted(shared):
+        at_rate = {family.name: family.by_rate[rate].corrected for family in families}
+        orders[rate] = sorted(at_rate, key=lambda name: -at_rate[name])
+    other = [f"{rate:g}" for rate, order in orders.items() if order != at_best]
+    if not other:
+        return "The order is the same at each rate as with each model at its best rate."
+    firsts = {order[0] for order in [*orders.values(), at_best]}
+    text = f"The order at {listed(other)} is not that with each model at its best rate"
+    return f"{text}; {at_best[0]} is first in all." if len(firsts) == 1 else f"{text}."
 
 
 def counted(number: int, noun: str) -> str:
