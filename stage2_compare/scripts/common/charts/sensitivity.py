@@ -32,7 +32,7 @@ def sensitivity(styles: list[RunStyle], comparison: Comparison) -> Figure:
         if family.by_rate and family.runs[0].name in style_of
     ]
     rates = sorted({rate for family, _ in rows for rate in family.by_rate})
-    labels = [wrap(family.name, 8.5, INNER - 0.4) for family, _ in rows]
+    labels = [wrap(family.name, 8.5, INNER - 0.5) for family, _ in rows]
     key = LINE * sum(map(len, labels)) + 0.1
     page = Page(
         "Does the order hold at every learning rate?", _remark(comparison), _PLOT + 0.6 + key
@@ -43,8 +43,8 @@ def sensitivity(styles: list[RunStyle], comparison: Comparison) -> Figure:
     _set_axis(axes, rates)
     text, y = page.inches(MARGIN, _PLOT + 0.55, INNER, key), LINE / 2
     for (_, style), label in zip(rows, labels, strict=True):
-        text.plot((0.0, 0.3), (y, y), **style.line())
-        write_lines(text, 0.4, y, label)
+        text.plot((0.08, 0.38), (y, y), **style.line())
+        write_lines(text, 0.5, y, label)
         y += LINE * len(label)
     return page.figure
 
