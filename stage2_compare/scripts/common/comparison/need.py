@@ -16,7 +16,7 @@ class Need(NamedTuple):
 
     name: str
     gap: float  # of macro-F1
-    pairs: int | None  # with the same seeds; None: no number of pairs is enough
+    pairs: int | None  # None: those that there are do
     seeds: int | None  # of each model; None: those that there are do
 
 
@@ -52,7 +52,10 @@ def needed(
     of_seeds = max(0.0, _error(figures, best, place) ** 2 - of_pairs)
     if error**2 > of_seeds:
         return Need(names[place], gap, int(np.ceil(pairs * of_pairs / (error**2 - of_seeds))), None)
-    return Need(names[place], gap, None, int(np.ceil(2 * seeds * of_seeds / error**2)))
+    # No number of pairs is enough with these seeds: each may leave half of the variance.
+    more_pairs = int(np.ceil(2 * pairs * of_pairs / error**2))
+    more_seeds = int(np.ceil(2 * seeds * of_seeds / error**2))
+    return Need(names[place], gap, more_pairs if more_pairs > pairs else None, more_seeds)
 
 
 def _error(figures: list[Figures], best: int, place: int) -> float:

@@ -111,12 +111,14 @@ def _what_would_show(comparison: Comparison, judgement: Judgement) -> list[str]:
 
 def _about_need(need: Need, comparison: Comparison) -> str:
     gap = f"The {100 * need.gap:.1f} points that {need.name} lacks"
-    if need.pairs is None:
+    if need.seeds is not None:
+        together = f" on {_about_pairs(need.pairs)}" if need.pairs else ""
         return (
-            f"{gap} can be shown with about {need.seeds} seeds of each model, not by pairs alone."
+            f"{gap} can be shown with about {need.seeds} seeds of each model{together}, not by "
+            "pairs alone."
         )
     total = _all_pairs(comparison)
-    ways = f"about {_rounded(need.pairs):,} validation pairs like these"
+    ways = _about_pairs(need.pairs)
     if total and need.pairs <= total > len(comparison.validation.pairs):
         ways += f"; --folds joins all {total:,} pairs that there are"
     elif total:
@@ -124,10 +126,10 @@ def _about_need(need: Need, comparison: Comparison) -> str:
     return f"{gap} would be shown by {ways}."
 
 
-def _rounded(number: int) -> int:
+def _about_pairs(number: int) -> str:
     """Round to two digits."""
     unit = 10 ** max(0, len(str(number)) - 2)
-    return math.ceil(number / unit) * unit
+    return f"about {math.ceil(number / unit) * unit:,} validation pairs like these"
 
 
 def _all_pairs(comparison: Comparison) -> int | None:
