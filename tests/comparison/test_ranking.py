@@ -1,0 +1,157 @@
+"""Equal models are rarely called worse, and the tests are those that can be worked out otherwise."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from common.comparison import ranking as module
+from common.comparison.ranking import FEWEST_GROUPS, mcnemar, rank, standard_errors, too_few
+from helpers.figures import f1_of, figures_of, ranked, some_predictions
+from helpers.run_folders import LABELS
+from scipy import stats
+from simulate_verdicts import seeds
+
+FIVE = np.concatenate([some_predictions(1, right) for right in (0.7, 0.66, 0.62, 0.58, 0.5)])
+
+
+def test_a_large_difference_is_found():
+    """Fifteen points of macro-F1 on 400 pairs, as simulate_verdicts.py makes them."""
+    assert seeds([1] * 5, [0] * 5, 15, 20)["power"] > 0.9
+
+
+def test_identical_predictions_are_never_worse():
+    ranking = ranked(np.repeat(some_predictions(1, 0.6), 3, axis=0))
+    assert ranking.p.tolist() == [1, 1, 1]
+    assert not ranking.worse.any()
+    assert ranking.smallest_difference is None  # no difference can be named that they would show
+
+
+def test_always_right_against_always_wrong_is_worse_but_not_on_five_pairs():
+    assert ranked(np.array([LABELS, (LABELS + 1) % 3])).worse.tolist() == [False, True]
+    few = np.array([0, 1, 2, 0, 1])
+    ranking = ranked(np.array([few, (few + 1) % 3]), few)
+    assert ranking.p[1] == 1 / 16
+    assert not ranking.worse.any()
+
+
+def test_the_adjusted_p_the_critical_value_and_the_verdict_agree():
+    for seed in range(6):
+        predicted = np.concatenate(
+            [some_predictions(1, right, seed) for right in (0.7, 0.66, 0.62, 0.58, 0.5)]
+        )
+        observed, draws = f1_of(figures_of(predicted))
+        ranking = ranked(predicted)
+        gaps = observed[ranking.best] - observed
+        moved = draws[ranking.best] - draws - gaps[:, None]
+        beyond = gaps >= ranking.critical * standard_errors(moved)
+        beyond[ranking.best] = False
+        assert (ranking.p <= 0.05 + 1e-9).tolist() == ranking.worse.tolist() == beyond.tolist()
+
+
+def test_p_is_that_of_the_largest_difference_of_all_pairs_of_models():
+    """Pair by pair and draw by draw, as it is defined."""
+    observed, draws = f1_of(figures_of(FIVE, resamples=200))
+    moved = draws - observed[:, None]
+    errors = {pair: error(moved, *pair) for pair in itertools.combinations(range(5), 2)}
+    largest = [
+        max(abs(of_draw[i] - of_draw[j]) / errors[i, j] for i, j in errors) for of_draw in moved.T
+    ]
+    ranking = rank(observed, draws, np.full(5, 400))
+    for place in set(range(5)) - {ranking.best}:
+        pair = tuple(sorted((place, ranking.best)))
+        t = (observed[ranking.best] - observed[place]) / errors[pair]
+        share = (1 + sum(luck >= t for luck in largest)) / 201
+        assert ranking.p[place] == pytest.approx(
+            min(1, share + math.sqrt(share * (1 - share) / 200))
+        )
+
+
+def error(moved: np.ndarray, first: int, second: int) -> float:
+    low, high = np.quantile(moved[first] - moved[second], stats.norm.cdf([-1, 1]))
+    return (high - low) / 2
+
+
+def test_pairs_of_models_in_portions_give_the_same(monkeypatch):
+    expected = ranked(FIVE)
+    monkeypatch.setattr(module, "_PAIRS_AT_ONCE", 3)
+    found = ranked(FIVE)
+    assert found.p.tolist() == expected.p.tolist()
+    assert found.critical == expected.critical
+
+
+def test_more_models_need_a_larger_difference():
+    predicted = some_predictions(8, 0.6)
+    critical = [ranked(predicted[:models]).critical for models in (2, 4, 8)]
+    assert 1.9 < critical[0] < critical[1] < critical[2]
+    assert critical[2] == pytest.approx(
+        stats.studentized_range.ppf(0.955, 8, np.inf) / math.sqrt(2), abs=0.15
+    )
+
+
+def test_one_model_is_the_best_and_has_no_test():
+    ranking = ranked(some_predictions(1, 0.6))
+    assert (ranking.best, ranking.p.tolist(), ranking.worse.tolist()) == (0, [1], [False])
+    assert math.isnan(ranking.critical) and ranking.smallest_difference is None
+
+
+def test_the_smallest_difference_holds_for_the_model_that_is_hardest_to_tell():
+    """Two standard errors: that of a near clone of the best, and that of another model."""
+    random = np.random.default_rng(0)
+    luck = random.normal(0, 0.02, (3, 2000))
+    draws = np.array([luck[0], luck[0] + luck[1] / 10, luck[2]])
+    ranking = rank(np.zeros(3), draws, np.full(3, 400))
+    of_other = standard_errors(luck[0] - luck[2])
+    needed = (ranking.critical + stats.norm.ppf(0.8)) * of_other
+    assert ranking.smallest_difference == pytest.approx(needed)
+
+
+def test_a_rare_draw_cannot_move_a_standard_error():
+    moved = np.random.default_rng(0).normal(0, 0.02, 10_000)
+    assert standard_errors(moved) == pytest.approx(0.02, rel=0.05)
+    moved[:20] = 1e6
+    assert standard_errors(moved) == pytest.approx(0.02, rel=0.05)
+
+
+def test_draws_that_are_nearly_all_equal_have_their_standard_deviation():
+    moved = np.zeros(100)
+    moved[0] = 1
+    assert standard_errors(moved) == pytest.approx(0.0995, abs=1e-4)
+
+
+def test_a_verdict_needs_sixty_pairs_and_twelve_a_model():
+    assert [too_few(groups, 2) for groups in (59, 60)] == [True, False]
+    assert [too_few(groups, 20) for groups in (239, 240)] == [True, False]
+    assert FEWEST_GROUPS == 60
+
+
+def each_its_own(pairs: np.ndarray) -> np.ndarray:
+    return np.arange(len(pairs))
+
+
+def test_mcnemar_is_the_binomial_worked_by_hand():
+    """Nine against one of ten pairs on which one of the two is right."""
+    right = np.array([True] * 9 + [False] * 1 + [True] * 20)
+    other = np.array([False] * 9 + [True] * 1 + [True] * 20)
+    groups = each_its_own(right)
+    assert mcnemar(right, other, groups) == pytest.approx(2 * (1 + 10) / 2**10)
+    assert mcnemar(other, right, groups) == mcnemar(right, other, groups)
+    assert mcnemar(right, right, groups) == 1
+    half = np.array([True, False] * 3)
+    assert mcnemar(half, ~half, each_its_own(half)) == 1
+
+
+@pytest.mark.parametrize(("ahead", "behind"), [(37, 20), (300, 251), (5, 0)])
+def test_mcnemar_is_that_of_scipy(ahead, behind):
+    first = np.array([True] * ahead + [False] * behind)
+    expected = stats.binomtest(ahead, ahead + behind).pvalue
+    assert mcnemar(first, ~first, each_its_own(first)) == pytest.approx(expected)
+
+
+def test_mcnemar_counts_copies_once_for_the_model_that_is_right_on_more():
+    """Groups of 3, 2, 2, 1, 1 and 1 pairs: the first model leads in the first and in three more,
+    the second one in none, and in the third group both have one pair: four against none."""
+    groups = np.array([0, 0, 0, 1, 1, 2, 2, 3, 4, 5])
+    right = np.array([1, 1, 0, 1, 1, 1, 0, 1, 1, 0], bool)
+    other = np.array([0, 0, 1, 0, 0, 0, 1, 0, 0, 0], bool)
+    assert mcnemar(right, other, groups) == pytest.approx(2 * 0.5**4)
