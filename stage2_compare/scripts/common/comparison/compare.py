@@ -217,7 +217,7 @@ def _why_not(family: Family, differs: list[str]) -> str:
         return NOT_COMPARABLE
     if not any(run.predictions for run in family.runs):
         return NO_PREDICTIONS
-    return INCOMPLETE if family.missing else NOT_COMPARABLE
+    return INCOMPLETE if family.incomplete else NOT_COMPARABLE
 
 
 def _own_scores(runs: list[Run]) -> dict[str, Estimate]:

@@ -51,8 +51,8 @@ class Family:
         return dict(found)
 
     @property
-    def missing(self) -> list[tuple[Trial, list[int]]]:
-        return [(trial, trial.missing) for trial in self.trials if trial.missing]
+    def incomplete(self) -> list[Trial]:
+        return [trial for trial in self.trials if trial.missing]
 
     @property
     def seeds(self) -> tuple:

@@ -239,7 +239,7 @@ def _on_seeds(families: list[Family]) -> list[str]:
 def _on_folds(families: list[Family]) -> list[str]:
     lines = []
     for family in families:
-        for trial in family.missing:
+        for trial in family.incomplete:
             missing = ", ".join(map(str, trial.missing))
             word = "fold" if len(trial.missing) == 1 else "folds"
             lines.append(
