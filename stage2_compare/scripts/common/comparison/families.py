@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -66,7 +66,11 @@ def families(runs: Iterable[Run]) -> list[Family]:
         model = dict(run.recorded("model") or {})
         model.pop("batch_size", None)  # it depends on the memory that was free
         groups[_plain_name(run), json.dumps(model, sort_keys=True)].append(run)
-    return [Family(_family_name(members), members) for members in groups.values()]
+    names = Counter(map(_family_name, groups.values()))
+    return [
+        Family(name if names[name] == 1 else members[0].name, members)
+        for name, members in ((_family_name(members), members) for members in groups.values())
+    ]
 
 
 def _plain_name(run: Run) -> str:
