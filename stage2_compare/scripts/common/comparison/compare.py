@@ -91,9 +91,9 @@ def compare(runs: list[Run]) -> Comparison:
     validation, of_run, joint = _on_validation(ranked)
     test = _on_test(ranked, validation)
     # 3. All runs and families, those that are not compared with their own scores.
-    tests = _Tests(differs, validation, test)
+    tests = _Tests(differs, {family.name: family for family in ranked}, validation, test)
     compared = [_family_entry(family, tests) for family in everyone]
-    entries = _run_entries(compared, of_run)
+    entries = _run_entries(compared, tests, of_run)
     majority_class, majority = _majority(ranked, validation)
     return Comparison(
         runs=_best_first(entries),
@@ -129,6 +129,7 @@ class _Tests:
     """The outcome of all tests."""
 
     differs: dict[str, list[str]]  # by the name of the run
+    ranked: dict[str, Family]  # those that are judged, without the runs that are left out
     validation: Judgement | None
     test: Judgement | None
 
@@ -188,27 +189,47 @@ def _test_pairs(trial: Trial) -> tuple | None:
 
 
 def _family_entry(family: Family, tests: _Tests) -> Compared:
-    first = family.runs[0]
-    differs = tests.differs[first.name]
-    judged = tests.validation.models.get(family.name) if tests.validation else None
-    trials = family.by_rate.get(judged.rate, []) if judged else []
-    shown = [trial.runs for trial in trials] or [[run] for run in family.runs]
+    used = tests.ranked.get(family.name)
+    if used is None:
+        return _left_out(family, tests.differs)
+    judged = tests.validation.models[family.name]
+    trials = used.by_rate[judged.rate]
     return Compared(
         name=family.name,
         runs=family.runs,
-        scores=_recorded(family.runs, judged.estimates) if judged else _own_scores(family.runs),
-        spread={column: _spread(shown, column) for column in COLUMNS},
-        comparable=NO if differs else YES if first.recorded("protocol") else UNKNOWN,
-        differs=differs,
-        verdict=judged.verdict if judged else _why_not(family, differs),
-        p_vs_best=judged.p if judged else None,
-        rate=judged.rate if judged and len(family.by_rate) > 1 else None,
-        rates=max(1, len(family.by_rate)),
-        by_rate=judged.by_rate if judged else {},
-        seeds=max(1, len(trials)),
-        doubt=judged.doubt if judged else "",
+        scores=_recorded(used.runs, judged.estimates),
+        spread=_spreads(trials),
+        comparable=_comparable(used.runs[0], []),
+        differs=[],
+        verdict=judged.verdict,
+        p_vs_best=judged.p,
+        rate=judged.rate if len(used.by_rate) > 1 else None,
+        rates=len(used.by_rate),
+        by_rate=judged.by_rate,
+        seeds=len(trials),
+        doubt=judged.doubt,
         test=tests.test.models.get(family.name) if tests.test else None,
     )
+
+
+def _left_out(family: Family, differs: dict[str, list[str]]) -> Compared:
+    """Return the entry of a family, or of a run by itself, that is not judged."""
+    first = max(family.runs, key=lambda run: bool(differs[run.name]))
+    return Compared(
+        name=family.name,
+        runs=family.runs,
+        scores=_own_scores(family.runs),
+        spread=_spreads(family.trials),
+        comparable=_comparable(first, differs[first.name]),
+        differs=differs[first.name],
+        verdict=_why_not(family, differs[first.name]),
+        p_vs_best=None,
+        seeds=len(family.seeds),
+    )
+
+
+def _comparable(run: Run, differs: list[str]) -> str:
+    return NO if differs else YES if run.recorded("protocol") else UNKNOWN
 
 
 def _why_not(family: Family, differs: list[str]) -> str:
@@ -249,20 +270,29 @@ def _mean(values: list[float]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def _spread(seeds: list[list[Run]], column: str) -> float | None:
+def _spreads(seeds: list[Trial]) -> dict[str, float | None]:
+    return {column: _spread(seeds, column) for column in COLUMNS}
+
+
+def _spread(seeds: list[Trial], column: str) -> float | None:
     """Return the standard deviation over seeds, each the mean of its folds."""
-    means = [mean for mean in (_mean(_values(runs, column)) for runs in seeds) if mean is not None]
-    return float(np.std(means, ddof=1)) if len(means) > 1 else None
+    means = [_mean(_values(trial.runs, column)) for trial in seeds]
+    known = [mean for mean in means if mean is not None]
+    return float(np.std(known, ddof=1)) if len(known) > 1 else None
 
 
-def _run_entries(compared: list[Compared], of_run: dict[str, Figures]) -> list[Compared]:
-    """Return an entry for each run, with the verdict of its family."""
-    tests = _mcnemar(
-        [run for entry in compared for run in entry.runs if run.name in of_run], of_run
-    )
+def _run_entries(
+    compared: list[Compared], tests: _Tests, of_run: dict[str, Figures]
+) -> list[Compared]:
+    """Return an entry for each run, with the verdict of its family where it took part in it."""
+    judged = {run.name for family in tests.ranked.values() for run in family.complete}
+    p = _mcnemar([run for entry in compared for run in entry.runs if run.name in of_run], of_run)
     entries = []
     for family in compared:
         for run in family.runs:
+            if run.name not in judged:
+                entries.append(_left_out(Family(run.name, [run]), tests.differs))
+                continue
             found = of_run.get(run.name)
             entries.append(
                 replace(
@@ -271,7 +301,7 @@ def _run_entries(compared: list[Compared], of_run: dict[str, Figures]) -> list[C
                     runs=[run],
                     scores=_recorded([run], estimates(found)) if found else _own_scores([run]),
                     spread=dict.fromkeys(COLUMNS),
-                    mcnemar_p=tests.get(run.name),
+                    mcnemar_p=p.get(run.name),
                 )
             )
     return entries

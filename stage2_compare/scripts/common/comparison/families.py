@@ -51,6 +51,11 @@ class Family:
         return dict(found)
 
     @property
+    def complete(self) -> list[Run]:
+        """Return the runs of the trials that lack no fold."""
+        return [run for trials in self.by_rate.values() for trial in trials for run in trial.runs]
+
+    @property
     def incomplete(self) -> list[Trial]:
         return [trial for trial in self.trials if trial.missing]
 
