@@ -263,18 +263,19 @@ def _on_rates(families: list[Family]) -> list[str]:
 
 
 def _on_selection(runs: list[Run]) -> list[str]:
-    """Name the runs whose figure cannot be corrected for the choice of the epoch."""
+    """Say what of the choice of the epoch is not corrected, and in which runs."""
+    lines = []
     names = [
         run.name for run in runs if run.predictions and run.epochs is None and len(run.history) > 1
     ]
-    if not names:
-        return []
-    lines = [
-        f"{listed(names)} kept no epoch_predictions.csv: the choice of the best epoch is not "
-        "corrected there, so figures look better than they are"
-    ]
-    stopped = [run for run in runs if run.recorded("protocol", "patience")]
-    return lines + ["early stopping itself is not resampled"] * bool(stopped)
+    if names:
+        lines.append(
+            f"{listed(names)} kept no epoch_predictions.csv: the choice of the best epoch is not "
+            "corrected there, so figures look better than they are"
+        )
+    if any(run.recorded("protocol", "patience") for run in runs):
+        lines.append("early stopping itself is not resampled")
+    return lines
 
 
 def _on_pairs(judgement: Judgement | None) -> list[str]:
