@@ -316,7 +316,7 @@ def _on_duplicates(runs: list[Run]) -> list[str]:
         f"validation pairs that training has met: {text} by their text, {image} by their photo, "
         f"{near} by nearly their photo ({conflicts} with another label): "
         "figures look better than they are"
-        + ("" if len(names) == len(runs) else f" (in {', '.join(names)})")
+        + ("" if len(names) == len(runs) else f" (in {listed(names)})")
         for (text, image, near, conflicts), names in holders.items()
     ]
 
@@ -329,7 +329,7 @@ def _on_code(runs: list[Run]) -> list[str]:
     others = [name for name, code in known.items() if code != usual[0][0]]
     if not others:
         return []
-    return [f"another version of this program than that of most runs has made {', '.join(others)}"]
+    return [f"another version of this program than that of most runs has made {listed(others)}"]
 
 
 def _on_metrics(runs: list[Run]) -> list[str]:
@@ -338,5 +338,5 @@ def _on_metrics(runs: list[Run]) -> list[str]:
     for metric in METRICS:
         names = [run.name for run in runs if run.best[metric.column] is None]
         if names:
-            lines.append(f"{metric.title} is not recorded by {', '.join(names)}: it is empty there")
+            lines.append(f"{metric.title} is not recorded by {listed(names)}: it is empty there")
     return lines
