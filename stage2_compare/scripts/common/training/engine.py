@@ -30,29 +30,34 @@ class NotFinite(ArithmeticError):
 
 @dataclass
 class TrainingResult:
-    """One row of history per epoch, and the validation logits (N, C) of the best and of the last
-    epoch."""
+    """One row of history and the validation logits (N, C) per epoch."""
 
     history: list[dict[str, Any]] = field(default_factory=list)
+    logits: list[Tensor] = field(default_factory=list)
     best_epoch: int = 0
-    best_logits: Tensor | None = None
-    last_logits: Tensor | None = None
 
     def add(self, row: dict[str, Any], logits: Tensor) -> bool:
         """Add an epoch; return True where its macro-F1 is higher than ever before, so ties go to
         the earlier one."""
         best_so_far = max((earlier[MAIN.column] for earlier in self.history), default=-math.inf)
         self.history.append(row)
-        self.last_logits = logits
+        self.logits.append(logits)
         if row[MAIN.column] <= best_so_far:
             return False
         self.best_epoch = row["epoch"]
-        self.best_logits = logits
         return True
 
     @property
     def best_row(self) -> dict[str, Any]:
         return self.history[self.best_epoch - 1]
+
+    @property
+    def best_logits(self) -> Tensor:
+        return self.logits[self.best_epoch - 1]
+
+    @property
+    def last_logits(self) -> Tensor:
+        return self.logits[-1]
 
 
 class Trainer:
