@@ -11,8 +11,8 @@ from common.metrics import run_scores
 from common.runs.layout import CHECKPOINT
 from common.runs.reader import Run, load_runs
 from common.training.engine import TrainingResult
-from common.training.progress import Progress
 from helpers.small_project import assert_same_run, compare_dir, make_small_project, run_small
+from helpers.stops import stop_at_step
 
 
 @pytest.fixture(scope="module")
@@ -74,32 +74,12 @@ def test_copies_name_the_first_of_them_as_their_group(hub, tmp_path):
     assert run.predictions.groups == run.test.groups == expected
 
 
-class PowerCut(BaseException):
-    """Passes every ``except Exception``."""
-
-
-def stop_in_epoch_two(project: Path, hub, monkeypatch, *more: str) -> Path:
-    """Stop after one epoch of four steps; return the checkpoint."""
-    calls = []
-
-    def advance(self, count: int) -> bool:
-        calls.append(count)
-        if len(calls) == 6:
-            raise PowerCut
-        return False
-
-    with monkeypatch.context() as patch, pytest.raises(PowerCut):
-        patch.setattr(Progress, "advance", advance)
-        run_small(project, hub, "clip", *more)
-    (partial,) = compare_dir(project, *more).glob(".*.partial")
-    return partial / CHECKPOINT
-
-
 def test_a_checkpoint_without_the_epochs_begins_anew_and_says_so(
     project, hub, run, monkeypatch, capsys
 ):
     more = ["--output-dir", "outputs/earlier_version"]
-    path = stop_in_epoch_two(project, hub, monkeypatch, *more)
+    stop_at_step(6, project, hub, monkeypatch, *more)
+    (path,) = compare_dir(project, *more).glob(f".*.partial/{CHECKPOINT}")
     content = torch.load(path, weights_only=True)
     (logits,) = content["fitted"].pop("logits")
     content["fitted"] |= {"best_logits": logits, "last_logits": logits}
