@@ -111,6 +111,15 @@ def test_the_gradient_of_the_whole_step_is_clipped(clip_norm: float, norm: float
     torch.testing.assert_close(made.model.layer.weight.detach(), expected, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.skipif(not hasattr(torch.amp, "GradScaler"), reason="torch before 2.3")
+def test_the_gradient_is_clipped_after_the_loss_scale_is_taken_out():
+    made = trainer(Protocol(lr=1.0, clip_norm=0.1), steps=1)
+    made.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    train(made, 1)
+    expected = torch.tensor([[-1.0], [1.0]]) * 0.1 / 2**0.5
+    torch.testing.assert_close(made.model.layer.weight.detach(), expected, atol=1e-6, rtol=1e-5)
+
+
 def test_patience_counts_the_epochs_without_a_better_f1():
     result, stalled = TrainingResult(), []
     for epoch, f1 in enumerate((0.3, 0.4, 0.4, 0.2, 0.5, 0.1), 1):
@@ -166,11 +175,11 @@ def test_a_run_ends_where_patience_does_also_after_a_stop(project, hub, monkeypa
     assert run.recorded("protocol", "epochs") == 9
 
     more = [*STILL, "--output-dir", "outputs/still_stopped"]
-    for _ in range(2):
-        stop_at_step(5, project, hub, monkeypatch, *more)
+    for workers in ("0", "2"):
+        stop_at_step(5, project, hub, monkeypatch, *more, "--num-workers", workers)
     with monkeypatch.context() as patch, pytest.raises(PowerCut):
         cut_at(patch, training, "write_run", 1)
-        run_small(project, hub, "clip", *more)
+        run_small(project, hub, "clip", *more, "--num-workers", "2")
     folder = run_small(project, hub, "clip", *more)
     printed = capsys.readouterr().out
     assert "epoch 4/9" not in printed and printed.count(said) == 2
