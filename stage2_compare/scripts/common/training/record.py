@@ -100,14 +100,10 @@ def _write_validation(prepared: PreparedRun, folder: RunFolder, result: Training
     """Write the figures and predictions of every epoch, and the predictions of the best one."""
     history = pd.DataFrame(result.history, columns=list(layout.HISTORY_COLUMNS))
     folder.write_table(layout.HISTORY, history)
-    split, images, classes = (
-        prepared.splits["val"],
-        prepared.datasets["val"].images,
-        prepared.classes,
-    )
-    table = predictions_table(split, images, result.best_logits, classes)
+    split, images = prepared.splits["val"], prepared.datasets["val"].images
+    table = predictions_table(split, images, result.best_logits, prepared.classes)
     folder.write_spreadsheet(layout.PREDICTIONS, table)
-    table = epoch_predictions_table(split, result.logits, classes)
+    table = epoch_predictions_table(split, result.logits, prepared.classes)
     folder.write_spreadsheet(layout.EPOCH_PREDICTIONS, table)
     shares = np.stack([probabilities(logits).astype(np.float16) for logits in result.logits])
     folder.write_arrays(layout.EPOCH_PROBABILITIES, **{layout.PROBABILITIES: shares})  # (E, N, C)
