@@ -11,6 +11,7 @@ import compare_blip
 import compare_clip
 import compare_train
 import pytest
+from common.cli import positive_int, share
 
 COMMANDS = [compare_train, compare_clip, compare_blip]
 GROUPS = ["data", "model", "protocol", "machine", "output"]
@@ -38,9 +39,11 @@ def other_value(action: argparse.Action) -> list[str]:
         return [flag]
     if action.choices:
         return [flag, next(choice for choice in action.choices if choice != action.default)]
+    if action.type is share:
+        return [flag, "0.5"]
     if isinstance(action.default, (int, float)):
         return [flag, str(action.default * 2 + 1)]
-    return [flag, "another"]
+    return [flag, "2" if action.type is positive_int else "another"]
 
 
 def leaves(settings: Any, above: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:

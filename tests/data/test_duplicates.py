@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from common.data.duplicates import NEAR_BITS, Duplicates, find_duplicates, near_pairs
+from common.data.duplicates import NEAR_BITS, Duplicates, copy_groups, find_duplicates, near_pairs
 from common.data.image_cache import load_images
 from common.data.splits import Split
 from PIL import Image
@@ -99,3 +99,11 @@ def test_near_pairs_are_those_of_a_plain_double_loop(seed: int):
 def test_plain_pictures_resemble_nothing():
     plain = np.array([0, 1, 2**64 - 1], np.uint64)
     assert near_pairs(plain, plain) == {}
+
+
+def test_a_group_holds_copies_of_copies(tmp_path):
+    """0 and 2 share their text, 2 and 4 nearly their photo, 1 and 5 their photo; 3 is alone."""
+    photos = [photo(0), photo(1), photo(2), photo(3), photo(2, 300, 60), photo(1)]
+    pairs = split(tmp_path, ["a", "b", "a", "", "c", ""], ["x"] * 6, photos, "val")
+    images = load_images(pairs.image_paths, 56, tmp_path / "cache", show_progress=False)
+    assert copy_groups(pairs, images) == [0, 1, 0, 3, 0, 1]

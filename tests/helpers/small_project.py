@@ -81,10 +81,11 @@ def history(folder: Path) -> list[list[str]]:
 
 
 def assert_same_run(one: Path, other: Path) -> None:
-    """History byte for byte (times aside), best weights tensor for tensor, predictions line for line."""
+    """History byte for byte (times aside), best weights tensor for tensor, predictions byte for byte."""
     assert {path.name for path in one.iterdir()} == {path.name for path in other.iterdir()}
     assert history(one) == history(other) and len(history(one)) > 1
-    assert (one / "predictions.csv").read_bytes() == (other / "predictions.csv").read_bytes()
+    for name in ("predictions.csv", "epoch_predictions.csv", "epoch_probabilities.npz"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
     weights = [
         torch.load(folder / "best.pt", weights_only=True)["model_state"] for folder in (one, other)
     ]

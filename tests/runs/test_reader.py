@@ -236,8 +236,8 @@ def test_damaged_predictions_are_named_with_their_row(tmp_path, old, new, reason
 def test_predictions_cut_off_or_of_another_epoch_are_named(tmp_path):
     path = make_run(tmp_path, "a", acc=0.6) / "predictions.csv"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    for kept in (0, 1):
-        path.write_text("".join(lines[:kept]), encoding="utf-8")
+    for kept in ("", "\n\n\n", lines[0]):
+        path.write_text(kept, encoding="utf-8")
         assert only_problem(tmp_path) == "a: predictions.csv has no row"
     write_csv(path, prediction_rows(LABELS, LABELS, CLASSES))
     assert only_problem(tmp_path) == "a: predictions.csv gives val_acc 1, history.csv says 0.6"

@@ -120,7 +120,7 @@ def test_one_epochs_loss_and_step_by_hand():
         }
 
     model = Linear()
-    trainer = Trainer(model, *settings(1, weights=[1.0, 3.0]))
+    trainer = Trainer(model, *settings(1, lr=1.0, weights=[1.0, 3.0]), steps=1)
     trainer.optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     group = [batch([1, 2], [0, 1]), batch([5], [1])]
     with Progress("", 3) as progress:

@@ -31,6 +31,7 @@ from helpers.small_project import (
     record,
     run_small,
 )
+from helpers.stops import PowerCut, cut_at, stop_at_step
 
 KINDS = list(COMMANDS)
 
@@ -48,28 +49,8 @@ def uninterrupted(project, hub) -> dict[str, Path]:
     }
 
 
-class PowerCut(BaseException):
-    """Passes every ``except Exception``."""
-
-
-def cut_at(monkeypatch, owner, name: str, count: int) -> None:
-    """The ``count``-th call of ``owner.name`` does not happen."""
-    real, calls = getattr(owner, name), []
-
-    def instead(*args, **kwargs):
-        calls.append(1)
-        if len(calls) == count:
-            raise PowerCut
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(owner, name, instead)
-
-
 def stop_in_the_second_epoch(project, hub, monkeypatch, *more: str) -> None:
-    with monkeypatch.context() as patch:
-        cut_at(patch, Progress, "advance", 6)
-        with pytest.raises(PowerCut):
-            run_small(project, hub, "clip", *more)
+    stop_at_step(6, project, hub, monkeypatch, *more)
 
 
 @pytest.mark.parametrize("kind", KINDS)

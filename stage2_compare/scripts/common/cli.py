@@ -19,6 +19,7 @@ from .errors import UserError
 from .files import printable
 from .models.choice import ModelChoice, fusion_names
 from .runs.layout import DEFAULT_SEED, folder_name
+from .training.rates import SCHEDULES
 from .training.settings import Machine, Paths, Protocol, TrainingRun
 
 # The reader has left (EINVAL on Windows), the disk is full, the terminal was closed.
@@ -121,6 +122,13 @@ def not_negative_float(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"must be 0 or more and less than 1, got {text}")
+    return value
+
+
 def training_parser(
     description: str,
     model_name: str,
@@ -153,6 +161,11 @@ def _add_data_flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--train-csv", type=Path, default=Paths.train_csv, help="pairs to train on")
     add("--val-csv", type=Path, default=Paths.val_csv, help="pairs that choose the epoch")
+    add(
+        "--fold",
+        type=positive_int,
+        help="the pairs of a fold of make_splits.py --folds instead of these two files",
+    )
     add(
         "--test-csv", type=Path, default=Paths.test_csv, help="measured once at the end if labelled"
     )
@@ -187,8 +200,7 @@ def _add_protocol_flags(parser: argparse.ArgumentParser) -> None:
         help="passes over the training pairs",
     )
     add("--effective-batch-size", type=positive_int, default=effective, help="samples of one step")
-    add("--lr", type=positive_float, default=Protocol.lr, help="AdamW's learning rate, constant")
-    add("--weight-decay", type=not_negative_float, default=Protocol.weight_decay, help="AdamW's")
+    _add_optimizer_flags(add)
     add(
         "--class-weights",
         choices=weights,
@@ -210,6 +222,35 @@ def _add_protocol_flags(parser: argparse.ArgumentParser) -> None:
     add("--no-train-aug", action="store_true", help="no random crop and flip of training images")
     add("--freeze-encoders", action="store_true", help="train the head only")
     add("--no-pretrained", action="store_true", help="start the encoders from random weights")
+
+
+def _add_optimizer_flags(add: Callable[..., Any]) -> None:
+    add("--lr", type=positive_float, default=Protocol.lr, help="AdamW's highest learning rate")
+    add(
+        "--schedule",
+        choices=tuple(SCHEDULES),
+        default=Protocol.schedule,
+        help="of the learning rate, down to 0 at the end unless constant",
+    )
+    add(
+        "--warmup-ratio",
+        type=share,
+        default=Protocol.warmup_ratio,
+        help="share of all steps in which the learning rate rises from 0",
+    )
+    add(
+        "--clip-norm",
+        type=not_negative_float,
+        default=Protocol.clip_norm,
+        help="largest norm of a step's gradient; 0: any",
+    )
+    add("--weight-decay", type=not_negative_float, default=Protocol.weight_decay, help="AdamW's")
+    add(
+        "--patience",
+        type=not_negative_int,
+        default=Protocol.patience,
+        help="stop after so many epochs without a better macro-F1; 0: never",
+    )
 
 
 def _add_machine_flags(parser: argparse.ArgumentParser, batch_size: int) -> None:
@@ -240,6 +281,12 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
 def training_run(args: argparse.Namespace, family: str) -> TrainingRun:
     """Turn the flags of a training command into typed settings. Flags are read here and nowhere
     else."""
+    # By identity: a flag that names the default file is a flag too.
+    own_files = args.train_csv is not Paths.train_csv or args.val_csv is not Paths.val_csv
+    if args.fold and own_files:
+        raise UserError(
+            f"--fold {args.fold} stands for its own two files: leave out --train-csv and --val-csv"
+        )
     augmented = not (args.no_train_aug or args.freeze_encoders)
     protocol = _from_flags(
         Protocol,
@@ -283,7 +330,7 @@ def run_name(model: ModelChoice, protocol: Protocol) -> str:
     """Name a run folder after its model, and after what people compare where it is no default.
 
     A local folder is named by its last part. The suffixes stand in one order: ``_frozen``,
-    ``_lr<value>``, ``_seed<N>``.
+    ``_lr<value>``, ``_seed<N>``, ``_fold<k>``.
     """
     is_folder = os.path.isdir(model.name)
     checkpoint = Path(model.name).resolve().name if is_folder else model.name
@@ -296,4 +343,6 @@ def run_name(model: ModelChoice, protocol: Protocol) -> str:
     if protocol.lr != Protocol.lr:
         parts.append(f"lr{protocol.lr:g}")
     name = folder_name("_".join(parts))
-    return name if protocol.seed == DEFAULT_SEED else f"{name}_seed{protocol.seed}"
+    if protocol.seed != DEFAULT_SEED:
+        name += f"_seed{protocol.seed}"
+    return name if protocol.fold is None else f"{name}_fold{protocol.fold}"

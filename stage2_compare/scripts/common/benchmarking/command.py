@@ -77,7 +77,8 @@ def engine_rate(work: Workload, groups: Iterator[list[Batch]]) -> float:
 
 def _trainer(work: Workload) -> Trainer:
     prepared = work.prepared
-    return Trainer(prepared.build(), work.settings.protocol, work.class_weights, prepared.precision)
+    protocol, steps = work.settings.protocol, len(work.schedule.groups(1))
+    return Trainer(prepared.build(), protocol, work.class_weights, prepared.precision, steps)
 
 
 def time_parts(work: Workload) -> PartTimes:

@@ -6,6 +6,8 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from .image_cache import ImageStore
 from .splits import Split, squeezed
@@ -57,6 +59,29 @@ def find_duplicates(
         near_image=len(near.keys() - image.keys()),
         label_conflicts=len(conflicts),
     )
+
+
+def copy_groups(split: Split, images: ImageStore) -> list[int]:
+    """Return for each pair the place of the first pair of its group of copies (N,).
+
+    Pairs are copies of each other if they share a text or a photo, or nearly a photo, also through
+    other pairs.
+    """
+    links = [(i, i) for i in range(len(split))]
+    # 1. The same text or photo.
+    for values in (list(map(squeezed, split.texts)), images.digests):
+        links += [(i, copies[0]) for i, copies in _shared(values, values).items()]
+    # 2. Nearly the same photo, among distinct hashes.
+    hashes, first, places = np.unique(images.hashes, return_index=True, return_inverse=True)
+    near = near_pairs(hashes, hashes)
+    links += [(first[i], first[other]) for i, others in near.items() for other in others]
+    links += [(row, first[i]) for row, i in enumerate(places.tolist()) if i in near]
+    # 3. The groups that these links join.
+    rows, others = np.array(links).T
+    graph = coo_array((np.ones(len(rows)), (rows, others)), shape=(len(split), len(split)))
+    groups = connected_components(graph, directed=False)[1]  # (N,)
+    first_of_group = np.unique(groups, return_index=True)[1]
+    return first_of_group[groups].tolist()
 
 
 def _shared(train: list[str], val: list[str]) -> dict[int, list[int]]:

@@ -154,7 +154,7 @@ def read_training_splits(
     paths = {name: root / path for name, path in csv_paths.items()}
     if test_is_optional and not os.path.lexists(paths["test"]):
         del paths["test"]
-    _check_finished(paths.values())
+    check_finished(paths.values())
     tables = _read_tables(paths, ("test",), text_encoding)
     remarks = []
     if "test" in tables and "" in tables["test"].labels:
@@ -188,7 +188,7 @@ def encoding_remarks(splits: Iterable[Split]) -> list[str]:
     return remarks
 
 
-def _check_finished(csv_paths: Iterable[Path]) -> None:
+def check_finished(csv_paths: Iterable[Path]) -> None:
     """Refuse splits that make_splits.py has only begun to replace."""
     for folder in dict.fromkeys(path.parent for path in csv_paths):
         if (folder / UNFINISHED).exists():

@@ -12,9 +12,13 @@ from ..files import MARK, unescaped
 from . import layout
 
 # 20 of the other files; reading takes 20 times as much
-_MOST_MEGABYTES = dict.fromkeys(
-    (layout.PREDICTIONS, layout.EPOCH_PREDICTIONS, layout.TEST_PREDICTIONS), 500
+_LARGE = (
+    layout.PREDICTIONS,
+    layout.EPOCH_PREDICTIONS,
+    layout.EPOCH_PROBABILITIES,
+    layout.TEST_PREDICTIONS,
 )
+_MOST_MEGABYTES = dict.fromkeys(_LARGE, 500)
 _MOST_COLUMNS = 5_000  # pandas takes minutes for a million
 
 

@@ -1,10 +1,13 @@
 """The names of a run folder and of what lies in it, written once. Standard library only.
 
-outputs/compare/<name>            a finished run: best.pt, metrics.json, history.csv,
-predictions.csv, ... outputs/compare/.<name>.partial   the run in progress: best.pt, checkpoint.pt,
-owner.json outputs/compare/.<name>.lock      held, by the system, by the one process that may work
-on it outputs/compare/.<name>.old       an earlier finished run, while the new one takes its name
-outputs/compare/earlier/          runs of another protocol or model whose name was taken
+Below outputs/compare/:
+
+- <name>: a finished run: best.pt, metrics.json, history.csv, predictions.csv (of the best epoch),
+  epoch_predictions.csv and epoch_probabilities.npz (of every epoch), test_predictions.csv
+- .<name>.partial: the run in progress: best.pt, checkpoint.pt, owner.json
+- .<name>.lock: held, by the system, by the one process that may work on it
+- .<name>.old: an earlier finished run, while the new one takes its name
+- earlier/: runs of another protocol or model whose name was taken
 """
 
 from __future__ import annotations

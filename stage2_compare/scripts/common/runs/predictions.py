@@ -46,6 +46,8 @@ def read_predictions(path: Path) -> Predictions | None:
     # 1. The header names the classes.
     text = read_text(path)
     header = read_header(path, text)
+    if not header:
+        raise Unreadable(f"{path.name} has no row")
     classes = _classes(path.name, header)
     # 2. All rows at once.
     rows = read_rows(path, text, len(header))
@@ -67,7 +69,7 @@ def _classes(name: str, header: list[str]) -> list[str]:
     columns = header[3:-1] if grouped else header[3:]
     classes = [column.removeprefix("p_") for column in columns]
     expected = ["guid", "label", "pred", *layout.probability_columns(classes)]
-    if header and (header != expected + [layout.GROUP] * grouped or not classes):
+    if header != expected + [layout.GROUP] * grouped or not classes:
         raise Unreadable(
             f"{name} begins with {','.join(header)!r}, not with guid,label,pred,p_<class>,..."
         )

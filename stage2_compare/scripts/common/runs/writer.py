@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -118,6 +119,10 @@ class RunFolder:
         text = safe.to_csv(index=False, lineterminator="\n")
         content = MARK + text.encode("utf-8", "backslashreplace")
         self._write(name, lambda file: file.write(content))
+
+    def write_arrays(self, name: str, **arrays: np.ndarray) -> None:
+        """Write a compressed archive of numpy, the same bytes for the same arrays."""
+        self._write(name, lambda file: np.savez_compressed(file, **arrays))
 
     def replaced_run(self, protocol: dict[str, Any], model: dict[str, Any]) -> str:
         """Say what becomes of the finished run that has this name, in words; "" if there is none."""

@@ -21,6 +21,7 @@ from ..metrics import MAIN
 from .evaluation import evaluate, to_device, validation_scores
 from .precision import Precision
 from .progress import Progress
+from .rates import learning_rate
 from .settings import Protocol
 
 
@@ -30,55 +31,74 @@ class NotFinite(ArithmeticError):
 
 @dataclass
 class TrainingResult:
-    """One row of history per epoch, and the validation logits (N, C) of the best and of the last
-    epoch."""
+    """One row of history and the validation logits (N, C) per epoch."""
 
     history: list[dict[str, Any]] = field(default_factory=list)
+    logits: list[Tensor] = field(default_factory=list)
     best_epoch: int = 0
-    best_logits: Tensor | None = None
-    last_logits: Tensor | None = None
 
     def add(self, row: dict[str, Any], logits: Tensor) -> bool:
         """Add an epoch; return True where its macro-F1 is higher than ever before, so ties go to
         the earlier one."""
         best_so_far = max((earlier[MAIN.column] for earlier in self.history), default=-math.inf)
         self.history.append(row)
-        self.last_logits = logits
+        self.logits.append(logits)
         if row[MAIN.column] <= best_so_far:
             return False
         self.best_epoch = row["epoch"]
-        self.best_logits = logits
         return True
+
+    def stalled(self, patience: int) -> bool:
+        """Return True where the last ``patience`` epochs brought no better macro-F1; 0: never."""
+        return 0 < patience <= len(self.history) - self.best_epoch
 
     @property
     def best_row(self) -> dict[str, Any]:
         return self.history[self.best_epoch - 1]
 
+    @property
+    def best_logits(self) -> Tensor:
+        return self.logits[self.best_epoch - 1]
+
+    @property
+    def last_logits(self) -> Tensor:
+        return self.logits[-1]
+
 
 class Trainer:
-    """Model, optimizer and loss scaler: what one optimizer step needs, and what a checkpoint must
-    hold."""
+    """Model, optimizer, loss scaler and the number of the step: what one optimizer step needs, and
+    what a checkpoint must hold."""
 
     def __init__(
-        self, model: nn.Module, protocol: Protocol, class_weights: Tensor, precision: Precision
+        self,
+        model: nn.Module,
+        protocol: Protocol,
+        class_weights: Tensor,
+        precision: Precision,
+        steps: int,
     ):
+        """``steps``: optimizer steps that the whole run plans, on which the learning rate
+        depends."""
+        self.protocol = protocol
         self.device = precision.device
         self.model = model.to(self.device)
         self.precision = precision
-        trainable = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = OPTIMIZERS[protocol.optimizer](trainable, protocol)
+        self.trainable = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = OPTIMIZERS[protocol.optimizer](self.trainable, protocol)
         self.scaler = precision.scaler()
         self.class_weights_cpu = class_weights  # (C,) float32
         self.class_weights = class_weights.to(self.device)
+        self.step, self.steps = 0, steps  # those that were taken, and all
 
     def state(self) -> dict[str, Any]:
         parts = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
-        return {name: part.state_dict() for name, part in parts.items()}
+        return {name: part.state_dict() for name, part in parts.items()} | {"step": self.step}
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        self.step = state["step"]
 
     def train_one_epoch(self, groups: Iterable[list[Batch]], progress: Progress) -> float:
         """Take one optimizer step per group of micro-batches; return the mean loss over the samples
@@ -98,14 +118,24 @@ class Trainer:
             loss = torch.zeros((), device=self.device)
             for batch in group:
                 loss += self._backward(batch, weight)
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-            self.optimizer.zero_grad(set_to_none=True)
+            self._take_step()
             losses.append(loss)
             weights.append(weight)
             if progress.advance(sum(len(batch["labels"]) for batch in group)):
                 progress.show(_finite(losses)[-1])
         return float(np.average(_finite(losses), weights=weights))
+
+    def _take_step(self) -> None:
+        """Change the weights by the gradients of a whole step, and forget these."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.protocol, self.step, self.steps)
+        if self.protocol.clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.trainable, self.protocol.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
 
     def _backward(self, batch: Batch, weight: float) -> Tensor:
         """Add a micro-batch's part to the gradients; return its part of the step's loss, a scalar
@@ -150,7 +180,8 @@ def fit(
     save: Callable[[dict[str, Any], bool], None],
     checkpoint: dict[str, Any] | None = None,
 ) -> TrainingResult:
-    """Train for the epochs of the schedule.
+    """Train for the epochs of the schedule, or until macro-F1 has not risen for ``patience`` of
+    them.
 
     Args:
         class_weights: (C,) float32.
@@ -160,36 +191,49 @@ def fit(
     Raises:
         UserError: a loss is not finite.
     """
-    trainer = Trainer(model, protocol, class_weights, precision)
+    schedule = batches.schedule
+    steps = protocol.epochs * math.ceil(len(schedule.train) / schedule.effective)
+    trainer = Trainer(model, protocol, class_weights, precision, steps)
     result = TrainingResult()
     if checkpoint is not None:
         # Taken out of the checkpoint, or a second copy of it all stays in memory.
         trainer.load_state(checkpoint.pop("trainer"))
         result = TrainingResult(**checkpoint["fitted"])
-    schedule = batches.schedule
     for epoch in schedule.epochs:
+        if result.stalled(protocol.patience):
+            _report_stop(result, protocol)
+            break
         seeding.start_epoch(protocol.seed, epoch)
-        started = time.perf_counter()
-        train_loss = _train_epoch(trainer, batches, epoch, protocol.epochs)
-        trained = time.perf_counter()
-        logits = evaluate(model, batches.val_batches(), precision)  # (N, C)
-        scores = validation_scores(logits, schedule.val.labels, class_weights)
-        if not (torch.isfinite(logits).all() and math.isfinite(scores["val_loss"])):
-            raise _not_finite(epoch, "the model's answers on the validation pairs are not finite")
-        train_sec, val_sec = trained - started, time.perf_counter() - trained
-        row = {"epoch": epoch, "train_loss": train_loss, **scores}
-        row |= {"train_sec": train_sec, "val_sec": val_sec}
-        row["samples_per_sec"] = len(schedule.train) / train_sec
+        row, logits = _run_epoch(trainer, batches, epoch)
         improved = result.add(row, logits)
         save({"trainer": trainer.state(), "fitted": vars(result)}, improved)
         _report(row, protocol.epochs)
     return result
 
 
-def _train_epoch(trainer: Trainer, batches: Prefetcher, epoch: int, epochs: int) -> float:
+def _run_epoch(trainer: Trainer, batches: Prefetcher, epoch: int) -> tuple[dict[str, Any], Tensor]:
+    """Train one epoch; return its row of history and the validation logits (N, C)."""
+    schedule = batches.schedule
+    started = time.perf_counter()
+    train_loss = _train_epoch(trainer, batches, epoch)
+    trained = time.perf_counter()
+    logits = evaluate(trainer.model, batches.val_batches(), trainer.precision)  # (N, C)
+    scores = validation_scores(logits, schedule.val.labels, trainer.class_weights_cpu)
+    if not (torch.isfinite(logits).all() and math.isfinite(scores["val_loss"])):
+        raise _not_finite(epoch, "the model's answers on the validation pairs are not finite")
+    train_sec, val_sec = trained - started, time.perf_counter() - trained
+    row = {"epoch": epoch, "train_loss": train_loss, **scores}
+    row |= {"train_sec": train_sec, "val_sec": val_sec}
+    row["samples_per_sec"] = len(schedule.train) / train_sec
+    return row, logits
+
+
+def _train_epoch(trainer: Trainer, batches: Prefetcher, epoch: int) -> float:
     """Train one epoch under a progress bar; return its mean loss."""
     try:
-        with Progress(f"epoch {epoch}/{epochs}", len(batches.schedule.train)) as progress:
+        with Progress(
+            f"epoch {epoch}/{trainer.protocol.epochs}", len(batches.schedule.train)
+        ) as progress:
             return trainer.train_one_epoch(batches.train_groups(epoch), progress)
     except NotFinite as error:
         raise _not_finite(epoch, str(error)) from None
@@ -199,6 +243,15 @@ def _not_finite(epoch: int, fault: str) -> UserError:
     kept = f"; the epochs up to {epoch - 1} are kept" if epoch > 1 else ""
     return UserError(
         f"epoch {epoch}: {fault}. Try a smaller --lr, or look for a broken checkpoint{kept}"
+    )
+
+
+def _report_stop(result: TrainingResult, protocol: Protocol) -> None:
+    last, best = len(result.history), result.best_epoch
+    print(
+        f"stopped after epoch {last} of {protocol.epochs}: macro-F1 was best at epoch {best} "
+        f"(--patience {protocol.patience})",
+        flush=True,
     )
 
 

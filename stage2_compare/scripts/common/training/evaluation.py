@@ -70,9 +70,19 @@ def evaluate(
     return ordered
 
 
+def predicted_classes(logits: Tensor) -> np.ndarray:
+    """Return the class with the highest logit of each pair (N,), from logits (N, C) on the CPU."""
+    return logits.argmax(1).numpy()
+
+
+def probabilities(logits: Tensor) -> np.ndarray:
+    """Return the probability of each class (N, C) float64, from logits (N, C) on the CPU."""
+    return logits.double().softmax(1).numpy()
+
+
 def logit_scores(logits: Tensor, labels: np.ndarray) -> dict[str, float]:
     """Return the metrics by key, from logits (N, C) on the CPU and labels (N,)."""
-    return run_scores(labels, logits.argmax(1).numpy())
+    return run_scores(labels, predicted_classes(logits))
 
 
 def validation_scores(

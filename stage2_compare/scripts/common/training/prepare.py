@@ -19,6 +19,7 @@ from ..models.classifier import ImageTextClassifier
 from ..models.fused_attention import use_fused_attention
 from ..models.loading import load_config, load_tokenizer
 from .device import find_device
+from .folds import Folds, read_folds
 from .identity import contents
 from .precision import Precision, choose_precision
 from .settings import Paths, TrainingRun
@@ -50,7 +51,9 @@ def prepare(settings: TrainingRun) -> PreparedRun:
     """
     # 1. The device, the splits, the model
     precision = choose_precision(settings.machine.amp, find_device(settings.machine.device))
-    splits = read_splits(settings.paths)
+    fold, paths = settings.protocol.fold, settings.paths
+    folds = read_folds(paths, fold) if fold else None
+    splits = read_splits(paths.of_fold(fold) if fold else paths)
     classes = class_names(splits["train"].labels)
     labels = {name: label_indices(split, classes) for name, split in splits.items()}
     tokenizer = load_tokenizer(settings.model.name)
@@ -72,7 +75,7 @@ def prepare(settings: TrainingRun) -> PreparedRun:
     for warning in filter(None, (duplicates.warning(), language)):
         print(warning, flush=True)
 
-    complete = _with_data(settings, precision, classes, splits, datasets)
+    complete = _with_data(settings, precision, classes, splits, datasets, folds)
     config = load_config(settings.model.name)
     unused = [model]  # the first fit takes it; only after running out of memory is another built
     return PreparedRun(
@@ -112,6 +115,7 @@ def _with_data(
     classes: list[str],
     splits: dict[str, Split],
     datasets: dict[str, PairDataset],
+    folds: Folds | None,
 ) -> TrainingRun:
     """Complete the protocol with what is known once the data are read."""
     protocol = replace(
@@ -120,6 +124,8 @@ def _with_data(
         classes=classes,
         train_sha256=fingerprint(splits["train"], datasets["train"].images),
         val_sha256=fingerprint(splits["val"], datasets["val"].images),
+        folds=folds.count if folds else None,
+        folds_sha256=folds.sha256 if folds else "",
     )
     return replace(settings, protocol=protocol)
 

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from .. import metrics
 from ..data.batches import read_through
+from ..data.duplicates import copy_groups
+from ..data.image_cache import ImageStore
 from ..data.splits import Split
 from ..data.tokens import Tokens
 from ..errors import UserError
@@ -24,7 +26,7 @@ from ..runs import layout
 from ..runs.writer import RunFolder
 from .device import SAVE_MEMORY, device_name, peak_memory_mb
 from .engine import TrainingResult
-from .evaluation import evaluate, logit_scores
+from .evaluation import evaluate, logit_scores, predicted_classes, probabilities
 from .prepare import PreparedRun
 from .probes import probe
 
@@ -82,18 +84,29 @@ def write_run(
         model.to(precision.device)
     if settings.probe:
         record["probe"] = probe(model, val, memory.micro, precision, settings.protocol.seed)
+    # A list of test pairs without labels is not read yet: its predictions would be made here too.
     if test:
         logits = evaluate(model, read_through(test, memory.micro), precision)
         scores = logit_scores(logits, test.labels)
         record |= {f"test_{key}": value for key, value in scores.items()}
-        table = predictions_table(prepared.splits["test"], logits, classes)
+        table = predictions_table(prepared.splits["test"], test.images, logits, classes)
         folder.write_spreadsheet(layout.TEST_PREDICTIONS, table)
-    history = pd.DataFrame(result.history, columns=list(layout.HISTORY_COLUMNS))
-    folder.write_table(layout.HISTORY, history)
-    table = predictions_table(prepared.splits["val"], result.best_logits, classes)
-    folder.write_spreadsheet(layout.PREDICTIONS, table)
+    _write_validation(prepared, folder, result)
     folder.write_json(layout.METRICS_JSON, record)
     folder.finish()
+
+
+def _write_validation(prepared: PreparedRun, folder: RunFolder, result: TrainingResult) -> None:
+    """Write the figures and predictions of every epoch, and the predictions of the best one."""
+    history = pd.DataFrame(result.history, columns=list(layout.HISTORY_COLUMNS))
+    folder.write_table(layout.HISTORY, history)
+    split, images = prepared.splits["val"], prepared.datasets["val"].images
+    table = predictions_table(split, images, result.best_logits, prepared.classes)
+    folder.write_spreadsheet(layout.PREDICTIONS, table)
+    table = epoch_predictions_table(split, result.logits, prepared.classes)
+    folder.write_spreadsheet(layout.EPOCH_PREDICTIONS, table)
+    shares = np.stack([probabilities(logits).astype(np.float16) for logits in result.logits])
+    folder.write_arrays(layout.EPOCH_PROBABILITIES, **{layout.PROBABILITIES: shares})  # (E, N, C)
 
 
 def _headline(result: TrainingResult, model: ImageTextClassifier) -> dict[str, Any]:
@@ -102,6 +115,7 @@ def _headline(result: TrainingResult, model: ImageTextClassifier) -> dict[str, A
     return {
         "best_val_f1_macro": result.best_row["val_f1_macro"],
         "epochs": len(result.history),
+        "epochs_run": len(result.history),  # the protocol has the planned number
         "train_time_sec": sum(row["train_sec"] + row["val_sec"] for row in result.history),
         "params_million": sum(p.numel() for p in parameters) / 1e6,
         "trainable_params_million": sum(p.numel() for p in parameters if p.requires_grad) / 1e6,
@@ -116,10 +130,9 @@ def _validation_record(
     one."""
     columns = [*metrics.COLUMNS, "val_loss"]
     best, last = result.best_row, result.history[-1]
-    probabilities = result.best_logits.double().softmax(1).numpy()  # (N, C)
-    predicted = probabilities.argmax(1)  # (N,)
+    predicted = predicted_classes(result.best_logits)  # (N,)
     table = pd.DataFrame(metrics.per_class(labels, predicted, len(classes)), index=classes)
-    bins, error = metrics.reliability(probabilities.max(1), predicted == labels)
+    bins, error = metrics.reliability(probabilities(result.best_logits).max(1), predicted == labels)
     return {
         "best": {key: best[key] for key in columns},
         "last": {key: last[key] for key in columns},
@@ -160,14 +173,26 @@ def _sum_of_counts(counts: Any) -> dict[str, int]:
     return dict(sum(map(Counter, counts), Counter()))
 
 
-def predictions_table(split: Split, logits: Tensor, classes: list[str]) -> pd.DataFrame:
-    """Return predictions.csv: guid, label, predicted class, probability of each class, from logits
-    (N, C)."""
-    probabilities = logits.double().softmax(1).numpy()  # (N, C)
-    predicted = [classes[place] for place in probabilities.argmax(1)]
-    shares = pd.DataFrame(probabilities, columns=layout.probability_columns(classes))
+def predictions_table(
+    split: Split, images: ImageStore, logits: Tensor, classes: list[str]
+) -> pd.DataFrame:
+    """Return predictions.csv: guid, label, predicted class, probability of each class, and the guid
+    of the first copy, from logits (N, C)."""
+    predicted = np.array(classes, dtype=object)[predicted_classes(logits)]
     table = pd.DataFrame({"guid": split.guids, "label": split.labels, "pred": predicted})
-    return pd.concat([table, shares.map("{:.6g}".format)], axis=1)
+    shares = pd.DataFrame(probabilities(logits), columns=layout.probability_columns(classes))
+    groups = {layout.GROUP: [split.guids[first] for first in copy_groups(split, images)]}
+    return pd.concat([table, shares.map("{:.6g}".format), pd.DataFrame(groups)], axis=1)
+
+
+def epoch_predictions_table(split: Split, logits: list[Tensor], classes: list[str]) -> pd.DataFrame:
+    """Return epoch_predictions.csv: guid, label, predicted class of each epoch, from logits (N, C)
+    of each."""
+    names = np.array(classes, dtype=object)
+    columns = layout.epoch_columns(len(logits))
+    predicted = [names[predicted_classes(of_epoch)] for of_epoch in logits]
+    epochs = dict(zip(columns, predicted, strict=True))
+    return pd.DataFrame({"guid": split.guids, "label": split.labels, **epochs})
 
 
 def _versions() -> dict[str, str]:

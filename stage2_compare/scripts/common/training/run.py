@@ -131,6 +131,10 @@ def unfinished(prepared: PreparedRun, folder: RunFolder) -> dict[str, Any] | Non
     if checkpoint is None or prepared.settings.restart:
         folder.clear()
         return None
+    if "logits" not in checkpoint["fitted"]:
+        print("beginning anew: an earlier version kept no predictions of each epoch", flush=True)
+        folder.clear()
+        return None
     found = json.loads(checkpoint["identity"])
     wanted = identity.choices(prepared.settings)
     earlier = found.get("choices", {})

@@ -6,7 +6,7 @@ agree but for ``runs.layout.MAY_VARY``; runs of one model form a seed group.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,18 @@ class Protocol:
     """All that must agree between runs for their comparison to be fair.
 
     ``asdict`` of it is the ``protocol`` block of metrics.json. The defaults are those of the
-    commands. The last four fields are known once the data are read."""
+    commands. ``precision`` and the last five fields are known once the data are read."""
 
     seed: int = DEFAULT_SEED
-    epochs: int = 5
+    epochs: int = 5  # planned; with ``patience`` a run may end earlier
     effective_batch_size: int = 16  # samples that one optimizer step sees
     optimizer: str = "AdamW"  # a key of engine.OPTIMIZERS
-    lr: float = 2e-5
+    lr: float = 2e-5  # the highest of the run
     weight_decay: float = 1e-4
-    schedule: str = "constant"  # of the learning rate
+    schedule: str = "constant"  # of the learning rate, a key of rates.SCHEDULES
+    warmup_ratio: float = 0.0  # share of all steps in which the learning rate rises from 0
+    clip_norm: float = 0.0  # largest norm of a step's gradient, 0: any
+    patience: int = 0  # epochs without a better macro-F1 that end the run, 0: any number
     loss: str = "cross-entropy"
     class_weights: str = "balanced"  # or "none"
     max_length: int = 64  # of a text in tokens
@@ -36,6 +39,9 @@ class Protocol:
     precision: str = ""  # fp32, bf16 or fp16
     pretrained: bool = True
     frozen_encoders: bool = False
+    fold: int | None = None  # of those that make_splits.py --folds wrote; None: train.csv, val.csv
+    folds: int | None = None  # how many there are
+    folds_sha256: str = ""  # of the validation pairs of all of them
     classes: list[str] = field(default_factory=list)
     train_sha256: str = ""
     val_sha256: str = ""
@@ -63,6 +69,11 @@ class Paths:
     test_csv: Path = Path("outputs/splits/test.csv")
     text_encoding: str = "auto"  # of texts that are not UTF-8; what was read is in the protocol
     output_dir: Path = Path("outputs/compare")
+
+    def of_fold(self, fold: int) -> Paths:
+        """Return the paths with the training and validation pairs of a fold."""
+        folder = Paths.val_csv.parent / f"fold_{fold}"
+        return replace(self, train_csv=folder / "train.csv", val_csv=folder / "val.csv")
 
     @property
     def runs(self) -> Path:

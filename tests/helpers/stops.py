@@ -1,0 +1,31 @@
+"""Stops of a run that nothing announces."""
+
+import pytest
+from common.training.progress import Progress
+
+from .small_project import run_small
+
+
+class PowerCut(BaseException):
+    """Passes every ``except Exception``."""
+
+
+def cut_at(monkeypatch, owner, name: str, count: int) -> None:
+    """The ``count``-th call of ``owner.name`` does not happen."""
+    real, calls = getattr(owner, name), []
+
+    def instead(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == count:
+            raise PowerCut
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, instead)
+
+
+def stop_at_step(step: int, project, hub, monkeypatch, *more: str) -> None:
+    """Begin a small run, or go on with it, and stop at an optimizer step, counted from 1."""
+    with monkeypatch.context() as patch:
+        cut_at(patch, Progress, "advance", step)
+        with pytest.raises(PowerCut):
+            run_small(project, hub, "clip", *more)
