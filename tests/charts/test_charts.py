@@ -9,6 +9,7 @@ import pytest
 from common.charts import pictures, radar, table
 from common.charts.agreement import both_wrong
 from common.charts.confusion import confusions
+from common.charts.labels import LONGEST
 from common.charts.page import INNER, WIDTH
 from common.charts.radar import Scale
 from common.charts.reliability import wilson
@@ -171,6 +172,21 @@ def test_hostile_names_are_drawn_letter_for_letter(ten, figures):
         assert "".join(name.split()) in "".join(results.split())
     assert "two?lines?and ?[31mred?" in results
     assert "$a$" in classes and "<b>" in classes
+
+
+def test_a_label_of_any_length_is_cut_in_its_middle_and_keeps_its_ends(ten, figures):
+    long = [end + "x" * 100_000 + end for end in "ab"]
+    runs = []
+    for place, name in enumerate(long):
+        run = renamed(ten[0], name, long)
+        runs.append(replace(run, metrics={**run.metrics, "protocol": {long[0]: place}}))
+    styles = styles_of(runs)
+    assert [(style.name[0], style.name[-1]) for style in styles] == [("a", "a"), ("b", "b")]
+    assert any(style.differs.startswith("axx") for style in styles)
+    for style in styles:
+        assert all(len(text) <= LONGEST for text in [style.name, style.differs, *style.classes])
+        assert len(style.label) <= LONGEST + len(f" ({NOT_COMPARABLE})")
+    assert set(figures(runs)) == set(pictures.PICTURES)
 
 
 def test_characters_without_a_font_are_named_and_told_apart(ten, monkeypatch):
