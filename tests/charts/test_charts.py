@@ -189,6 +189,26 @@ def test_a_label_of_any_length_is_cut_in_its_middle_and_keeps_its_ends(ten, figu
     assert set(figures(runs)) == set(pictures.PICTURES)
 
 
+def test_of_more_runs_than_fit_the_best_are_drawn_and_the_caption_counts_them(
+    ten, figures, monkeypatch
+):
+    """The best is CLIP, whose other seed is left out: its row still shows the mean of both."""
+    monkeypatch.setattr(pictures, "MOST_RUNS", 1)
+    drawn = figures(ten)
+    _, notes = pictures.draw(ten)
+    assert notes[0] == "the pictures show the best 1 of 10 runs by macro-F1"
+    for name, figure in drawn.items():
+        assert "the best 1 of 10 runs" in words_of(figure), name
+    assert ten[0].name in words_of(drawn["result_table.png"])
+    assert ten[2].name not in words_of(drawn["result_table.png"])
+    [plot] = [axes for axes in drawn["intervals.png"].axes if axes.get_xlabel() == "Macro-F1"]
+    seeds = [line for line in plot.lines if line.get_markersize() == 4]
+    assert [line.get_xdata()[0] for line in seeds] == [ten[0].best["val_f1_macro"]]
+    assert "CLIP · 2 seeds" in words_of(drawn["intervals.png"])
+    monkeypatch.setattr(pictures, "MOST_RUNS", 10)
+    assert not [note for note in pictures.draw(ten)[1] if "the best" in note]
+
+
 def test_characters_without_a_font_are_named_and_told_apart(ten, monkeypatch):
     monkeypatch.setattr(pictures, "choose_fonts", lambda: ["DejaVu Sans"])
     monkeypatch.setattr(pictures, "png", lambda figure: figure)

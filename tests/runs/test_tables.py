@@ -7,10 +7,8 @@ import json
 import pandas as pd
 import pytest
 from common import files
-from common.charts import draw
 from common.comparison.compare import compare
 from common.comparison.console import report
-from common.errors import UserError
 from common.files import escaped, unescaped
 from common.runs import reader
 from common.runs.reader import load_runs, read_runs
@@ -103,13 +101,6 @@ def test_a_file_too_large_for_memory_is_named_and_not_read(tmp_path, monkeypatch
         file.write(b" " * 2_000_000)
     runs, problems = read_runs(tmp_path)
     assert len(runs) == 1 and f"{name} has 2 MB, more than 1" in problems[0]
-
-
-def test_more_runs_than_pictures_can_show_are_refused_with_a_reason(tmp_path):
-    make_run(tmp_path, "run")
-    (run,) = load_runs(tmp_path)
-    with pytest.raises(UserError, match="300 runs are more than the pictures can show"):
-        draw([run] * 300)
 
 
 JSON = st.recursive(

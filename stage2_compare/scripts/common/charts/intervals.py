@@ -23,12 +23,12 @@ def intervals(styles: list[RunStyle], comparison: Comparison) -> Figure:
     """Draw a forest plot, best first.
 
     It has a row per run, or per group of runs that differ in their seed alone, of which at least
-    one kept its predictions.
+    one kept its predictions. Of a group, only the runs among ``styles`` are shown as seeds.
     """
-    rows = [row for row in comparison.families if _has_predictions(row)]
+    shown = _shown(styles, comparison)
+    rows = [row for row, _ in shown]
     best = next((row for row in rows if row.verdict == BEST), None)
-    style_of = {style.run.name: style for style in styles}
-    labels = [_row_label(row, style_of[row.runs[0].name].label) for row in rows]
+    labels = [_row_label(row, members[0]) for row, members in shown]
     heights = [
         max(0.36, LINE * len(label)) + 0.1 + 0.1 * (len(row.runs) > 1)
         for row, label in zip(rows, labels, strict=True)
@@ -43,9 +43,8 @@ def intervals(styles: list[RunStyle], comparison: Comparison) -> Figure:
     _set_axis(axes, rows, chart)
     _write_head(text, "Against the best" if len(rows) > 1 else "")
     top = 0.0
-    for row, label, height in zip(rows, labels, heights, strict=True):
+    for (row, members), label, height in zip(shown, labels, heights, strict=True):
         middle = top + height / 2
-        members = [style_of[run.name] for run in row.runs]
         text.plot(0.08, _HEAD + middle, **members[0].dot())
         write_lines(text, 0.22, centred(_HEAD + middle, label), label)
         _write_result(text, _HEAD + middle, row, alone=len(rows) == 1)
@@ -60,8 +59,15 @@ def intervals(styles: list[RunStyle], comparison: Comparison) -> Figure:
     return page.figure
 
 
-def _has_predictions(row: Compared) -> bool:
-    return any(run.predictions for run in row.runs)
+def _shown(styles: list[RunStyle], comparison: Comparison) -> list[tuple[Compared, list[RunStyle]]]:
+    """Return the rows that have predictions, each with the styles of its runs."""
+    style_of = {style.run.name: style for style in styles}
+    rows = []
+    for row in comparison.families:
+        members = [style_of[run.name] for run in row.runs if run.name in style_of]
+        if any(style.run.predictions for style in members):
+            rows.append((row, members))
+    return rows
 
 
 def _main(row: Compared) -> Estimate:
@@ -85,10 +91,11 @@ def _remark(comparison: Comparison) -> str:
     return text
 
 
-def _row_label(row: Compared, label: str) -> list[str]:
+def _row_label(row: Compared, first: RunStyle) -> list[str]:
     """Break a run's label into lines; that of several seeds names none of them."""
+    label = first.label
     if len(row.runs) > 1:
-        label = label.removesuffix(f" · seed {row.runs[0].seed}") + f" · {len(row.runs)} seeds"
+        label = label.removesuffix(f" · seed {first.run.seed}") + f" · {len(row.runs)} seeds"
     return wrap(label, 8.5, _LABEL - 0.35)
 
 
@@ -133,7 +140,7 @@ def _p_text(p: float) -> str:
 def _draw_interval(axes: Axes, y: float, members: list[RunStyle], row: Compared) -> None:
     """Draw the interval and the value of a row, and below it the value of each of several seeds."""
     value, low, high = _main(row)
-    several, colour = len(members) > 1, members[0].colour
+    several, colour = len(row.runs) > 1, members[0].colour
     y -= 0.05 * several
     if low is not None:
         alpha = 0.35 if row.verdict == NOT_COMPARABLE else None
