@@ -17,6 +17,7 @@ import pandas as pd
 
 from ..errors import UserError
 from ..files import MARK, printable, unescaped
+from ..machine import memory
 from ..metrics import MAIN, METRICS, confusion_matrix, scores
 from . import layout
 
@@ -41,6 +42,10 @@ _OPTIONAL_BLOCKS = ("protocol", "model", "samples", "class_counts", "duplicates"
 _LARGEST = sys.float_info.max
 _ROUNDING = 1e-4  # two files of one run may differ by this much
 _MOST_COLUMNS = 5_000  # pandas takes minutes for a million
+_MOST_CLASSES = 200  # resampling takes memory with the square of their number
+_DEEPEST = 20  # levels of metrics.json; what follows them by recursion ends at some hundreds
+_MOST_MEGABYTES = {layout.PREDICTIONS: 500}  # 5 of the other files
+_MEMORY_PER_BYTE = 20  # bytes that a byte of these files takes while it is read
 _LONGEST_REASON = 400  # characters; a cell may hold a million
 
 
@@ -89,9 +94,6 @@ class Run:
         return seed if isinstance(seed, int) else None
 
 
-_MOST_MEGABYTES = {layout.PREDICTIONS: 500}  # 20 of the other files; reading takes 20 times as much
-
-
 class _Unreadable(Exception):
     """The reason why a folder is not taken as a run."""
 
@@ -137,12 +139,16 @@ def read_runs(compare_dir: Path) -> tuple[list[Run], list[str]]:
             f"cannot read {compare_dir}: {error.strerror}. Give another --compare-dir"
         ) from error
     names = {folder.name for folder in folders}
+    room = memory() // 2  # the comparison needs some too
     runs, problems = [], []
     for folder in folders:
         try:
             name = _name_of_run(folder, names)
             if name is not None:
+                needed = _MEMORY_PER_BYTE * _size(folder)
+                _check_room(needed, room)
                 runs.append(_read_run(folder, name))
+                room -= needed
         except _Unreadable as reason:
             problems.append(printable(f"{folder.name}: {reason}")[:_LONGEST_REASON])
     return sorted(runs, key=lambda run: run.name), problems
@@ -172,11 +178,28 @@ def _state_of_partial(folder: Path) -> str:
     ``owner.json`` names the process, and stays behind only where that process was killed.
     """
     try:
-        owner = json.loads((folder / layout.OWNER).read_text(encoding="utf-8"))
+        owner = json.loads(_text(folder / layout.OWNER))
         since = f"in progress since {owner['started']} (process {owner['pid']} on {owner['host']})"
         return f"{since}; if that process is gone, run the same command again to go on"
-    except (OSError, ValueError, RecursionError, TypeError, KeyError):
+    except (_Unreadable, ValueError, RecursionError, TypeError, KeyError):
         return "stopped before its end: run the same command again to go on"
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of the files that are read."""
+    try:
+        files = [path for path in folder.iterdir() if path.suffix in (".json", ".csv")]
+        return sum(path.stat().st_size for path in files if path.is_file())
+    except OSError as error:
+        raise _Unreadable(f"cannot be read ({error.strerror})") from None
+
+
+def _check_room(needed: int, room: int) -> None:
+    if needed > room:
+        raise _Unreadable(
+            f"its files would take {needed / 1e9:,.1f} GB of memory, and {max(room, 0) / 1e9:,.1f} "
+            "GB are left beside the runs before it: move some run folders to another place"
+        )
 
 
 def _read_run(folder: Path, name: str) -> Run:
@@ -215,6 +238,7 @@ def _read_metrics(path: Path) -> dict[str, Any]:
         raise _Unreadable(f"metrics.json is not JSON ({error})") from None
     if not isinstance(metrics, dict):
         raise _Unreadable("metrics.json holds no object")
+    _check_depth(metrics)
     for key in _REQUIRED_NUMBERS:
         if key not in metrics:
             raise _Unreadable(f"metrics.json has no {key}")
@@ -228,6 +252,19 @@ def _read_metrics(path: Path) -> dict[str, Any]:
         if not isinstance(metrics.get(key, {}), dict):
             raise _Unreadable(f"metrics.json: {key} is no object")
     return metrics
+
+
+def _check_depth(metrics: dict[str, Any]) -> None:
+    level: list[Any] = [metrics]
+    for _ in range(_DEEPEST):
+        blocks = [value for value in level if isinstance(value, (dict, list))]
+        level = [inner for block in blocks for inner in _inner(block)]
+    if level:
+        raise _Unreadable(f"metrics.json has more than {_DEEPEST} levels of blocks in blocks")
+
+
+def _inner(block: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(block.values()) if isinstance(block, dict) else block
 
 
 def _read_history(path: Path) -> list[dict[str, float | None]]:
@@ -274,6 +311,10 @@ def _read_predictions(path: Path) -> Predictions | None:
         raise _Unreadable(
             f"predictions.csv begins with {','.join(header)!r}, "
             "not with guid,label,pred,p_<class>,..."
+        )
+    if len(classes) > _MOST_CLASSES:
+        raise _Unreadable(
+            f"predictions.csv has {len(classes):,} classes, more than {_MOST_CLASSES}"
         )
     # 2. All rows at once.
     rows = _read_rows(path, text, len(header), skip_blank_lines=False)
@@ -354,7 +395,7 @@ def _text(path: Path) -> str:
     try:
         if path.exists() and not path.is_file():  # a pipe would block, a device may never end
             raise _Unreadable(f"{path.name} is no file")
-        megabytes, most = path.stat().st_size / 1e6, _MOST_MEGABYTES.get(path.name, 20)
+        megabytes, most = path.stat().st_size / 1e6, _MOST_MEGABYTES.get(path.name, 5)
         if megabytes > most:
             raise _Unreadable(f"{path.name} has {megabytes:,.0f} MB, more than {most}")
         return path.read_text(encoding="utf-8-sig")
