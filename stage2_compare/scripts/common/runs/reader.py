@@ -305,9 +305,11 @@ def _read_predictions(path: Path) -> Predictions | None:
     # 1. The header names the classes.
     text = _text(path)
     header = _read_header(path, text)
+    if not header:
+        raise _Unreadable("predictions.csv has no row")
     classes = [name.removeprefix("p_") for name in header[3:]]
     expected = ["guid", "label", "pred", *layout.probability_columns(classes)]
-    if header and (header != expected or not classes):
+    if header != expected or not classes:
         raise _Unreadable(
             f"predictions.csv begins with {','.join(header)!r}, "
             "not with guid,label,pred,p_<class>,..."
