@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from common.files import LISTED, listed, lock, replace_all, unlock
+from common.files import LISTED, listed, lock, owned, replace_all, unlock, write_result
 from helpers.hub import STAGE2
 
 HOLDER = """
@@ -66,6 +66,23 @@ def test_left_overs_of_a_killed_command_are_removed_with_the_next_write(tmp_path
     assert replace_all({path: "天气"}, marker) == {path: None}
     assert path.read_text(encoding="utf-8") == "天气"
     assert {path.name for path in tmp_path.iterdir()} == {path.name, other.name}
+
+
+def test_left_overs_of_a_result_go_with_its_next_write_unless_their_process_runs(tmp_path):
+    path = tmp_path / "a[1].csv"
+    dead, busy, other = (tmp_path / f".{name}.tmp" for name in ("a[1].csv.0", "a[1].csv.1", "b.2"))
+    for left_over in (dead, busy, other, tmp_path / ".a[1].csv.3.tmp.lock"):
+        left_over.write_bytes(b"x")
+    lock_of_busy = tmp_path / f"{busy.name}.lock"
+    holder = hold(lock_of_busy)
+    write_result(path, b"new")
+    assert set(tmp_path.iterdir()) == {path, busy, other, lock_of_busy}
+    holder.kill()
+    holder.communicate()
+    write_result(path, b"newer")
+    assert set(tmp_path.iterdir()) == {path, other} and path.read_bytes() == b"newer"
+    with owned(busy) as is_ours:
+        assert is_ours
 
 
 def test_a_message_names_the_first_faults_and_counts_the_others():

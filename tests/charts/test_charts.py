@@ -9,6 +9,7 @@ import pytest
 from common.charts import pictures, radar, table
 from common.charts.agreement import both_wrong
 from common.charts.confusion import confusions
+from common.charts.labels import LONGEST
 from common.charts.page import INNER, WIDTH
 from common.charts.radar import Scale
 from common.charts.reliability import wilson
@@ -171,6 +172,41 @@ def test_hostile_names_are_drawn_letter_for_letter(ten, figures):
         assert "".join(name.split()) in "".join(results.split())
     assert "two?lines?and ?[31mred?" in results
     assert "$a$" in classes and "<b>" in classes
+
+
+def test_a_label_of_any_length_is_cut_in_its_middle_and_keeps_its_ends(ten, figures):
+    long = [end + "x" * 100_000 + end for end in "ab"]
+    runs = []
+    for place, name in enumerate(long):
+        run = renamed(ten[0], name, long)
+        runs.append(replace(run, metrics={**run.metrics, "protocol": {long[0]: place}}))
+    styles = styles_of(runs)
+    assert [(style.name[0], style.name[-1]) for style in styles] == [("a", "a"), ("b", "b")]
+    assert any(style.differs.startswith("axx") for style in styles)
+    for style in styles:
+        assert all(len(text) <= LONGEST for text in [style.name, style.differs, *style.classes])
+        assert len(style.label) <= LONGEST + len(f" ({NOT_COMPARABLE})")
+    assert set(figures(runs)) == set(pictures.PICTURES)
+
+
+def test_of_more_runs_than_fit_the_best_are_drawn_and_the_caption_counts_them(
+    ten, figures, monkeypatch
+):
+    """The best is CLIP, whose other seed is left out: its row still shows the mean of both."""
+    monkeypatch.setattr(pictures, "MOST_RUNS", 1)
+    drawn = figures(ten)
+    _, notes = pictures.draw(ten)
+    assert notes[0] == "the pictures show the best 1 of 10 runs by macro-F1"
+    for name, figure in drawn.items():
+        assert "the best 1 of 10 runs" in words_of(figure), name
+    assert ten[0].name in words_of(drawn["result_table.png"])
+    assert ten[2].name not in words_of(drawn["result_table.png"])
+    [plot] = [axes for axes in drawn["intervals.png"].axes if axes.get_xlabel() == "Macro-F1"]
+    seeds = [line for line in plot.lines if line.get_markersize() == 4]
+    assert [line.get_xdata()[0] for line in seeds] == [ten[0].best["val_f1_macro"]]
+    assert "CLIP · 2 seeds" in words_of(drawn["intervals.png"])
+    monkeypatch.setattr(pictures, "MOST_RUNS", 10)
+    assert not [note for note in pictures.draw(ten)[1] if "the best" in note]
 
 
 def test_characters_without_a_font_are_named_and_told_apart(ten, monkeypatch):

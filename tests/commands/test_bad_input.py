@@ -691,6 +691,14 @@ def test_what_cannot_be_done_is_one_clear_line(small, hub, flags, says):
     assert cpu_seconds() - start < HANG
 
 
+def test_a_training_that_never_starts_leaves_no_folder_behind(small, hub, tmp_path):
+    (tmp_path / "here").mkdir()
+    for root in (tmp_path / "typo", tmp_path / "here"):
+        with pytest.raises(UserError, match="train.csv: cannot read the split file"):
+            compare_train.main(["--project-root", str(root), *arguments(hub, "bert")])
+    assert [path.name for path in tmp_path.rglob("*")] == ["here"]
+
+
 # Run folders
 
 

@@ -304,7 +304,7 @@ def test_a_cache_folder_that_cannot_be_made_is_named(three, tmp_path):
 
 def _hold(path: Path, ready) -> None:
     """Be a command that writes a cache file, and never end."""
-    with images._owned(path), open(path, "wb"):
+    with images.owned(path), open(path, "wb"):
         ready.set()
         time.sleep(600)
 
@@ -331,7 +331,7 @@ def test_left_overs_belong_to_their_process_and_not_to_a_clock(three, load, tmp_
 
 
 def test_a_disk_without_locks_still_gets_its_cache(three, load, tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "lock", lambda path: None)
+    monkeypatch.setattr("common.files.lock", lambda path: None)
     load(three)
     assert cache_file(tmp_path).suffix == ".u8"
 

@@ -7,10 +7,8 @@ import json
 import pandas as pd
 import pytest
 from common import files
-from common.charts import draw
 from common.comparison.compare import compare
 from common.comparison.console import report
-from common.errors import UserError
 from common.files import escaped, unescaped
 from common.runs import cells
 from common.runs.predictions import read_predictions
@@ -106,11 +104,36 @@ def test_a_file_too_large_for_memory_is_named_and_not_read(tmp_path, monkeypatch
     assert len(runs) == 1 and f"{name} has 2 MB, more than 1" in problems[0]
 
 
-def test_more_runs_than_pictures_can_show_are_refused_with_a_reason(tmp_path):
-    make_run(tmp_path, "run")
-    (run,) = load_runs(tmp_path)
-    with pytest.raises(UserError, match="300 runs are more than the pictures can show"):
-        draw([run] * 300)
+def test_runs_that_do_not_fit_in_memory_together_are_named(tmp_path, monkeypatch):
+    make_runs(tmp_path, 3)
+    first, second, third = sorted(tmp_path.iterdir())
+    sizes = {folder: reader._size(folder) for folder in (first, second, third)}
+    room = reader._MEMORY_PER_BYTE * (sizes[first] + sizes[third])
+    monkeypatch.setattr(reader, "memory", lambda: 2 * room)
+    (second / "predictions.csv").write_bytes(b" " * (sizes[third] + 1))
+    runs, problems = read_runs(tmp_path)
+    assert [run.path for run in runs] == [first, third]
+    assert problems[0].startswith(f"{second.name}: its files would take 0.0 GB of memory")
+    (third / "metrics.json").unlink()  # what cannot be read takes no room from others
+    assert [line.split(": ")[0] for line in read_runs(tmp_path)[1]] == [second.name, third.name]
+
+
+def test_blocks_in_blocks_and_classes_are_limited(tmp_path):
+    """The limits are far from real records, and below what recursion and memory allow."""
+    inner: list = []
+    for _ in range(reader._DEEPEST):
+        inner = [inner]
+    edit(make_run(tmp_path, "a deep one"), protocol={"lr": inner})
+    many = pd.Series(range(reader._MOST_CLASSES + 1)).to_numpy()
+    make_run(tmp_path, "many classes", labels=many, predictions=many)
+    few = many[:-1]
+    make_run(tmp_path, "none", labels=few, predictions=few, protocol={"lr": [[[[[[2e-5]]]]]]})
+    runs, problems = read_runs(tmp_path)
+    assert [run.name for run in runs] == ["none"]
+    assert problems == [
+        "a deep one: metrics.json has more than 20 levels of blocks in blocks",
+        "many classes: predictions.csv has 201 classes, more than 200",
+    ]
 
 
 JSON = st.recursive(

@@ -5,7 +5,7 @@ cli              flags -> settings; how a command ends
 charts  benchmarking
 training  comparison
 data  models  runs
-files  seeding  metrics
+files  machine  seeding  metrics
 errors
 
 The way of the data: data.splits -> data.tokens, data.image_cache -> data.dataset -> data.batches ->

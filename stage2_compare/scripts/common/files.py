@@ -17,6 +17,7 @@ from typing import BinaryIO
 from .errors import UserError
 
 LISTED = 10  # an error names this many faults and counts the rest
+_LOCK = ".lock"  # ends the name of the lock of a temporary file
 _LOCKED_BYTE = 1 << 30  # far behind the end: Windows also bars others from reading what is locked
 
 
@@ -142,15 +143,41 @@ def unlock(path: Path, file: BinaryIO) -> None:
     file.close()
 
 
+@contextmanager
+def owned(temporary: Path) -> Iterator[bool]:
+    """Lock a temporary file for this process. Yield False if it belongs to another one that runs.
+
+    The lock is a file beside it: Windows could not rename a file that is locked itself.
+    """
+    path = temporary.with_name(temporary.name + _LOCK)
+    held = lock(path)
+    try:
+        yield held is not None
+    finally:
+        if held is not None:
+            unlock(path, held)
+
+
+def remove_left_overs(folder: Path, pattern: str) -> None:
+    """Remove the ``owned`` temporary files of killed processes whose names fit a pattern."""
+    for path in [*folder.glob(pattern), *folder.glob(pattern + _LOCK)]:
+        left_over = path.with_name(path.name.removesuffix(_LOCK))
+        with suppress(OSError), owned(left_over) as is_ours:  # another may be removing it
+            if is_ours:
+                left_over.unlink(missing_ok=True)
+
+
 def write_result(path: Path, content: bytes) -> None:
     """Write a table or picture that a person opens, and make its folder.
 
     Raises:
         UserError: the file cannot be written.
     """
+    temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as file:
+        remove_left_overs(path.parent, f".{glob.escape(path.name)}.*.tmp")
+        with owned(temporary), replacing(path, temporary) as file:
             file.write(content)
     except OSError as error:  # Windows lets nobody replace a file that Excel has open
         reason = error_text(error)

@@ -10,6 +10,7 @@ from ..comparison.compare import Compared, Comparison
 from ..comparison.intervals import Estimate
 from ..comparison.wording import BEST, NOT_COMPARABLE
 from ..metrics import MAIN
+from .labels import without_details
 from .page import INNER, LINE, MARGIN, Page, centred, clean_axes, write_lines
 from .styles import GREY, INK, RunStyle
 from .text import BOLD, measure, wrap
@@ -23,13 +24,13 @@ _VERDICTS = _SCORES_END + 0.2
 def intervals(styles: list[RunStyle], comparison: Comparison) -> Figure:
     """Draw a forest plot, best first.
 
-    It has a row per run, or per group of runs that differ in their seed alone, of which at least
-    one kept its predictions.
+    It has a row per family of which at least one run kept its predictions. Of the runs of a family,
+    only those among ``styles`` are shown below it.
     """
-    rows = [row for row in comparison.families if _has_predictions(row)]
+    shown = _shown(styles, comparison)
+    rows = [row for row, _ in shown]
     best = next((row for row in rows if row.verdict == BEST), None)
-    style_of = {style.run.name: style for style in styles}
-    labels = [_row_label(row, style_of[row.runs[0].name].label) for row in rows]
+    labels = [_row_label(row, members[0]) for row, members in shown]
     heights = [
         max(0.36, LINE * len(label)) + 0.1 + 0.1 * (len(row.runs) > 1)
         for row, label in zip(rows, labels, strict=True)
@@ -44,25 +45,30 @@ def intervals(styles: list[RunStyle], comparison: Comparison) -> Figure:
     _set_axis(axes, rows, chart)
     _write_head(text, "Against the best" if len(rows) > 1 else "")
     top = 0.0
-    for row, label, height in zip(rows, labels, heights, strict=True):
+    for (row, members), label, height in zip(shown, labels, heights, strict=True):
         middle = top + height / 2
-        members = [style_of[run.name] for run in row.runs]
         text.plot(0.08, _HEAD + middle, **members[0].dot())
         write_lines(text, 0.22, centred(_HEAD + middle, label), label)
         _write_result(text, _HEAD + middle, row, alone=len(rows) == 1)
         _draw_interval(axes, middle, members, row)
         top += height
     if best and len(rows) > 1:
-        value = _main(best).value
-        axes.axvline(value, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+        axes.axvline(_centre(_main(best)), color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
     if best and comparison.smallest_difference:
-        _draw_difference(text, axes.get_xlim(), _main(best).value, comparison.smallest_difference)
+        _draw_difference(text, axes.get_xlim(), _centre(_main(best)), comparison.smallest_difference)
     page.lines(_HEAD + chart + _AXIS, notes, color=GREY)
     return page.figure
 
 
-def _has_predictions(row: Compared) -> bool:
-    return any(run.predictions for run in row.runs)
+def _shown(styles: list[RunStyle], comparison: Comparison) -> list[tuple[Compared, list[RunStyle]]]:
+    """Return the rows that have predictions, each with the styles of its runs."""
+    style_of = {style.run.name: style for style in styles}
+    rows = []
+    for row in comparison.families:
+        members = [style_of[run.name] for run in row.runs if run.name in style_of]
+        if any(style.run.predictions for style in members):
+            rows.append((row, members))
+    return rows
 
 
 def _main(row: Compared) -> Estimate:
@@ -78,18 +84,37 @@ def _remark(comparison: Comparison) -> str:
     text += (
         "A verdict compares with the best on the same pairs, corrected for how many there are and "
         "for having picked the best (Hsu 1984); a difference that is not significant is no proof "
-        "of being equal. Smallest difference that these pairs would have shown in 4 of 5 cases: "
+        "of being equal. Difference that would have been shown of every model in 4 of 5 cases: "
         f"{comparison.smallest_difference:.3f}."
     )
     if comparison.several_runs:
-        text += " Filled: mean over the seeds; below it each seed."
+        text += " Filled: over folds and seeds; below it each run."
+    if any(_is_corrected(_main(row)) for row in comparison.families):
+        text += (
+            " Dot and bar are less what choosing the best epoch on the same pairs gains by luck; "
+            "the tick is the figure with it."
+        )
     return text
 
 
-def _row_label(row: Compared, label: str) -> list[str]:
-    """Break a run's label into lines; that of several seeds names none of them."""
+def _is_corrected(estimate: Estimate) -> bool:
+    """Say if the figure in the text is another one than that of the run's own table."""
+    value, corrected = estimate.value, estimate.corrected
+    return corrected is not None and f"{corrected:.3f}" != f"{value:.3f}"
+
+
+def _centre(estimate: Estimate) -> float:
+    return estimate.value if estimate.corrected is None else estimate.corrected
+
+
+def _row_label(row: Compared, first: RunStyle) -> list[str]:
+    """Break a run's label into lines; that of a family counts what its runs differ in."""
+    label = first.label
     if len(row.runs) > 1:
-        label = label.removesuffix(f" · seed {row.runs[0].seed}") + f" · {len(row.runs)} seeds"
+        folds = len({run.recorded("protocol", "fold") for run in row.runs})
+        counts = {"seeds": row.seeds, "folds": folds, "rates": row.rates}
+        parts = [f"{count} {name}" for name, count in counts.items() if count > 1]
+        label = " · ".join([without_details(label), *parts])
     return wrap(label, 8.5, _LABEL - 0.35)
 
 
@@ -117,8 +142,9 @@ def _write_result(axes: Axes, y: float, row: Compared, alone: bool) -> None:
     style = {"va": "center_baseline"}
     small = {**style, "size": 7, "color": GREY}
     weight = BOLD if row.verdict == BEST and not alone else {}
-    value, low, high, corrected = _main(row)
-    axes.text(_SCORES_END, y - 0.08, f"{value:.3f}", ha="right", **style, **weight)
+    estimate = _main(row)
+    low, high = estimate.low, estimate.high
+    axes.text(_SCORES_END, y - 0.08, f"{_centre(estimate):.3f}", ha="right", **style, **weight)
     between = "no interval" if low is None else f"{low:.3f} to {high:.3f}"
     axes.text(_SCORES_END, y + 0.08, between, ha="right", **small)
     if not alone:
@@ -133,15 +159,19 @@ def _p_text(p: float) -> str:
 
 def _draw_interval(axes: Axes, y: float, members: list[RunStyle], row: Compared) -> None:
     """Draw the interval and the value of a row, and below it the value of each of several seeds."""
-    value, low, high, corrected = _main(row)
-    several, colour = len(members) > 1, members[0].colour
+    estimate = _main(row)
+    low, high = estimate.low, estimate.high
+    several, colour = len(row.runs) > 1, members[0].colour
     y -= 0.05 * several
     if low is not None:
         alpha = 0.35 if row.verdict == NOT_COMPARABLE else None
         bar = {"color": colour, "alpha": alpha, "linewidth": 2, "solid_capstyle": "butt"}
         axes.plot((low, high), (y, y), zorder=2, **bar)
     filled = {"markerfacecolor": colour} if several else {}
-    axes.plot(value, y, zorder=3, **{**members[0].dot(6.5), **filled})
+    axes.plot(_centre(estimate), y, zorder=3, **{**members[0].dot(6.5), **filled})
+    if _is_corrected(estimate):
+        tick = {"marker": "|", "color": colour, "markersize": 8, "zorder": 2, "clip_on": False}
+        axes.plot(estimate.value, y, **tick)
     for style in members if several else ():
         axes.plot(style.run.best[MAIN.column], y + 0.14, clip_on=False, **style.dot(4))
 

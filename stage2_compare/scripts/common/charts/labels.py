@@ -8,6 +8,7 @@ from collections import Counter
 from ..runs.layout import DEFAULT_SEED
 from ..runs.reader import Run
 
+LONGEST = 200  # characters of any label: a name of 100,000 would be laid out for minutes
 _SHORT_NAMES = {"chinese-clip": "Chinese-CLIP", "clip-": "CLIP", "bert-": "BERT", "blip-": "BLIP"}
 
 
@@ -44,6 +45,13 @@ def _shorten(checkpoint: str) -> str:
         if checkpoint.lower().startswith(start):
             return short
     return checkpoint
+
+
+def shortened(text: str) -> str:
+    """Cut the middle out of a label that is longer than LONGEST; names differ at their ends."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST // 2]}…{text[-(LONGEST // 2 - 1) :]}"
 
 
 def number_duplicates(labels: list[str]) -> list[str]:

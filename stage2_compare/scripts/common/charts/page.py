@@ -53,6 +53,12 @@ class Page:
         return axes
 
 
+def write_corner(figure: Figure, text: str) -> None:
+    """Write a few words into the upper right corner of a page, beside its title."""
+    x, y = 1 - MARGIN / WIDTH, 1 - 0.33 / figure.get_figheight()
+    figure.text(x, y, text, ha="right", size=8, color=GREY)
+
+
 class Panel(NamedTuple):
     """The place of a run's panel, in inches below the heading."""
 

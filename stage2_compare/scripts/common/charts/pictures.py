@@ -9,7 +9,6 @@ import matplotlib.style
 from matplotlib.figure import Figure
 
 from ..comparison.compare import compare
-from ..errors import UserError
 from ..metrics import METRICS
 from ..runs.layout import PREDICTIONS
 from ..runs.reader import Run
@@ -18,6 +17,7 @@ from .confusion import confusion
 from .cost import params_time
 from .intervals import intervals
 from .loss import loss_curves
+from .page import write_corner
 from .per_class import per_class
 from .radar import radar
 from .reliability import reliability
@@ -26,7 +26,7 @@ from .table import result_table
 from .text import add_new_fonts, choose_fonts, measure
 
 DPI = 300
-MOST_RUNS = 100  # time and memory grow with their square
+MOST_RUNS = 50  # a page has no room for more, and each takes half a second
 _TALLEST = 60_000  # pixels; matplotlib's limit is 65,535
 OF_RUNS = {
     "radar": radar,
@@ -39,25 +39,25 @@ PICTURES = [f"{name}.png" for name in (*OF_RUNS, *OF_PREDICTIONS, "agreement", "
 
 
 def draw(runs: list[Run]) -> tuple[dict[str, bytes], list[str]]:
-    """Draw all pictures of these runs.
+    """Draw all pictures of these runs, the best first; of more than MOST_RUNS only the best.
 
     Returns:
         PNG files by their names, which are some of PICTURES; and notes, one line for each thing
         that the pictures leave out.
     """
-    if len(runs) > MOST_RUNS:
-        raise UserError(
-            f"{len(runs)} runs are more than the pictures can show ({MOST_RUNS}): move the folders "
-            "of some to another place, or give another --compare-dir"
-        )
     comparison = compare(runs)
+    shown = runs[:MOST_RUNS]
     fonts = choose_fonts()
-    styles, missing = run_styles(runs, comparison, fonts)
+    styles, missing = run_styles(shown, comparison, fonts)
     if missing and add_new_fonts():
         fonts = choose_fonts()
-        styles, missing = run_styles(runs, comparison, fonts)
+        styles, missing = run_styles(shown, comparison, fonts)
     predicting = [style for style in styles if style.run.predictions]
     paired = _on_the_same_pairs(predicting)
+    notes = _notes(styles, paired, missing)
+    left_out = f"the best {len(shown)} of {len(runs)} runs" if len(shown) < len(runs) else ""
+    if left_out:
+        notes.insert(0, f"the pictures show {left_out} by macro-F1")
     with matplotlib.style.context(["default", _settings(fonts)]):
         measure.cache_clear()
         figures = {name: chart(styles) for name, chart in OF_RUNS.items()}
@@ -66,8 +66,10 @@ def draw(runs: list[Run]) -> tuple[dict[str, bytes], list[str]]:
             figures["intervals"] = intervals(styles, comparison)
         if len(paired) > 1:
             figures["agreement"] = agreement(paired)
+        for figure in figures.values():
+            write_corner(figure, left_out)
         files = {f"{name}.png": png(figure) for name, figure in figures.items()}
-    return files, _notes(styles, paired, missing)
+    return files, notes
 
 
 def _on_the_same_pairs(styles: list[RunStyle]) -> list[RunStyle]:

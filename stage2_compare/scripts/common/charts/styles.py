@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ..comparison.compare import NO, Comparison
 from ..comparison.wording import NOT_COMPARABLE
 from ..runs.reader import Run
-from .labels import number_duplicates, run_labels
+from .labels import number_duplicates, run_labels, shortened
 from .text import without_glyph
 
 INK, GREY, PALE = "#222222", "#666666", "#d9d9d9"
@@ -68,20 +69,19 @@ def run_styles(
         The styles in the order of ``runs``, and the characters that none of the fonts can draw.
         In the words of the styles, ``?`` stands for each of them.
     """
-    differs = {
-        entry.name: "; ".join(entry.differs) for entry in comparison.runs if entry.comparable == NO
-    }
+    differs = {e.name: "; ".join(e.differs) for e in comparison.runs if e.comparable == NO}
     predicting = [run for run in runs if run.predictions]
     classes = list(dict.fromkeys(name for run in predicting for name in run.predictions.classes))
     labels, names = run_labels(runs), [run.name for run in runs]
-    missing = without_glyph([*labels, *names, *classes, *differs.values()], fonts)
+    missing = without_glyph(map(shortened, [*labels, *names, *classes, *differs.values()]), fonts)
     replacement = str.maketrans(dict.fromkeys(missing, "?"))
 
-    def drawable(texts: list[str]) -> list[str]:
-        return number_duplicates([text.translate(replacement) for text in texts])
+    def drawable(texts: Iterable[str]) -> list[str]:
+        return [shortened(text).translate(replacement) for text in texts]
 
-    labels, names = drawable(labels), drawable(names)
-    class_names = dict(zip(classes, drawable(classes), strict=True))
+    differs = dict(zip(differs, drawable(differs.values()), strict=True))
+    labels, names = number_duplicates(drawable(labels)), number_duplicates(drawable(names))
+    class_names = dict(zip(classes, number_duplicates(drawable(classes)), strict=True))
     mark = NOT_COMPARABLE.replace(" ", "\u00a0")
     styles = []
     for place, (run, label, name) in enumerate(zip(runs, labels, names, strict=True)):
@@ -94,7 +94,7 @@ def run_styles(
             colour=_COLOURS[place % len(_COLOURS)],
             marker=_MARKERS[place % len(_MARKERS)],
             dash=_DASHES[place % len(_DASHES)],
-            differs=differs.get(run.name, "").translate(replacement),
+            differs=differs.get(run.name, ""),
         )
         styles.append(style)
     return styles, missing

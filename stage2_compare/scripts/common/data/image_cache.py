@@ -20,7 +20,6 @@ import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,13 +31,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..files import error_text, listed, lock, replacing, temporary_name, unlock
+from ..files import error_text, listed, owned, remove_left_overs, replacing, temporary_name
 from .photos import decode, open_file, reason
 
 # Part of the key: change the number when the pixels or the layout of the file change.
 VERSION = f"2 bicubic Pillow {PIL.__version__}"
 HEADER_BYTES = 4096
-_LOCK = ".lock"  # ends the name of a lock
 _INSPECTED_SIDE = 64  # a photo of which this can be made can be used
 _BLOCK = 1 << 20  # bytes read at once
 _THREADS = min(16, os.cpu_count() or 1)  # Pillow and hashlib release the interpreter lock
@@ -270,7 +268,7 @@ def _build(
     temporary = temporary_name(cache.path)
     try:
         _make_room(cache)
-        with _owned(temporary), replacing(cache.path, temporary) as file:
+        with owned(temporary), replacing(cache.path, temporary) as file:
             return _write_photos(file, cache, photos, faults, show_progress)
     except OSError as error:
         # Windows lets nobody replace a file that another command maps: then that file will do.
@@ -287,29 +285,10 @@ def _make_room(cache: _CacheFile) -> None:
     """Make the folder, delete what killed commands left in it, and check the free space."""
     folder = cache.path.parent
     folder.mkdir(parents=True, exist_ok=True)
-    for path in [*folder.glob("*images_*.tmp"), *folder.glob(f"*images_*.tmp{_LOCK}")]:
-        left_over = path.with_name(path.name.removesuffix(_LOCK))
-        with suppress(OSError), _owned(left_over) as owned:  # another command may be deleting it
-            if owned:
-                left_over.unlink(missing_ok=True)
+    remove_left_overs(folder, "*images_*.tmp")
     free = shutil.disk_usage(folder).free
     if free < cache.size:
         raise OSError(f"{cache.size / 1e6:,.0f} MB needed, {free / 1e6:,.0f} MB free")
-
-
-@contextmanager
-def _owned(temporary: Path) -> Iterator[bool]:
-    """Lock a temporary file for this process. Yield False if it belongs to another one that runs.
-
-    The lock is a file beside it: Windows could not rename a file that is locked itself.
-    """
-    path = temporary.with_name(temporary.name + _LOCK)
-    held = lock(path)
-    try:
-        yield held is not None
-    finally:
-        if held is not None:
-            unlock(path, held)
 
 
 def _write_photos(

@@ -3,8 +3,6 @@ error."""
 
 from __future__ import annotations
 
-import ctypes
-import os
 import warnings
 import zipfile
 from collections.abc import Collection
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from ..errors import UserError
+from ..machine import memory
 from .checkpoint import CONFIG, find_weights, reason_of
 
 _MOST_TENSORS = 20_000  # of one model; the largest published encoders have some 2,000
@@ -80,7 +79,7 @@ def _check_size(make: Any, name: str, config: Any) -> None:
     """Refuse a configuration whose model would not fit in memory, before asking for the memory."""
     from transformers.modeling_utils import no_init_weights
 
-    most = _memory() // 2  # training needs several times the size of the weights
+    most = memory() // 2  # training needs several times the size of the weights
     size = tensors = 0
 
     def count(module: nn.Module, key: str, parameter: nn.Parameter | None) -> None:
@@ -104,15 +103,6 @@ def _check_size(make: Any, name: str, config: Any) -> None:
         pass
     finally:
         hook.remove()
-
-
-def _memory() -> int:
-    """Return the bytes of memory that this machine has."""
-    if hasattr(os, "sysconf"):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    kilobytes = ctypes.c_ulonglong()  # Windows
-    ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes))
-    return kilobytes.value * 1024 or 2**40  # 0 where the firmware does not say
 
 
 def _read_weights(name: str) -> dict[str, Tensor]:

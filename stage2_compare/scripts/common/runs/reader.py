@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..files import printable
+from ..machine import memory
 from ..metrics import COLUMNS, MAIN, METRICS, confusion_matrix, scores
 from . import layout
 from .cells import Unreadable, read_header, read_rows, read_text, to_float
@@ -48,6 +49,8 @@ _OPTIONAL_NUMBERS = (
 _OPTIONAL_BLOCKS = ("protocol", "model", "samples", "class_counts", "duplicates", "probe")
 _LARGEST = sys.float_info.max
 _ROUNDING = 1e-4  # two files of one run may differ by this much
+_DEEPEST = 20  # levels of metrics.json; what follows them by recursion ends at some hundreds
+_MEMORY_PER_BYTE = 20  # bytes that a byte of these files takes while it is read
 _LONGEST_REASON = 400  # characters; a cell may hold a million
 
 
@@ -144,7 +147,10 @@ def read_runs(compare_dir: Path) -> tuple[list[Run], list[str]]:
         try:
             name = _name_of_run(folder, names)
             if name is not None:
+                needed = _MEMORY_PER_BYTE * _size(folder)
+                _check_room(needed, room)
                 runs.append(_read_run(folder, name))
+                room -= needed
         except Unreadable as reason:
             problems.append(printable(f"{folder.name}: {reason}")[:_LONGEST_REASON])
     return sorted(runs, key=lambda run: run.name), problems
@@ -179,6 +185,23 @@ def _state_of_partial(folder: Path) -> str:
         return f"{since}; if that process is gone, run the same command again to go on"
     except (OSError, ValueError, RecursionError, TypeError, KeyError):
         return "stopped before its end: run the same command again to go on"
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of the files that are read."""
+    try:
+        files = [path for path in folder.iterdir() if path.suffix in (".json", ".csv")]
+        return sum(path.stat().st_size for path in files if path.is_file())
+    except OSError as error:
+        raise Unreadable(f"cannot be read ({error.strerror})") from None
+
+
+def _check_room(needed: int, room: int) -> None:
+    if needed > room:
+        raise Unreadable(
+            f"its files would take {needed / 1e9:,.1f} GB of memory, and {max(room, 0) / 1e9:,.1f} "
+            "GB are left beside the runs before it: move some run folders to another place"
+        )
 
 
 def _read_run(folder: Path, name: str) -> Run:
@@ -257,6 +280,7 @@ def _read_metrics(path: Path) -> dict[str, Any]:
         raise Unreadable(f"metrics.json is not JSON ({error})") from None
     if not isinstance(metrics, dict):
         raise Unreadable("metrics.json holds no object")
+    _check_depth(metrics)
     for key in _REQUIRED_NUMBERS:
         if key not in metrics:
             raise Unreadable(f"metrics.json has no {key}")
@@ -270,6 +294,19 @@ def _read_metrics(path: Path) -> dict[str, Any]:
         if not isinstance(metrics.get(key, {}), dict):
             raise Unreadable(f"metrics.json: {key} is no object")
     return metrics
+
+
+def _check_depth(metrics: dict[str, Any]) -> None:
+    level: list[Any] = [metrics]
+    for _ in range(_DEEPEST):
+        blocks = [value for value in level if isinstance(value, (dict, list))]
+        level = [inner for block in blocks for inner in _inner(block)]
+    if level:
+        raise Unreadable(f"metrics.json has more than {_DEEPEST} levels of blocks in blocks")
+
+
+def _inner(block: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(block.values()) if isinstance(block, dict) else block
 
 
 def _read_history(path: Path) -> list[dict[str, float | None]]:

@@ -37,6 +37,7 @@ class RunFolder:
 
     def __enter__(self) -> RunFolder:
         try:
+            self._made = [path for path in (self.parent, *self.parent.parents) if not path.exists()]
             self.parent.mkdir(parents=True, exist_ok=True)
             file = lock(self._lock)
         except OSError as error:
@@ -68,6 +69,9 @@ class RunFolder:
             if self.partial.is_dir() and not (self.partial / CHECKPOINT).exists():
                 shutil.rmtree(self.partial)  # nothing in it that a later process could go on from
         unlock(self._lock, self._locked)
+        with suppress(OSError):  # they are not empty: a run is there
+            for folder in self._made:
+                folder.rmdir()
 
     def read_checkpoint(self) -> dict[str, Any] | None:
         """Return what ``write_tensors(CHECKPOINT, ...)`` wrote last, or None."""
