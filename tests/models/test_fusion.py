@@ -3,7 +3,7 @@
 import pytest
 import torch
 from common.models.classifier import ImageTextClassifier
-from common.models.fusion import FUSIONS, WIDTH, GatedFusion, LateFusion
+from common.models.fusion import FUSIONS, RANK, WIDTH, GatedFusion, LateFusion, LowRankFusion
 from torch import nn
 
 
@@ -51,6 +51,43 @@ def test_late_fusion_is_exactly_the_mean_of_its_branches():
     assert torch.equal(fusion(text, image), expected)
 
 
+def test_lowrank_by_hand():
+    fusion = LowRankFusion(2).eval()
+    constant(fusion, 0.0)
+    with torch.no_grad():  # rows of the factors: first product of both classes, then the second
+        fusion.text_factors.weight[0, 0] = 2  # class 0: 2 t * (v + 1) + 1 * 3 v
+        fusion.image_factors.weight[0, 0] = fusion.image_factors.bias[0] = 1
+        fusion.text_factors.bias[2] = 1
+        fusion.image_factors.weight[2, 0] = 3
+        fusion.text_factors.weight[1, 0] = fusion.image_factors.weight[1, 0] = 1  # class 1: t v
+        fusion.bias[1] = 0.5
+    logits = fusion(filled(5.0), filled(7.0))  # 10 * 8 + 21, 5 * 7 + 0.5
+    torch.testing.assert_close(logits, torch.tensor([[101.0, 35.5]]))
+
+
+def test_lowrank_is_the_tensor_of_its_factors():
+    """Liu et al. 2018, equations 2 and 6: the whole tensor against the outer product of [t, 1] and
+    [v, 1]."""
+    fusion = LowRankFusion(3).eval()
+    text, image = torch.randn(5, WIDTH), torch.randn(5, WIDTH)
+    factors = [
+        torch.cat([layer.weight, layer.bias[:, None]], 1).unflatten(0, (RANK, 3))
+        for layer in (fusion.text_factors, fusion.image_factors)
+    ]  # (rank, C, 257) each
+    tensor = torch.einsum("rci,rcj->cij", *factors)
+    with_one = [torch.cat([feature, torch.ones(5, 1)], 1) for feature in (text, image)]
+    expected = torch.einsum("cij,bi,bj->bc", tensor, *with_one) + fusion.bias
+    torch.testing.assert_close(fusion(text, image), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_logits_of_lowrank_over_all_pairs_are_a_table_of_its_rank():
+    fusion = LowRankFusion(2).double().eval()
+    texts, images = torch.randn(9, WIDTH).double(), torch.randn(9, WIDTH).double()
+    logits = fusion(texts.repeat_interleave(9, 0), images.repeat(9, 1)) - fusion.bias
+    tables = logits.T.reshape(2, 9, 9)  # class, text, image
+    assert torch.linalg.matrix_rank(tables).tolist() == [RANK, RANK]
+
+
 class IdentityEncoder(nn.Module):
     """Hands the first token and the first pixel row on as features."""
 
@@ -60,7 +97,7 @@ class IdentityEncoder(nn.Module):
         return input_ids.float(), pixels[:, 0, 0]
 
 
-@pytest.mark.parametrize("fusion", ["concat", "gated", "late"])
+@pytest.mark.parametrize("fusion", ["concat", "gated", "late", "lowrank"])
 def test_the_head_does_not_see_the_scale_of_a_feature(fusion: str):
     model = ImageTextClassifier(IdentityEncoder(), fusion, 3).eval()
     text, image = torch.randn(2, 4), torch.randn(2, 6)

@@ -1,8 +1,6 @@
-"""The ways of joining a text and an image feature.
+"""The ways of joining a text and an image.
 
-A fusion takes ``text`` (B, 256) and ``image`` (B, 256) and returns logits (B, C). ``uses`` names
-the modalities it needs; the other one is None. To add a fusion, write its class here and name it in
-FUSIONS."""
+To add a fusion, write its class here, derived from ``Fusion``, and name it in FUSIONS."""
 
 from __future__ import annotations
 
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 
 WIDTH = 256
 DROPOUT = 0.2
+RANK = 4  # of LowRankFusion
 
 
 class SampleDropout(nn.Module):
@@ -48,10 +47,19 @@ class Classifier(nn.Sequential):
         )
 
 
-class ConcatFusion(nn.Module):
-    """Both features side by side."""
+class Fusion(nn.Module):
+    """Turns ``text`` (B, 256) and ``image`` (B, 256) into logits (B, C); made with the number of
+    classes.
 
-    uses = ("text", "image")
+    Attributes:
+        uses: the modalities that it needs; the other one is not encoded and is None.
+    """
+
+    uses: tuple[str, ...] = ("text", "image")
+
+
+class ConcatFusion(Fusion):
+    """Both features side by side."""
 
     def __init__(self, classes: int):
         super().__init__()
@@ -62,11 +70,9 @@ class ConcatFusion(nn.Module):
         return self.classifier(joint)  # (B, C)
 
 
-class GatedFusion(nn.Module):
+class GatedFusion(Fusion):
     """A gate per element decides how much of each modality passes (Arevalo et al. 2017, arXiv
     1702.01992)."""
-
-    uses = ("text", "image")
 
     def __init__(self, classes: int):
         super().__init__()
@@ -79,10 +85,8 @@ class GatedFusion(nn.Module):
         return self.classifier(joint)  # (B, C)
 
 
-class LateFusion(nn.Module):
+class LateFusion(Fusion):
     """Each modality is classified by itself, and the two logits are averaged."""
-
-    uses = ("text", "image")
 
     def __init__(self, classes: int):
         super().__init__()
@@ -93,7 +97,26 @@ class LateFusion(nn.Module):
         return (self.text_classifier(text) + self.image_classifier(image)) / 2
 
 
-class TextOnly(nn.Module):
+class LowRankFusion(Fusion):
+    """Every product of a text and an image number, weighted by a tensor of rank 4 (Liu et al. 2018,
+    arXiv 1806.00064).
+
+    A class's logit is the sum of four products, each of a number that is linear in the text and one
+    that is linear in the image. There is no further layer: so, over any texts and images, the
+    logits of a class less its bias are a table of rank 4."""
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.text_factors = nn.Linear(WIDTH, RANK * classes)  # its bias is the paper's appended 1
+        self.image_factors = nn.Linear(WIDTH, RANK * classes)
+        self.bias = nn.Parameter(torch.zeros(classes))
+
+    def forward(self, text: Tensor, image: Tensor) -> Tensor:
+        products = self.text_factors(text) * self.image_factors(image)  # (B, 4 * C)
+        return products.unflatten(1, (RANK, -1)).sum(1) + self.bias  # (B, C)
+
+
+class TextOnly(Fusion):
     """The text alone, as a baseline."""
 
     uses = ("text",)
@@ -106,7 +129,7 @@ class TextOnly(nn.Module):
         return self.classifier(text)
 
 
-class ImageOnly(nn.Module):
+class ImageOnly(Fusion):
     """The image alone, as a baseline."""
 
     uses = ("image",)
@@ -123,6 +146,7 @@ FUSIONS = {
     "concat": ConcatFusion,
     "gated": GatedFusion,
     "late": LateFusion,
+    "lowrank": LowRankFusion,
     "text": TextOnly,
     "image": ImageOnly,
 }
