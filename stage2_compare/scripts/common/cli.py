@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 from .data.encodings import ENCODINGS
 from .errors import UserError
 from .files import printable
-from .models.choice import DEFAULT_FUSION, ModelChoice, fusion_names
-from .runs.layout import DEFAULT_SEED, folder_name
+from .models.choice import ModelChoice, fusion_names
+from .runs.layout import DEFAULT_FUSION, DEFAULT_SEED, folder_name
 from .training.settings import Machine, Paths, Protocol, TrainingRun
 
 # The reader has left (EINVAL on Windows), the disk is full, the terminal was closed.

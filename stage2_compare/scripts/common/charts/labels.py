@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from ..runs.layout import DEFAULT_SEED
+from ..runs.layout import DEFAULT_FUSION, DEFAULT_SEED
 from ..runs.reader import Run
 
 _SHORT_NAMES = {"chinese-clip": "Chinese-CLIP", "clip-": "CLIP", "bert-": "BERT", "blip-": "BLIP"}
@@ -30,12 +30,13 @@ def _describe(run: Run, full: bool) -> str:
     checkpoint = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
     encoder = checkpoint if full else _shorten(checkpoint)
     image = str(run.recorded("model", "image_backbone")).replace("resnet", "ResNet")
-    if family != "bert_resnet":
-        label = encoder
-    elif fusion in ("text", "image"):
-        label = f"{encoder if fusion == 'text' else image} · {fusion} only"
-    else:
+    two = family == "bert_resnet"  # checkpoints, one of them of the image
+    if fusion in ("text", "image"):
+        label = f"{image if two and fusion == 'image' else encoder} · {fusion} only"
+    elif two:
         label = f"{encoder} + {image} · {fusion}"
+    else:
+        label = encoder if fusion in (None, DEFAULT_FUSION) else f"{encoder} · {fusion}"
     return label if run.seed in (None, DEFAULT_SEED) else f"{label} · seed {run.seed}"
 
 

@@ -13,8 +13,6 @@ from ..errors import UserError
 # The hub's own rule: https://huggingface.co/docs/huggingface_hub, validate_repo_id
 _HUB_NAME = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.|\.git$))(\w[\w.-]*/)?\w([\w.-]*\w)?", re.ASCII)
 
-DEFAULT_FUSION = "concat"
-
 
 @dataclass(frozen=True)
 class ModelChoice:

@@ -42,12 +42,8 @@ def probe(
     The additive projection of this model, a model without interaction, is EMAP (Hessel and Lee
     2020, arXiv 2010.06572). As far as it does as well, no interaction of text and image was of use.
     A split too large for all its pairs is represented by ``emap_pairs`` samples; ``f1_macro``, also
-    called ``f1_same_pairs``, and ``acc`` are the model's own on the same samples, and there it is
-    blanked too.
-
-    Args:
-        empty_text: one text, without a word.
-    """
+    called ``f1_same_pairs``, and ``acc`` are the model's own on them, and they are what is blanked.
+    ``empty_text`` is one text, without a word."""
     permutations, most = CHEAP if keeps_features(model) else EXPENSIVE
     random = np.random.Generator(np.random.Philox(seeding.derive(seed, "probe")))
     orders = [random.permutation(len(dataset)) for _ in range(permutations)]
@@ -56,14 +52,12 @@ def probe(
         predict = predictor(model, dataset, micro, precision, bar)
         drops = drops_when_shuffled(predict, dataset.labels, orders)
         table = all_pairs(predict, chosen)  # (M, M, C)
-    blanked = {
-        f"f1_{name}_blanked": logit_scores(
-            predict_blanked(model, dataset, chosen, blank, micro, precision), dataset.labels[chosen]
-        )["f1_macro"]
-        for name, blank in blanks(model, dataset.image_size, empty_text).items()
-    }
-    own = logit_scores(table.diagonal().T, dataset.labels[chosen])
-    additive = logit_scores(emap(table), dataset.labels[chosen])
+    labels = dataset.labels[chosen]
+    own, additive = logit_scores(table.diagonal().T, labels), logit_scores(emap(table), labels)
+    blanked = {}
+    for name, blank in blanks(model, dataset.image_size, empty_text).items():
+        logits = predict_blanked(model, dataset, chosen, blank, micro, precision)
+        blanked[f"f1_{name}_blanked"] = logit_scores(logits, labels)["f1_macro"]
     return {
         **drops,
         "permutations": permutations,
