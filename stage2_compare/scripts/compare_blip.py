@@ -3,7 +3,8 @@
     python stage2_compare/scripts/compare_blip.py --project-root . --model-name Salesforce/blip-image-captioning-base
         --epochs 5 --batch-size 8 --num-workers 2 --pin-memory
 
-Leaves outputs/compare/blip_<model>/.
+Leaves outputs/compare/blip_<model>/, with another --fusion than concat blip_<model>_<fusion>/.
+With --fusion text the decoder sees no image: its cross-attention layers are left out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from common.training.settings import TrainingRun
 
 def parse(argv: list[str] | None = None) -> TrainingRun:
     parser = training_parser(
-        "Train BLIP with a head.", "Salesforce/blip-image-captioning-base", batch_size=8
+        "Train BLIP with a head. With --fusion text its decoder sees no image: its cross-attention "
+        "layers are left out.",
+        "Salesforce/blip-image-captioning-base",
+        batch_size=8,
     )
     return training_run(parser.parse_args(argv), family="blip")
 

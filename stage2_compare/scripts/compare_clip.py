@@ -3,7 +3,7 @@
     python stage2_compare/scripts/compare_clip.py --project-root . --model-name openai/clip-vit-base-patch32
         --epochs 5 --batch-size 16 --num-workers 2 --pin-memory
 
-Leaves outputs/compare/clip_<model>/.
+Leaves outputs/compare/clip_<model>/, with another --fusion than concat clip_<model>_<fusion>/.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 from common.charts import pictures, radar, table
 from common.charts.agreement import both_wrong
 from common.charts.confusion import confusions
-from common.charts.labels import LONGEST
+from common.charts.labels import LONGEST, run_labels
 from common.charts.page import INNER, WIDTH
 from common.charts.radar import Scale
 from common.charts.reliability import wilson
@@ -21,7 +21,7 @@ from common.metrics import METRICS, Metric
 from common.runs.reader import Predictions, Run, load_runs
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
-from helpers.run_folders import edit, make_run, make_runs
+from helpers.run_folders import bert, blip, clip, edit, make_run, make_runs
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -257,6 +257,21 @@ def test_a_run_looks_the_same_in_all_pictures(ten, figures):
             (line.get_color(), line.get_marker()) for axes in figure.axes for line in axes.lines
         }
         assert {(style.colour, style.marker) for style in styles} <= lines, name
+
+
+def test_a_label_names_the_fusion_where_it_is_no_default(tmp_path):
+    cases = {
+        "BERT + ResNet18 · concat": bert("concat"),
+        "ResNet18 · image only": bert("image"),
+        "BERT · text only": bert("text"),
+        "CLIP": clip(),
+        "CLIP · attention": {**clip(), "fusion": "attention"},
+        "BLIP · text only": {**blip(), "fusion": "text"},
+        "BLIP · image only": {**blip(), "fusion": "image"},
+    }
+    folders = [make_run(tmp_path, f"r{i}", 0.5, model=m) for i, m in enumerate(cases.values())]
+    runs = {run.name: run for run in load_runs(tmp_path)}
+    assert run_labels([runs[folder.name] for folder in folders]) == list(cases)
 
 
 def test_fifty_runs_share_no_style_and_a_page_has_a_limit(ten):

@@ -11,24 +11,30 @@ from common.models.loading import load_config, load_tokenizer
 from .hub import BERT, BLIP, CHINESE_CLIP, CLIP
 
 SIZE = 64
-# A kind is a fusion of BERT and ResNet18, or another encoder: name -> encoder and checkpoint.
+# A kind is a fusion of BERT and ResNet18, or another encoder, and a fusion where it is not concat.
 OTHER_ENCODERS = {
     "clip": ("clip", CLIP),
     "chinese_clip": ("clip", CHINESE_CLIP),
     "blip": ("blip", BLIP),
 }
-KINDS = [*FUSIONS, *OTHER_ENCODERS]
+KINDS = [
+    *FUSIONS,
+    *OTHER_ENCODERS,
+    *(f"{name} {fusion}" for name in OTHER_ENCODERS for fusion in ("text", "image", "attention")),
+]
 
 
 def choice(kind: str, name: str) -> ModelChoice:
     """The model of a kind with the checkpoint ``name``."""
-    if kind in OTHER_ENCODERS:
-        return ModelChoice(OTHER_ENCODERS[kind][0], name, None, "concat")
+    encoder, _, fusion = kind.partition(" ")
+    if encoder in OTHER_ENCODERS:
+        return ModelChoice(OTHER_ENCODERS[encoder][0], name, None, fusion or "concat")
     return ModelChoice("bert_resnet", name, "resnet18", kind)
 
 
 def folder(hub, kind: str) -> str:
-    return hub.folder(OTHER_ENCODERS[kind][1] if kind in OTHER_ENCODERS else BERT)
+    encoder = kind.split()[0]
+    return hub.folder(OTHER_ENCODERS[encoder][1] if encoder in OTHER_ENCODERS else BERT)
 
 
 def encoder(kind: str, name: str, image_size: int = SIZE, pretrained: bool = True) -> Encoder:

@@ -9,7 +9,7 @@ from helpers.hub import BERT
 from helpers.models import build, inputs
 from torch import nn
 
-KINDS = ["concat", "clip", "chinese_clip", "blip"]
+KINDS = ["concat", "clip", "chinese_clip", "blip", "blip text"]
 TEXTS = ["今天天气很好", "不开心", "难过"]  # of three lengths, so that two of them are padded
 
 

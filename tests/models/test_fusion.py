@@ -3,7 +3,18 @@
 import pytest
 import torch
 from common.models.classifier import ImageTextClassifier
-from common.models.fusion import FUSIONS, WIDTH, GatedFusion, LateFusion
+from common.models.fusion import (
+    DROPOUT,
+    FUSIONS,
+    RANK,
+    WIDTH,
+    AttentionFusion,
+    CrossAttention,
+    GatedFusion,
+    LateFusion,
+    LowRankFusion,
+    mean_of_tokens,
+)
 from torch import nn
 
 
@@ -51,6 +62,112 @@ def test_late_fusion_is_exactly_the_mean_of_its_branches():
     assert torch.equal(fusion(text, image), expected)
 
 
+def test_lowrank_by_hand():
+    fusion = LowRankFusion(2).eval()
+    constant(fusion, 0.0)
+    with torch.no_grad():  # rows of the factors: first product of both classes, then the second
+        fusion.text_factors.weight[0, 0] = 2  # class 0: 2 t * (v + 1) + 1 * 3 v
+        fusion.image_factors.weight[0, 0] = fusion.image_factors.bias[0] = 1
+        fusion.text_factors.bias[2] = 1
+        fusion.image_factors.weight[2, 0] = 3
+        fusion.text_factors.weight[1, 0] = fusion.image_factors.weight[1, 0] = 1  # class 1: t v
+        fusion.bias[1] = 0.5
+    logits = fusion(filled(5.0), filled(7.0))  # 10 * 8 + 21, 5 * 7 + 0.5
+    torch.testing.assert_close(logits, torch.tensor([[101.0, 35.5]]))
+
+
+def test_lowrank_is_the_tensor_of_its_factors():
+    """Liu et al. 2018, equations 2 and 6: the whole tensor against the outer product of [t, 1] and
+    [v, 1]."""
+    fusion = LowRankFusion(3).eval()
+    text, image = torch.randn(5, WIDTH), torch.randn(5, WIDTH)
+    factors = [
+        torch.cat([layer.weight, layer.bias[:, None]], 1).unflatten(0, (RANK, 3))
+        for layer in (fusion.text_factors, fusion.image_factors)
+    ]  # (rank, C, 257) each
+    tensor = torch.einsum("rci,rcj->cij", *factors)
+    with_one = [torch.cat([feature, torch.ones(5, 1)], 1) for feature in (text, image)]
+    expected = torch.einsum("cij,bi,bj->bc", tensor, *with_one) + fusion.bias
+    torch.testing.assert_close(fusion(text, image), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_logits_of_lowrank_over_all_pairs_are_a_table_of_its_rank():
+    fusion = LowRankFusion(2).double().eval()
+    texts, images = torch.randn(9, WIDTH).double(), torch.randn(9, WIDTH).double()
+    logits = fusion(texts.repeat_interleave(9, 0), images.repeat(9, 1)) - fusion.bias
+    tables = logits.T.reshape(2, 9, 9)  # class, text, image
+    assert torch.linalg.matrix_rank(tables).tolist() == [RANK, RANK]
+
+
+def test_cross_attention_by_hand():
+    """One head's arithmetic, step by step, with a zero among those that are looked at."""
+    layer = CrossAttention().double().eval()
+    x, others = torch.randn(3, WIDTH).double(), torch.randn(2, WIDTH).double()
+    attention = layer.attention
+    weights = attention.in_proj_weight.chunk(3)  # no bias, as they begin with 0
+    query = x @ weights[0].T  # (3, 256)
+    key, value = (
+        torch.cat([others @ weight.T, torch.zeros(1, WIDTH).double()]) for weight in weights[1:]
+    )  # (2 + 1, 256)
+    heads = []
+    for part in range(4):
+        at = slice(64 * part, 64 * (part + 1))
+        share = (query[:, at] @ key[:, at].T / 8).softmax(1)  # 8 is the root of 64
+        heads.append(share @ value[:, at])
+    seen = torch.cat(heads, 1) @ attention.out_proj.weight.T
+    expected = torch.nn.functional.layer_norm(x + seen, (WIDTH,))
+    torch.testing.assert_close(layer(x[None], others[None])[0], expected)
+
+
+def test_attention_looks_both_ways_and_takes_the_means():
+    """Where the layers hand on what was seen, tokens become patches and patches tokens."""
+    fusion = AttentionFusion(1).eval()
+    constant(fusion, 0.0)
+    fusion.text_layer.forward = lambda x, others, padding=None: x + others.sum(1, keepdim=True)
+    fusion.image_layer.forward = lambda x, others, padding=None: 2 * x
+    with torch.no_grad():
+        fusion.classifier[0].weight[0, 0] = 1  # mean of the tokens
+        fusion.classifier[0].weight[1, WIDTH] = 10  # mean of the patches
+        fusion.classifier[3].weight[0, :2] = 1
+    tokens = torch.tensor([1.0, 3.0, 99.0]).view(1, 3, 1).expand(1, 3, WIDTH)  # the last is padding
+    patches = torch.tensor([4.0, 6.0]).view(1, 2, 1).expand(1, 2, WIDTH)
+    logits = fusion(tokens, patches, torch.tensor([[1, 1, 0]]))  # (1 + 3) / 2 + 10, 10 * 2 * 5
+    torch.testing.assert_close(logits, torch.tensor([[112.0]]))
+
+
+def test_attention_sees_no_padding():
+    fusion = AttentionFusion(3).eval()
+    tokens, patches = torch.randn(2, 5, WIDTH), torch.randn(2, 4, WIDTH)
+    mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+    other = torch.where(mask.unsqueeze(-1) == 1, tokens, torch.randn(2, 5, WIDTH))
+    torch.testing.assert_close(fusion(tokens, patches, mask), fusion(other, patches, mask))
+    alone = fusion(tokens[:1, :3], patches[:1], mask[:1, :3])
+    torch.testing.assert_close(fusion(tokens, patches, mask)[:1], alone)
+
+
+def test_attention_takes_a_text_without_a_token():
+    fusion = AttentionFusion(3).train()
+    tokens, patches = torch.randn(1, 2, WIDTH), torch.randn(1, 4, WIDTH)
+    logits = fusion(tokens, patches, torch.zeros(1, 2, dtype=torch.long))
+    assert torch.isfinite(logits).all()
+    logits.sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in fusion.parameters())
+
+
+def test_mean_of_tokens_by_hand():
+    tokens = torch.tensor([[[1.0], [3.0], [99.0]], [[7.0], [8.0], [9.0]]])
+    mask = torch.tensor([[1, 1, 0], [0, 0, 0]])
+    assert mean_of_tokens(tokens, mask).tolist() == [[2.0], [0.0]]
+
+
+def test_all_tokens_of_a_sample_drop_the_same_numbers():
+    model = ImageTextClassifier(IdentityEncoder(), "attention", 3).train()
+    dropout = model.head.text_projection[3]
+    dropout.draws = torch.rand(2, WIDTH)
+    kept = dropout(torch.ones(2, 7, WIDTH)) > 0  # (B, L, 256)
+    assert torch.equal(kept, (dropout.draws >= DROPOUT).unsqueeze(1).expand(2, 7, WIDTH))
+
+
 class IdentityEncoder(nn.Module):
     """Hands the first token and the first pixel row on as features."""
 
@@ -60,7 +177,7 @@ class IdentityEncoder(nn.Module):
         return input_ids.float(), pixels[:, 0, 0]
 
 
-@pytest.mark.parametrize("fusion", ["concat", "gated", "late"])
+@pytest.mark.parametrize("fusion", ["concat", "gated", "late", "lowrank"])
 def test_the_head_does_not_see_the_scale_of_a_feature(fusion: str):
     model = ImageTextClassifier(IdentityEncoder(), fusion, 3).eval()
     text, image = torch.randn(2, 4), torch.randn(2, 6)

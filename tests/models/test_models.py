@@ -8,9 +8,9 @@ from common.models.build import build_classifier
 from common.models.choice import fusion_names
 from common.models.classifier import Head
 from common.models.encoder import Encoder
-from common.models.fusion import FUSIONS, WIDTH, SampleDropout
+from common.models.fusion import FUSIONS, WIDTH, Fusion, SampleDropout
 from common.models.loading import load_config, load_tokenizer, resize_positions
-from helpers.hub import BERT, BLIP, CLIP
+from helpers.hub import BERT, BLIP, CHINESE_CLIP, CLIP
 from helpers.models import KINDS, SIZE, build, choice, encoder, folder, inputs
 from torch import nn
 
@@ -40,8 +40,8 @@ def test_the_last_word_and_the_image_matter(hub, kind: str):
     }
     by_text = (model(**same_image)[0] - model(**same_image)[1]).abs().max()
     by_image = (model(**same_text)[0] - model(**same_text)[1]).abs().max()
-    assert (by_text > 1e-5) == (kind != "image")
-    assert (by_image > 1e-5) == (kind != "text")
+    assert (by_text > 1e-5) == (not kind.endswith("image"))
+    assert (by_image > 1e-5) == (not kind.endswith("text"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -70,6 +70,69 @@ def test_blip_reads_the_text_through_the_captioning_decoder(hub):
     assert set(loaded) == {key for key in renamed if not key.endswith("position_ids")}
     for key, value in loaded.items():
         assert torch.equal(value, renamed[key]), key
+
+
+@torch.no_grad()
+def test_tokens_and_patches_are_those_that_the_one_feature_is_made_from(hub):
+    """ResNet: their mean. CLIP: the end of the text and the class token. BLIP: the last token, and
+    the class token before its second LayerNorm."""
+    for kind in ("concat", "clip", "blip"):
+        batch = inputs(hub, kind, ["今天天气很好", "不开心"])
+        given = batch["input_ids"], batch["attention_mask"], batch["pixel_values"] / 255
+        text, image = build(hub, kind).encoder(*given)
+        whole = build(hub, "attention" if kind == "concat" else f"{kind} attention").encoder
+        tokens, patches = whole(*given)
+        last = batch["attention_mask"].sum(1) - 1
+        if kind == "concat":
+            assert patches.shape == (2, 2 * 2, 512)  # 64 px / 32
+            torch.testing.assert_close(patches.mean(1), image)
+            hidden = whole.text(batch["input_ids"], batch["attention_mask"]).last_hidden_state
+            assert torch.equal(tokens, hidden)
+            continue
+        torch.testing.assert_close(tokens[torch.arange(2), last], text)
+        first = patches[:, 0] if kind == "clip" else whole.vision.post_layernorm(patches[:, 0])
+        torch.testing.assert_close(first, image)
+
+
+def test_a_resnets_patches_are_7_by_7_in_rows_at_224_px(hub):
+    found = encoder("attention", hub.folder(BERT), 224).eval()
+    pixels = torch.randn(1, 3, 224, 224)
+    ids = torch.zeros(1, 2, dtype=torch.long)
+    _, patches = found(ids, torch.ones_like(ids), pixels)
+    layers = list(found.image.children())[:-2]
+    expected = nn.Sequential(*layers)(pixels)  # (1, 512, 7, 7)
+    assert patches.shape == (1, 49, 512)
+    torch.testing.assert_close(patches[0, 7 * 2 + 3], expected[0, :, 2, 3])
+
+
+@torch.no_grad()
+def test_blip_with_the_text_alone_reads_as_the_language_model_of_its_checkpoint(hub):
+    """No vision tower, no cross-attention, and the text as the plain decoder reads it."""
+    from transformers import BlipForConditionalGeneration
+
+    blip = encoder("blip text", hub.folder(BLIP)).eval()
+    assert not any("vision" in name or "crossattention" in name for name in blip.state_dict())
+    batch = inputs(hub, "blip", ["今天很高兴", "不开心"])
+    text, image = blip(batch["input_ids"], batch["attention_mask"], None)
+    published = BlipForConditionalGeneration.from_pretrained(hub.folder(BLIP)).eval()
+    ids = batch["input_ids"].clone()
+    ids[:, 0] = published.config.text_config.bos_token_id
+    for row, feature in zip(range(2), text, strict=True):
+        length = batch["attention_mask"][row].sum()
+        alone = published.text_decoder.bert(ids[row : row + 1, :length], is_decoder=True)
+        torch.testing.assert_close(alone.last_hidden_state[0, -1], feature)
+    assert image is None and blip.reads_apart and blip.image_dim == 0
+
+
+@pytest.mark.parametrize("name", [CLIP, CHINESE_CLIP, BLIP])
+def test_one_modality_alone_costs_no_tower_of_the_other(hub, name: str):
+    kind = {CLIP: "clip", CHINESE_CLIP: "chinese_clip", BLIP: "blip"}[name]
+    both, text, image = (
+        sum(p.numel() for p in encoder(f"{kind}{fusion}", hub.folder(name)).parameters())
+        for fusion in ("", " text", " image")
+    )
+    assert text + image <= both and min(text, image) > 0
+    assert (text + image == both) == (kind != "blip")  # which loses its cross-attention
 
 
 def test_blip_position_table_is_unchanged_at_384_px_and_a_smaller_grid_at_224(hub):
@@ -205,7 +268,14 @@ def test_every_encoder_keeps_the_contract(hub, kind: str):
     )
     text, image = found(batch["input_ids"], batch["attention_mask"], batch["pixel_values"] / 255)
     for feature, size in ((text, found.text_dim), (image, found.image_dim)):
-        assert feature.shape == (2, size) if size else feature is None
+        if not size:
+            assert feature is None
+        elif found.pooled:
+            assert feature.shape == (2, size)
+        else:
+            assert (len(feature), feature.shape[2]) == (2, size)
+    if not found.pooled:
+        assert text.shape[:2] == batch["input_ids"].shape
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "no pooler"])
@@ -232,9 +302,7 @@ def test_the_command_line_knows_all_fusions():
 
 
 def test_a_fusion_may_have_more_dropout_layers_than_those_of_today():
-    class Deep(nn.Module):
-        uses = ("text", "image")
-
+    class Deep(Fusion):
         def __init__(self, classes: int):
             super().__init__()
             self.layers = nn.Sequential(

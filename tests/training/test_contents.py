@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import compare_blip
 import compare_clip
 import compare_train
 import pytest
@@ -73,6 +74,17 @@ def test_what_people_compare_tells_names_apart_and_defaults_are_unsaid(
 ):
     assert compare_clip.parse(flags).name == f"clip_openai_clip-vit-base-patch32{suffix}"
     assert compare_train.parse(flags).name == f"bert-base-chinese_resnet18_concat{suffix}"
+
+
+def test_a_fusion_is_in_the_name_where_it_is_no_default():
+    more = ["--freeze-encoders", "--seed", "7"]
+    for command, plain in (
+        (compare_clip, "clip_openai_clip-vit-base-patch32"),
+        (compare_blip, "blip_Salesforce_blip-image-captioning-base"),
+    ):
+        assert command.parse(["--fusion", "concat"]).name == plain
+        assert command.parse(["--fusion", "text", *more]).name == f"{plain}_text_frozen_seed7"
+    assert compare_train.parse(["--fusion", "attention"]).name.endswith("_resnet18_attention")
 
 
 @pytest.mark.parametrize("name", [".b", "..b", "x" * 240, "模型" * 40, "a\x1b[2Jb", "b.", " b "])

@@ -77,16 +77,17 @@ def run(model: nn.Module, plan: BatchSchedule, workers: int = 0, lr: float = 1e-
     )
 
 
-def small_model(hub, name: str) -> ImageTextClassifier:
-    return build(hub, "clip" if name == CLIP else "blip").train()
+def small_model(hub, name: str, fusion: str = "concat") -> ImageTextClassifier:
+    return build(hub, f"{'clip' if name == CLIP else 'blip'} {fusion}").train()
 
 
+@pytest.mark.parametrize("fusion", ["concat", "lowrank", "attention"])
 @pytest.mark.parametrize("name", [CLIP, BLIP])
-def test_accumulating_micro_batches_is_the_same_as_one_batch(hub, images, name: str):
+def test_accumulating_micro_batches_is_the_same_as_one_batch(hub, images, name: str, fusion: str):
     """Weighted loss, dropout and a short last group included (24 samples in groups of 16)."""
     results = []
     for micro in (16, 8, 5):
-        model = small_model(hub, name)
+        model = small_model(hub, name, fusion)
         fitted = run(
             model, make_plan(hub, images, name, epochs=2, micro=micro, effective=16), lr=1e-4
         )

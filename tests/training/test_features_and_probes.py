@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from common.data.batches import BatchSchedule, Prefetcher
+from common.data.batches import BatchSchedule, Prefetcher, read_through
 from common.data.dataset import PairDataset
 from common.data.image_cache import load_images
 from common.data.tokens import tokenise
@@ -16,7 +16,7 @@ from common.models.clip import Clip
 from common.models.loading import load_tokenizer
 from common.training import probes, record
 from common.training.engine import fit
-from common.training.evaluation import encode
+from common.training.evaluation import encode, evaluate, logit_scores
 from common.training.precision import Precision, choose_precision
 from common.training.probes import emap, probe
 from common.training.settings import Protocol
@@ -41,9 +41,9 @@ def images(tmp_path_factory):
     return load_images(paths, SIZE, folder / "cache", show_progress=False)
 
 
-def make_part(hub, name: str, images) -> PairDataset:
+def make_part(hub, name: str, images, texts=TEXTS) -> PairDataset:
     return PairDataset(
-        tokenise(TEXTS, load_tokenizer(hub.folder(name)), 16),
+        tokenise(texts, load_tokenizer(hub.folder(name)), 16),
         images,
         [i % 3 for i in range(COUNT)],
         SIZE,
@@ -52,8 +52,13 @@ def make_part(hub, name: str, images) -> PairDataset:
 
 
 def make_model(hub, name: str, fusion: str = "concat") -> ImageTextClassifier:
-    kind = {BERT: fusion, CLIP: "clip", BLIP: "blip"}[name]
+    kind = {BERT: fusion, CLIP: f"clip {fusion}", BLIP: f"blip {fusion}"}[name]
     return build(hub, kind, SIZE).train()
+
+
+def probed(hub, model: ImageTextClassifier, name: str, part: PairDataset) -> dict:
+    empty = tokenise([""], load_tokenizer(hub.folder(name)), 16)
+    return probe(model, part, empty, 4, FLOAT32, 42)
 
 
 # Frozen
@@ -101,6 +106,25 @@ def test_a_frozen_run_calls_its_encoder_once_a_split(hub, tmp_path, monkeypatch)
     )  # the whole model, so that it can be used by itself
 
 
+def test_a_frozen_encoder_of_tokens_and_patches_reads_every_epoch_and_says_so(
+    hub, tmp_path, monkeypatch, capsys
+):
+    project = make_small_project(tmp_path)
+    seen = []
+    real = Clip.forward
+    monkeypatch.setattr(
+        Clip, "forward", lambda self, *args: seen.append(len(args[0])) or real(self, *args)
+    )
+    folder = run_small(project, hub, "clip", "--freeze-encoders", "--fusion", "attention")
+    assert "the frozen encoder reads all pairs in every epoch" in capsys.readouterr().out
+    assert sum(seen[1:]) == 3 * (14 + 6)
+    assert folder.name.endswith("_attention_frozen_lr0.001")
+    saved = torch.load(folder / "best.pt", weights_only=True)["model_state"]
+    before = build(hub, "clip attention", 32).state_dict()
+    encoder = [key for key in saved if key.startswith("encoder.")]
+    assert encoder and all(torch.equal(saved[key], before[key]) for key in encoder)
+
+
 def test_features_come_back_in_the_order_of_the_split(hub, images):
     model, part = make_model(hub, CLIP), make_part(hub, CLIP, images)
     features = encode(model, part, 2, FLOAT32).features
@@ -133,18 +157,19 @@ def test_emap_keeps_an_additive_function():
 
 
 def test_emap_of_late_fusion_is_the_model_itself(hub, images):
-    found = probe(make_model(hub, BERT, "late"), make_part(hub, BERT, images), 4, FLOAT32, 42)
+    found = probed(hub, make_model(hub, BERT, "late"), BERT, make_part(hub, BERT, images))
     assert found["emap_f1_macro"] == found["f1_macro"] and found["emap_pairs"] == COUNT
 
 
+@pytest.mark.parametrize("fusion", ["concat", "attention"])
 @pytest.mark.parametrize("name", [BERT, CLIP, BLIP])
-def test_all_pairs_are_those_of_the_plain_model(hub, images, name: str, monkeypatch):
+def test_all_pairs_are_those_of_the_plain_model(hub, images, name: str, fusion, monkeypatch):
     """Through stored features or through the whole model: row i, column j is text i with image j."""
-    model, part = make_model(hub, name).eval(), make_part(hub, name, images)
+    model, part = make_model(hub, name, fusion).eval(), make_part(hub, name, images)
     tables = []
     real = probes.emap
     monkeypatch.setattr(probes, "emap", lambda table: tables.append(table) or real(table))
-    probe(model, part, 4, FLOAT32, 42)
+    probed(hub, model, name, part)
     (table,) = tables
     assert table.shape == (COUNT, COUNT, 3)
     for i, j in ((0, 0), (1, 4), (7, 2)):
@@ -160,14 +185,49 @@ def test_shuffling_hurts_the_modality_that_is_used(hub, images, monkeypatch):
     model = make_model(hub, CLIP)
     right = torch.eye(3)[torch.from_numpy(part.labels)]
     monkeypatch.setattr(probes, "_from_features", lambda *_: lambda texts, images: right[texts])
-    found = probe(model, part, 4, FLOAT32, 42)
+    found = probed(hub, model, CLIP, part)
     assert found["f1_drop_images_shuffled"] == 0 and found["f1_drop_texts_shuffled"] > 0.4
     assert found["emap_f1_macro"] == found["f1_macro"] == 1
 
 
+@pytest.mark.parametrize("name, fusion", [(BERT, "late"), (CLIP, "attention"), (BLIP, "concat")])
+def test_blanked_is_what_empty_texts_and_plain_pictures_give(
+    hub, images, tmp_path, name: str, fusion: str
+):
+    """The split with its texts, or its photos, exchanged for ones that say nothing."""
+    model, part = make_model(hub, name, fusion).eval(), make_part(hub, name, images)
+    colour = tuple(round(255 * value) for value in model.encoder.mean)
+    Image.new("RGB", (40, 40), colour).save(tmp_path / "plain.png")
+    plain = load_images([str(tmp_path / "plain.png")] * COUNT, SIZE, tmp_path, show_progress=False)
+    exchanged = {
+        "text": make_part(hub, name, images, [""] * COUNT),
+        "image": make_part(hub, name, plain),
+    }
+    found = probed(hub, model, name, part)
+    for which, blank in probes.blanks(model, SIZE, exchanged["text"].tokens).items():
+        logits = probes.predict_blanked(model, part, np.arange(COUNT), blank, 4, FLOAT32)
+        expected = evaluate(model, read_through(exchanged[which], 4), FLOAT32)
+        torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+        f1 = logit_scores(expected, part.labels)["f1_macro"]
+        assert found[f"f1_{which}_blanked"] == f1
+    assert found["f1_same_pairs"] == found["f1_macro"]
+
+
+def test_blanking_what_a_model_does_not_use_changes_nothing(hub, images):
+    """Late fusion whose branch of the image always says the same."""
+    model, part = make_model(hub, BERT, "late").eval(), make_part(hub, BERT, images)
+    image_branch = model.head.fusion.image_classifier
+    for parameter in image_branch.parameters():
+        torch.nn.init.zeros_(parameter)
+    found = probed(hub, model, BERT, part)
+    assert found["f1_image_blanked"] == found["f1_same_pairs"] == found["emap_f1_macro"]
+    always_one_class = 2 * 4 / (4 + COUNT) / 3  # F1 of a class that is always said, over 3
+    assert found["f1_text_blanked"] == pytest.approx(always_one_class)
+
+
 def test_a_large_split_is_represented_by_a_stated_number_of_pairs(hub, images, monkeypatch):
     monkeypatch.setattr(probes, "EXPENSIVE", (1, 5))
-    found = probe(make_model(hub, BLIP), make_part(hub, BLIP, images), 4, FLOAT32, 42)
+    found = probed(hub, make_model(hub, BLIP), BLIP, make_part(hub, BLIP, images))
     assert found["emap_pairs"] == 5 and found["permutations"] == 1
 
 
@@ -177,6 +237,9 @@ def test_the_probe_flag_writes_its_block(hub, tmp_path):
     assert block.keys() >= {
         "f1_drop_images_shuffled",
         "f1_drop_texts_shuffled",
+        "f1_same_pairs",
+        "f1_text_blanked",
+        "f1_image_blanked",
         "emap_f1_macro",
         "emap_pairs",
     }

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from common.errors import UserError
+from common.models.fusion import FUSIONS
 from common.runs import writer as runfolder
 from common.runs.layout import CHECKPOINT
 from common.runs.writer import RunFolder
@@ -68,6 +69,16 @@ def test_stops_in_the_middle_of_epochs_change_nothing(
     folder = run_small(project, hub, kind, *more)
     assert "going on after epoch 2 of 3" in capsys.readouterr().out
     assert_same_run(folder, uninterrupted[kind])
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_stop_changes_nothing_whatever_the_fusion(project, hub, monkeypatch, fusion: str):
+    """With a frozen encoder, whose features are stored or, as tokens, read anew."""
+    more = ["--fusion", fusion, "--freeze-encoders"]
+    whole = run_small(project, hub, "clip", *more, "--output-dir", "outputs/whole_fusions")
+    more += ["--output-dir", "outputs/cut_fusions"]
+    stop_in_the_second_epoch(project, hub, monkeypatch, *more)
+    assert_same_run(run_small(project, hub, "clip", *more), whole)
 
 
 def test_a_stop_at_any_rename_changes_nothing(project, hub, uninterrupted, monkeypatch):

@@ -18,7 +18,7 @@ from .data.encodings import ENCODINGS
 from .errors import UserError
 from .files import printable
 from .models.choice import ModelChoice, fusion_names
-from .runs.layout import DEFAULT_SEED, folder_name
+from .runs.layout import DEFAULT_FUSION, DEFAULT_SEED, folder_name
 from .training.rates import SCHEDULES
 from .training.settings import Machine, Paths, Protocol, TrainingRun
 
@@ -184,8 +184,8 @@ def _add_model_flags(
     add("--model-name", default=model_name, help="name on the hub, or a local folder")
     if backbones:
         add("--image-backbone", choices=backbones, default=backbones[0], help="image encoder")
-        joined = "how the features are joined; text and image use one modality only"
-        add("--fusion", choices=fusion_names(), default="concat", help=joined)
+    joined = "how text and image are joined; text and image use one modality only"
+    add("--fusion", choices=fusion_names(), default=DEFAULT_FUSION, help=joined)
 
 
 def _add_protocol_flags(parser: argparse.ArgumentParser) -> None:
@@ -273,7 +273,8 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--probe",
         action="store_true",
-        help="measure what each modality and both together contribute",
+        help="macro-F1 with texts or images shuffled or blanked, and of the additive projection "
+        "of this model (EMAP)",
     )
     add("--restart", action="store_true", help="forget an unfinished run instead of continuing it")
 
@@ -299,7 +300,7 @@ def training_run(args: argparse.Namespace, family: str) -> TrainingRun:
         family=family,
         name=args.model_name,
         image_backbone=getattr(args, "image_backbone", None),
-        fusion=getattr(args, "fusion", "concat"),
+        fusion=args.fusion,
     )
     return TrainingRun(
         name=run_name(model, protocol),
@@ -329,8 +330,9 @@ def _plain(value: Any) -> Any:
 def run_name(model: ModelChoice, protocol: Protocol) -> str:
     """Name a run folder after its model, and after what people compare where it is no default.
 
-    A local folder is named by its last part. The suffixes stand in one order: ``_frozen``,
-    ``_lr<value>``, ``_seed<N>``, ``_fold<k>``.
+    A local folder is named by its last part. The suffixes stand in one order: ``_<fusion>`` (of
+    CLIP and BLIP where it is not the default), ``_frozen``, ``_lr<value>``, ``_seed<N>``,
+    ``_fold<k>``.
     """
     is_folder = os.path.isdir(model.name)
     checkpoint = Path(model.name).resolve().name if is_folder else model.name
@@ -338,6 +340,8 @@ def run_name(model: ModelChoice, protocol: Protocol) -> str:
         parts = [checkpoint, model.image_backbone, model.fusion]
     else:
         parts = [model.family, checkpoint]
+        if model.fusion != DEFAULT_FUSION:
+            parts.append(model.fusion)
     if protocol.frozen_encoders:
         parts.append("frozen")
     if protocol.lr != Protocol.lr:

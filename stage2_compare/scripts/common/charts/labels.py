@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from ..runs.layout import DEFAULT_SEED
+from ..runs.layout import DEFAULT_FUSION, DEFAULT_SEED
 from ..runs.reader import Run
 
 LONGEST = 200  # characters of any label: a name of 100,000 would be laid out for minutes
@@ -31,13 +31,32 @@ def _describe(run: Run, full: bool) -> str:
     checkpoint = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
     encoder = checkpoint if full else _shorten(checkpoint)
     image = str(run.recorded("model", "image_backbone")).replace("resnet", "ResNet")
-    if family != "bert_resnet":
-        label = encoder
-    elif fusion in ("text", "image"):
-        label = f"{encoder if fusion == 'text' else image} · {fusion} only"
-    else:
+    two = family == "bert_resnet"  # checkpoints, one of them of the image
+    if fusion in ("text", "image"):
+        label = f"{image if two and fusion == 'image' else encoder} · {fusion} only"
+    elif two:
         label = f"{encoder} + {image} · {fusion}"
-    return label if run.seed in (None, DEFAULT_SEED) else f"{label} · seed {run.seed}"
+    else:
+        label = encoder if fusion in (None, DEFAULT_FUSION) else f"{encoder} · {fusion}"
+    return " · ".join([label, *_details(run)])
+
+
+def _details(run: Run) -> list[str]:
+    """Say what tells a run apart from others of its model."""
+    rate, fold = run.number("protocol", "lr"), run.recorded("protocol", "fold")
+    details = []
+    if rate is not None and f"_lr{rate:g}" in run.name:
+        details.append(f"lr {rate:g}")
+    if run.seed not in (None, DEFAULT_SEED):
+        details.append(f"seed {run.seed}")
+    if fold is not None:
+        details.append(f"fold {fold}")
+    return details
+
+
+def without_details(label: str) -> str:
+    """Return the label of the model that a run's label begins with."""
+    return re.sub(r"( · (lr [^·]+|seed [^·]+|fold [^·]+))+$", "", label)
 
 
 def _shorten(checkpoint: str) -> str:

@@ -16,7 +16,7 @@ from ..errors import UserError
 from .checkpoint import reason_of
 from .choice import ModelChoice
 from .encoder import Encoder
-from .fusion import FUSIONS
+from .fusion import mean_of_tokens
 from .loading import UNLIMITED
 from .weights import load_weights
 
@@ -27,8 +27,8 @@ _SILENCE = 30.0  # seconds without a byte after which a download has failed
 class BertResNet(Encoder):
     """A text encoder and a ResNet side by side.
 
-    The text feature is (B, hidden size), the image feature (B, 512) or (B, 2048). A modality that
-    the fusion does not use is not built."""
+    The text feature is (B, hidden size), the image feature (B, 512) or (B, 2048); the patches are
+    the last feature map, 7 x 7 at 224 px. A modality that the fusion does not use is not built."""
 
     reads_apart = True
     mean = (0.485, 0.456, 0.406)  # ImageNet's, as in the training of the ResNets
@@ -36,9 +36,11 @@ class BertResNet(Encoder):
 
     def __init__(self, choice: ModelChoice, config: Any, image_size: int, pretrained: bool):
         super().__init__(choice, config, image_size, pretrained)
-        uses = FUSIONS[choice.fusion].uses
+        uses = self.uses
         self.text = load_text_encoder(choice.name, config, pretrained) if "text" in uses else None
         self.image = load_resnet(choice.image_backbone, pretrained) if "image" in uses else None
+        if not self.pooled:
+            self.text.pooler, self.image.avgpool = None, nn.Identity()
         self.text_dim = config.hidden_size if self.text is not None else 0
         self.image_dim = self.image.features if self.image is not None else 0
         reader = getattr(config, "text_config", config)  # for "image" any checkpoint will do
@@ -52,11 +54,14 @@ class BertResNet(Encoder):
     def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor | None) -> tuple:
         text = self._encode_text(input_ids, attention_mask) if self.text is not None else None
         if self.image is None:
-            return text, None
+            return text, None  # (B, hidden)
         # Channels last: a third faster in training on a processor, and what CUDA's tensor cores
         # want.
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        return text, self._encode_image(pixels)  # (B, hidden), (B, features)
+        image = self._encode_image(pixels)  # (B, features), or (B, features * h * w)
+        if not self.pooled:
+            image = image.unflatten(1, (self.image_dim, -1)).transpose(1, 2)  # (B, h * w, features)
+        return text, image
 
     def _encode_image(self, pixels: Tensor) -> Tensor:
         if not self.training or len(pixels) > 1 or max(pixels.shape[2:]) > _ONE_PIXEL:
@@ -70,11 +75,12 @@ class BertResNet(Encoder):
 
     def _encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         output = self.text(input_ids=input_ids, attention_mask=attention_mask)
+        if not self.pooled:
+            # Fails where an encoder shortens its texts: its tokens would not fit their mask.
+            return output.last_hidden_state.reshape(*input_ids.shape, self.text_dim)
         if getattr(self.text, "pooler", None) is not None:
             return output.pooler_output  # (B, hidden)
-        hidden = output.last_hidden_state  # (B, L, hidden)
-        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)  # (B, L, 1)
-        return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)  # (B, hidden)
+        return mean_of_tokens(output.last_hidden_state, attention_mask)  # (B, hidden)
 
     def drop_missing(self, names: set[str]) -> None:
         if self.text is not None and not any(name.startswith("text.pooler.") for name in names):

@@ -20,9 +20,11 @@ from .weights import load_weights
 
 class Blip(Encoder):
     """BLIP; the text feature, which depends on the image, is (B, hidden), the image feature (B,
-    vision hidden)."""
+    vision hidden); the patches begin with the class token.
 
-    reads_apart = False
+    Where the fusion uses the text alone, the decoder sees no image at all: its cross-attention
+    layers are left out, and it reads as a language model does. A blank picture in their place
+    would be something to look at, and would cost a vision tower."""
 
     def __init__(self, choice: ModelChoice, config: Any, image_size: int, pretrained: bool):
         super().__init__(choice, config, image_size, pretrained)
@@ -42,18 +44,26 @@ class Blip(Encoder):
             pretrained,
             optional=("text_decoder.cls.",),
         )
-        self.vision = blip.vision_model
-        self.decoder = blip.text_decoder.bert
+        self.reads_apart = len(self.uses) == 1
+        self._keep_what_is_used(blip)
+        if self.vision is not None:
+            self._set_resolution(image_size, config.vision_config.patch_size)
+        self.text_dim = config.text_config.hidden_size if self.decoder is not None else 0
+        self.image_dim = config.vision_config.hidden_size if self.vision is not None else 0
         self.bos_token_id = config.text_config.bos_token_id
-        self._set_resolution(image_size, config.vision_config.patch_size)
-        self.text_dim = config.text_config.hidden_size
-        self.image_dim = config.vision_config.hidden_size
         self.vocabulary = config.text_config.vocab_size
         self.positions = config.text_config.max_position_embeddings
         black = torch.zeros(1, 3, image_size, image_size)
         self.try_out(
             choice.name, lambda ids, mask: self(ids, mask, black), self.text_dim, self.image_dim
         )
+
+    def _keep_what_is_used(self, blip: nn.Module) -> None:
+        self.vision = blip.vision_model if "image" in self.uses else None
+        self.decoder = blip.text_decoder.bert if "text" in self.uses else None
+        if self.vision is None:
+            for layer in self.decoder.encoder.layer:
+                del layer.crossattention
 
     def _set_resolution(self, image_size: int, patch: int) -> None:
         # 4.39.3 would slice the first rows of the 24 x 24 table at a lower resolution: a wrong
@@ -63,24 +73,35 @@ class Blip(Encoder):
         table = resize_positions(table, patches_per_side(image_size, patch))
         embeddings.position_embedding = nn.Parameter(table.unsqueeze(0))
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        vision = self.vision(pixel_values=pixels)
-        patches = vision.last_hidden_state  # (B, 1 + g*g, vision hidden)
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor | None) -> tuple:
+        patches = image = text = None
+        if self.vision is not None:
+            vision = self.vision(pixel_values=pixels)
+            patches = vision.last_hidden_state  # (B, 1 + g*g, vision hidden)
+            image = vision.pooler_output if self.pooled else patches
+        if self.decoder is not None:
+            text = self._read(input_ids, attention_mask, patches)
+        return text, image
+
+    def _read(self, input_ids: Tensor, attention_mask: Tensor, patches: Tensor | None) -> Tensor:
+        """Return the text's feature (B, hidden), or its tokens (B, L, hidden), in the light of the
+        image."""
+        looking = {}
+        if patches is not None:
+            everywhere = torch.ones(patches.shape[:2], dtype=torch.long, device=patches.device)
+            looking = {"encoder_hidden_states": patches, "encoder_attention_mask": everywhere}
         input_ids = input_ids.clone()
         input_ids[:, 0] = self.bos_token_id  # the decoder was trained to start from it
         hidden = self.decoder(
             input_ids=input_ids,
             attention_mask=attention_mask,
-            encoder_hidden_states=patches,
-            encoder_attention_mask=torch.ones(
-                patches.shape[:2], dtype=torch.long, device=patches.device
-            ),
+            **looking,
             is_decoder=True,  # the default is False, and its self-attention was trained causal
             use_cache=False,
         ).last_hidden_state  # (B, L, hidden)
+        if not self.pooled:
+            return hidden
         # Under the causal mask only the last token has read the whole text; the first has seen none
         # of it.
         last = attention_mask.sum(1) - 1
-        return hidden[torch.arange(len(hidden), device=hidden.device), last], vision.pooler_output
+        return hidden[torch.arange(len(hidden), device=hidden.device), last]

@@ -30,14 +30,19 @@ class Head(nn.Module):
         return max(4, len(self._dropouts())), WIDTH
 
     def forward(
-        self, text: Tensor | None = None, image: Tensor | None = None, draws: Tensor | None = None
+        self,
+        text: Tensor | None = None,
+        image: Tensor | None = None,
+        draws: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Classify features.
 
         Args:
             text, image: (B, text_dim) and (B, image_dim); None for a modality that the fusion does
-                not use.
+                not use; (B, L, text_dim) and (B, P, image_dim) where it is not ``pooled``.
             draws: (B, K, 256) random numbers of the samples for dropout; None takes torch's own.
+            mask: (B, L) of the tokens, for a fusion that is not ``pooled``.
         Returns:
             logits (B, C).
         """
@@ -47,7 +52,8 @@ class Head(nn.Module):
             text = self.text_projection(text)  # (B, 256)
         if self.image_projection is not None:
             image = self.image_projection(image)  # (B, 256)
-        return self.fusion(text, image)  # (B, C)
+        features = (text, image) if self.fusion.pooled else (text, image, mask)
+        return self.fusion(*features)  # (B, C)
 
 
 class ImageTextClassifier(nn.Module):
@@ -67,8 +73,7 @@ class ImageTextClassifier(nn.Module):
         self.register_buffer("pixel_shift", -mean / std, persistent=False)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor) -> tuple:
-        """Return text (B, text_dim) and image (B, image_dim) features, None for a modality that is
-        not used."""
+        """Return text and image features, see ``Encoder.forward``."""
         pixels = None
         if self.encoder.image_dim:
             pixels = pixel_values * self.pixel_scale + self.pixel_shift  # (B, 3, H, W) float32
@@ -91,13 +96,19 @@ class ImageTextClassifier(nn.Module):
             logits (B, C).
         """
         text, image = self.encode(input_ids, attention_mask, pixel_values)
-        return self.head(text, image, draws)
+        return self.head(text, image, draws, attention_mask)
 
     def freeze_encoder(self) -> None:
         """Train the head only: the encoder keeps its weights and BatchNorm statistics, and drops
         nothing out."""
         self.encoder.requires_grad_(False)
         self.frozen = True
+
+    @property
+    def head_learns_alone(self) -> bool:
+        """True where a frozen encoder has to read every pair only once. All tokens and patches of a
+        split would be too much to keep."""
+        return self.frozen and self.encoder.pooled
 
     def train(self, mode: bool = True) -> ImageTextClassifier:
         super().train(mode)

@@ -17,7 +17,9 @@ from .weights import load_weights
 class Clip(Encoder):
     """CLIP or Chinese-CLIP; both features are (B, projection size).
 
-    They are not normalised to length 1, since the head begins with LayerNorm.
+    They are not normalised to length 1, since the head begins with LayerNorm. Tokens and patches,
+    the class token first, are taken to the aligned space in the way of the one that is pooled. A
+    tower that the fusion does not use is dropped.
     """
 
     reads_apart = True
@@ -35,8 +37,14 @@ class Clip(Encoder):
         self.mean, self.std = image_statistics(choice.name)
         self.clip, _ = load_weights(kinds[config.model_type], choice.name, config, pretrained)
         del self.clip.logit_scale  # temperature of the contrastive loss: no logit of ours needs it
-        self._set_resolution(image_size, config.vision_config.patch_size)
-        self.text_dim = self.image_dim = config.projection_dim
+        self.text_dim = config.projection_dim if "text" in self.uses else 0
+        self.image_dim = config.projection_dim if "image" in self.uses else 0
+        if not self.text_dim:
+            del self.clip.text_model, self.clip.text_projection
+        if not self.image_dim:
+            del self.clip.vision_model, self.clip.visual_projection
+        else:
+            self._set_resolution(image_size, config.vision_config.patch_size)
         self.vocabulary = config.text_config.vocab_size
         self.positions = config.text_config.max_position_embeddings
         black = torch.zeros(1, 3, image_size, image_size)
@@ -52,8 +60,22 @@ class Clip(Encoder):
         position_ids = torch.arange(len(table)).unsqueeze(0)  # (1, 1 + g*g)
         embeddings.register_buffer("position_ids", position_ids, persistent=False)
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        text = self.clip.get_text_features(input_ids=input_ids, attention_mask=attention_mask)
-        return text, self.clip.get_image_features(pixel_values=pixels)  # (B, D) each
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor | None) -> tuple:
+        text = image = None
+        words = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if not self.pooled:
+            return self._tokens(words), self._patches(pixels)
+        if self.text_dim:
+            text = self.clip.get_text_features(**words)
+        if self.image_dim:
+            image = self.clip.get_image_features(pixel_values=pixels)
+        return text, image  # (B, D) each
+
+    def _tokens(self, words: dict[str, Tensor]) -> Tensor:
+        tokens = self.clip.text_model(**words).last_hidden_state  # (B, L, text hidden)
+        return self.clip.text_projection(tokens)  # (B, L, D)
+
+    def _patches(self, pixels: Tensor) -> Tensor:
+        vision = self.clip.vision_model
+        patches = vision(pixel_values=pixels).last_hidden_state  # (B, 1 + g*g, vision hidden)
+        return self.clip.visual_projection(vision.post_layernorm(patches))  # (B, 1 + g*g, D)

@@ -11,17 +11,19 @@ from torch import Tensor, nn
 from ..errors import UserError
 from .checkpoint import reason_of
 from .choice import ModelChoice
+from .fusion import FUSIONS
 
 _WIDEST = 2**16  # numbers of one feature: the head grows with it
 
 
 class Encoder(nn.Module):
-    """Turns texts and images into one feature each.
+    """Turns texts and images into one feature each, or one for each token and patch.
 
     To add a kind of encoder, derive from this class, set every attribute in ``__init__`` (which
     takes the four arguments shown here), and name the class in ``models.build.ENCODERS``.
 
     Attributes:
+        uses, pooled: what the fusion takes, see ``fusion.Fusion``; set here.
         text_dim, image_dim: sizes of the features; 0 for a modality that the fusion does not use.
         mean, std: of the pixels of the encoder's training, three numbers each, on a scale of 0 to 1.
         positions: the longest text in tokens.
@@ -30,6 +32,8 @@ class Encoder(nn.Module):
             different pairs can be combined; False where the text is read in the light of the image.
     """
 
+    uses: tuple[str, ...]
+    pooled: bool
     text_dim: int
     image_dim: int
     mean: tuple[float, ...]
@@ -49,6 +53,8 @@ class Encoder(nn.Module):
             UserError: the checkpoint is of another kind, broken, or lacks a weight in use.
         """
         super().__init__()
+        fusion = FUSIONS[choice.fusion]
+        self.uses, self.pooled = fusion.uses, fusion.pooled
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor | None
@@ -60,7 +66,8 @@ class Encoder(nn.Module):
             pixels: (B, 3, H, W) float32, normalised with ``mean`` and ``std``; None where
                 ``image_dim`` is 0.
         Returns:
-            text (B, text_dim) and image (B, image_dim), None for a modality of size 0.
+            text (B, text_dim) and image (B, image_dim), None for a modality of size 0. Where not
+            ``pooled``, the tokens (B, L, text_dim) and the patches (B, P, image_dim).
         """
         raise NotImplementedError
 
@@ -70,21 +77,22 @@ class Encoder(nn.Module):
 
     @torch.no_grad()
     def try_out(
-        self, name: str, read: Callable[[Tensor, Tensor], tuple[Tensor, ...]], *sizes: int
+        self, name: str, read: Callable[[Tensor, Tensor], tuple[Tensor | None, ...]], *sizes: int
     ) -> None:
         """Read one short text as in training, so that a checkpoint which cannot be trained is named
         before the data are read.
 
         Args:
             read: gives the features for ``input_ids`` and ``attention_mask``, (1, 2) int64.
-            sizes: of the features, (1, size) each.
+            sizes: of the features, in their order; (1, size) each, or (1, tokens, size).
         Raises:
             UserError: it fails, or the features are of other shapes.
         """
         ids = torch.zeros(1, 2, dtype=torch.long)  # (B, L)
         self.train()
         try:
-            shapes = [tuple(feature.shape) for feature in read(ids, torch.ones_like(ids))]
+            features = zip(read(ids, torch.ones_like(ids)), sizes, strict=True)
+            found = [(tuple(part.shape), size) for part, size in features if part is not None]
         except Exception as error:  # a foreign model can fail in any way
             if "memory" in str(error):
                 raise
@@ -92,9 +100,13 @@ class Encoder(nn.Module):
                 f"{name!r} cannot be used as a {type(self).__name__} encoder: it fails at a short "
                 f"text: {type(error).__name__}: {reason_of(error)}"
             ) from error
-        if shapes != [(1, size) for size in sizes] or not 0 < min(sizes) <= max(sizes) <= _WIDEST:
+        if not all(self._fits(shape, size) for shape, size in found):
             raise UserError(
                 f"{name!r} cannot be used as a {type(self).__name__} encoder: its features are "
-                f"{shapes}"
+                f"{[shape for shape, _ in found]}"
             )
         self.eval()
+
+    def _fits(self, shape: tuple[int, ...], size: int) -> bool:
+        wanted = (1, size) if self.pooled else (1, *shape[1:2], size)
+        return shape == wanted and 0 < size <= _WIDEST

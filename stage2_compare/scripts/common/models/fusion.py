@@ -1,8 +1,6 @@
-"""The ways of joining a text and an image feature.
+"""The ways of joining a text and an image.
 
-A fusion takes ``text`` (B, 256) and ``image`` (B, 256) and returns logits (B, C). ``uses`` names
-the modalities it needs; the other one is None. To add a fusion, write its class here and name it in
-FUSIONS."""
+To add a fusion, write its class here, derived from ``Fusion``, and name it in FUSIONS."""
 
 from __future__ import annotations
 
@@ -12,11 +10,13 @@ from torch import Tensor, nn
 
 WIDTH = 256
 DROPOUT = 0.2
+RANK = 4  # of LowRankFusion
+HEADS = 4  # of AttentionFusion
 
 
 class SampleDropout(nn.Module):
     """Dropout of (B, 256) whose mask depends on the sample alone, not on the micro-batch that it is
-    in.
+    in. In (B, L, 256) all tokens of a sample have one mask, however far they are padded.
 
     The head sets ``draws`` (B, 256), numbers in [0, 1), for each batch. Without them torch draws
     its own."""
@@ -26,11 +26,12 @@ class SampleDropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.draws is None or not self.training:
             return F.dropout(x, DROPOUT, self.training)
-        return x * (self.draws >= DROPOUT) / (1 - DROPOUT)  # (B, 256)
+        kept = self.draws >= DROPOUT  # (B, 256)
+        return x * (kept if x.dim() == 2 else kept.unsqueeze(1)) / (1 - DROPOUT)
 
 
 class Projection(nn.Sequential):
-    """Brings a feature (B, in_dim) to (B, 256).
+    """Brings a feature (B, in_dim) to (B, 256), or each of (B, L, in_dim) to 256 numbers.
 
     LayerNorm comes first, so that the scale of an encoder's output favours no model.
     """
@@ -48,10 +49,22 @@ class Classifier(nn.Sequential):
         )
 
 
-class ConcatFusion(nn.Module):
-    """Both features side by side."""
+class Fusion(nn.Module):
+    """Turns ``text`` (B, 256) and ``image`` (B, 256) into logits (B, C); made with the number of
+    classes.
 
-    uses = ("text", "image")
+    Attributes:
+        uses: the modalities that it needs; the other one is not encoded and is None.
+        pooled: False takes the tokens of the text (B, L, 256), the patches of the image (B, P, 256)
+            and the mask of the tokens (B, L) instead: 1, and 0 for padding.
+    """
+
+    uses: tuple[str, ...] = ("text", "image")
+    pooled: bool = True
+
+
+class ConcatFusion(Fusion):
+    """Both features side by side."""
 
     def __init__(self, classes: int):
         super().__init__()
@@ -62,11 +75,9 @@ class ConcatFusion(nn.Module):
         return self.classifier(joint)  # (B, C)
 
 
-class GatedFusion(nn.Module):
+class GatedFusion(Fusion):
     """A gate per element decides how much of each modality passes (Arevalo et al. 2017, arXiv
     1702.01992)."""
-
-    uses = ("text", "image")
 
     def __init__(self, classes: int):
         super().__init__()
@@ -79,10 +90,8 @@ class GatedFusion(nn.Module):
         return self.classifier(joint)  # (B, C)
 
 
-class LateFusion(nn.Module):
+class LateFusion(Fusion):
     """Each modality is classified by itself, and the two logits are averaged."""
-
-    uses = ("text", "image")
 
     def __init__(self, classes: int):
         super().__init__()
@@ -93,7 +102,71 @@ class LateFusion(nn.Module):
         return (self.text_classifier(text) + self.image_classifier(image)) / 2
 
 
-class TextOnly(nn.Module):
+class LowRankFusion(Fusion):
+    """Every product of a text and an image number, weighted by a tensor of rank 4 (Liu et al. 2018,
+    arXiv 1806.00064).
+
+    A class's logit is the sum of four products, each of a number that is linear in the text and one
+    that is linear in the image. There is no further layer: so, over any texts and images, the
+    logits of a class less its bias are a table of rank 4."""
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.text_factors = nn.Linear(WIDTH, RANK * classes)  # its bias is the paper's appended 1
+        self.image_factors = nn.Linear(WIDTH, RANK * classes)
+        self.bias = nn.Parameter(torch.zeros(classes))
+
+    def forward(self, text: Tensor, image: Tensor) -> Tensor:
+        products = self.text_factors(text) * self.image_factors(image)  # (B, 4 * C)
+        return products.unflatten(1, (RANK, -1)).sum(1) + self.bias  # (B, C)
+
+
+class CrossAttention(nn.Module):
+    """One layer in which each of (B, L, 256) looks at others, (B, S, 256): attention, residual,
+    LayerNorm."""
+
+    def __init__(self):
+        super().__init__()
+        # The zero to look at is all that there is beside a text without a token.
+        options = {"batch_first": True, "add_zero_attn": True}
+        self.attention = nn.MultiheadAttention(WIDTH, HEADS, **options)
+        self.norm = nn.LayerNorm(WIDTH)
+
+    def forward(self, x: Tensor, others: Tensor, padding: Tensor | None = None) -> Tensor:
+        """``padding`` (B, S) is True for others that are not looked at."""
+        # Asked for its weights, as by default, torch multiplies step by step: the backward pass of
+        # the fused kernel is not deterministic on CUDA.
+        seen, _ = self.attention(x, others, others, key_padding_mask=padding)
+        return self.norm(x + seen)  # (B, L, 256)
+
+
+class AttentionFusion(Fusion):
+    """Tokens look at patches and patches at tokens, one layer each way, as in the co-attention of
+    ViLBERT (Lu et al. 2019, arXiv 1908.02265); then the means of both side by side."""
+
+    pooled = False
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.text_layer = CrossAttention()
+        self.image_layer = CrossAttention()
+        self.classifier = Classifier(2 * WIDTH, classes)
+
+    def forward(self, text: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+        tokens = self.text_layer(text, image)  # (B, L, 256)
+        patches = self.image_layer(image, text, padding=mask == 0)  # (B, P, 256)
+        joint = torch.cat([mean_of_tokens(tokens, mask), patches.mean(1)], dim=-1)  # (B, 512)
+        return self.classifier(joint)  # (B, C)
+
+
+def mean_of_tokens(tokens: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean without padding, (B, L, D) and (B, L) -> (B, D); 0 where there is no
+    token."""
+    mask = mask.unsqueeze(-1).to(tokens.dtype)  # (B, L, 1)
+    return (tokens * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+
+class TextOnly(Fusion):
     """The text alone, as a baseline."""
 
     uses = ("text",)
@@ -106,7 +179,7 @@ class TextOnly(nn.Module):
         return self.classifier(text)
 
 
-class ImageOnly(nn.Module):
+class ImageOnly(Fusion):
     """The image alone, as a baseline."""
 
     uses = ("image",)
@@ -123,6 +196,8 @@ FUSIONS = {
     "concat": ConcatFusion,
     "gated": GatedFusion,
     "late": LateFusion,
+    "lowrank": LowRankFusion,
+    "attention": AttentionFusion,
     "text": TextOnly,
     "image": ImageOnly,
 }

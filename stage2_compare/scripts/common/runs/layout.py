@@ -34,6 +34,7 @@ EARLIER = "earlier"  # holds runs whose name was taken by a run of another proto
 NOT_RUNS = ("visuals", EARLIER)  # folders beside the runs
 LONGEST_NAME = 120  # file systems allow 255 bytes, and Windows 260 characters for a whole path
 DEFAULT_SEED = 42  # the name of a run folder does not say it
+DEFAULT_FUSION = "concat"  # nor this one, where the model brings both its encoders
 MAY_VARY = ("seed", "fold")  # fields of the protocol in which comparable runs may differ
 
 REQUIRED = tuple(metric.column for metric in METRICS if metric.required)

@@ -34,6 +34,7 @@ class PreparedRun:
     splits: dict[str, Split]  # train, val and, where it has labels, test
     datasets: dict[str, PairDataset]  # of the same names
     duplicates: Duplicates
+    empty_text: Tokens  # one text without a word, for the probes
     max_length: int  # of a text in tokens, at most what the model reads
     contents: dict[str, Any]  # what lies beneath the settings, see identity.contents
     build: Callable[[], ImageTextClassifier]  # the same model each time, on the CPU
@@ -84,6 +85,7 @@ def prepare(settings: TrainingRun) -> PreparedRun:
         splits=splits,
         datasets=datasets,
         duplicates=duplicates,
+        empty_text=tokenise([""], tokenizer, max_length),
         max_length=max_length,
         contents=contents(complete, model, config, datasets, max_length),
         build=lambda: unused.pop() if unused else build(),

@@ -83,7 +83,8 @@ def write_run(
         model.load_state_dict(best["model_state"])
         model.to(precision.device)
     if settings.probe:
-        record["probe"] = probe(model, val, memory.micro, precision, settings.protocol.seed)
+        seed, empty = settings.protocol.seed, prepared.empty_text
+        record["probe"] = probe(model, val, empty, memory.micro, precision, seed)
     # A list of test pairs without labels is not read yet: its predictions would be made here too.
     if test:
         logits = evaluate(model, read_through(test, memory.micro), precision)

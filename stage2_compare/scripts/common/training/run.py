@@ -81,6 +81,13 @@ def _announce(prepared: PreparedRun, folder: RunFolder) -> None:
     replaced = folder.replaced_run(asdict(settings.protocol), model)
     if replaced:
         print(replaced, flush=True)
+    fusion = settings.model.fusion
+    if settings.protocol.frozen_encoders and not FUSIONS[fusion].pooled:
+        print(
+            f"--fusion {fusion} takes every token and patch, too much to keep: the frozen encoder "
+            "reads all pairs in every epoch",
+            flush=True,
+        )
     asked, step = settings.machine.batch_size, settings.protocol.effective_batch_size
     if asked > step:
         print(
@@ -166,9 +173,7 @@ def _fit(
     agreed = {"choices": identity.choices(prepared.settings), "contents": prepared.contents}
     trained = model
     datasets, workers = prepared.datasets, machine.num_workers
-    if (
-        protocol.frozen_encoders
-    ):  # then the encoder reads every pair once, and the head trains alone
+    if model.head_learns_alone:
         trained, workers = model.head, 0
         datasets = {
             name: encode(model, datasets[name], memory.micro, prepared.precision)
@@ -207,7 +212,7 @@ def disk_space(model: ImageTextClassifier) -> float:
     is written."""
     everything = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    in_checkpoint = trained if model.frozen else everything
+    in_checkpoint = trained if model.head_learns_alone else everything
     numbers = 2 * (in_checkpoint + 2 * trained) + 2 * everything  # AdamW keeps two for each weight
     return 4e-6 * numbers
 
