@@ -4,10 +4,10 @@
 
 Reads ``train.txt`` (``guid,tag``) beside the folder of ``<guid>.txt`` and ``<guid>.jpg``. Writes
 ``train.csv``, ``val.csv`` and, if there is a ``test_without_label.txt``, ``test.csv`` into
-``outputs/splits``. Class proportions are kept, and pairs with the same text or the same picture
-stay on one side (see common/data/splitting.py). The same pairs, ratio and seed give the same split,
-in whatever order ``train.txt`` has them. Every picture is opened; those that cannot be used are
-listed in ``broken.csv``, and with ``--skip-broken`` their pairs are left out.
+``outputs/splits``. Class proportions are kept, and pairs with the same or nearly the same text or
+picture stay on one side (see common/data/splitting.py). The same pairs, ratio and seed give the
+same split, in whatever order ``train.txt`` has them. Every picture is opened; those that cannot be
+used are listed in ``broken.csv``, and with ``--skip-broken`` their pairs are left out.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from common.data.splits import (
 )
 from common.data.splits_files import DATA_FOLDERS, IMAGE_SUFFIXES, Fault, describe
 from common.data.splitting import choose_validation, connected_groups
+from common.data.text_copies import text_keys
 from common.errors import UserError
 from common.files import error_text, listed, quoted, replace_all, write_result
 
@@ -52,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     content = {name: pairs.content(name) for name in pairs.splits}
 
     # 2. Choose the sides.
-    groups = connected_groups(*content["labelled"])
+    groups = connected_groups(content["labelled"].near_texts, content["labelled"].images)
     chosen = choose_validation(groups, split.labels, split.guids, args.val_ratio, args.seed)
     by_guid = sorted(range(len(split)), key=lambda i: (len(split.guids[i]), split.guids[i]))
     sides = {
@@ -74,6 +75,7 @@ def main(argv: list[str] | None = None) -> None:
         print(remark)
     _report_guids(pairs.splits.values())
     _report_duplicates(split, content["labelled"])
+    _report_largest(split, groups)
     if test:
         _report_overlap(split, content["labelled"], test, content["test"])
     _report_left_out(pairs.left_out)
@@ -178,6 +180,7 @@ class _Content(NamedTuple):
     """The things that two pairs may share; N of each."""
 
     texts: list[str]  # with single blanks
+    near_texts: list[str]  # the same for near copies too
     images: list[str]  # SHA-256 of the file
 
 
@@ -191,7 +194,8 @@ class _Pairs(NamedTuple):
     def content(self, name: str) -> _Content:
         split = self.splits[name]
         texts = [squeezed(text) for text in split.texts]
-        return _Content(texts, [self.digests[path] for path in split.image_paths])
+        images = [self.digests[path] for path in split.image_paths]
+        return _Content(texts, text_keys(split.texts), images)
 
 
 def _read_pairs(args: argparse.Namespace, lists: dict[str, Path]) -> _Pairs:
@@ -381,26 +385,43 @@ def _report_texts(name: str, split: Split) -> None:
 
 
 def _report_duplicates(split: Split, content: _Content) -> None:
-    for kind, values in (("text", content.texts), ("picture", content.images)):
-        sharing = defaultdict(list)
-        for i, value in enumerate(values):
-            if value:
-                sharing[value].append(i)
-        shared = [group for group in sharing.values() if len(group) > 1]
-        conflicts = []
-        for group in shared:
+    _report_shared(split, "same text", content.texts, content.texts)
+    _report_shared(split, "nearly the same text", content.near_texts, content.texts)
+    _report_shared(split, "same picture", content.images, content.images)
+
+
+def _report_shared(split: Split, kind: str, keys: list[str], exact: list[str]) -> None:
+    """Print how many keys pairs share. Near copies: only keys that join several exact values."""
+    sharing = defaultdict(list)
+    for i, key in enumerate(keys):
+        if key:
+            sharing[key].append(i)
+    shared, conflicts = [], []
+    for group in sharing.values():
+        if len(group) > 1 and (keys is exact or len({exact[i] for i in group}) > 1):
+            shared.append(group)
             if len({split.labels[i] for i in group}) > 1:
                 conflicts.append(group)
-        pairs = sum(map(len, shared))
-        more = f"; {len(conflicts):,} of them with conflicting labels" if shared else ""
+    pairs = sum(map(len, shared))
+    more = f"; {len(conflicts):,} of them with conflicting labels" if shared else ""
+    print(f"{kind}: {len(shared):,} shared by {pairs:,} pairs, each kept on one side{more}")
+    for group in conflicts[:3]:
+        print("  for example", _members(split, group))
+
+
+def _report_largest(split: Split, groups: list[list[int]]) -> None:
+    largest = max(groups, key=len)
+    if len(largest) > 1:
         print(
-            f"same {kind}: {len(shared):,} shared by {pairs:,} pairs, each kept on one side{more}"
+            f"largest group: {len(largest):,} pairs that hang together by texts and pictures, "
+            f"on one side: {_members(split, sorted(largest))}"
         )
-        for group in conflicts[:3]:
-            print(
-                "  for example",
-                ", ".join(f"{split.guids[i]} ({split.labels[i]})" for i in group[:5]),
-            )
+
+
+def _members(split: Split, group: list[int]) -> str:
+    """Name the first pairs of a group with their labels."""
+    more = ", ..." if len(group) > 5 else ""
+    return ", ".join(f"{split.guids[i]} ({split.labels[i]})" for i in group[:5]) + more
 
 
 def _report_guids(splits: Iterable[Split]) -> None:
@@ -422,13 +443,15 @@ def _report_left_out(faults: list[Fault]) -> None:
 
 
 def _report_overlap(split: Split, content: _Content, test: Split, test_content: _Content) -> None:
-    guids, texts, images = set(split.guids), set(content.texts) - {""}, set(content.images)
+    guids, texts, images = set(split.guids), set(content.near_texts) - {""}, set(content.images)
     overlap = 0
-    for guid, text, image in zip(test.guids, *test_content, strict=True):
+    for i, guid in enumerate(test.guids):
+        text, image = test_content.near_texts[i], test_content.images[i]
         overlap += guid in guids or text in texts or image in images
     if overlap:
         print(
-            f"warning: test pairs that share guid, text or picture with labelled ones: {overlap:,}"
+            "warning: test pairs that share guid, text or picture (or nearly) with labelled ones: "
+            f"{overlap:,}"
         )
 
 

@@ -60,7 +60,7 @@ def test_each_kind_is_counted(tmp_path):
         for part in (train, val)
     ]
     found = find_duplicates(train, val, *stores)
-    assert found == Duplicates(text=1, image=1, near_image=1, label_conflicts=1)
+    assert found == Duplicates(text=1, near_text=0, image=1, near_image=1, label_conflicts=1)
     assert "1 share their text" in found.warning()
 
 

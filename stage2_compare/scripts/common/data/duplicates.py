@@ -1,4 +1,4 @@
-"""Count the validation pairs that a model has met in training: same text, same or similar photo."""
+"""Count the validation pairs that a model has met in training: same or similar text or photo."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from .image_cache import ImageStore
 from .splits import Split, squeezed
+from .text_copies import text_keys
 
 # of 64: copies of another size or compression differ in 0 to 3 bits, other photos in about 32
 NEAR_BITS = 3
@@ -21,6 +22,7 @@ class Duplicates:
     """Numbers of validation pairs that share something with a training pair."""
 
     text: int
+    near_text: int  # other characters, but nearly the same text
     image: int  # the same bytes
     near_image: int  # other bytes, but nearly the same picture
     label_conflicts: int  # share a text or a photo with a training pair of another class
@@ -30,12 +32,13 @@ class Duplicates:
 
     def warning(self) -> str:
         """Return one line, or "" if nothing is shared."""
-        if not (self.text or self.image or self.near_image):
+        if not (self.text or self.near_text or self.image or self.near_image):
             return ""
         return (
             f"warning: of the validation pairs {self.text:,} share their text with a training "
-            f"pair, {self.image:,} their photo and {self.near_image:,} nearly their photo "
-            f"({self.label_conflicts:,} with another label): scores look better than they are"
+            f"pair, {self.near_text:,} nearly their text, {self.image:,} their photo and "
+            f"{self.near_image:,} nearly their photo ({self.label_conflicts:,} with another "
+            "label): scores look better than they are"
         )
 
 
@@ -44,15 +47,17 @@ def find_duplicates(
 ) -> Duplicates:
     """Compare each validation pair with all training pairs. Two empty texts are not the same."""
     text = _shared(list(map(squeezed, train.texts)), list(map(squeezed, val.texts)))
+    near_text = _shared(text_keys(train.texts), text_keys(val.texts))
     image = _shared(train_images.digests, val_images.digests)
     near = near_pairs(train_images.hashes, val_images.hashes)
     conflicts = set()
-    for found in (text, image, near):
+    for found in (near_text, image, near):
         for v, partners in found.items():
             if any(train.labels[t] != val.labels[v] for t in partners):
                 conflicts.add(v)
     return Duplicates(
         text=len(text),
+        near_text=len(near_text.keys() - text.keys()),
         image=len(image),
         near_image=len(near.keys() - image.keys()),
         label_conflicts=len(conflicts),
