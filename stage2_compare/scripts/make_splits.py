@@ -4,10 +4,10 @@
 
 Reads ``train.txt`` (``guid,tag``) beside the folder of ``<guid>.txt`` and ``<guid>.jpg``. Writes
 ``train.csv``, ``val.csv`` and, if there is a ``test_without_label.txt``, ``test.csv`` into
-``outputs/splits``. Class proportions are kept, and pairs with the same text or the same picture
-stay on one side (see common/data/splitting.py). The same pairs, ratio and seed give the same split,
-in whatever order ``train.txt`` has them. Every picture is opened; those that cannot be used are
-listed in ``broken.csv``, and with ``--skip-broken`` their pairs are left out.
+``outputs/splits``. Class proportions are kept, and pairs with the same or nearly the same text or
+picture stay on one side (see common/data/splitting.py). The same pairs, ratio and seed give the
+same split, in whatever order ``train.txt`` has them. Every picture is opened; those that cannot be
+used are listed in ``broken.csv``, and with ``--skip-broken`` their pairs are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from common.cli import DEFAULT_SEED, not_negative_int, run_command
 from common.data.encodings import ENCODINGS
@@ -32,6 +32,7 @@ from common.data.splits import (
 )
 from common.data.splits_files import DATA_FOLDERS, IMAGE_SUFFIXES, Fault, describe
 from common.data.splitting import choose_validation, connected_groups
+from common.data.text_copies import text_keys
 from common.errors import UserError
 from common.files import error_text, listed, quoted, replace_all, write_result
 
@@ -49,10 +50,10 @@ def main(argv: list[str] | None = None) -> None:
     _check_targets(output_dir, lists)
     pairs = _read_pairs(args, lists)
     split, test = pairs.splits["labelled"], pairs.splits.get("test")
-    content = {name: pairs.content(name) for name in pairs.splits}
+    content = pairs.content()
 
     # 2. Choose the sides.
-    groups = connected_groups(*content["labelled"])
+    groups = connected_groups(content["labelled"].near_texts, content["labelled"].near_images)
     chosen = choose_validation(groups, split.labels, split.guids, args.val_ratio, args.seed)
     by_guid = sorted(range(len(split)), key=lambda i: (len(split.guids[i]), split.guids[i]))
     sides = {
@@ -74,6 +75,7 @@ def main(argv: list[str] | None = None) -> None:
         print(remark)
     _report_guids(pairs.splits.values())
     _report_duplicates(split, content["labelled"])
+    _report_largest(split, groups)
     if test:
         _report_overlap(split, content["labelled"], test, content["test"])
     _report_left_out(pairs.left_out)
@@ -178,20 +180,41 @@ class _Content(NamedTuple):
     """The things that two pairs may share; N of each."""
 
     texts: list[str]  # with single blanks
+    near_texts: list[str]  # the same for near copies too
     images: list[str]  # SHA-256 of the file
+    near_images: list[str]  # the same for near copies too
+
+
+class _Photo(NamedTuple):
+    digest: str  # SHA-256 of the file
+    fingerprint: Any  # uint8, see fingerprints.py
 
 
 class _Pairs(NamedTuple):
     """The pairs that can be used, by the name of their list."""
 
     splits: dict[str, Split]
-    digests: dict[str, str]  # path of a picture -> SHA-256 of the file
+    photos: dict[str, _Photo]  # by path
     left_out: list[Fault]
 
-    def content(self, name: str) -> _Content:
-        split = self.splits[name]
-        texts = [squeezed(text) for text in split.texts]
-        return _Content(texts, [self.digests[path] for path in split.image_paths])
+    def content(self) -> dict[str, _Content]:
+        """Return the content of each list; near copies have the same key in all of them."""
+        from common.data.photo_copies import photo_keys  # numpy and scipy: --help must not wait
+
+        paths = list(self.photos)
+        photos = list(self.photos.values())
+        digests = [photo.digest for photo in photos]
+        keys = photo_keys(digests, [photo.fingerprint for photo in photos])
+        near = dict(zip(paths, keys, strict=True))
+        content = {}
+        for name, split in self.splits.items():
+            content[name] = _Content(
+                texts=[squeezed(text) for text in split.texts],
+                near_texts=text_keys(split.texts),
+                images=[self.photos[path].digest for path in split.image_paths],
+                near_images=[near[path] for path in split.image_paths],
+            )
+        return content
 
 
 def _read_pairs(args: argparse.Namespace, lists: dict[str, Path]) -> _Pairs:
@@ -210,11 +233,11 @@ def _read_pairs(args: argparse.Namespace, lists: dict[str, Path]) -> _Pairs:
         "text_encoding": args.text_encoding,
     }
     splits, faults = read_splits(**reading)
-    digests = {}
+    photos = {}
     for name, split in splits.items():
-        faults = [*faults, *_open_pictures(name, split, digests, faults)]
+        faults = [*faults, *_open_pictures(name, split, photos, faults)]
     if not faults:
-        return _Pairs(splits, digests, [])
+        return _Pairs(splits, photos, [])
     faults.sort(key=lambda fault: (fault.csv_path != splits["labelled"].path, fault.row))
     if not args.skip_broken:
         message = f"{describe(faults, root)}, or give --skip-broken to leave them out"
@@ -227,13 +250,13 @@ def _read_pairs(args: argparse.Namespace, lists: dict[str, Path]) -> _Pairs:
     for name, split in splits.items():
         rows[name] = {fault.row for fault in faults if fault.csv_path == split.path}
     splits, _ = read_splits(**reading, leave_out=rows)
-    return _Pairs(splits, digests, faults)
+    return _Pairs(splits, photos, faults)
 
 
 def _open_pictures(
-    name: str, split: Split, digests: dict[str, str], known: list[Fault]
+    name: str, split: Split, photos: dict[str, _Photo], known: list[Fault]
 ) -> list[Fault]:
-    """Open every picture once. Add its SHA-256 to ``digests``, and return those that are broken."""
+    """Open every picture once. Add the good ones to ``photos``, and return those that are broken."""
     from common.data.image_cache import inspect_images  # numpy and Pillow: --help must not wait
 
     missing = {fault.place for fault in known if fault.csv_path == split.path}
@@ -241,10 +264,11 @@ def _open_pictures(
     for place, path in enumerate(split.image_paths):
         if place not in missing or os.path.isfile(path):
             places.setdefault(path, []).append(place)
-    found, reasons = inspect_images(list(places), title=f"Opening pictures ({name})")
+    found = inspect_images(list(places), title=f"Opening pictures ({name})")
     faults = []
-    for (path, same), digest, reason in zip(places.items(), found, reasons, strict=True):
-        digests[path] = digest
+    for (path, same), *photo, reason in zip(places.items(), *found, strict=True):
+        if not reason:
+            photos[path] = _Photo(*photo)
         for place in same if reason else ():
             row, guid = split.rows[place], split.guids[place]
             faults.append(Fault(split.path, place, row, guid, path, reason))
@@ -381,26 +405,44 @@ def _report_texts(name: str, split: Split) -> None:
 
 
 def _report_duplicates(split: Split, content: _Content) -> None:
-    for kind, values in (("text", content.texts), ("picture", content.images)):
-        sharing = defaultdict(list)
-        for i, value in enumerate(values):
-            if value:
-                sharing[value].append(i)
-        shared = [group for group in sharing.values() if len(group) > 1]
-        conflicts = []
-        for group in shared:
+    _report_shared(split, "same text", content.texts, content.texts)
+    _report_shared(split, "nearly the same text", content.near_texts, content.texts)
+    _report_shared(split, "same picture", content.images, content.images)
+    _report_shared(split, "nearly the same picture", content.near_images, content.images)
+
+
+def _report_shared(split: Split, kind: str, keys: list[str], exact: list[str]) -> None:
+    """Print how many keys pairs share. Near copies: only keys that join several exact values."""
+    sharing = defaultdict(list)
+    for i, key in enumerate(keys):
+        if key:
+            sharing[key].append(i)
+    shared, conflicts = [], []
+    for group in sharing.values():
+        if len(group) > 1 and (keys is exact or len({exact[i] for i in group}) > 1):
+            shared.append(group)
             if len({split.labels[i] for i in group}) > 1:
                 conflicts.append(group)
-        pairs = sum(map(len, shared))
-        more = f"; {len(conflicts):,} of them with conflicting labels" if shared else ""
+    pairs = sum(map(len, shared))
+    more = f"; {len(conflicts):,} of them with conflicting labels" if shared else ""
+    print(f"{kind}: {len(shared):,} shared by {pairs:,} pairs, each kept on one side{more}")
+    for group in conflicts[:3]:
+        print("  for example", _members(split, group))
+
+
+def _report_largest(split: Split, groups: list[list[int]]) -> None:
+    largest = max(groups, key=len)
+    if len(largest) > 1:
         print(
-            f"same {kind}: {len(shared):,} shared by {pairs:,} pairs, each kept on one side{more}"
+            f"largest group: {len(largest):,} pairs that hang together by texts and pictures, "
+            f"on one side: {_members(split, sorted(largest))}"
         )
-        for group in conflicts[:3]:
-            print(
-                "  for example",
-                ", ".join(f"{split.guids[i]} ({split.labels[i]})" for i in group[:5]),
-            )
+
+
+def _members(split: Split, group: list[int]) -> str:
+    """Name the first pairs of a group with their labels."""
+    more = ", ..." if len(group) > 5 else ""
+    return ", ".join(f"{split.guids[i]} ({split.labels[i]})" for i in group[:5]) + more
 
 
 def _report_guids(splits: Iterable[Split]) -> None:
@@ -422,13 +464,16 @@ def _report_left_out(faults: list[Fault]) -> None:
 
 
 def _report_overlap(split: Split, content: _Content, test: Split, test_content: _Content) -> None:
-    guids, texts, images = set(split.guids), set(content.texts) - {""}, set(content.images)
+    guids = set(split.guids)
+    texts, images = set(content.near_texts) - {""}, set(content.near_images)
     overlap = 0
-    for guid, text, image in zip(test.guids, *test_content, strict=True):
+    for i, guid in enumerate(test.guids):
+        text, image = test_content.near_texts[i], test_content.near_images[i]
         overlap += guid in guids or text in texts or image in images
     if overlap:
         print(
-            f"warning: test pairs that share guid, text or picture with labelled ones: {overlap:,}"
+            "warning: test pairs that share guid, text or picture (or nearly) with labelled ones: "
+            f"{overlap:,}"
         )
 
 

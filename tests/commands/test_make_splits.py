@@ -107,6 +107,31 @@ def test_pairs_with_one_text_or_one_photo_stay_together_however_far_apart(tmp_pa
         assert len(found["val"]) == 6
 
 
+def test_near_copies_of_a_text_stay_together_and_are_told(tmp_path, capsys):
+    make_project(tmp_path, MIXED)
+    text = "What a wonderful day at the sea http://t.co/a"
+    near = {
+        "0": text,
+        "20": f"RT @me: {text.upper()} 😀",
+        "40": "what a wonderful day, at the sea!",
+        "41": "short",
+        "42": "Short",
+    }
+    for guid, words in near.items():
+        write_pair(tmp_path / "data", guid, words, photo(int(guid)))
+    for seed in range(5):
+        found = cut(tmp_path, "--seed", str(seed))
+        homes = {row["guid"]: side for side in SIDES for row in found[side]}
+        assert len({homes[guid] for guid in ("0", "20", "40")}) == 1
+    out = capsys.readouterr().out
+    assert "same text: 0 shared by 0 pairs, each kept on one side\n" in out
+    assert "nearly the same text: 1 shared by 3 pairs, each kept on one side; 1 of them with" in out
+    assert (
+        "largest group: 3 pairs that hang together by texts and pictures, on one side: "
+        "0 (negative), 20 (neutral), 40 (positive)\n" in out
+    )
+
+
 def test_no_text_and_no_photo_is_on_both_sides_of_a_tangled_set(tmp_path):
     rng = random.Random(0)
     for i in range(200):
@@ -731,7 +756,8 @@ def test_the_report_counts_what_is_there(tmp_path, capsys):
         "same picture: 1 shared by 3 pairs, each kept on one side; "
         "0 of them with conflicting labels\n" in out
     )
-    assert "warning: test pairs that share guid, text or picture with labelled ones: 2\n" in out
+    assert "warning: test pairs that share guid, text or picture (or nearly) with " in out
+    assert "with labelled ones: 2\n" in out
     assert [line for line in out.splitlines() if line.startswith("wrote ")] == [
         f"wrote {tmp_path / 'outputs/splits' / name}.csv" for name in ("train", "val", "test")
     ]

@@ -102,7 +102,8 @@ def test_metrics_json_holds_what_was_done(project, name: str):
     assert record["samples"] == {"train": 27, "val": 3}
     assert record["text_encodings"] == {"utf-8": 22, "gb18030": 8}
     assert record["model"]["batch_size"] == (8 if name.startswith("blip") else 16)
-    assert record["duplicates"].keys() == {"text", "image", "near_image", "label_conflicts"}
+    kinds = {"text", "near_text", "image", "near_image", "label_conflicts"}
+    assert record["duplicates"].keys() == kinds
     assert (
         0 <= record["calibration"]["ece"] <= 1
         and sum(b["count"] for b in record["calibration"]["bins"]) == 3

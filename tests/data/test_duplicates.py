@@ -4,8 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-import pytest
-from common.data.duplicates import NEAR_BITS, Duplicates, copy_groups, find_duplicates, near_pairs
+from common.data.duplicates import Duplicates, copy_groups, find_duplicates
 from common.data.image_cache import load_images
 from common.data.splits import Split
 from PIL import Image
@@ -60,7 +59,7 @@ def test_each_kind_is_counted(tmp_path):
         for part in (train, val)
     ]
     found = find_duplicates(train, val, *stores)
-    assert found == Duplicates(text=1, image=1, near_image=1, label_conflicts=1)
+    assert found == Duplicates(text=1, near_text=0, image=1, near_image=1, label_conflicts=1)
     assert "1 share their text" in found.warning()
 
 
@@ -73,32 +72,6 @@ def test_a_clean_split_is_not_warned_of(tmp_path):
         load_images(part.image_paths, 56, tmp_path / "cache", show_progress=False) for part in sides
     ]
     assert find_duplicates(*sides, *stores).warning() == ""
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_near_pairs_are_those_of_a_plain_double_loop(seed: int):
-    random = np.random.default_rng(seed)
-    train = random.integers(0, 2**64, 60, np.uint64)
-    flips = [
-        sum(1 << int(b) for b in random.choice(64, random.integers(0, 7), replace=False))
-        for _ in range(40)
-    ]
-    val = random.choice(train, 40) ^ np.array(flips, np.uint64)
-    expected = {}
-    for v, value in enumerate(val):
-        near = [
-            t
-            for t, other in enumerate(train)
-            if bin(int(value) ^ int(other)).count("1") <= NEAR_BITS
-        ]
-        if near:
-            expected[v] = near
-    assert near_pairs(train, val) == expected and len(expected) > 10
-
-
-def test_plain_pictures_resemble_nothing():
-    plain = np.array([0, 1, 2**64 - 1], np.uint64)
-    assert near_pairs(plain, plain) == {}
 
 
 def test_a_group_holds_copies_of_copies(tmp_path):

@@ -671,7 +671,7 @@ def test_photos_in_flight_are_bounded_in_sum(tmp_path, monkeypatch):
     paths = [tmp_path / f"{number}.png" for number in range(20)]
     for number, path in enumerate(paths):
         noise(100, 60 if number % 2 else 5, number).save(path)
-    digests, faults = images.inspect_images(list(map(str, paths)))
+    digests, _, faults = images.inspect_images(list(map(str, paths)))
     assert not any(faults) and len(set(digests)) == 20
     assert 1 < max(most) <= 10 and photos._pixels_free == 10_000
 

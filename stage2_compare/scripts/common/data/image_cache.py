@@ -7,13 +7,14 @@ and equal splits share one::
 
     outputs/cache/images_256_<key>.u8 = header: JSON, padded to 4096 bytes
                                         | pixels (M, 3, side, side) uint8
-                                        | perceptual hashes (M,) uint64
+                                        | fingerprints (M, 2, 32, 32) uint8
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import zlib
@@ -23,20 +24,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import PIL
-from PIL import Image
 from tqdm import tqdm
 
 from ..errors import UserError
 from ..files import error_text, listed, owned, remove_left_overs, replacing, temporary_name
+from .fingerprints import FINGERPRINT_SHAPE, fingerprint
 from .photos import decode, open_file, reason
 
-# Part of the key: change the number when the pixels or the layout of the file change.
-VERSION = f"2 bicubic Pillow {PIL.__version__}"
+# Part of the key: change the number when the pixels, fingerprints or layout of the file change.
+VERSION = f"3 bicubic Pillow {PIL.__version__}"
 HEADER_BYTES = 4096
+_FINGERPRINT_BYTES = math.prod(FINGERPRINT_SHAPE)
 _INSPECTED_SIDE = 64  # a photo of which this can be made can be used
 _BLOCK = 1 << 20  # bytes read at once
 _THREADS = min(16, os.cpu_count() or 1)  # Pillow and hashlib release the interpreter lock
@@ -86,10 +88,11 @@ class ImageStore:
         return self._pixels
 
     @property
-    def hashes(self) -> np.ndarray:
-        """Difference hash of each sample's photo, (N,) uint64: near copies differ in few bits."""
+    def fingerprints(self) -> np.ndarray:
+        """What ``photo_copies`` compares, of each sample's photo, (N, 2, 32, 32) uint8."""
         start = HEADER_BYTES + self.count * 3 * self.side * self.side
-        return np.fromfile(self.path, np.uint64, self.count, offset=start)[self.rows]
+        values = np.fromfile(self.path, np.uint8, self.count * _FINGERPRINT_BYTES, offset=start)
+        return values.reshape(self.count, *FINGERPRINT_SHAPE)[self.rows]
 
     def gather(
         self,
@@ -134,27 +137,31 @@ class ImagesUnusable(UserError):
         self.faults = faults
 
 
-def inspect_images(
-    paths: Sequence[str], title: str = "Opening images"
-) -> tuple[list[str], list[str]]:
-    """Open and decode every photo once.
+class Inspected(NamedTuple):
+    """What was found out about N photos."""
 
-    Returns:
-        The SHA-256 of each file as hex (N,), and why the photo cannot be used (N,), "" if it can.
-    """
+    digests: list[str]  # SHA-256 of each file as hex, "" if the photo cannot be used
+    fingerprints: np.ndarray  # (N, 2, 32, 32) uint8, zeros if it cannot be used
+    faults: list[str]  # why it cannot be used, "" if it can
+
+
+def inspect_images(paths: Sequence[str], title: str = "Opening images") -> Inspected:
+    """Open and decode every photo once."""
     results = list(_in_parallel(_inspect, paths, title, show_progress=True))
-    return [digest for digest, _ in results], [fault for _, fault in results]
+    prints = np.zeros((len(results), *FINGERPRINT_SHAPE), np.uint8)
+    for place, (_, found, _) in enumerate(results):
+        prints[place] = found
+    return Inspected([result[0] for result in results], prints, [result[2] for result in results])
 
 
-def _inspect(path: str) -> tuple[str, str]:
+def _inspect(path: str) -> tuple[str, np.ndarray, str]:
     try:
         with open_file(path) as file:
             digest = _digest(file).hex()
             file.seek(0)
-            decode(file, _INSPECTED_SIDE)
-        return digest, ""
+            return digest, fingerprint(decode(file, _INSPECTED_SIDE).whole), ""
     except Exception as error:  # as in decode
-        return "", reason(error)
+        return "", np.zeros(FINGERPRINT_SHAPE, np.uint8), reason(error)
 
 
 def load_splits(
@@ -168,8 +175,7 @@ def load_splits(
     stores, faults = {}, {}
     for name, of_split in paths.items():
         if faults:  # no more caches are made
-            _, reasons = inspect_images(of_split)
-            found = zip(of_split, reasons, strict=True)
+            found = zip(of_split, inspect_images(of_split).faults, strict=True)
             faults |= {path: why for path, why in found if why}
             continue
         try:
@@ -237,7 +243,7 @@ class _CacheFile:
     @property
     def size(self) -> int:
         """Bytes of the whole file."""
-        return HEADER_BYTES + self.count * (3 * self.side * self.side + 8)
+        return HEADER_BYTES + self.count * (3 * self.side * self.side + _FINGERPRINT_BYTES)
 
 
 def _valid_header(cache: _CacheFile) -> dict[str, Any] | None:
@@ -304,22 +310,22 @@ def _write_photos(
         ImagesUnusable: some cannot be used.
     """
     file.write(bytes(HEADER_BYTES))  # the header needs the checksum, so it is written at the end
-    checksum, notes, hashes = 0, Counter(), []
+    checksum, notes, prints = 0, Counter(), bytearray()
     square = partial(_square_or_reason, side=cache.side)
     results = _in_parallel(square, photos.items(), "Resizing images", show_progress)
     for same, result in zip(photos.values(), results, strict=True):
         if isinstance(result, str):
             faults.update(dict.fromkeys(same, result))
         elif not faults:  # after a fault there will be no cache; only further faults are looked for
-            pixels, picture_hash, done = result
+            pixels, of_photo, done = result
             file.write(pixels)
             checksum = zlib.crc32(pixels, checksum)
-            hashes.append(picture_hash)
+            prints += of_photo.tobytes()
             notes.update(done)
     if faults:
         raise ImagesUnusable(faults)
-    file.write(np.concatenate(hashes))
-    checksum = zlib.crc32(np.concatenate(hashes), checksum)
+    file.write(prints)
+    checksum = zlib.crc32(prints, checksum)
     header = {"key": cache.key, "checksum": checksum, "notes": dict(sorted(notes.items()))}
     file.seek(0)
     file.write(json.dumps(header).encode().ljust(HEADER_BYTES))
@@ -329,27 +335,18 @@ def _write_photos(
 def _square_or_reason(
     photo: tuple[bytes, list[str]], side: int
 ) -> tuple[np.ndarray, np.ndarray, list[str]] | str:
-    """Return pixels (3, side, side), hash (1,) and notes, or why the photo cannot be used."""
+    """Return pixels (3, side, side), fingerprint and notes, or why the photo cannot be used."""
     digest, paths = photo
     try:
         with open_file(paths[0]) as file:
             if _digest(file) != digest:
                 return "it changed while being read: start again"
             file.seek(0)
-            image, notes = decode(file, side)
-        pixels = np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))  # (3, side, side)
-        return pixels, _difference_hash(image), notes
+            square, whole, notes = decode(file, side)
+        pixels = np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))  # (3, side, side)
+        return pixels, fingerprint(whole), notes
     except Exception as error:  # as in decode; one broken photo must not hide the others
         return reason(error)
-
-
-def _difference_hash(image: Image.Image) -> np.ndarray:
-    """Return one bit for each of 8 x 8 fields: is it darker than its right neighbour? (1,) uint64.
-
-    dHash (Krawetz 2013): it survives another size, compression or brightness.
-    """
-    fields = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX)).astype(np.int16)
-    return np.packbits(fields[:, 1:] > fields[:, :-1]).view(np.uint64)
 
 
 def _digest_or_reason(path: str) -> bytes | str:

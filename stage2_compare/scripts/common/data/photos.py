@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
@@ -31,6 +31,7 @@ _GREY = 128  # of the rows that are not
 _MAX_DAMAGED_PIXELS = MAX_PIXELS // 4  # it is decoded three times, side by side
 _JPEG_SCAN, _JPEG_END, _JPEG_BAND = b"\xff\xda", b"\xff\xd9", 16  # markers; rows coded together
 _SCANS_NEEDED = (3, 5)  # of a progressive JPEG, grey or in colour
+WHOLE_SIDE = 128  # of the small picture of the whole photo
 # Memory in large blocks goes back to the system; else each thread keeps the 700 MB that a photo of
 # 177 million pixels takes.
 Image.core.set_block_size(1 << 26)
@@ -57,20 +58,34 @@ def open_image(path: str | Path) -> Image.Image:
     """
     try:
         with open_file(path) as file:
-            return decode(file)[0]
+            return _decode_file(file, None)[0][0]
     except Exception as error:  # see decode
         raise UserError(f"1 image cannot be used: {path} ({reason(error)})") from None
 
 
-def decode(file: BinaryIO, side: int | None = None) -> tuple[Image.Image, list[str]]:
-    """Return an upright RGB picture and notes on what was done to get it.
+class Decoded(NamedTuple):
+    """What is kept of a photo.
 
-    The picture has the full size; with ``side`` it is the centre square, resized to that side.
     The notes are some of "animated", "truncated", "16bit", "cmyk", "alpha", "exif_rotated".
+    """
+
+    square: Image.Image  # RGB: the centre square
+    whole: Image.Image  # grey: the whole photo, whatever its proportions, WHOLE_SIDE x WHOLE_SIDE
+    notes: list[str]
+
+
+def decode(file: BinaryIO, side: int) -> Decoded:
+    """Return two upright pictures of a photo; the square has ``side`` pixels a side.
 
     Raises:
         Exception: of almost any class, as Pillow's plugins raise them on broken files.
     """
+    (square, whole), notes = _decode_file(file, side)
+    return Decoded(square, whole.convert("L"), notes)
+
+
+def _decode_file(file: BinaryIO, side: int | None) -> tuple[list[Image.Image], list[str]]:
+    """Return the square and the whole picture in RGB, without ``side`` the full size; and notes."""
     # Only the header is read here, so a decompression bomb is refused before it is decoded.
     image = Image.open(file, formats=_FORMATS)
     if image.width * image.height > MAX_PIXELS:
@@ -81,8 +96,10 @@ def decode(file: BinaryIO, side: int | None = None) -> tuple[Image.Image, list[s
     return decoded
 
 
-def _decode(file: BinaryIO, image: Image.Image, side: int | None) -> tuple[Image.Image, list[str]]:
-    """Do the work of ``decode`` for a file whose header has been read."""
+def _decode(
+    file: BinaryIO, image: Image.Image, side: int | None
+) -> tuple[list[Image.Image], list[str]]:
+    """Do the work of ``_decode_file`` for a file whose header has been read."""
     notes = []
     # The second image of an MPO is the preview that a phone adds to a photo.
     if getattr(image, "is_animated", False) and image.format != "MPO":
@@ -105,19 +122,31 @@ def _decode(file: BinaryIO, image: Image.Image, side: int | None) -> tuple[Image
     transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
     mode = "RGBA" if transparent else "RGB"
     image = image if image.mode == mode else image.convert(mode)  # convert would copy even then
-    # 3. Resize the centre square only: a photo of 20,000 x 1 must not become 5,120,000 x 256.
-    if side:
-        width, height = image.size
-        short = min(width, height)
-        box = ((width - short) / 2, (height - short) / 2, (width + short) / 2, (height + short) / 2)
-        image = image.resize((side, side), Image.Resampling.BICUBIC, box, reducing_gap=2.0)
+    # 3. Make small pictures of it.
+    pictures = _resized(image, side) if side else [image]
     if transparent:
         notes.append("alpha")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        pictures = [_over_white(picture) for picture in pictures]
     if orientation in _TO_UPRIGHT:
         notes.append("exif_rotated")
-        image = image.transpose(_TO_UPRIGHT[orientation])
-    return image, notes
+        pictures = [picture.transpose(_TO_UPRIGHT[orientation]) for picture in pictures]
+    return pictures, notes
+
+
+def _resized(image: Image.Image, side: int) -> list[Image.Image]:
+    """Return the centre square and the whole picture."""
+    # Of the square alone: a photo of 20,000 x 1 must not become 5,120,000 x 256.
+    width, height = image.size
+    short = min(width, height)
+    box = ((width - short) / 2, (height - short) / 2, (width + short) / 2, (height + short) / 2)
+    square = image.resize((side, side), Image.Resampling.BICUBIC, box, reducing_gap=2.0)
+    size = (WHOLE_SIDE, WHOLE_SIDE)
+    return [square, image.resize(size, Image.Resampling.BOX, reducing_gap=2.0)]
+
+
+def _over_white(picture: Image.Image) -> Image.Image:
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture).convert("RGB")
 
 
 def _load(image: Image.Image, side: int | None) -> None:

@@ -1,0 +1,202 @@
+"""Photos that show nearly the same picture: resized, recompressed, mirrored, cropped, framed.
+
+``photo_keys`` compares the fingerprints of photos and gives copies the same key. Three tests follow
+each other, each stricter, slower and on fewer pairs of photos than the one before:
+
+1. the low frequencies agree (as in pHash, Zauner 2010, but as numbers rather than bits);
+2. one photo, cut by 0 to 10 % at each side, agrees with the middle of the other in 8 x 8 cells;
+3. near that cut, the edges agree too.
+
+Agreement is Lin's concordance (1989): unlike a correlation it also asks for the same brightness
+and contrast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import numpy as np
+from scipy.fft import dct
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from .fingerprints import FINGERPRINT_SHAPE
+
+_CELLS = FINGERPRINT_SHAPE[-1]
+_CAPTION = 0.15  # of the height: a bar over the photo hides as much of it
+# Fewer cells than this differ from their neighbours: plain pictures and simple drawings are alike.
+_DETAIL, _DETAILED = 4, 0.35
+
+_FREQUENCIES = 6  # per side
+_LIKE = 0.65  # cosine of the low frequencies
+_CUTS = (0.0, 0.05, 0.1)
+_STEP = 0.025  # the third test also tries cuts so much smaller or larger
+_COARSE, _FINE = 8, 16  # cells per side of the second and the third test
+_AGREE, _EDGES_AGREE = 0.9, 0.85
+_BLOCK, _FINE_BLOCK = 512, 32  # views compared at once with all others; pairs at once
+
+
+def photo_keys(digests: list[str], fingerprints: Sequence[np.ndarray]) -> list[str]:
+    """Return a key for each photo (N,): the same for copies and near copies of a photo.
+
+    Args:
+        digests: of the files (N,); equal files are copies in any case.
+        fingerprints: N of FINGERPRINT_SHAPE uint8.
+    """
+    first: dict[str, int] = {}
+    for i, digest in enumerate(digests):
+        first.setdefault(digest, i)
+    distinct = list(first)
+    pairs = near_photos(np.stack([fingerprints[i] for i in first.values()]))
+    edges = coo_array((np.ones(len(pairs), bool), pairs.T), (len(distinct), len(distinct)))
+    groups = connected_components(edges, directed=False)[1].tolist()
+    key_of_group: dict[int, str] = {}
+    for group, digest in zip(groups, distinct, strict=True):
+        key_of_group.setdefault(group, digest)
+    key = {d: key_of_group[group] for group, d in zip(groups, distinct, strict=True)}
+    return [key[digest] for digest in digests]
+
+
+def near_photos(fingerprints: np.ndarray) -> np.ndarray:
+    """Return the pairs of photos (N,) that are near copies: indices (P, 2), a pair maybe twice."""
+    rows = np.arange(len(fingerprints))
+    whole, inside = fingerprints[:, 0], fingerprints[:, 1]
+    framed = np.flatnonzero((whole != inside).any((1, 2)))
+    # A bar over the photo hides what was there: without its part both photos are the same.
+    middle = np.rint(_cells(whole, (_CAPTION, _CAPTION), (0, 0), _CELLS)).astype(np.uint8)
+    pairs = [
+        *_matches(np.concatenate([whole, inside[framed]]), np.concatenate([rows, framed])),
+        *_matches(middle, rows),
+    ]
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _matches(views: np.ndarray, photos: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of photos with views that agree.
+
+    Args:
+        views: (K, 32, 32) uint8.
+        photos: the photo that each is a view of (K,).
+    """
+    detailed = np.flatnonzero(_share_of_detail(views) >= _DETAILED)
+    views, photos = views[detailed], photos[detailed]
+    tones = _frequencies(views)
+    middles = _cells(views, _MIDDLE, _MIDDLE, _COARSE).reshape(-1, _COARSE**2)
+    for start in range(0, len(views), _BLOCK):
+        for step in (1, -1):  # as it is, and mirrored
+            block = views[start : start + _BLOCK, :, ::step]
+            ones, others = np.nonzero(_frequencies(block) @ tones[start:].T > _LIKE)
+            new = (others > ones) & (photos[start + ones] != photos[start + others])
+            ones, others = ones[new], start + others[new]
+            ones, others, cuts = _coarsely(block, ones, middles, others)
+            same = _finely(block[ones], views[others], cuts)
+            for one, other in zip(photos[start + ones[same]], photos[others[same]], strict=True):
+                yield int(one), int(other)
+
+
+def _share_of_detail(views: np.ndarray) -> np.ndarray:
+    """Return the share of cells (K,) that differ from the one below or to the right."""
+    views = views.astype(np.int16)
+    here = views[:, :-1, :-1]
+    down, right = np.abs(views[:, 1:, :-1] - here), np.abs(views[:, :-1, 1:] - here)
+    return (np.maximum(down, right) > _DETAIL).mean((1, 2))
+
+
+def _frequencies(views: np.ndarray) -> np.ndarray:
+    """Return the low frequencies of views (K, 35), each row of length 1, without the mean.
+
+    They are weighted with the root of the frequency, since in photos the lowest are strongest.
+    """
+    waves = _WAVES @ views.astype(np.float32) @ _WAVES.T
+    y, x = np.indices((_FREQUENCIES, _FREQUENCIES), np.float32)
+    values = (waves * np.sqrt(np.hypot(y, x))).reshape(-1, _FREQUENCIES**2)[:, 1:]
+    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
+
+
+def _coarsely(
+    block: np.ndarray, ones: np.ndarray, middles: np.ndarray, others: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Keep the pairs of which one view, cut somehow, agrees with the middle of the other.
+
+    Returns:
+        ones, others and the best cut of each: an index into _CUT_PAIRS for the rows, times their
+        number, plus one for the columns.
+    """
+    kept = [(np.empty(0, np.int64),) * 3]
+    ends = np.flatnonzero(np.diff(ones, append=-1)) + 1
+    for part in np.split(np.arange(len(ones)), ends[:-1]):
+        if not len(part):
+            continue
+        one, candidates = ones[part[0]], others[part]
+        rows = _COARSE_CUTS @ block[one].astype(np.float32)  # (9, 8, 32)
+        cut = rows[:, None] @ _COARSE_CUTS.transpose(0, 2, 1)  # (9, 9, 8, 8)
+        agree = _concordance(cut.reshape(-1, _COARSE**2), middles[candidates])
+        good = agree.max(0) >= _AGREE
+        kept.append((ones[part[good]], candidates[good], agree[:, good].argmax(0)))
+    ones, others, cuts = map(np.concatenate, zip(*kept, strict=True))
+    return ones, others, cuts
+
+
+def _finely(views: np.ndarray, others: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """Tell of which pairs (P,) the edges agree, with cuts near those given."""
+    agree = [np.empty(0, bool)]
+    for start in range(0, len(cuts), _FINE_BLOCK):
+        part = slice(start, start + _FINE_BLOCK)
+        y, x = np.divmod(cuts[part], len(_CUT_PAIRS))
+        rows = _FINE_CUTS[y] @ views[part, None].astype(np.float32)  # (P, 9, 16, 32)
+        columns = _FINE_CUTS[x].transpose(0, 1, 3, 2)
+        cut = rows[:, :, None] @ columns[:, None]  # (P, 9, 9, 16, 16)
+        middle = _cells(others[part], _MIDDLE, _MIDDLE, _FINE)[:, None]
+        found = _concordance(_edges(cut.reshape(len(y), -1, _FINE, _FINE)), _edges(middle))
+        agree.append(found.max((1, 2)) >= _EDGES_AGREE)
+    return np.concatenate(agree)
+
+
+def _edges(cells: np.ndarray) -> np.ndarray:
+    """Return the differences between neighbours, (..., S, S) -> (..., 2 S (S - 1))."""
+    down, right = np.diff(cells, axis=-2), np.diff(cells, axis=-1)
+    flat = (*cells.shape[:-2], -1)
+    return np.concatenate([down.reshape(flat), right.reshape(flat)], -1)
+
+
+def _concordance(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return Lin's coefficient of each with each, (..., A, D), (..., B, D) -> (..., A, B)."""
+    mean, other_mean = ones.mean(-1, keepdims=True), others.mean(-1, keepdims=True)
+    ones, others = ones - mean, others - other_mean
+    variance = np.square(ones).mean(-1)[..., None] + np.square(others).mean(-1)[..., None, :]
+    apart = np.square(mean - np.swapaxes(other_mean, -1, -2))
+    covariance = ones @ np.swapaxes(others, -1, -2) / ones.shape[-1]
+    return 2 * covariance / np.maximum(variance + apart, 1e-6)
+
+
+def _cells(
+    views: np.ndarray, rows: tuple[float, float], columns: tuple[float, float], side: int
+) -> np.ndarray:
+    """Return the means (K, side, side) of cells, after cutting shares off both ends."""
+    down, across = _averages(*rows, side), _averages(*columns, side)
+    return down @ views.astype(np.float32) @ across.T
+
+
+def _averages(first: float, last: float, side: int) -> np.ndarray:
+    """Return the matrix (side, 32) of means of fields, without shares at the two ends."""
+    edges = np.linspace(first * _CELLS, (1 - last) * _CELLS, side + 1)[:, None]
+    places = np.arange(_CELLS)
+    overlap = np.minimum(edges[1:], places + 1) - np.maximum(edges[:-1], places)
+    weights = np.clip(overlap, 0, None)
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+_WAVES = dct(np.eye(_CELLS, dtype=np.float32), axis=0, norm="ortho")[:_FREQUENCIES]
+_MIDDLE = (_CUTS[1], _CUTS[1])
+_CUT_PAIRS = list(product(_CUTS, _CUTS))
+_COARSE_CUTS = np.stack([_averages(*cut, _COARSE) for cut in _CUT_PAIRS])  # (9, 8, 32)
+_FINE_CUTS = np.stack(  # (9, 9, 16, 32)
+    [
+        [
+            _averages(max(first + by, 0), max(last + by_last, 0), _FINE)
+            for by, by_last in product((-_STEP, 0, _STEP), repeat=2)
+        ]
+        for first, last in _CUT_PAIRS
+    ]
+)
