@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers.hub import STAGE2
-from helpers.run_folders import make_runs
+from helpers.run_folders import make_run, make_runs
 from helpers.signals import heed_ctrl_c
 from helpers.small_project import arguments, compare_dir, make_small_project
 
@@ -96,6 +96,16 @@ def quick_commands(project: Path) -> list[list[str]]:
         [str(SCRIPTS / "compare_summary.py"), "--project-root", str(project)],
         [str(SCRIPTS / "compare_clip.py"), "--help"],
     ]
+
+
+def test_a_console_shows_what_it_cannot_as_question_marks(project):
+    """A Chinese Windows has consoles in GBK, which knows no emoji."""
+    make_run(project / "outputs" / "compare", "天气 😀")
+    command = [sys.executable, str(SCRIPTS / "compare_summary.py"), "--project-root", str(project)]
+    variables = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "gbk"}
+    done = subprocess.run(command, env=variables, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert "天气 ? has a macro-F1 of" in done.stdout.decode("gbk")
 
 
 @posix

@@ -20,6 +20,8 @@ from ..errors import UserError
 from .checkpoint import CONFIG, find_weights, reason_of
 
 _MOST_TENSORS = 20_000  # of one model; the largest published encoders have some 2,000
+# torch 2.1 says it of its own way to read a file.
+warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
 
 
 def load_weights(
