@@ -32,11 +32,11 @@ from common.runs.reader import read_runs
 from common.training import prepare as jobs
 from common.training.record import data_record
 from common.training.settings import Paths
-from helpers.clock import cpu_seconds
 from helpers.hub import BERT, BLIP, CLIP, STAGE2
 from helpers.photos import BROKEN, encoded, first_part, halves, noise
 from helpers.run_folders import edit, make_run
 from helpers.small_project import arguments, make_small_project, run_small
+from helpers.usage import cpu_seconds
 from PIL import Image, PngImagePlugin
 from torch import nn
 

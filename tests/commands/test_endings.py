@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from helpers.hub import STAGE2
-from helpers.run_folders import make_runs
+from helpers.run_folders import make_run, make_runs
+from helpers.signals import heed_ctrl_c
 from helpers.small_project import arguments, compare_dir, make_small_project
 
 SCRIPTS = STAGE2 / "scripts"
@@ -26,11 +27,6 @@ def environment(hub=None) -> dict[str, str]:
     return {**os.environ, **(hub.variables if hub else {}), "PYTHONUTF8": "1"}
 
 
-def allow_signals() -> None:
-    """A background job may ignore SIGINT, and its children inherit that."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def train(project: Path, hub, *more: str) -> subprocess.Popen:
     script = str(SCRIPTS / "compare_clip.py")
     command = [
@@ -41,7 +37,7 @@ def train(project: Path, hub, *more: str) -> subprocess.Popen:
         *arguments(hub, "clip", *more),
     ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
-    return subprocess.Popen(command, env=environment(hub), preexec_fn=allow_signals, **pipes)
+    return subprocess.Popen(command, env=environment(hub), preexec_fn=heed_ctrl_c, **pipes)
 
 
 @posix
@@ -54,7 +50,7 @@ def test_a_signal_keeps_the_finished_epochs_and_says_how_to_go_on(
         if "epoch 2/500" in line:
             process.send_signal(number)
             break
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == status and "Traceback" not in errors
     assert errors.splitlines()[-1].startswith("stopped: the epochs that were finished are kept")
     (unfinished,) = compare_dir(project).iterdir()
@@ -88,7 +84,7 @@ def test_a_signal_while_packages_are_imported_leaves_no_traceback(
     command = [sys.executable, "-c", INTERRUPTED, package, str(int(number)), script]
     command += ["--project-root", str(project), *arguments(hub, "clip")]
     done = subprocess.run(
-        command, env=environment(hub), preexec_fn=allow_signals, capture_output=True, text=True
+        command, env=environment(hub), preexec_fn=heed_ctrl_c, capture_output=True, text=True
     )
     assert done.returncode == status
     assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("stopped")
@@ -100,6 +96,16 @@ def quick_commands(project: Path) -> list[list[str]]:
         [str(SCRIPTS / "compare_summary.py"), "--project-root", str(project)],
         [str(SCRIPTS / "compare_clip.py"), "--help"],
     ]
+
+
+def test_a_console_shows_what_it_cannot_as_question_marks(project):
+    """A Chinese Windows has consoles in GBK, which knows no emoji."""
+    make_run(project / "outputs" / "compare", "天气 😀")
+    command = [sys.executable, str(SCRIPTS / "compare_summary.py"), "--project-root", str(project)]
+    variables = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "gbk"}
+    done = subprocess.run(command, env=variables, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert "天气 ? has a macro-F1 of" in done.stdout.decode("gbk")
 
 
 @posix
@@ -138,6 +144,6 @@ def test_a_training_whose_output_is_gone_keeps_its_checkpoint(project, hub):
             break
     process.stdout.close()
     errors = process.stderr.read()
-    assert process.wait(timeout=60) == 1 and "Traceback" not in errors
+    assert process.wait(timeout=300) == 1 and "Traceback" not in errors
     (unfinished,) = compare_dir(project).iterdir()
     assert (unfinished / "checkpoint.pt").is_file()

@@ -18,9 +18,9 @@ from common.data import photos
 from common.data.image_cache import load_images, load_splits
 from common.data.photos import open_image
 from common.errors import UserError
-from helpers.clock import cpu_seconds
 from helpers.hub import SAMPLE
 from helpers.photos import BROKEN, RED, WHITE, encoded, halves, noise
+from helpers.usage import cpu_seconds
 from PIL import Image, PngImagePlugin, features
 
 PHOTOS = SAMPLE / "data"

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from helpers.hub import BERT, BLIP, CLIP, STAGE2, LocalHub
 
 MODELS = {"text": BERT, "image": BERT, "clip": CLIP, "blip": BLIP}
 LOAD = """
-import json, sys, time
+import json, sys
 import torch, transformers
 from common.errors import UserError
 from common.models.build import build_classifier
@@ -24,7 +23,6 @@ from common.models.choice import ModelChoice
 from common.models.loading import load_tokenizer
 found = []
 for kind, name, pretrained in json.loads(sys.argv[1]):
-    start = time.perf_counter()
     family, fusion = ("bert_resnet", kind) if kind in ("text", "image") else (kind, "concat")
     try:
         load_tokenizer(name)
@@ -33,14 +31,14 @@ for kind, name, pretrained in json.loads(sys.argv[1]):
         said = sum(p.double().abs().sum().item() for p in model.parameters())
     except UserError as error:
         said = str(error)
-    found.append([time.perf_counter() - start, said])
+    found.append(said)
 print(json.dumps(found))
 """
 REFUSED = "http://127.0.0.1:9"
 
 
 def load(root: Path, kinds: list, hub: LocalHub | str, pretrained: bool = True, **more) -> list:
-    """Load models in a process of its own; return for each its seconds, and its sum or the error.
+    """Load models in a process of its own; return for each the sum of its weights, or the error.
 
     ``kinds``: keys of MODELS, or pairs of a kind and a name."""
     url = hub if isinstance(hub, str) else hub.url
@@ -62,8 +60,8 @@ def load(root: Path, kinds: list, hub: LocalHub | str, pretrained: bool = True, 
 
 def sums(found: list) -> list[float]:
     """The sums of the weights, of models that could be loaded."""
-    assert all(isinstance(said, float) for _, said in found), found
-    return [said for _, said in found]
+    assert all(isinstance(said, float) for said in found), found
+    return found
 
 
 @pytest.fixture
@@ -73,7 +71,7 @@ def own(hub, tmp_path) -> Path:
     return tmp_path / "own"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def silent():
     with LocalHub(silent=True) as found:
         yield found
@@ -91,15 +89,13 @@ def online(hub, tmp_path):
 @pytest.fixture(scope="module")
 def expected(hub) -> dict[str, float]:
     """The sums of the models of the small hub, without any network."""
-    found = load(hub.root, list(MODELS), REFUSED)
-    assert max(seconds for seconds, _ in found) < 8
-    return dict(zip(MODELS, sums(found), strict=True))
+    return dict(zip(MODELS, sums(load(hub.root, list(MODELS), REFUSED)), strict=True))
 
 
 def test_what_is_cached_is_used_though_the_hub_never_answers(hub, silent, expected):
     found = load(hub.root, list(MODELS), silent)
     assert sums(found) == list(expected.values())
-    assert max(seconds for seconds, _ in found) < 8 and silent.asked == []
+    assert silent.asked == []
 
 
 @pytest.mark.parametrize("kind, pretrained", [("image", True), ("text", False)])
@@ -139,23 +135,25 @@ def test_what_an_interrupted_download_lacks_is_fetched(own, online, expected, go
 
 
 def test_what_is_not_cached_names_the_folder_first_and_then_the_mirror(own, silent):
+    """Whatever is lacking, a hub that does not answer is asked once."""
     (snapshot_folder(own / "hf" / "hub", BERT) / "model.safetensors").unlink()
     remedy = "give its folder as --model-name, or set HF_ENDPOINT to a mirror"
     wanted = {"model.safetensors": ("text", BERT), "config.json": ("text", "nobody/nothing")}
     for hub in (silent, REFUSED):
         found = load(own, list(wanted.values()), hub)
-        for (seconds, said), lacks in zip(found, wanted, strict=True):
+        for said, lacks in zip(found, wanted, strict=True):
             assert f"{lacks} is not in the cache" in said and remedy in said, said
-            assert seconds < 20
+    assert silent.asked == ["HEAD /"]
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        ((seconds, said),) = load(own, ["text"], silent, **{variable: "1"})
-        assert "unset HF_HUB_OFFLINE" in said and seconds < 8
+        (said,) = load(own, ["text"], silent, **{variable: "1"})
+        assert "unset HF_HUB_OFFLINE" in said
+    assert silent.asked == ["HEAD /"]
 
 
 def test_a_name_that_the_hub_does_not_know_is_told_so(own, online):
     (online.folder / "empty/model").mkdir(parents=True)
     names = [("text", "nobody/nothing"), ("text", "empty/model")]
-    (_, nobody), (_, empty) = load(own, names, online)
+    nobody, empty = load(own, names, online)
     assert "has no model of this name" in nobody and "mirror" not in nobody
     assert "no file named config.json" in empty
 
@@ -169,7 +167,6 @@ def test_resnet_weights_come_from_torch_home_or_fail_soon(hub, monkeypatch, tmp_
         bert_resnet._load_published(model, f"{dead.url}/resnet18-f37072fd.pth")
         assert dead.asked == []
         monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-        start = time.perf_counter()
         with pytest.raises(UserError, match="resnet18-f37072fd.pth.*put it in"):
             bert_resnet._load_published(model, f"{dead.url}/resnet18-f37072fd.pth")
-        assert time.perf_counter() - start < 8
+        assert dead.asked == ["GET /resnet18-f37072fd.pth"]

@@ -69,7 +69,7 @@ def test_predictions_are_safe_in_a_spreadsheet_and_read_back_as_they_were(tmp_pa
 
 def test_predictions_of_the_first_version_are_read_raw(tmp_path):
     path = tmp_path / "predictions.csv"
-    path.write_text(predictions(GUIDS).to_csv(index=False), encoding="utf-8")
+    path.write_bytes(predictions(GUIDS).to_csv(index=False, lineterminator="\n").encode())
     assert read_predictions(path).guids == GUIDS
 
 

@@ -1,6 +1,7 @@
 """A run that was stopped, at any moment and however often, ends as if it had not been."""
 
 import csv
+import errno
 import json
 import os
 import re
@@ -8,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ import torch
 from common.errors import UserError
 from common.models.fusion import FUSIONS
 from common.runs import writer as runfolder
-from common.runs.layout import CHECKPOINT
+from common.runs.layout import CHECKPOINT, METRICS_JSON
 from common.runs.writer import RunFolder
 from common.training import run as training
 from common.training.engine import Trainer
@@ -209,6 +212,69 @@ def test_the_lock_of_a_killed_process_does_not_block_even_if_its_workers_live_on
             == os.getpid()
         )
     assert list(tmp_path.iterdir()) == []
+
+
+# Files that are open elsewhere
+
+
+def grown(parent: Path, seed: int) -> RunFolder:
+    """A run folder that only waits for its name."""
+    folder = RunFolder(parent, "run")
+    with folder:
+        folder.write_json(METRICS_JSON, {"protocol": {"seed": seed}, "model": {}})
+        folder.write_tensors(CHECKPOINT, {})
+    return folder
+
+
+def seeds(parent: Path) -> dict[str, int]:
+    """Return the seed of the run in each folder below ``parent``."""
+    return {
+        path.parent.relative_to(parent).as_posix(): record(path.parent)["protocol"]["seed"]
+        for path in parent.rglob(METRICS_JSON)
+    }
+
+
+@contextmanager
+def open_elsewhere(monkeypatch, folder: Path) -> Iterator[None]:
+    """Windows moves no folder in which a file is open; other systems do."""
+    real = os.replace
+
+    def refuse(source, target):
+        if Path(source) == folder:
+            raise PermissionError(errno.EACCES, "Access is denied", str(source))
+        real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runfolder.os, "replace", refuse)
+        yield
+
+
+@pytest.mark.parametrize("held", ["run", ".run.partial"])
+def test_a_run_whose_files_are_open_elsewhere_gets_its_name_when_they_are_closed(
+    tmp_path, monkeypatch, held: str
+):
+    grown(tmp_path, 1).finish()
+    newer = grown(tmp_path, 2)
+    says = "Close the programs .* nothing is trained anew"
+    with open_elsewhere(monkeypatch, tmp_path / held), pytest.raises(UserError, match=says):
+        newer.finish()
+    assert seeds(tmp_path) == {"run": 1, ".run.partial": 2}
+    newer.finish()
+    (earlier,) = (tmp_path / "earlier").iterdir()
+    assert seeds(tmp_path) == {"run": 2, f"earlier/{earlier.name}": 1}
+
+
+def test_an_earlier_run_whose_files_are_open_elsewhere_is_kept_and_moves_later(
+    tmp_path, monkeypatch, capsys
+):
+    grown(tmp_path, 1).finish()
+    with open_elsewhere(monkeypatch, tmp_path / ".run.old"):
+        grown(tmp_path, 2).finish()
+    assert "cannot move to" in capsys.readouterr().out
+    assert seeds(tmp_path) == {"run": 2, ".run.old": 1}
+    with RunFolder(tmp_path, "run"):
+        (earlier,) = (tmp_path / "earlier").iterdir()
+    assert seeds(tmp_path) == {"run": 2, f"earlier/{earlier.name}": 1}
 
 
 # Out of memory and other faults

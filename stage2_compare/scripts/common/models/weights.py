@@ -19,6 +19,8 @@ from ..machine import memory
 from .checkpoint import CONFIG, find_weights, reason_of
 
 _MOST_TENSORS = 20_000  # of one model; the largest published encoders have some 2,000
+# torch 2.1 says it of its own way to read a file.
+warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
 
 
 def load_weights(

@@ -174,13 +174,25 @@ class RunFolder:
             day = time.strftime("%Y-%m-%d", time.localtime(self._old.stat().st_mtime))
             name = layout.folder_name(f"{self.final.name}_{day}_{'_'.join(labels[:3])}")
             places = (layout.earlier(self.parent, name, count) for count in itertools.count(1))
-            place = next(place for place in places if not place.exists())
-            place.parent.mkdir(exist_ok=True)
-            os.replace(self._old, place)
+            self._keep_as(next(place for place in places if not place.exists()))
         elif self._old.is_symlink():
             self._old.unlink()
         else:
             shutil.rmtree(self._old, ignore_errors=True)
+
+    def _keep_as(self, place: Path) -> None:
+        """Move the earlier run to ``place``. Where that fails, the newer one is whole all the same,
+        and the next training of this name tries again."""
+        try:
+            place.parent.mkdir(exist_ok=True)
+            os.replace(self._old, place)
+        except OSError as error:  # Windows moves no folder in which a file is open
+            print(
+                f"warning: the earlier run of this name cannot move to {place}: "
+                f"{error.strerror or error}. It stays in {self._old}. Close the programs that have "
+                "files of it open",
+                flush=True,
+            )
 
     def _write(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
         """Write a file of the run in progress whole or not at all."""
