@@ -33,10 +33,11 @@ def test_intervals_are_those_of_scipy():
         assert estimate.value == estimate.corrected == of_sample(np.arange(400))
 
 
-def test_intervals_of_equal_models_hold_the_truth():
+@pytest.mark.parametrize("errors", ["copula", "latent"])
+def test_intervals_of_equal_models_hold_the_truth(errors):
     """The small version of simulate_verdicts.py: its seed is fixed, its limits are those of chance
-    at 60 repetitions."""
-    found = equal("copula", 400, 3, 3, True, 60)
+    at 50 repetitions."""
+    found = equal(errors, 400, 3, 3, True, 50)
     assert found["false"] <= 0.12
     for key in KEYS:
         assert found[f"cover {key}"] >= 0.88

@@ -1,0 +1,258 @@
+"""The sentences that sum a comparison up claim no more than was measured, and name what is missing."""
+
+import numpy as np
+import pytest
+from common.comparison.compare import compare
+from common.comparison.wording import conclusion, counted, listed
+from common.runs.reader import Run
+from helpers.figures import some_predictions
+from helpers.made_runs import made_predictions, made_run
+from helpers.run_folders import LABELS
+
+GOOD, POOR = (some_predictions(1, right)[0] for right in (0.75, 0.2))
+FAIR = some_predictions(2, 0.71)[1]  # with errors of its own
+
+
+def told(*runs: Run) -> str:
+    return conclusion(compare(list(runs)))
+
+
+def notes(*runs: Run) -> list[str]:
+    return compare(list(runs)).notes
+
+
+def seeds(name: str, *predicted: np.ndarray, first: int = 42) -> list[Run]:
+    return [
+        made_run(f"{name}_seed{seed}", said, model=name, seed=seed)
+        for seed, said in enumerate(predicted, first)
+    ]
+
+
+# ---------------------------------------------------------------------------------- the conclusion
+
+
+def test_the_whole_of_it_can_be_quoted():
+    runs = [made_run("good", GOOD), made_run("near", FAIR), made_run("bad", POOR)]
+    runs += [made_run("worst", some_predictions(1, 0.1)[0])]
+    result = compare(runs)
+    text = conclusion(result)
+    assert text.startswith(
+        "On 400 validation pairs this run of good has the highest macro-F1: 0.750 (95% interval 0."
+    )
+    assert (
+        "At 95% confidence near shows no significant difference from it; bad and worst are worse "
+        "(paired bootstrap, corrected for 4 models and for the best having been chosen on the same "
+        "pairs)."
+    ) in text
+    assert f"{100 * result.smallest_difference:.1f} points of macro-F1 would have been" in text
+    assert "points that near lacks would be shown by about " in text
+    assert text.endswith(
+        "One seed each: these are verdicts on runs; other seeds would give other figures."
+    )
+
+
+def test_one_seed_is_a_run_and_several_are_a_model():
+    several = seeds("several", *some_predictions(3, 0.8))
+    text = told(*several, made_run("lone", POOR))
+    assert "On 400 validation pairs several has the highest" in text
+    assert "Means over 1 to 3 seeds. One seed alone is lent the spread of the others." in text
+    alone = told(made_run("lone", GOOD), *seeds("several", *some_predictions(3, 0.2)))
+    assert "this run of lone has the highest" in alone
+    both = told(*several, *seeds("other", *some_predictions(3, 0.7, seed=1)))
+    assert "Means over 3 seeds." in both and "run of" not in both
+
+
+def test_what_the_choice_of_the_epoch_gains_is_taken_off_in_the_sentence():
+    epochs = some_predictions(5, 0.6)
+    result = compare([made_run("m", epochs), made_run("other", POOR)])
+    value, low, high, corrected = result.families[0].scores["val_f1_macro"]
+    assert value - corrected > 0.005
+    assert (
+        f"{value:.3f}, or {corrected:.3f} (95% interval {low:.3f} to {high:.3f}) without what "
+        "choosing the best epoch on the same pairs gains by luck."
+    ) in conclusion(result)
+
+
+def test_a_choice_among_rates_is_named_as_such():
+    rows = some_predictions(4, 0.6)
+    runs = [
+        made_run(f"m_lr{rate:g}", row, model="m", lr=rate)
+        for rate, row in zip((1e-5, 2e-5, 4e-5, 8e-5), rows, strict=True)
+    ]
+    assert "choosing the best epoch and learning rate on the same pairs" in told(
+        *runs, made_run("other", POOR)
+    )
+
+
+def test_copies_are_told_from_independent_pairs():
+    copies = np.arange(400) // 2 * 2
+    text = told(made_run("a", GOOD, copies=copies), made_run("b", POOR, copies=copies))
+    assert text.startswith("On 400 validation pairs (200 of them independent) this run of a")
+
+
+def test_too_few_pairs_give_no_verdict():
+    labels = LABELS[:50]
+    result = compare([made_run("a", GOOD[:50], labels), made_run("b", POOR[:50], labels)])
+    text = conclusion(result)
+    assert (
+        "These are too few pairs for a verdict on 2 models: equally good ones would be called worse "
+        "too often."
+    ) in text
+    assert "At 95% confidence" not in text and "80%" not in text
+    assert result.smallest_difference is None
+    assert [entry.verdict for entry in result.families] == ["best", "too few pairs"]
+    assert [entry.p_vs_best for entry in result.families] == [None, None]
+
+
+def test_one_pair_and_one_run_are_spoken_of_as_one():
+    text = told(made_run("a", np.array([1]), np.array([1])))
+    assert text.startswith("On 1 validation pair this run of a has a macro-F1 of 1.000")
+    assert "there is no other run to compare it with." in text
+
+
+def test_what_is_left_out_is_mentioned():
+    others = [made_run(name, FAIR, effective_batch_size=1) for name in ("other", "too")]
+    text = told(made_run("a", GOOD), made_run("b", POOR), made_run("c", POOR), *others)
+    assert text.endswith("Not part of this: other and too.")
+
+
+def test_no_predictions_no_conclusion():
+    run = made_run("a", GOOD)
+    old = Run("a", run.path, run.metrics, run.history, run.best)
+    assert told(old) == "No run has predictions that can be compared with those of others."
+
+
+def test_of_equal_predictions_no_difference_is_said_to_have_been_visible():
+    text = told(made_run("a", GOOD), made_run("b", GOOD))
+    assert "80% of cases" not in text and "points" not in text
+
+
+@pytest.mark.parametrize(
+    ("sizes", "way"),
+    [
+        ({"train": 99_600, "val": 400}, "; --folds joins all 100,000 pairs that there are."),
+        ({"train": 600, "val": 400}, ", more than the 1,000 that there are."),
+        ({}, "."),
+    ],
+)
+def test_the_way_to_a_verdict_is_one_that_there_is(sizes, way):
+    runs = [
+        made_run(name, said, recorded={"samples": sizes})
+        for name, said in (("a", GOOD), ("b", FAIR))
+    ]
+    assert f"validation pairs like these{way}" in told(*runs)
+
+
+@pytest.mark.parametrize(
+    ("on_test", "said"),
+    [
+        (
+            (GOOD, POOR),
+            "it has a macro-F1 of 0.738 (95% interval 0.668 to 0.802), the highest there",
+        ),
+        ((POOR, GOOD), "; there b is significantly better."),
+        ((FAIR, GOOD), "; there b has the highest, which is no significant difference."),
+    ],
+)
+def test_the_best_of_validation_is_measured_once_on_the_test_pairs(on_test, said):
+    labels = LABELS[:200]
+    a, b = (made_predictions(labels, of_model[:200]) for of_model in on_test)
+    text = told(made_run("a", GOOD, test=a), made_run("b", FAIR, test=b))
+    assert "Chosen on validation and measured once on 200 test pairs, it has" in text
+    assert said in text
+
+
+def test_a_best_model_without_test_predictions_is_named():
+    test = made_predictions(LABELS[:100], FAIR[:100])
+    text = told(made_run("a", GOOD), made_run("b", FAIR, test=test))
+    assert "a has no predictions for the 100 test pairs." in text
+
+
+# --------------------------------------------------------------------------------------- the names
+
+
+def test_of_many_names_five_are_named():
+    names = [f"m{place}" for place in range(41)]
+    assert listed(names) == "m0, m1, m2, m3, m4 and 36 others"
+    assert listed(names[:7]) == "m0, m1, m2, m3, m4 and 2 others"
+    assert listed(names[:6]) == "m0, m1, m2, m3, m4 and m5"
+    assert [listed(names[:count]) for count in (1, 2)] == ["m0", "m0 and m1"]
+
+
+def test_no_sentence_and_no_remark_lists_all_of_many_runs():
+    duplicates = dict.fromkeys(("text", "image", "near_image", "label_conflicts"), 1)
+    runs = [
+        made_run(
+            f"model {place}",
+            FAIR,
+            recorded={
+                "duplicates": duplicates if place < 10 else {},
+                "content": {"code_sha256": "1" if place < 10 else "2"},
+            },
+            effective_batch_size=16 if place < 21 else 1,
+        )
+        for place in range(30)
+    ]
+    result = compare(runs)
+    for text in (conclusion(result), *result.notes):
+        assert all(sentence.count("model ") <= 6 for sentence in text.split(". ")), text
+    assert "others" in conclusion(result) and len(result.notes) >= 3
+
+
+def test_one_is_counted_without_an_s():
+    assert [counted(number, "pair") for number in (0, 1, 2, 4000)] == [
+        "0 pairs",
+        "1 pair",
+        "2 pairs",
+        "4,000 pairs",
+    ]
+
+
+# ------------------------------------------------------------------------------------- the remarks
+
+
+def test_seeds_that_are_not_those_of_most_are_named():
+    runs = [made_run("a", GOOD), made_run("b", GOOD), *seeds("c", GOOD, FAIR, POOR)]
+    assert notes(*runs)[0] == (
+        "c has seeds 42, 43, 44, most have 42: its figures are of other draws"
+    )
+
+
+def test_most_have_is_not_said_of_one_in_two_or_three():
+    runs = [*seeds("a", GOOD, FAIR), made_run("b", GOOD), *seeds("c", GOOD, FAIR, first=50)]
+    assert notes(*runs)[0] == (
+        "the models have different seeds (a: 42, 43, b: 42 and c: 50, 51): "
+        "figures are of other draws"
+    )
+    assert notes(*runs[:3])[0].startswith("the models have different seeds (")
+    assert not any("seeds" in note for note in notes(runs[2], made_run("d", GOOD)))
+
+
+def test_runs_that_did_not_keep_their_epochs_are_named():
+    kept = made_run("a", some_predictions(3, 0.6))
+    old = made_run("old", some_predictions(3, 0.6))
+    old = Run(old.name, old.path, old.metrics, old.history, old.best, old.predictions)
+    said = "old kept no epoch_predictions.csv: the choice of the best epoch is not corrected"
+    assert any(note.startswith(said) for note in notes(kept, old))
+    assert not any("epoch_predictions.csv" in note for note in notes(kept))
+
+
+def test_early_stopping_is_not_said_to_be_resampled():
+    assert "early stopping itself is not resampled" in notes(made_run("a", GOOD, patience=2))
+    assert "early stopping itself is not resampled" not in notes(made_run("a", GOOD, patience=0))
+
+
+def test_rare_classes_and_doubtful_intervals_are_named():
+    labels = np.repeat([0, 1, 2], [80, 9, 80])
+    said = labels.copy()
+    said[:20] = 1
+    found = notes(made_run("a", said, labels), made_run("b", said, labels))
+    assert "classes with few independent validation pairs: neutral (9)" in found
+    assert "intervals of a and b are not to be trusted: under 10 pairs of neutral" in found
+
+
+def test_copies_of_a_rare_class_do_not_make_it_common():
+    labels, copies = np.repeat([0, 1, 2], [80, 40, 80]), np.arange(200)
+    copies[80:120] = np.arange(80, 120) // 8 * 8
+    found = notes(made_run("a", labels, labels, copies=copies))
+    assert "classes with few independent validation pairs: neutral (5)" in found
