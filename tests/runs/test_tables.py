@@ -10,7 +10,8 @@ from common import files
 from common.comparison.compare import compare
 from common.comparison.console import report
 from common.files import escaped, unescaped
-from common.runs import cells
+from common.runs import cells, reader
+from common.runs import predictions as prediction_files
 from common.runs.predictions import read_predictions
 from common.runs.reader import load_runs, read_runs
 from common.runs.writer import RunFolder
@@ -124,7 +125,7 @@ def test_blocks_in_blocks_and_classes_are_limited(tmp_path):
     for _ in range(reader._DEEPEST):
         inner = [inner]
     edit(make_run(tmp_path, "a deep one"), protocol={"lr": inner})
-    many = pd.Series(range(reader._MOST_CLASSES + 1)).to_numpy()
+    many = pd.Series(range(prediction_files.MOST_CLASSES + 1)).to_numpy()
     make_run(tmp_path, "many classes", labels=many, predictions=many)
     few = many[:-1]
     make_run(tmp_path, "none", labels=few, predictions=few, protocol={"lr": [[[[[[2e-5]]]]]]})

@@ -53,9 +53,13 @@ def intervals(styles: list[RunStyle], comparison: Comparison) -> Figure:
         _draw_interval(axes, middle, members, row)
         top += height
     if best and len(rows) > 1:
-        axes.axvline(_centre(_main(best)), color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+        axes.axvline(
+            _centre(_main(best)), color=GREY, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1
+        )
     if best and comparison.smallest_difference:
-        _draw_difference(text, axes.get_xlim(), _centre(_main(best)), comparison.smallest_difference)
+        _draw_difference(
+            text, axes.get_xlim(), _centre(_main(best)), comparison.smallest_difference
+        )
     page.lines(_HEAD + chart + _AXIS, notes, color=GREY)
     return page.figure
 

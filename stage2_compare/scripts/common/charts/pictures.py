@@ -12,6 +12,7 @@ from ..comparison.compare import compare
 from ..metrics import METRICS
 from ..runs.layout import PREDICTIONS
 from ..runs.reader import Run
+from .ablation import ablation, has_ablation
 from .agreement import agreement
 from .confusion import confusion
 from .cost import params_time
@@ -21,6 +22,7 @@ from .page import write_corner
 from .per_class import per_class
 from .radar import radar
 from .reliability import reliability
+from .sensitivity import has_rates, sensitivity
 from .styles import GREY, INK, PALE, RunStyle, run_styles
 from .table import result_table
 from .text import add_new_fonts, choose_fonts, measure
@@ -35,7 +37,8 @@ OF_RUNS = {
     "result_table": result_table,
 }
 OF_PREDICTIONS = {"confusion": confusion, "per_class": per_class, "reliability": reliability}
-PICTURES = [f"{name}.png" for name in (*OF_RUNS, *OF_PREDICTIONS, "agreement", "intervals")]
+_OTHERS = ("agreement", "intervals", "ablation", "sensitivity")
+PICTURES = [f"{name}.png" for name in (*OF_RUNS, *OF_PREDICTIONS, *_OTHERS)]
 
 
 def draw(runs: list[Run]) -> tuple[dict[str, bytes], list[str]]:
@@ -66,6 +69,10 @@ def draw(runs: list[Run]) -> tuple[dict[str, bytes], list[str]]:
             figures["intervals"] = intervals(styles, comparison)
         if len(paired) > 1:
             figures["agreement"] = agreement(paired)
+        if has_ablation(styles):
+            figures["ablation"] = ablation(styles, comparison)
+        if has_rates(comparison):
+            figures["sensitivity"] = sensitivity(styles, comparison)
         for figure in figures.values():
             write_corner(figure, left_out)
         files = {f"{name}.png": png(figure) for name, figure in figures.items()}

@@ -11,7 +11,7 @@ import pandas as pd
 from ..files import MARK, unescaped
 from . import layout
 
-# 20 of the other files; reading takes 20 times as much
+# 5 of the other files; reading takes 20 times as much
 _LARGE = (
     layout.PREDICTIONS,
     layout.EPOCH_PREDICTIONS,
@@ -41,7 +41,7 @@ def check_size(path: Path) -> None:
     try:
         if path.exists() and not path.is_file():  # a pipe would block, a device may never end
             raise Unreadable(f"{path.name} is no file")
-        megabytes, most = path.stat().st_size / 1e6, _MOST_MEGABYTES.get(path.name, 20)
+        megabytes, most = path.stat().st_size / 1e6, _MOST_MEGABYTES.get(path.name, 5)
     except FileNotFoundError:
         raise Unreadable(f"no {path.name}") from None
     except OSError as error:

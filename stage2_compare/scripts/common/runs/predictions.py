@@ -23,6 +23,8 @@ from .cells import (
     texts,
 )
 
+MOST_CLASSES = 200  # resampling takes memory with the square of their number
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -73,6 +75,8 @@ def _classes(name: str, header: list[str]) -> list[str]:
         raise Unreadable(
             f"{name} begins with {','.join(header)!r}, not with guid,label,pred,p_<class>,..."
         )
+    if len(classes) > MOST_CLASSES:
+        raise Unreadable(f"{name} has {len(classes):,} classes, more than {MOST_CLASSES}")
     return classes
 
 

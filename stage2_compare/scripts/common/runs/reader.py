@@ -142,6 +142,7 @@ def read_runs(compare_dir: Path) -> tuple[list[Run], list[str]]:
             f"cannot read {compare_dir}: {error.strerror}. Give another --compare-dir"
         ) from error
     names = {folder.name for folder in folders}
+    room = memory() // 2  # the comparison needs some too
     runs, problems = [], []
     for folder in folders:
         try:
