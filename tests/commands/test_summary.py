@@ -103,7 +103,14 @@ def test_it_prints_aligned_tables_a_sentence_and_the_path(tmp_path, capsys):
     assert runs[-1].split() == ["(always", "positive)", "0.2500", "0.6000"]
     assert len(families.splitlines()) == 9
     assert "0.5747 ± 0.0054" in families
-    assert notes.count("\n") == 1
+    begins = (
+        "blip_",
+        "clip_",
+        "bert-base-chinese_resnet18_concat, ",
+        "copies among the validation",
+    )
+    for note, begin in zip(notes.splitlines(), begins, strict=True):
+        assert note.startswith(f"warning: {begin}")
     assert sentence.startswith(
         "On 400 validation pairs clip_openai_clip-vit-base-patch32 has the highest macro-F1"
     )
