@@ -13,6 +13,7 @@ import pytest
 from common.comparison.console import console_width
 from common.errors import UserError
 from common.metrics import confusion_matrix, scores
+from helpers.figures import some_predictions
 from helpers.hub import STAGE2
 from helpers.run_folders import LABELS, edit, make_run, make_runs, predicted
 from helpers.usage import cpu_seconds
@@ -91,6 +92,30 @@ def test_families_have_a_file_of_their_own_that_ends_with_the_majority(tmp_path)
         "0.6",
         "0.25",
     )
+
+
+def test_what_the_choice_of_the_epoch_gains_and_the_test_pairs_have_columns_and_a_table(
+    tmp_path, capsys
+):
+    """The better one on validation is the worse one on the test pairs."""
+    folder, said = tmp_path / "outputs/compare", some_predictions(4, 0.6)
+    wrong = (LABELS + 1) % 3
+    make_run(folder, "a", epochs=said, test=(LABELS[:100], wrong[:100]))
+    make_run(folder, "b", epochs=some_predictions(2, 0.3), test=(LABELS[:100], LABELS[:100]))
+    rows = summarise(tmp_path)
+    a, b, *others = read_csv(folder / "compare_families.csv")
+    assert [row["run"] for row in others] == ["ensemble of all models", "always positive"]
+    for row in (rows[0], a):
+        assert float(row["f1_corrected"]) < float(row["val_f1_macro"])
+        assert float(row["f1_low"]) < float(row["f1_corrected"]) < float(row["f1_high"])
+    assert (rows[0]["epochs_run"], rows[0]["lr"], rows[0]["fold"]) == ("4", "", "")
+    assert (a["test_f1_macro"], a["test_verdict"]) == ("0.0", "worse")
+    assert (b["test_f1_macro"], b["test_verdict"], b["test_p_vs_best"]) == ("1.0", "best", "")
+    assert (b["verdict"], b["doubt"]) == ("worse", "")
+    printed = capsys.readouterr().out
+    assert "corrected" in printed.splitlines()[0]
+    assert "\non the test pairs " in printed
+    assert "there b is significantly better." in printed
 
 
 def test_it_prints_aligned_tables_a_sentence_and_the_path(tmp_path, capsys):
