@@ -32,6 +32,7 @@ def folds(name: str, predicted: np.ndarray, count: int = 4, **more) -> list[Run]
     for fold in range(1, count + 1):
         pairs = np.arange(fold - 1, 400, count)
         own = {"val_sha256": f"of fold {fold}", "train_sha256": f"without fold {fold}"}
+        own["val_pairs_sha256"] = f"of fold {fold}"
         block = {"model": name, "fold": fold, "folds": count, "folds_sha256": "of all"}
         block |= {"pairs": pairs, **own, **more}
         runs.append(made_run(f"{name}_fold{fold}", predicted[pairs], **block))
@@ -220,7 +221,11 @@ def figures(found: Comparison) -> list[tuple]:
 
 def test_the_same_pairs_in_another_row_order_are_the_same_pairs():
     order = np.random.default_rng(0).permutation(400)
-    runs = [made_run("a", GOOD, val_sha256="1"), made_run("b", GOOD[order], pairs=order)]
+    hashes = {"val_sha256": "in this order", "val_pairs_sha256": "in any order"}
+    runs = [
+        made_run("a", GOOD, **hashes),
+        made_run("b", GOOD[order], pairs=order, **{**hashes, "val_sha256": "in that order"}),
+    ]
     found = compare(runs)
     assert [entry.differs for entry in found.runs] == [[], []]
     assert [entry.scores[F1] for entry in found.runs] == [found.runs[0].scores[F1]] * 2

@@ -10,7 +10,8 @@ from ..runs.reader import Run
 from .families import Family
 from .pairs import key
 
-_OF_A_FOLD = ("train_sha256", "val_sha256")  # each fold has its own; folds_sha256 is of all
+# Each fold has its own; folds_sha256 is of all.
+_OF_A_FOLD = ("train_sha256", "val_sha256", "val_pairs_sha256")
 
 
 def differences(runs: list[Run], families: list[Family]) -> dict[str, list[str]]:
@@ -66,7 +67,7 @@ def _protocol_differences(runs: list[Run], families: list[Family]) -> dict[str, 
             if usual.get("lr") in rates:
                 own = {**own, "lr": usual.get("lr")}
             if own.get("val_pairs_sha256", "") == usual.get("val_pairs_sha256"):
-                own = {**own, "val_sha256": usual["val_sha256"]}  # at most another order
+                own = {**own, "val_sha256": usual.get("val_sha256")}  # at most another order
             found[run.name] = [
                 f"{name} {_short(own[name])} instead of {_short(usual[name])}"
                 for name in counts
