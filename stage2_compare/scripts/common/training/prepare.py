@@ -68,7 +68,10 @@ def prepare(settings: TrainingRun) -> PreparedRun:
     # 3. Warnings
     train, val = datasets["train"], datasets["val"]
     duplicates = find_duplicates(splits["train"], splits["val"], train.images, val.images)
-    language = language_warning(splits["train"].texts, train.tokens, settings.model.name)
+    reads_text = model.encoder.text_dim > 0
+    language = reads_text and language_warning(
+        splits["train"].texts, train.tokens, settings.model.name
+    )
     for warning in filter(None, (duplicates.warning(), language)):
         print(warning, flush=True)
 
