@@ -68,11 +68,8 @@ def prepare(settings: TrainingRun) -> PreparedRun:
     # 3. Warnings
     train, val = datasets["train"], datasets["val"]
     duplicates = find_duplicates(splits["train"], splits["val"], train.images, val.images)
-    reads_text = model.encoder.text_dim > 0
-    language = reads_text and language_warning(
-        splits["train"].texts, train.tokens, settings.model.name
-    )
-    for warning in filter(None, (duplicates.warning(), language)):
+    language = language_warning(splits["train"].texts, train.tokens, settings.model.name)
+    for warning in filter(None, (duplicates.warning(), model.encoder.text_dim and language)):
         print(warning, flush=True)
 
     complete = _with_data(settings, precision, classes, splits, datasets)
