@@ -672,6 +672,7 @@ IMPOSSIBLE = {
     "no such folder": (["--project-root", "nowhere"], "train.csv: cannot read the split file"),
     "a project that is a file": (["--project-root", __file__], "cannot"),
     "an output that is a file": (["--output-dir", __file__], "cannot .*--output-dir"),
+    "a project of a long name": (["--project-root", "x" * 300], "characters: move the project to a shorter one"),
     "photos too large for any disk": (["--image-size", "1000000"], "MB needed|cannot"),
     "a text of no token": (["--max-length", "1"], "--max-length"),
     "a model that is not there": (["--model-name", "nobody/nothing"], "nobody/nothing.*HF_ENDPOINT"),

@@ -394,6 +394,7 @@ ODD_SETTINGS = {
     "a wide model": {"hidden_size": 10**7},
     "a large vocabulary": {"vocab_size": 10**12},
     "many positions": {"max_position_embeddings": 10**11},
+    "4 GB that fit in memory": {"vocab_size": 31_250_000},
     "beyond 64 bits": {"vocab_size": 10**30},
     "no vocabulary": {"vocab_size": 0},
     "no width": {"hidden_size": 0},

@@ -326,3 +326,5 @@ def test_another_language_than_the_vocabularys_is_warned_of(hub, tmp_path, capsy
         )
     run_small(project, hub, "bert")
     assert "does not suit these texts" in capsys.readouterr().out
+    run_small(project, hub, "bert", "--fusion", "image")  # reads no text
+    assert "does not suit these texts" not in capsys.readouterr().out

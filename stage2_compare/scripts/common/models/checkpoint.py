@@ -31,6 +31,7 @@ _TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "adde
 _LARGEST = 100 * 2**20  # bytes of a file that is no weights; the largest published ones have 34 MB
 _POINTER = b"version https://git-lfs"
 _PATIENCE = 10  # seconds until a hub that does not answer counts as out of reach
+_SHORT_PATIENCE = 1.5  # the same where only something that has a default may be missing
 
 
 def local_folder(name: str) -> Path | None:
@@ -161,8 +162,9 @@ def _download(name: str, file: str, folder: Path | None) -> Path | None:
     commit = folder.name if folder is not None else None
     if _in_cache(name, file, commit) is not None:
         return None
-    if _why_unreachable() is not None:
-        if _first_file(folder, _WEIGHTS_AND_INDEXES):
+    is_whole = _first_file(folder, _WEIGHTS_AND_INDEXES) is not None
+    if _why_unreachable(_SHORT_PATIENCE if is_whole else _PATIENCE) is not None:
+        if is_whole:
             return None
         raise UserError(unreachable(name, file))
     try:
@@ -194,15 +196,17 @@ def _is_offline() -> bool:
     return constants.HF_HUB_OFFLINE or is_offline_mode()
 
 
-@lru_cache(maxsize=1)
-def _why_unreachable() -> str | None:
-    """Return why the hub cannot be asked; None where it answers. It is asked once in a process."""
+def _why_unreachable(patience: float = _PATIENCE) -> str | None:
+    """Return why the hub cannot be asked; None where it answers within ``patience`` seconds."""
+    return "HF_HUB_OFFLINE forbids asking" if _is_offline() else _ask_hub(patience)
+
+
+@lru_cache  # it is asked once in a process
+def _ask_hub(patience: float) -> str | None:
     from huggingface_hub.utils import get_session
 
-    if _is_offline():
-        return "HF_HUB_OFFLINE forbids asking"
     try:
-        get_session().head(_endpoint(), timeout=_PATIENCE)
+        get_session().head(_endpoint(), timeout=patience)
     except OSError as error:  # requests' own errors are OSErrors
         return reason_of(error)
     return None

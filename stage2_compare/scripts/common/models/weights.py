@@ -18,6 +18,7 @@ from ..errors import UserError
 from ..machine import memory
 from .checkpoint import CONFIG, find_weights, reason_of
 
+_MOST_RANDOM = 3 * 10**9  # bytes; the largest encoders in common use have 2.2 GB
 _MOST_TENSORS = 20_000  # of one model; the largest published encoders have some 2,000
 # torch 2.1 says it of its own way to read a file.
 warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
@@ -38,13 +39,31 @@ def load_weights(
         UserError: the checkpoint is absent, broken, or leaves a needed parameter random.
     """
     make = getattr(load, "from_config", None) or load._from_config
-    _check_size(make, name, config)
-    model = _make(make, name, config, start_random=not pretrained)
+    plan = _plan(make, name, config, memory() // 2 if pretrained else _most_random())
     if not pretrained:
-        return model, set()
+        return _make(make, name, config, start_random=True), set()
+    tensors = _read_weights(name)
+    if plan is not None:
+        _match(name, tensors, plan, optional)  # before any memory is taken for the model
+    model = _make(make, name, config, start_random=False)
+    found, missing = _match(name, tensors, model, optional)
+    model.load_state_dict(found, strict=False)
+    return model.eval(), missing
+
+
+def _match(
+    name: str, tensors: dict[str, Tensor], model: nn.Module, optional: tuple[str, ...]
+) -> tuple[dict[str, Tensor], set[str]]:
+    """Find the weights of a model among the tensors of its checkpoint.
+
+    Returns:
+        the weights by the names of the model, and the names of those that are missing.
+    Raises:
+        UserError: a needed weight is missing, or one has another shape.
+    """
     model.tie_weights()
     wanted = model.state_dict()
-    found = _by_model_name(_read_weights(name), wanted.keys(), model.base_model_prefix)
+    found = _by_model_name(tensors, wanted.keys(), model.base_model_prefix)
     missing = {key for key in wanted.keys() - found.keys() if not key.endswith("position_ids")}
     needed = sorted(key for key in missing if not key.startswith(optional or ("\0",)))
     if needed:
@@ -59,8 +78,7 @@ def load_weights(
                 f"cannot load {name!r}: its weight {key} is {_form(value)}, where {CONFIG} asks "
                 f"for {_form(wanted[key])}"
             )
-    model.load_state_dict(found, strict=False)
-    return model.eval(), missing
+    return found, missing
 
 
 def _make(make: Any, name: str, config: Any, start_random: bool) -> nn.Module:
@@ -77,11 +95,22 @@ def _make(make: Any, name: str, config: Any, start_random: bool) -> nn.Module:
         ) from error
 
 
-def _check_size(make: Any, name: str, config: Any) -> None:
-    """Refuse a configuration whose model would not fit in memory, before asking for the memory."""
+def _most_random() -> int:
+    """Return the most bytes of a model that starts random: it is trained whole, which takes four
+    times as much, and drawing more would take minutes."""
+    return min(memory() // 4, _MOST_RANDOM)
+
+
+def _plan(make: Any, name: str, config: Any, most: int) -> nn.Module | None:
+    """Make the model of a configuration without memory for its weights, which keep their shapes.
+
+    Returns:
+        the model, or None where it cannot be made without real values.
+    Raises:
+        UserError: it has more than ``most`` bytes, or too many tensors.
+    """
     from transformers.modeling_utils import no_init_weights
 
-    most = memory() // 2  # training needs several times the size of the weights
     size = tensors = 0
 
     def count(module: nn.Module, key: str, parameter: nn.Parameter | None) -> None:
@@ -92,17 +121,17 @@ def _check_size(make: Any, name: str, config: Any) -> None:
             raise UserError(
                 f"cannot load {name!r}: {CONFIG} asks for a model of {tensors:,} tensors and "
                 f"{size / 1e9:,.1f} GB or more, while {_MOST_TENSORS:,} tensors and "
-                f"{most / 1e9:,.1f} GB, half of the memory here, are the limits"
+                f"{most / 1e9:,.1f} GB are the limits here. Use a smaller model"
             )
 
     hook = register_module_parameter_registration_hook(count)
     try:
-        with torch.device("meta"), no_init_weights():  # shapes without memory
-            make(config)
+        with torch.device("meta"), no_init_weights():
+            return make(config)
     except UserError:
         raise
     except Exception:  # the real model comes next: it either fails too, or needs real values
-        pass
+        return None
     finally:
         hook.remove()
 

@@ -3,6 +3,7 @@ rename."""
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -21,7 +22,7 @@ import pandas as pd
 import torch
 
 from ..errors import UserError
-from ..files import MARK, escaped, lock, replacing, unlock
+from ..files import MARK, escaped, lock, quoted, replacing, unlock
 from . import layout
 from .layout import CHECKPOINT, OWNER
 
@@ -215,8 +216,13 @@ class RunFolder:
             return "another process that has just started or is about to end"
 
     def _not_writable(self, error: OSError) -> UserError:
+        remedy = "Give another --output-dir"
+        length = len(os.path.abspath(self.final))
+        # Windows says of a path that is too long that it does not exist.
+        if error.errno == errno.ENAMETOOLONG or (error.errno == errno.ENOENT and length > 200):
+            remedy = f"The path has {length} characters: move the project to a shorter one"
         return UserError(
-            f"cannot write in {self.parent}: {error.strerror or error}. Give another --output-dir"
+            f"cannot write in {quoted(str(self.parent))}: {error.strerror or error}. {remedy}"
         )
 
 

@@ -73,7 +73,7 @@ def prepare(settings: TrainingRun) -> PreparedRun:
     train, val = datasets["train"], datasets["val"]
     duplicates = find_duplicates(splits["train"], splits["val"], train.images, val.images)
     language = language_warning(splits["train"].texts, train.tokens, settings.model.name)
-    for warning in filter(None, (duplicates.warning(), language)):
+    for warning in filter(None, (duplicates.warning(), model.encoder.text_dim and language)):
         print(warning, flush=True)
 
     complete = _with_data(settings, precision, classes, splits, datasets, folds)
