@@ -4,16 +4,18 @@
 
 Reads ``train.txt`` (``guid,tag``) beside the folder of ``<guid>.txt`` and ``<guid>.jpg``. Writes
 ``train.csv``, ``val.csv`` and, if there is a ``test_without_label.txt``, ``test.csv`` into
-``outputs/splits``. Class proportions are kept, and pairs with the same or nearly the same text or
-picture stay on one side (see common/data/splitting.py). The same pairs, ratio and seed give the
-same split, in whatever order ``train.txt`` has them. Every picture is opened; those that cannot be
-used are listed in ``broken.csv``, and with ``--skip-broken`` their pairs are left out.
+``outputs/splits``; with ``--folds K`` also ``fold_1/train.csv``, ``fold_1/val.csv`` and so on.
+Class proportions are kept, and pairs with the same or nearly the same text or picture stay on one
+side (see common/data/splitting.py). The same pairs, ratio and seed give the same split, in whatever
+order ``train.txt`` has them. Every picture is opened; those that cannot be used are listed in
+``broken.csv``, and with ``--skip-broken`` their pairs are left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
@@ -23,6 +25,7 @@ from typing import Any, NamedTuple
 from common.cli import DEFAULT_SEED, not_negative_int, run_command
 from common.data.encodings import ENCODINGS
 from common.data.splits import (
+    FOLD,
     UNFINISHED,
     Split,
     class_names,
@@ -31,12 +34,13 @@ from common.data.splits import (
     squeezed,
 )
 from common.data.splits_files import DATA_FOLDERS, IMAGE_SUFFIXES, Fault, describe
-from common.data.splitting import choose_validation, connected_groups
+from common.data.splitting import choose_folds, choose_validation, connected_groups
 from common.data.text_copies import text_keys
 from common.errors import UserError
 from common.files import error_text, listed, quoted, replace_all, write_result
 
 BROKEN = "broken.csv"
+MOST_FOLDS = 100
 _BROKEN_HEADER = "guid,path,reason"
 _BYTE_ORDER_MARK = "\ufeff"
 
@@ -47,19 +51,14 @@ def main(argv: list[str] | None = None) -> None:
 
     # 1. Read the pairs.
     lists = _find_lists(args)
-    _check_targets(output_dir, lists)
+    _check_targets(output_dir, lists, args.folds)
     pairs = _read_pairs(args, lists)
     split, test = pairs.splits["labelled"], pairs.splits.get("test")
     content = pairs.content()
 
     # 2. Choose the sides.
     groups = connected_groups(content["labelled"].near_texts, content["labelled"].near_images)
-    chosen = choose_validation(groups, split.labels, split.guids, args.val_ratio, args.seed)
-    by_guid = sorted(range(len(split)), key=lambda i: (len(split.guids[i]), split.guids[i]))
-    sides = {
-        "train": [i for i in by_guid if i not in chosen],
-        "val": [i for i in by_guid if i in chosen],
-    }
+    sides = _choose_sides(split, groups, args)
 
     # 3. Write and report.
     tables = {f"{side}.csv": table(split, indices, root) for side, indices in sides.items()}
@@ -67,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
         tables["test.csv"] = table(test, range(len(test)), root)
     if pairs.left_out:
         tables[BROKEN] = broken_table(pairs.left_out)
-    changed = _write_tables(output_dir, tables)
+    changed = _write_tables(output_dir, tables, args.folds or 0)
     _report_counts(split, sides, test)
     for name, part in pairs.splits.items():
         _report_texts(name, part)
@@ -99,6 +98,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add("--test-file", type=Path, help=test_help)
     ratio_help = "share of the labelled pairs that go to validation"
     add("--val-ratio", type=share, default=0.1, help=ratio_help)
+    folds_help = (
+        "also write fold_1, fold_2, ... beside them, so many, each with a train.csv and a val.csv: "
+        "every pair is in the val.csv of one fold"
+    )
+    add("--folds", type=fold_count, metavar="K", help=folds_help)
     add("--seed", type=not_negative_int, default=DEFAULT_SEED, help="of the choice of pairs")
     encoding_help = "of texts that are not UTF-8; auto decides for the whole data set"
     add("--text-encoding", choices=ENCODINGS, default="auto", help=encoding_help)
@@ -114,6 +118,33 @@ def share(text: str) -> float:
     value = float(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"must lie between 0 and 1, got {text}")
+    return value
+
+
+# The sides
+
+
+def _choose_sides(
+    split: Split, groups: list[list[int]], args: argparse.Namespace
+) -> dict[str, list[int]]:
+    """Return the pairs of train and val, and of fold_1/train, fold_1/val and so on."""
+    chosen = {"": choose_validation(groups, split.labels, split.guids, args.val_ratio, args.seed)}
+    if args.folds:
+        folds = choose_folds(groups, split.labels, split.guids, args.folds, args.seed)
+        chosen |= {f"{FOLD}{number}/": fold for number, fold in enumerate(folds, start=1)}
+    by_guid = sorted(range(len(split)), key=lambda i: (len(split.guids[i]), split.guids[i]))
+    sides = {}
+    for folder, val in chosen.items():
+        sides[f"{folder}train"] = [i for i in by_guid if i not in val]
+        sides[f"{folder}val"] = [i for i in by_guid if i in val]
+    return sides
+
+
+def fold_count(text: str) -> int:
+    """Parse a number of folds. argparse shows this function's name in its own error."""
+    value = int(text)
+    if not 2 <= value <= MOST_FOLDS:
+        raise argparse.ArgumentTypeError(f"must lie between 2 and {MOST_FOLDS}, got {text}")
     return value
 
 
@@ -318,9 +349,12 @@ def _marked(text: str) -> str:
     return text if text.isascii() else _BYTE_ORDER_MARK + text
 
 
-def _check_targets(folder: Path, lists: dict[str, Path]) -> None:
-    """Refuse to overwrite one of the lists."""
-    for path in (folder / name for name in ("train.csv", "val.csv", "test.csv", BROKEN)):
+def _check_targets(folder: Path, lists: dict[str, Path], folds: int | None) -> None:
+    """Refuse to overwrite one of the lists, or to remove it with an earlier fold."""
+    folders = [folder, *_later_folds(folder, 0)]
+    folders += [folder / f"{FOLD}{number}" for number in range(1, (folds or 0) + 1)]
+    targets = [part / name for part in folders for name in ("train.csv", "val.csv")]
+    for path in (*targets, folder / "test.csv", folder / BROKEN):
         # realpath also resolves "new/../train.txt", where the folder "new" is still to be made
         target = os.path.realpath(path)
         for other in filter(os.path.exists, lists.values()):
@@ -331,14 +365,26 @@ def _check_targets(folder: Path, lists: dict[str, Path]) -> None:
                 )
 
 
-def _write_tables(folder: Path, tables: dict[str, str]) -> bool:
-    """Write all tables or none. Return True if another split was replaced.
+def _later_folds(folder: Path, folds: int) -> list[Path]:
+    """Return the folders of the folds after so many."""
+    numbers = []
+    with suppress(OSError):  # no such folder yet
+        numbers = [name.removeprefix(FOLD) for name in os.listdir(folder) if name.startswith(FOLD)]
+    later = sorted(int(number) for number in numbers if re.fullmatch("[1-9][0-9]{0,8}", number))
+    folders = [folder / f"{FOLD}{number}" for number in later if number > folds]
+    return [path for path in folders if path.is_dir()]
+
+
+def _write_tables(folder: Path, tables: dict[str, str], folds: int) -> bool:
+    """Write all tables or none, and remove later folds. Return True if a split was replaced.
 
     Raises:
         UserError: a table cannot be written.
     """
     marker = folder / UNFINISHED
     texts = {folder / name: _marked(text) for name, text in tables.items()}
+    later = _later_folds(folder, folds)
+    texts |= {part / name: None for part in later for name in ("train.csv", "val.csv")}
     try:
         earlier = replace_all(texts, marker)
     except BlockingIOError:
@@ -354,6 +400,10 @@ def _write_tables(folder: Path, tables: dict[str, str]) -> bool:
         raise UserError(
             f"{error.filename}: cannot write it, {state} ({error_text(error)}); {hint}"
         ) from None
+    for part in later:
+        print(f"removed the tables in {part}: there are {folds} folds now")
+        with suppress(OSError):  # something else may lie there
+            part.rmdir()
     if BROKEN not in tables:
         with suppress(OSError, UnicodeError):  # an earlier list does not hold any more
             if (folder / BROKEN).read_text("utf-8-sig").startswith(_BROKEN_HEADER + "\n"):
@@ -373,7 +423,8 @@ def _report_counts(split: Split, sides: dict[str, list[int]], test: Split | None
     """Print the pairs of each class in each table, and warn of a class that one side lacks."""
     counts = {}
     for side, indices in sides.items():
-        counts[side] = Counter(split.labels[i] for i in indices)
+        if side in ("train", "val") or side.endswith("/val"):  # of a fold: what it is measured on
+            counts[side.removesuffix("/val")] = Counter(split.labels[i] for i in indices)
     if test:
         counts["test"] = Counter(test.labels)
     labels = set().union(*counts.values())
@@ -386,7 +437,7 @@ def _report_counts(split: Split, sides: dict[str, list[int]], test: Split | None
         print(f"{title:<{width}}" + "".join(f"{count[name]:>9,}" for count in counts.values()))
     print(f"{'all':<{width}}" + "".join(f"{count.total():>9,}" for count in counts.values()))
     for name in class_names(split.labels):
-        for side in sides:
+        for side in ("train", "val"):
             if not counts[side][name]:
                 print(
                     f"warning: {side} has no pair of class {name!r}: "

@@ -522,6 +522,102 @@ def test_csv_files_written_by_hand_need_no_mark_of_ours(tmp_path):
     assert [len(guids) for guids in training_guids(tmp_path)] == [50, 10]
 
 
+# Folds
+
+
+def fold_guids(root: Path, side: str) -> dict[str, list[str]]:
+    """The guids of each fold, by the name of its folder."""
+    folders = sorted((root / "outputs/splits").glob("fold_*"))
+    return {path.name: [row["guid"] for row in tables(path)[side]] for path in folders}
+
+
+def test_each_pair_is_validated_in_one_fold_and_copies_in_the_same(tmp_path):
+    make_project(tmp_path, MIXED)
+    for guid in ("0", "7", "30"):
+        write_pair(tmp_path / "data", guid, "同样的句子", photo(int(guid)))
+    split = cut(tmp_path)
+    assert cut(tmp_path, "--folds", "5") == split  # train.csv and val.csv are as without folds
+    val, train = fold_guids(tmp_path, "val"), fold_guids(tmp_path, "train")
+    assert list(val) == [f"fold_{k}" for k in range(1, 6)]
+    assert sorted(int(guid) for guids in val.values() for guid in guids) == list(range(60))
+    for fold, guids in val.items():
+        assert len(guids) == 12 and not set(guids) & set(train[fold])
+        assert len(guids) + len(train[fold]) == 60
+        assert {MIXED[int(guid)] for guid in guids} == set(MIXED)
+        assert len({"0", "7", "30"} & set(guids)) in (0, 3)
+    splits, _ = read_training_splits(
+        {name: f"outputs/splits/fold_2/{name}.csv" for name in ("train", "val")}
+        | {"test": "outputs/splits/test.csv"},
+        tmp_path,
+        test_is_optional=True,
+    )
+    assert splits["val"].guids == val["fold_2"]
+
+
+def test_fewer_folds_remove_the_later_ones_and_leave_what_else_lies_there(tmp_path, capsys):
+    make_project(tmp_path, MIXED)
+    cut(tmp_path, "--folds", "4")
+    (tmp_path / "outputs/splits/fold_4/notes.txt").write_text("mine", encoding="utf-8")
+    cut(tmp_path, "--folds", "2")
+    folders = sorted(path.name for path in (tmp_path / "outputs/splits").glob("fold_*"))
+    assert folders == ["fold_1", "fold_2", "fold_4"]
+    left = [path.name for path in (tmp_path / "outputs/splits/fold_4").iterdir()]
+    assert left == ["notes.txt"]
+    assert "fold_3: there are 2 folds now\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", [1, 4, 6])
+def test_folds_are_replaced_with_the_split_or_stay_as_they_were(tmp_path, monkeypatch, place):
+    make_project(tmp_path, MIXED)
+    cut(tmp_path, "--folds", "3")
+    folder, real, calls = tmp_path / "outputs/splits", os.replace, []
+    before = {path: path.read_bytes() for path in folder.rglob("*.csv")}
+
+    def replace(source, target):
+        calls.append(target)
+        if len(calls) == place:
+            raise PermissionError(13, "in use")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(UserError, match="cannot write it, the splits are as they were"):
+        cut(tmp_path, "--folds", "4", "--seed", "7")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert not (folder / "fold_4").exists()
+
+
+def test_training_on_a_fold_notices_that_splits_were_half_replaced(tmp_path):
+    make_project(tmp_path, MIXED)
+    cut(tmp_path, "--folds", "2")
+    (tmp_path / "outputs/splits" / UNFINISHED).write_bytes(b"")
+    paths = {name: f"outputs/splits/fold_1/{name}.csv" for name in ("train", "val")}
+    with pytest.raises(UserError, match="run make_splits.py again"):
+        read_training_splits({**paths, "test": "none.csv"}, tmp_path, test_is_optional=True)
+
+
+def test_a_class_too_small_for_the_folds_is_named_and_nothing_written(tmp_path):
+    make_project(tmp_path, [*MIXED, "rare", "rare"])
+    with pytest.raises(UserError, match="too few pairs for 3 folds: class 'rare' has 2 that are"):
+        cut(tmp_path, "--folds", "3")
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_list_within_a_fold_is_never_written_over(tmp_path):
+    make_project(tmp_path, MIXED)
+    cut(tmp_path, "--folds", "2")
+    own = ["--train-file", "outputs/splits/fold_2/train.csv"]
+    for folds in ("2", "3"):
+        with pytest.raises(UserError, match="is the list to be split and would be overwritten"):
+            cut(tmp_path, *own, "--folds", folds)
+
+
+@pytest.mark.parametrize("folds", ["1", "0", "-2", "101", "2.5", "many"])
+def test_a_number_of_folds_that_is_none_is_refused(tmp_path, folds, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        make_splits.main(["--project-root", str(tmp_path), "--folds", folds])
+    assert "--folds" in capsys.readouterr().err
+
+
 # Files that are missing or broken
 
 

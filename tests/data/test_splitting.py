@@ -7,7 +7,8 @@ from collections import Counter
 from itertools import combinations
 
 import pytest
-from common.data.splitting import choose_validation, class_goals, connected_groups
+from common.data.splitting import choose_folds, choose_validation, class_goals, connected_groups
+from common.errors import UserError
 
 
 def test_class_goals_are_largest_remainders():
@@ -86,3 +87,38 @@ def test_a_class_of_two_groups_has_one_on_each_side():
     for seed in range(5):
         chosen = choose_validation(groups, labels, list(map(str, range(40))), 0.1, seed)
         assert Counter(labels[i] for i in chosen) == {"rare": 3, "common": 3}
+
+
+@pytest.mark.parametrize(("pairs", "folds"), [(640, 2), (640, 5), (4511, 10)])
+def test_each_pair_is_in_one_fold_and_classes_are_in_proportion(pairs, folds):
+    rng = random.Random(2)
+    groups, labels = invented(rng, pairs, 0.05, 4)
+    guids = list(map(str, range(pairs)))
+    chosen = choose_folds(groups, labels, guids, folds, seed=42)
+    assert len(chosen) == folds and sorted(i for fold in chosen for i in fold) == list(range(pairs))
+    assert all(len({i in fold for i in group}) == 1 for fold in chosen for group in groups)
+    totals = Counter(labels)
+    for fold in chosen:
+        counts = Counter(labels[i] for i in fold)
+        assert all(abs(counts[name] - n / folds) < 2 for name, n in totals.items()), counts
+
+
+def test_folds_depend_on_the_seed_but_not_on_the_order_of_the_pairs():
+    rng = random.Random(3)
+    labels = [rng.choice("ab") for _ in range(60)]
+    order = rng.sample(range(60), 60)
+    groups = [[i] for i in range(60)]
+    guids = list(map(str, range(60)))
+    folds = choose_folds(groups, labels, guids, 3, seed=1)
+    moved = choose_folds(groups, [labels[i] for i in order], [guids[i] for i in order], 3, seed=1)
+    assert [{order[i] for i in fold} for fold in moved] == folds
+    assert choose_folds(groups, labels, guids, 3, seed=2) != folds
+
+
+def test_a_class_with_fewer_groups_than_folds_is_named():
+    labels = ["rare"] * 4 + ["common"] * 36
+    groups = [[0, 1], [2], [3], *([i] for i in range(4, 40))]
+    guids = list(map(str, range(40)))
+    assert len(choose_folds(groups, labels, guids, 3, seed=42)) == 3
+    with pytest.raises(UserError, match="4 folds: class 'rare' has 3 that .* a smaller --folds"):
+        choose_folds(groups, labels, guids, 4, seed=42)

@@ -45,10 +45,11 @@ def replacing(path: Path, temporary: Path | None = None) -> Iterator[BinaryIO]:
         raise
 
 
-def replace_all(texts: dict[Path, str], marker: Path) -> dict[Path, bytes | None]:
-    """Replace several text files (UTF-8) of one folder, all of them or none. Make the folder.
+def replace_all(texts: dict[Path, str | None], marker: Path) -> dict[Path, bytes | None]:
+    """Replace several text files (UTF-8), all of them or none. Make their folders.
 
     Args:
+        texts: the new text of each file; None removes the file.
         marker: a file that this process holds locked meanwhile. It is left behind where the process
             is killed: while it is there, the files may not belong together.
 
@@ -62,31 +63,39 @@ def replace_all(texts: dict[Path, str], marker: Path) -> dict[Path, bytes | None
     """
     already_mixed = os.path.exists(marker)
     with _hold(marker, next(iter(texts))) as held:  # closed in the end, whatever happens
-        temporaries = {path: temporary_name(path) for path in texts}
+        temporaries = {
+            path: temporary_name(path) for path, text in texts.items() if text is not None
+        }
         earlier: dict[Path, bytes | None] = {}
         try:
             # 1. Write the new files beside the old ones: a full disk shows here, before any change.
-            for path, temporary in temporaries.items():
+            for path, text in texts.items():
+                path.parent.mkdir(exist_ok=True)
                 for left_over in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
                     _remove(left_over)  # of a killed process: the marker is held here
                 earlier[path] = path.read_bytes() if path.exists() else None
-                with _synced(temporary) as file:
-                    file.write(texts[path].encode("utf-8"))
+                if text is not None:
+                    with _synced(temporaries[path]) as file:
+                        file.write(text.encode("utf-8"))
             # 2. Let them take their places.
-            for path, temporary in temporaries.items():
-                os.replace(temporary, path)
+            for path in texts:
+                if path in temporaries:
+                    os.replace(temporaries[path], path)
+                else:
+                    path.unlink(missing_ok=True)
         except BaseException as error:
+            for temporary in temporaries.values():
+                _remove(temporary)
             for changed, content in earlier.items():
                 _put_back(changed, content)  # if this fails, the marker stays
+                with suppress(OSError):  # a folder that was made for it, if it is empty
+                    changed.parent.rmdir()
             if not already_mixed:
                 unlock(marker, held)
             if isinstance(error, (OSError, UnicodeError)):
                 number = getattr(error, "errno", None)
                 raise OSError(number, error_text(error), str(path)) from error
             raise
-        finally:
-            for temporary in temporaries.values():
-                _remove(temporary)
         unlock(marker, held)
     return earlier
 

@@ -13,7 +13,7 @@ and contrast.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 import numpy as np
@@ -34,7 +34,7 @@ _CUTS = (0.0, 0.05, 0.1)
 _STEP = 0.025  # the third test also tries cuts so much smaller or larger
 _COARSE, _FINE = 8, 16  # cells per side of the second and the third test
 _AGREE, _EDGES_AGREE = 0.9, 0.85
-_BLOCK, _FINE_BLOCK = 512, 32  # views compared at once with all others; pairs at once
+_BLOCK, _FINE_BLOCK = 1024, 32  # views at once; pairs at once in the third test
 
 
 def photo_keys(digests: list[str], fingerprints: Sequence[np.ndarray]) -> list[str]:
@@ -63,13 +63,16 @@ def near_photos(fingerprints: np.ndarray) -> np.ndarray:
     rows = np.arange(len(fingerprints))
     whole, inside = fingerprints[:, 0], fingerprints[:, 1]
     framed = np.flatnonzero((whole != inside).any((1, 2)))
-    # A bar over the photo hides what was there: without its part both photos are the same.
-    middle = np.rint(_cells(whole, (_CAPTION, _CAPTION), (0, 0), _CELLS)).astype(np.uint8)
     pairs = [
         *_matches(np.concatenate([whole, inside[framed]]), np.concatenate([rows, framed])),
-        *_matches(middle, rows),
+        *_matches(_in_blocks(_without_captions, whole), rows),
     ]
     return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _without_captions(views: np.ndarray) -> np.ndarray:
+    """Cut above and below: a bar over a photo hides what was there, and the rest is the same."""
+    return np.rint(_cells(views, (_CAPTION, _CAPTION), (0, 0), _CELLS)).astype(np.uint8)
 
 
 def _matches(views: np.ndarray, photos: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -79,20 +82,34 @@ def _matches(views: np.ndarray, photos: np.ndarray) -> Iterator[tuple[int, int]]
         views: (K, 32, 32) uint8.
         photos: the photo that each is a view of (K,).
     """
-    detailed = np.flatnonzero(_share_of_detail(views) >= _DETAILED)
+    detailed = _in_blocks(_share_of_detail, views) >= _DETAILED
     views, photos = views[detailed], photos[detailed]
-    tones = _frequencies(views)
-    middles = _cells(views, _MIDDLE, _MIDDLE, _COARSE).reshape(-1, _COARSE**2)
+    tones, middles = _in_blocks(_frequencies, views), _in_blocks(_middles, views)
     for start in range(0, len(views), _BLOCK):
         for step in (1, -1):  # as it is, and mirrored
             block = views[start : start + _BLOCK, :, ::step]
-            ones, others = np.nonzero(_frequencies(block) @ tones[start:].T > _LIKE)
+            ones, others = _alike(_frequencies(block), tones[start:])
             new = (others > ones) & (photos[start + ones] != photos[start + others])
-            ones, others = ones[new], start + others[new]
-            ones, others, cuts = _coarsely(block, ones, middles, others)
+            ones, others, cuts = _coarsely(block, ones[new], middles, start + others[new])
             same = _finely(block[ones], views[others], cuts)
-            for one, other in zip(photos[start + ones[same]], photos[others[same]], strict=True):
-                yield int(one), int(other)
+            ones, others = photos[start + ones[same]], photos[others[same]]
+            yield from zip(ones.tolist(), others.tolist(), strict=True)
+
+
+def _in_blocks(function: Callable[[np.ndarray], np.ndarray], views: np.ndarray) -> np.ndarray:
+    """Apply a function to few views at a time: it needs much more memory than they do."""
+    starts = range(0, max(1, len(views)), _BLOCK)
+    return np.concatenate([function(views[start : start + _BLOCK]) for start in starts])
+
+
+def _alike(ones: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs whose low frequencies agree, as indices, sorted by the first."""
+    found = []
+    for start in range(0, len(others), _BLOCK):  # what fits into a processor's cache is fast
+        part = others[start : start + _BLOCK]
+        places = np.flatnonzero(ones @ part.T > _LIKE)
+        found.append(places // len(part) * len(others) + start + places % len(part))
+    return np.divmod(np.sort(np.concatenate(found)), len(others))
 
 
 def _share_of_detail(views: np.ndarray) -> np.ndarray:
@@ -112,6 +129,10 @@ def _frequencies(views: np.ndarray) -> np.ndarray:
     y, x = np.indices((_FREQUENCIES, _FREQUENCIES), np.float32)
     values = (waves * np.sqrt(np.hypot(y, x))).reshape(-1, _FREQUENCIES**2)[:, 1:]
     return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
+
+
+def _middles(views: np.ndarray) -> np.ndarray:
+    return _cells(views, _MIDDLE, _MIDDLE, _COARSE).reshape(-1, _COARSE**2)
 
 
 def _coarsely(

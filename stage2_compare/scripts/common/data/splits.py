@@ -32,6 +32,7 @@ from .splits_files import (
 
 # Lies beside the splits while make_splits.py replaces them, and stays if it is killed.
 UNFINISHED = ".make_splits.unfinished"
+FOLD = "fold_"  # begins the name of a fold's folder, which lies beside the splits
 
 _CLASS_ORDER = ("negative", "neutral", "positive")
 _UNLABELLED = ("", "null", "nan")  # no label: an empty cell, the published test list, pandas
@@ -190,7 +191,9 @@ def encoding_remarks(splits: Iterable[Split]) -> list[str]:
 
 def check_finished(csv_paths: Iterable[Path]) -> None:
     """Refuse splits that make_splits.py has only begun to replace."""
-    for folder in dict.fromkeys(path.parent for path in csv_paths):
+    folders = [path.parent for path in csv_paths]
+    folders = [part.parent if part.name.startswith(FOLD) else part for part in folders]
+    for folder in dict.fromkeys(folders):
         if (folder / UNFINISHED).exists():
             raise UserError(
                 f"{folder}: make_splits.py is writing there, or was stopped while it wrote, so the "

@@ -4,6 +4,7 @@
    one side: a model must not be measured on what it has learned by heart.
 2. ``class_goals`` says how many pairs of each class go to validation.
 3. ``choose_validation`` takes whole groups, so that the class counts come close to these goals.
+4. ``choose_folds`` does so again and again, until each pair was taken once.
 
 The result depends on the pairs, the ratio and the seed, but not on the order of the pairs.
 """
@@ -14,6 +15,7 @@ import hashlib
 from collections import Counter, defaultdict
 
 from ..errors import UserError
+from ..files import quoted
 
 
 def connected_groups(*columns: list[str]) -> list[list[int]]:
@@ -73,7 +75,8 @@ def choose_validation(
     # 2. Decide on the largest kinds first: the single pairs at the end even out the rest.
     order = sorted(kinds, key=lambda kind: (-sum(n for _, n in kind), kind))
     sizes = [len(kinds[kind]) for kind in order]
-    goals = class_goals(Counter(labels), ratio)
+    pairs = [i for group in groups for i in group]
+    goals = class_goals(Counter(labels[i] for i in pairs), ratio)
     taken = _groups_to_take([dict(kind) for kind in order], sizes, goals)
 
     # 3. Draw that many groups of each kind.
@@ -85,10 +88,37 @@ def choose_validation(
     for kind, count in zip(order, taken, strict=True):
         for group in sorted(kinds[kind], key=lot)[:count]:
             chosen.update(group)
-    if not 0 < len(chosen) < len(labels):
+    if not 0 < len(chosen) < len(pairs):
         raise UserError(
-            f"{len(labels)} pairs that share texts or pictures cannot be cut in two; "
+            f"{len(pairs)} pairs that share texts or pictures cannot be cut in two; "
             "more pairs are needed"
+        )
+    return chosen
+
+
+def choose_folds(
+    groups: list[list[int]], labels: list[str], guids: list[str], folds: int, seed: int
+) -> list[set[int]]:
+    """Return the validation pairs of each fold: whole groups, each pair in one fold.
+
+    The folds have nearly the same number of pairs of each class.
+
+    Raises:
+        UserError: a fold would lack a class.
+    """
+    holders = Counter(name for group in groups for name in {labels[i] for i in group})
+    rare = min(sorted(holders), key=holders.__getitem__)
+    chosen, left = [], groups
+    if holders[rare] >= folds:
+        for more in range(folds, 1, -1):
+            chosen.append(choose_validation(left, labels, guids, 1 / more, seed))
+            left = [group for group in left if group[0] not in chosen[-1]]
+        chosen.append({i for group in left for i in group})
+    if not chosen or any({labels[i] for i in fold} != holders.keys() for fold in chosen):
+        raise UserError(
+            f"too few pairs for {folds} folds: class {quoted(rare)} has {holders[rare]:,} that are "
+            "no copies of each other, and each fold needs some of each class; give a smaller "
+            "--folds, or add pairs of that class or leave it out"
         )
     return chosen
 
