@@ -37,7 +37,8 @@ def ablation(styles: list[RunStyle], comparison: Comparison) -> Figure:
     on one modality; a line is always predicting the most frequent class."""
     rows = [style for style in styles if _is_probed(style.run) or _is_baseline(style.run)]
     values = [measurements(style.run) for style in rows]
-    kinds = [kind for kind in KINDS if any(kind in found for found in values)]
+    measured = set().union(*values)
+    kinds = [kind for kind in KINDS if kind in measured]
     labels = [wrap(style.label, 8.5, _LABEL - 0.35) for style in rows]
     heights = [max(_ROW, LINE * len(label) + 0.1) for label in labels]
     legend, chart = _legend_lines(kinds), sum(heights)

@@ -23,7 +23,7 @@ PLACE = METRICS.index(MAIN)  # of macro-F1 among the metrics
 
 
 class Answers(NamedTuple):
-    """What one run says at each of its epochs (E) on all N pairs, or on those of its fold."""
+    """The classes that one run says at each of its epochs (E), on all N pairs, or on those of its fold."""
 
     rows: np.ndarray  # (n,) places among the N pairs
     predicted: np.ndarray  # (E, n) classes, counted from 0
@@ -84,6 +84,15 @@ def less_luck(fixed: Figures, drawn: np.ndarray, expected: np.ndarray) -> Figure
     gain = moved.mean(1) - (fixed.draws - fixed.apparent[:, None]).mean(1)  # (K,)
     corrected = fixed.apparent - gain
     return replace(fixed, corrected=corrected, draws=(corrected - gain)[:, None] + moved)
+
+
+def mean(models: list[Figures]) -> Figures:
+    """Average the metrics of models, or of one model's seeds, draw by draw."""
+
+    def averaged(name: str) -> np.ndarray:
+        return np.mean([getattr(model, name) for model in models], axis=0)
+
+    return Figures(*map(averaged, ("apparent", "corrected", "draws", "left_out")))
 
 
 class _Cells:

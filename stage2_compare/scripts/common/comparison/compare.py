@@ -6,6 +6,7 @@ rate is chosen. Verdicts are on families.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
@@ -164,15 +165,11 @@ def _on_validation(
 def _on_test(ranked: list[Family], validation: Judgement | None) -> Judgement | None:
     """Judge the families that all have predictions for the same labelled test pairs."""
     chosen = [(family, validation.models[family.name].rate) for family in ranked]
-    sets = [_test_pairs(trial) for family, rate in chosen for trial in family.by_rate[rate]]
-    usual = Counter(filter(None, sets)).most_common(1)
+    sets = [[_test_pairs(trial) for trial in family.by_rate[rate]] for family, rate in chosen]
+    usual = Counter(filter(None, itertools.chain(*sets))).most_common(1)
     if not usual:
         return None
-    taking_part = [
-        (family, rate)
-        for family, rate in chosen
-        if all(_test_pairs(trial) == usual[0][0] for trial in family.by_rate[rate])
-    ]
+    taking_part = [one for one, own in zip(chosen, sets, strict=True) if set(own) == {usual[0][0]}]
     if not taking_part:
         return None
     family, rate = taking_part[0]

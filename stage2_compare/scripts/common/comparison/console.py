@@ -68,7 +68,8 @@ def _without_empty(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     """Leave out the corrected figures where none is corrected."""
     if any(row.get("corrected") for row in rows):
         return rows
-    return [{key: text for key, text in row.items() if key != "corrected"} for row in rows]
+    table = pd.DataFrame(rows).fillna("").drop(columns="corrected", errors="ignore")
+    return table.to_dict("records")
 
 
 def _result(entry: Compared, verdict: dict[str, str] | None = None) -> dict[str, str]:

@@ -28,7 +28,7 @@ class Draws:
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """How often each group is in each draw, (B, G)."""
+        """Count how often each group is in each draw, (B, G)."""
         random = np.random.default_rng(self.seed)
         counts = np.empty((self.resamples, self.groups), np.uint8)
         for part in parts(self.resamples, self.groups):

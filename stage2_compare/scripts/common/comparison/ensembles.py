@@ -26,7 +26,7 @@ _MOST_WORK = 2_000_000_000  # probabilities that are added up
 
 @dataclass(frozen=True)
 class _Voice:
-    """What one run says of the pairs of its fold."""
+    """The probabilities that one run gives the pairs of its fold."""
 
     rows: np.ndarray  # (n,) places among the N pairs
     shares: np.ndarray  # (E, n, C)

@@ -71,11 +71,9 @@ def families(runs: Iterable[Run]) -> list[Family]:
         model = dict(run.recorded("model") or {})
         model.pop("batch_size", None)  # it depends on the memory that was free
         groups[_plain_name(run), json.dumps(model, sort_keys=True)].append(run)
-    names = Counter(map(_family_name, groups.values()))
-    return [
-        Family(name if names[name] == 1 else members[0].name, members)
-        for name, members in ((_family_name(members), members) for members in groups.values())
-    ]
+    named = [(_family_name(members), members) for members in groups.values()]
+    times = Counter(name for name, _ in named)
+    return [Family(name if times[name] == 1 else runs[0].name, runs) for name, runs in named]
 
 
 def _plain_name(run: Run) -> str:

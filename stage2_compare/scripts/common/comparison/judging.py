@@ -9,7 +9,7 @@ import numpy as np
 from ..metrics import MAIN
 from ..runs.predictions import Predictions
 from ..runs.reader import Run
-from .bootstrap import PLACE, Answers, Figures, resample
+from .bootstrap import PLACE, Answers, Figures, mean, resample
 from .draws import Draws
 from .families import Family, Trial
 from .intervals import Estimate, doubts, estimates
@@ -17,7 +17,7 @@ from .need import Need, needed
 from .pairs import Pairs
 from .ranking import Ranking, rank, too_few
 from .rates import over_rates
-from .seeds import mean, over_seeds
+from .seeds import over_seeds
 from .wording import BEST, NO_DIFFERENCE, TOO_FEW, WORSE
 
 
@@ -35,7 +35,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Judged:
-    """What is said of a model on a set of pairs."""
+    """The verdict on a model on a set of pairs, and its figures."""
 
     estimates: dict[str, Estimate]  # by COLUMNS; means over the seeds
     verdict: str
@@ -47,7 +47,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is said of all models that are compared on a set of pairs."""
+    """The verdicts on all models that are compared on a set of pairs."""
 
     pairs: Pairs
     models: dict[str, Judged]  # by the name of the family
@@ -93,22 +93,20 @@ def on_validation(
     Returns:
         The family, and the Figures of those of its trials that are single runs, by their names.
     """
-    rates = list(family.by_rate.items())
-    figures = [[_on_validation(trial, pairs, draws) for trial in trials] for _, trials in rates]
-    of_run = {
-        trial.runs[0].name: found
-        for (_, trials), row in zip(rates, figures, strict=True)
-        for trial, found in zip(trials, row, strict=True)
-        if len(trial.runs) == 1
-    }
-    place, of_seeds = over_rates(figures)
-    rate, trials = rates[place]
-    predicted = [said([run.predictions for run in trial.runs], pairs) for trial in trials]
-    by_rate = {
-        rate: estimates(mean(row))[MAIN.column]
-        for (rate, _), row in zip(rates, figures, strict=True)
-    }
-    return Contender(family.name, rate, trials, of_seeds, np.array(predicted), by_rate), of_run
+    of_run, of_rates = {}, {}
+    for rate, trials in family.by_rate.items():
+        of_rates[rate] = []
+        for trial in trials:
+            answers = [_answers(run, pairs) for run in trial.runs]
+            figures = resample(answers, pairs.labels, len(pairs.classes), draws)
+            of_rates[rate].append(figures)
+            if len(trial.runs) == 1:
+                of_run[trial.runs[0].name] = figures
+    place, of_seeds = over_rates(list(of_rates.values()))
+    rate = list(of_rates)[place]
+    predicted = np.array([_joined(trial, pairs) for trial in family.by_rate[rate]])  # (S, N)
+    by_rate = {each: estimates(mean(seeds))[MAIN.column] for each, seeds in of_rates.items()}
+    return Contender(family.name, rate, family.by_rate[rate], of_seeds, predicted, by_rate), of_run
 
 
 def on_test(family: Family, rate: float | None, pairs: Pairs, draws: Draws) -> Contender:
@@ -135,9 +133,8 @@ def of_one_run(run: Run, pairs: Pairs, draws: Draws) -> Figures:
     return resample([_answers(run, pairs)], pairs.labels, len(pairs.classes), draws)
 
 
-def _on_validation(trial: Trial, pairs: Pairs, draws: Draws) -> Figures:
-    answers = [_answers(run, pairs) for run in trial.runs]
-    return resample(answers, pairs.labels, len(pairs.classes), draws)
+def _joined(trial: Trial, pairs: Pairs) -> np.ndarray:
+    return said([run.predictions for run in trial.runs], pairs)
 
 
 def _answers(run: Run, pairs: Pairs) -> Answers:

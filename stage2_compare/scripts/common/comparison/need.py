@@ -1,4 +1,4 @@
-"""What it takes to show a difference that is seen but not proved."""
+"""The pairs or seeds that it takes to show a difference that is seen but not proved."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .ranking import POWER, Ranking, standard_errors
 
 
 class Need(NamedTuple):
-    """What would show that a model is worse than the best by as much as it seems."""
+    """The pairs or seeds that would show that a model is worse than the best by as much as it seems."""
 
     name: str
     gap: float  # of macro-F1

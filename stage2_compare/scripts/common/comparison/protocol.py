@@ -21,18 +21,17 @@ def differences(runs: list[Run], families: list[Family]) -> dict[str, list[str]]
     a run of an older version did not record is no difference.
     """
     found = _protocol_differences(runs, families)
-    trials = [
-        trial
-        for family in families
-        for trial in family.trials
-        if not trial.missing and all(run.predictions and not found[run.name] for run in trial.runs)
-    ]
-    pairs = [key([run.predictions for run in trial.runs]) for trial in trials]
-    usual = Counter(pairs).most_common(1)[0][0] if pairs else None
-    for trial, own in zip(trials, pairs, strict=True):
-        if own != usual:
-            for run in trial.runs:
-                found[run.name].append("other validation pairs or labels")
+    pairs = {}
+    for trial in (trial for family in families for trial in family.trials):
+        comparable = [run for run in trial.runs if run.predictions and not found[run.name]]
+        if len(comparable) == len(trial.runs) and not trial.missing:
+            names = tuple(run.name for run in comparable)
+            pairs[names] = key(run.predictions for run in comparable)
+    usual = Counter(pairs.values()).most_common(1)
+    for names, own in pairs.items():
+        if own != usual[0][0]:
+            for name in names:
+                found[name].append("other validation pairs or labels")
     return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .bootstrap import PLACE, Figures
+from .bootstrap import PLACE, Figures, mean
 from .selection import choose
 
 
@@ -19,8 +19,9 @@ def over_rates(rates: list[list[Figures]]) -> tuple[int, list[Figures]]:
     Returns:
         The place of the rate, and the Figures of its seeds less what the choice gains by luck.
     """
-    corrected = np.array([np.mean([run.corrected for run in seeds], 0) for seeds in rates])
-    draws = np.array([np.mean([run.draws for run in seeds], 0) for seeds in rates])  # (L, K, B)
+    means = [mean(seeds) for seeds in rates]
+    corrected = np.array([at_rate.corrected for at_rate in means])  # (L, K)
+    draws = np.array([at_rate.draws for at_rate in means])  # (L, K, B)
     best = int(corrected[:, PLACE].argmax())
     if len(rates) == 1:
         return best, rates[best]

@@ -1,4 +1,4 @@
-"""What other seeds would have given: the spread that training itself adds to that of the pairs."""
+"""The luck of the seed: the spread that training itself adds to that of the pairs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..metrics import METRICS
-from .bootstrap import Figures
+from .bootstrap import Figures, mean
 from .draws import SEED
 
 _PRIOR = 4  # seeds' worth of evidence in the spread that the families have together
@@ -39,11 +39,6 @@ def over_seeds(families: list[list[Figures]], seed: int = SEED) -> list[Figures]
         )
         for place, of_family in enumerate(means)
     ]
-
-
-def mean(family: list[Figures]) -> Figures:
-    names = ("apparent", "corrected", "draws", "left_out")
-    return Figures(*(np.mean([getattr(run, name) for run in family], axis=0) for name in names))
 
 
 def _variances(families: list[list[Figures]], freedom: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

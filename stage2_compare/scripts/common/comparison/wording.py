@@ -13,6 +13,7 @@ from .need import Need
 
 if TYPE_CHECKING:  # these import this file
     from .compare import Compared, Comparison
+    from .intervals import Estimate
     from .judging import Judgement
 
 BEST, NO_DIFFERENCE, WORSE = "best", "no significant difference", "worse"
@@ -178,7 +179,7 @@ def order_over_rates(comparison: Comparison) -> str:
     shared = set.intersection(*(set(family.by_rate) for family in families)) if families else set()
     if len(families) < 2 or len(shared) < 2:
         return "The order over the rates needs two models with the same two rates."
-    best = {family.name: max(e.corrected for e in family.by_rate.values()) for family in families}
+    best = {family.name: _best_of(family.by_rate) for family in families}
     at_best = sorted(best, key=lambda name: -best[name])
     orders = {}
     for rate in sorted(shared):
@@ -190,6 +191,10 @@ def order_over_rates(comparison: Comparison) -> str:
     firsts = {order[0] for order in [*orders.values(), at_best]}
     text = f"The order at {listed(other)} is not that with each model at its best rate"
     return f"{text}; {at_best[0]} is first in all." if len(firsts) == 1 else f"{text}."
+
+
+def _best_of(by_rate: dict[float | None, Estimate]) -> float:
+    return max(estimate.corrected for estimate in by_rate.values())
 
 
 def counted(number: int, noun: str) -> str:

@@ -63,10 +63,7 @@ def prepare(settings: TrainingRun) -> PreparedRun:
 
     # 2. Texts and photos
     max_length = _longest_text(settings, model.encoder.positions, tokenizer)
-    tokens = {}
-    for name, split in splits.items():
-        tokens[name] = tokenise(split.texts, tokenizer, max_length)
-        check_tokens(tokens[name], model.encoder.vocabulary, settings.model.name)
+    tokens = _tokens(splits, tokenizer, max_length, model, settings.model.name)
     datasets = _datasets(settings, splits, tokens, labels)
 
     # 3. Warnings
@@ -90,6 +87,16 @@ def prepare(settings: TrainingRun) -> PreparedRun:
         contents=contents(complete, model, config, datasets, max_length),
         build=lambda: unused.pop() if unused else build(),
     )
+
+
+def _tokens(
+    splits: dict[str, Split], tokenizer: Any, max_length: int, model: ImageTextClassifier, name: str
+) -> dict[str, Tokens]:
+    """Cut all texts into tokens that the model knows."""
+    found = {each: tokenise(split.texts, tokenizer, max_length) for each, split in splits.items()}
+    for tokens in found.values():
+        check_tokens(tokens, model.encoder.vocabulary, name)
+    return found
 
 
 def _datasets(
