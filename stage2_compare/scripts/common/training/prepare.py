@@ -133,6 +133,7 @@ def _with_data(
         classes=classes,
         train_sha256=fingerprint(splits["train"], datasets["train"].images),
         val_sha256=fingerprint(splits["val"], datasets["val"].images),
+        val_pairs_sha256=fingerprint(splits["val"], datasets["val"].images, in_order=False),
         folds=folds.count if folds else None,
         folds_sha256=folds.sha256 if folds else "",
     )
@@ -191,9 +192,11 @@ def read_splits(paths: Paths) -> dict[str, Split]:
     return splits
 
 
-def fingerprint(split: Split, images: ImageStore) -> str:
-    """Return a hash that changes with any guid, label, text or image of a split."""
+def fingerprint(split: Split, images: ImageStore, in_order: bool = True) -> str:
+    """Return a hash that changes with any guid, label, text or image of a split, and with the order
+    of its rows unless ``in_order`` is False."""
     digest = hashlib.sha256()
-    for row in zip(split.guids, split.labels, split.texts, images.digests, strict=True):
+    rows = zip(split.guids, split.labels, split.texts, images.digests, strict=True)
+    for row in rows if in_order else sorted(rows):
         digest.update(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()

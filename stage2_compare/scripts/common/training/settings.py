@@ -19,7 +19,7 @@ class Protocol:
     """All that must agree between runs for their comparison to be fair.
 
     ``asdict`` of it is the ``protocol`` block of metrics.json. The defaults are those of the
-    commands. ``precision`` and the last five fields are known once the data are read."""
+    commands. ``precision`` and the last fields are known once the data are read."""
 
     seed: int = DEFAULT_SEED
     epochs: int = 5  # planned; with ``patience`` a run may end earlier
@@ -45,6 +45,7 @@ class Protocol:
     classes: list[str] = field(default_factory=list)
     train_sha256: str = ""
     val_sha256: str = ""
+    val_pairs_sha256: str = ""  # of the same pairs in any order
 
 
 @dataclass(frozen=True)
