@@ -1,0 +1,99 @@
+"""What only a CUDA device can show; skipped where there is none."""
+
+import copy
+
+import pytest
+import torch
+from common.errors import UserError
+from common.models.fused_attention import use_fused_attention
+from common.training.device import device_failures_named, find_device, is_out_of_memory
+from common.training.engine import Trainer
+from common.training.precision import choose_precision
+from common.training.settings import Protocol
+from helpers.models import build, inputs
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+KINDS = ["concat", "clip", "chinese_clip", "blip"]
+TEXTS = ["今天天气很好", "不开心", "难过"]  # of three lengths, so that two of them are padded
+NEAR = {"off": 1e-3, "bf16": 0.06, "fp16": 0.02}  # of logits near 1, beside float32
+
+
+def on_cuda(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.cuda() for name, tensor in batch.items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fused_attention_has_the_logits_and_gradients_of_the_original(hub, kind: str):
+    original = build(hub, kind).cuda()
+    fused = copy.deepcopy(original)
+    use_fused_attention(fused)
+    batch = on_cuda(inputs(hub, kind, TEXTS))
+    results = []
+    for model in (original, fused):
+        logits = model(**batch)
+        torch.nn.functional.cross_entropy(logits, torch.arange(3, device="cuda")).backward()
+        results.append((logits, {name: p.grad for name, p in model.named_parameters()}))
+    torch.testing.assert_close(results[1][0], results[0][0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(results[1][1], results[0][1], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("amp", NEAR)
+@pytest.mark.parametrize("kind", KINDS)
+@torch.inference_mode()
+def test_every_number_format_is_near_the_processor(hub, kind: str, amp: str):
+    model, batch = build(hub, kind), inputs(hub, kind, TEXTS)
+    use_fused_attention(model)
+    expected = model(**batch)
+    with choose_precision(amp, torch.device("cuda")).autocast():
+        logits = model.cuda()(**on_cuda(batch))
+    torch.testing.assert_close(logits.float().cpu(), expected, atol=NEAR[amp], rtol=0)
+
+
+@pytest.mark.parametrize("amp", NEAR)
+@pytest.mark.parametrize("kind", KINDS)
+@torch.inference_mode()
+def test_padding_changes_nothing(hub, kind: str, amp: str):
+    """A short text beside a long one, and alone."""
+    model = build(hub, kind).cuda()
+    use_fused_attention(model)
+    together, alone = inputs(hub, kind, TEXTS), inputs(hub, kind, TEXTS[-1:])
+    alone["pixel_values"] = together["pixel_values"][-1:]
+    with choose_precision(amp, torch.device("cuda")).autocast():
+        logits = [model(**on_cuda(batch)).float()[-1] for batch in (together, alone)]
+    torch.testing.assert_close(logits[0], logits[1], atol=NEAR[amp], rtol=0)
+
+
+def gradients(hub, device: str, amp: str) -> torch.Tensor:
+    """All gradients of one batch through the trainer, as one vector on the processor."""
+    precision = choose_precision(amp, torch.device(device))
+    trainer = Trainer(build(hub, "clip"), Protocol(), torch.ones(3), precision, steps=1)
+    trainer.model.eval()  # without dropout
+    trainer._backward({**inputs(hub, "clip", TEXTS), "labels": torch.arange(3)}, 3.0)
+    trainer.scaler.unscale_(trainer.optimizer)
+    found = [p.grad for p in trainer.model.parameters() if p.grad is not None]
+    return torch.cat([gradient.flatten().float().cpu() for gradient in found])
+
+
+@pytest.mark.parametrize("amp", NEAR)
+def test_the_gradients_of_every_number_format_point_where_those_of_the_processor_do(hub, amp: str):
+    expected, found = gradients(hub, "cpu", "off"), gradients(hub, "cuda", amp)
+    assert torch.cosine_similarity(found, expected, dim=0) > 1 - NEAR[amp]
+
+
+def test_a_full_card_is_known_as_out_of_memory():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**46, dtype=torch.uint8, device="cuda")
+    assert is_out_of_memory(caught.value)
+    with (
+        pytest.raises(UserError, match="out of memory .*--freeze-encoders"),
+        device_failures_named(),
+    ):
+        raise caught.value
+
+
+def test_a_card_that_is_not_there_is_named():
+    with pytest.raises(
+        UserError, match=f"--device cuda:{torch.cuda.device_count()} cannot be used"
+    ):
+        find_device(f"cuda:{torch.cuda.device_count()}")
