@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import os
 import random
 import re
@@ -13,11 +14,13 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import make_splits
+import numpy as np
 import pytest
 from common.data.splits import UNFINISHED, read_split, read_training_splits
 from common.errors import UserError
 from helpers.hub import SAMPLE
 from helpers.pairs import photo, write_pair
+from PIL import Image, ImageOps
 
 SIDES = ("train", "val")
 
@@ -130,6 +133,24 @@ def test_near_copies_of_a_text_stay_together_and_are_told(tmp_path, capsys):
         "largest group: 3 pairs that hang together by texts and pictures, on one side: "
         "0 (negative), 20 (neutral), 40 (positive)\n" in out
     )
+
+
+def test_near_copies_of_a_photo_stay_together_and_are_told(tmp_path, capsys):
+    make_project(tmp_path, MIXED)
+    fields = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8))
+    picture = fields.resize((300, 200), Image.Resampling.BICUBIC)
+    for guid, copy in (("0", picture), ("20", picture.reduce(2)), ("60", ImageOps.mirror(picture))):
+        stream = io.BytesIO()
+        copy.save(stream, "PNG")
+        write_pair(tmp_path / "data", guid, f"句子 {guid}", stream.getvalue())
+    write_list(tmp_path / "test_without_label.txt", [("60", "null")])
+    for seed in range(5):
+        found = cut(tmp_path, "--seed", str(seed))
+        homes = {row["guid"]: side for side in SIDES for row in found[side]}
+        assert homes["0"] == homes["20"]
+    out = capsys.readouterr().out
+    assert "nearly the same picture: 1 shared by 2 pairs, each kept on one side; 1 of the" in out
+    assert "(or nearly) with labelled ones: 1\n" in out
 
 
 def test_no_text_and_no_photo_is_on_both_sides_of_a_tangled_set(tmp_path):

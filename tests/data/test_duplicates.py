@@ -9,6 +9,8 @@ from common.data.image_cache import load_images
 from common.data.splits import Split
 from PIL import Image
 
+LONG = "a text with more than twenty letters"
+
 
 def split(
     folder: Path, texts: list[str], labels: list[str], photos: list[bytes], name: str
@@ -46,9 +48,10 @@ def test_each_kind_is_counted(tmp_path):
         [photo(0), photo(1), photo(2), photo(3)],
         "train",
     )
+    train.texts[3] = LONG
     val = split(
         tmp_path,
-        ["same words", "new", "", "newer"],
+        ["same words", "new", "", f"RT @me: {LONG.upper()}"],
         ["positive", "positive", "neutral", "neutral"],
         # new, the same bytes with another label, a small copy, new
         [photo(4), photo(1), photo(2, 300, 60), photo(5)],
@@ -59,8 +62,27 @@ def test_each_kind_is_counted(tmp_path):
         for part in (train, val)
     ]
     found = find_duplicates(train, val, *stores)
-    assert found == Duplicates(text=1, near_text=0, image=1, near_image=1, label_conflicts=1)
-    assert "1 share their text" in found.warning()
+    assert found == Duplicates(text=1, near_text=1, image=1, near_image=1, label_conflicts=1)
+    assert "of the validation pairs 1 share their text" in found.warning()
+    assert "of the test pairs 1 share their text" in found.warning("test")
+
+
+def test_a_pair_without_a_label_has_no_conflict(tmp_path):
+    parts = [split(tmp_path, [LONG], [label], [photo(0)], label) for label in ("neutral", "")]
+    stores = [
+        load_images(part.image_paths, 56, tmp_path / "cache", show_progress=False) for part in parts
+    ]
+    found = find_duplicates(*parts, *stores)
+    assert found == Duplicates(text=1, near_text=0, image=1, near_image=0, label_conflicts=0)
+
+
+def test_a_group_of_copies_is_named_by_its_first_pair(tmp_path):
+    """0 and 3 share their text nearly, 3 and 1 their photo nearly; 2 and 4 have no text."""
+    texts = [LONG, "one", "", f"{LONG}!", ""]
+    photos = [photo(0), photo(1), photo(2), photo(1, 300, 60), photo(3)]
+    part = split(tmp_path, texts, ["neutral"] * 5, photos, "part")
+    images = load_images(part.image_paths, 56, tmp_path / "cache", show_progress=False)
+    assert copy_groups(part, images) == [0, 0, 2, 0, 4]
 
 
 def test_a_clean_split_is_not_warned_of(tmp_path):

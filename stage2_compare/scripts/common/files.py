@@ -63,33 +63,20 @@ def replace_all(texts: dict[Path, str | None], marker: Path) -> dict[Path, bytes
     """
     already_mixed = os.path.exists(marker)
     with _hold(marker, next(iter(texts))) as held:  # closed in the end, whatever happens
-        temporaries = {
-            path: temporary_name(path) for path, text in texts.items() if text is not None
-        }
+        temporaries = {path: temporary_name(path) for path in texts}
         earlier: dict[Path, bytes | None] = {}
         try:
             # 1. Write the new files beside the old ones: a full disk shows here, before any change.
             for path, text in texts.items():
-                path.parent.mkdir(exist_ok=True)
-                for left_over in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-                    _remove(left_over)  # of a killed process: the marker is held here
-                earlier[path] = path.read_bytes() if path.exists() else None
-                if text is not None:
-                    with _synced(temporaries[path]) as file:
-                        file.write(text.encode("utf-8"))
+                earlier[path] = _write_beside(path, text, temporaries[path])
             # 2. Let them take their places.
-            for path in texts:
-                if path in temporaries:
-                    os.replace(temporaries[path], path)
-                else:
+            for path, text in texts.items():
+                if text is None:
                     path.unlink(missing_ok=True)
+                else:
+                    os.replace(temporaries[path], path)
         except BaseException as error:
-            for temporary in temporaries.values():
-                _remove(temporary)
-            for changed, content in earlier.items():
-                _put_back(changed, content)  # if this fails, the marker stays
-                with suppress(OSError):  # a folder that was made for it, if it is empty
-                    changed.parent.rmdir()
+            _undo(earlier, temporaries)  # if this fails, the marker stays
             if not already_mixed:
                 unlock(marker, held)
             if isinstance(error, (OSError, UnicodeError)):
@@ -98,6 +85,28 @@ def replace_all(texts: dict[Path, str | None], marker: Path) -> dict[Path, bytes
             raise
         unlock(marker, held)
     return earlier
+
+
+def _write_beside(path: Path, text: str | None, temporary: Path) -> bytes | None:
+    """Write the new text of a file, if it has one, to ``temporary``. Return the earlier content."""
+    path.parent.mkdir(exist_ok=True)
+    for left_over in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        _remove(left_over)  # of a killed process: the marker is held here
+    earlier = path.read_bytes() if path.exists() else None
+    if text is not None:
+        with _synced(temporary) as file:
+            file.write(text.encode("utf-8"))
+    return earlier
+
+
+def _undo(earlier: dict[Path, bytes | None], temporaries: dict[Path, Path]) -> None:
+    """Give all files their earlier content; remove the temporary ones and new folders."""
+    for temporary in temporaries.values():
+        _remove(temporary)
+    for path, content in earlier.items():
+        _put_back(path, content)
+        with suppress(OSError):  # it is not empty
+            path.parent.rmdir()
 
 
 def _hold(marker: Path, path: Path) -> BinaryIO:

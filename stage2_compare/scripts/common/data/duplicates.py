@@ -27,12 +27,13 @@ class Duplicates:
     def record(self) -> dict[str, int]:
         return asdict(self)
 
-    def warning(self, split: str = "validation") -> str:
-        """Return one line on the split of this name, or "" if nothing is shared."""
+    def warning(self, split: str = "val") -> str:
+        """Return one line on "val" or "test", or "" if nothing is shared."""
         if not (self.text or self.near_text or self.image or self.near_image):
             return ""
+        name = "validation" if split == "val" else split
         return (
-            f"warning: of the {split} pairs {self.text:,} share their text with a training "
+            f"warning: of the {name} pairs {self.text:,} share their text with a training "
             f"pair, {self.near_text:,} nearly their text, {self.image:,} their photo and "
             f"{self.near_image:,} nearly their photo ({self.label_conflicts:,} with another "
             "label): scores look better than they are"

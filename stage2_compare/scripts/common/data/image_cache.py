@@ -89,7 +89,7 @@ class ImageStore:
 
     @property
     def fingerprints(self) -> np.ndarray:
-        """What ``photo_copies`` compares, of each sample's photo, (N, 2, 32, 32) uint8."""
+        """See fingerprints.py: of each sample's photo, (N, 2, 32, 32) uint8."""
         start = HEADER_BYTES + self.count * 3 * self.side * self.side
         values = np.fromfile(self.path, np.uint8, self.count * _FINGERPRINT_BYTES, offset=start)
         return values.reshape(self.count, *FINGERPRINT_SHAPE)[self.rows]
@@ -138,7 +138,7 @@ class ImagesUnusable(UserError):
 
 
 class Inspected(NamedTuple):
-    """What was found out about N photos."""
+    """The result of opening N photos."""
 
     digests: list[str]  # SHA-256 of each file as hex, "" if the photo cannot be used
     fingerprints: np.ndarray  # (N, 2, 32, 32) uint8, zeros if it cannot be used

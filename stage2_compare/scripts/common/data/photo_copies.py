@@ -208,16 +208,15 @@ def _averages(first: float, last: float, side: int) -> np.ndarray:
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
 
+def _near_cuts(first: float, last: float) -> np.ndarray:
+    """Return the matrices (9, 16, 32) of cuts that differ from this by at most one step."""
+    steps = product((-_STEP, 0, _STEP), repeat=2)
+    cuts = [(max(first + one, 0), max(last + other, 0)) for one, other in steps]
+    return np.stack([_averages(*cut, _FINE) for cut in cuts])
+
+
 _WAVES = dct(np.eye(_CELLS, dtype=np.float32), axis=0, norm="ortho")[:_FREQUENCIES]
 _MIDDLE = (_CUTS[1], _CUTS[1])
 _CUT_PAIRS = list(product(_CUTS, _CUTS))
 _COARSE_CUTS = np.stack([_averages(*cut, _COARSE) for cut in _CUT_PAIRS])  # (9, 8, 32)
-_FINE_CUTS = np.stack(  # (9, 9, 16, 32)
-    [
-        [
-            _averages(max(first + by, 0), max(last + by_last, 0), _FINE)
-            for by, by_last in product((-_STEP, 0, _STEP), repeat=2)
-        ]
-        for first, last in _CUT_PAIRS
-    ]
-)
+_FINE_CUTS = np.stack([_near_cuts(*cut) for cut in _CUT_PAIRS])  # (9, 9, 16, 32)

@@ -64,7 +64,7 @@ def open_image(path: str | Path) -> Image.Image:
 
 
 class Decoded(NamedTuple):
-    """What is kept of a photo.
+    """The two pictures that are kept of a photo.
 
     The notes are some of "animated", "truncated", "16bit", "cmyk", "alpha", "exif_rotated".
     """

@@ -106,15 +106,18 @@ def choose_folds(
     Raises:
         UserError: a fold would lack a class.
     """
-    holders = Counter(name for group in groups for name in {labels[i] for i in group})
+    holders = Counter()  # groups with a pair of each class
+    for group in groups:
+        holders.update({labels[i] for i in group})
     rare = min(sorted(holders), key=holders.__getitem__)
     chosen, left = [], groups
     if holders[rare] >= folds:
         for more in range(folds, 1, -1):
             chosen.append(choose_validation(left, labels, guids, 1 / more, seed))
             left = [group for group in left if group[0] not in chosen[-1]]
-        chosen.append({i for group in left for i in group})
-    if not chosen or any({labels[i] for i in fold} != holders.keys() for fold in chosen):
+        chosen.append(set().union(*left))
+    classes = [{labels[i] for i in fold} for fold in chosen]
+    if not chosen or any(found != holders.keys() for found in classes):
         raise UserError(
             f"too few pairs for {folds} folds: class {quoted(rare)} has {holders[rare]:,} that are "
             "no copies of each other, and each fold needs some of each class; give a smaller "

@@ -67,10 +67,12 @@ def prepare(settings: TrainingRun) -> PreparedRun:
     datasets = _datasets(settings, splits, tokens, labels)
 
     # 3. Warnings
-    train, val = datasets["train"], datasets["val"]
-    duplicates = find_duplicates(splits["train"], splits["val"], train.images, val.images)
+    met = _met_in_training(splits, datasets)
+    train = datasets["train"]
     language = language_warning(splits["train"].texts, train.tokens, settings.model.name)
-    for warning in filter(None, (duplicates.warning(), model.encoder.text_dim and language)):
+    reads_text = model.encoder.text_dim
+    warnings = [*(met[name].warning(name) for name in met), reads_text and language]
+    for warning in filter(None, warnings):
         print(warning, flush=True)
 
     complete = _with_data(settings, precision, classes, splits, datasets, folds)
@@ -81,7 +83,7 @@ def prepare(settings: TrainingRun) -> PreparedRun:
         precision=precision,
         splits=splits,
         datasets=datasets,
-        duplicates=duplicates,
+        duplicates=met["val"],
         empty_text=tokenise([""], tokenizer, max_length),
         max_length=max_length,
         contents=contents(complete, model, config, datasets, max_length),
@@ -96,6 +98,18 @@ def _tokens(
     found = {each: tokenise(split.texts, tokenizer, max_length) for each, split in splits.items()}
     for tokens in found.values():
         check_tokens(tokens, model.encoder.vocabulary, name)
+    return found
+
+
+def _met_in_training(
+    splits: dict[str, Split], datasets: dict[str, PairDataset]
+) -> dict[str, Duplicates]:
+    """Count the pairs of each other split that share something with a training pair."""
+    found = {}
+    for name in ("val", "test"):
+        if name in datasets:
+            images = datasets["train"].images, datasets[name].images
+            found[name] = find_duplicates(splits["train"], splits[name], *images)
     return found
 
 
