@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 
 from ..errors import UserError
 from ..files import quoted
@@ -108,7 +109,7 @@ def choose_folds(
     """
     holders = Counter()  # groups with a pair of each class
     for group in groups:
-        holders.update({labels[i] for i in group})
+        holders.update(_classes(group, labels))
     rare = min(sorted(holders), key=holders.__getitem__)
     chosen, left = [], groups
     if holders[rare] >= folds:
@@ -116,14 +117,17 @@ def choose_folds(
             chosen.append(choose_validation(left, labels, guids, 1 / more, seed))
             left = [group for group in left if group[0] not in chosen[-1]]
         chosen.append(set().union(*left))
-    classes = [{labels[i] for i in fold} for fold in chosen]
-    if not chosen or any(found != holders.keys() for found in classes):
+    if not chosen or any(_classes(fold, labels) != holders.keys() for fold in chosen):
         raise UserError(
             f"too few pairs for {folds} folds: class {quoted(rare)} has {holders[rare]:,} that are "
             "no copies of each other, and each fold needs some of each class; give a smaller "
             "--folds, or add pairs of that class or leave it out"
         )
     return chosen
+
+
+def _classes(pairs: Iterable[int], labels: list[str]) -> set[str]:
+    return {labels[i] for i in pairs}
 
 
 def _groups_to_take(
