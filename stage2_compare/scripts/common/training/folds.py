@@ -47,7 +47,8 @@ def read_folds(paths: Paths, fold: int) -> Folds:
 
 
 def _numbers(splits: Path) -> list[int]:
-    names = [path.name for path in splits.glob("fold_*") if path.is_dir()]
+    # Without a table it is no fold: something of the user's that make_splits.py left there.
+    names = {path.parent.name for path in splits.glob("fold_*/*.csv")}
     found = [re.fullmatch(r"fold_([1-9]\d{0,5})", name) for name in names]
     return sorted(int(match[1]) for match in found if match)
 

@@ -68,12 +68,9 @@ def prepare(settings: TrainingRun) -> PreparedRun:
 
     # 3. Warnings
     met = _met_in_training(splits, datasets)
-    train = datasets["train"]
-    language = language_warning(splits["train"].texts, train.tokens, settings.model.name)
-    reads_text = model.encoder.text_dim
-    warnings = [*(met[name].warning(name) for name in met), reads_text and language]
-    for warning in filter(None, warnings):
-        print(warning, flush=True)
+    language = language_warning(splits["train"].texts, tokens["train"], settings.model.name)
+    warnings = [found.warning(name) for name, found in met.items()]
+    _print_lines([*warnings, language if model.encoder.text_dim else ""])
 
     complete = _with_data(settings, precision, classes, splits, datasets, folds)
     config = load_config(settings.model.name)
@@ -99,6 +96,11 @@ def _tokens(
     for tokens in found.values():
         check_tokens(tokens, model.encoder.vocabulary, name)
     return found
+
+
+def _print_lines(lines: list[str]) -> None:
+    for line in filter(None, lines):
+        print(line, flush=True)
 
 
 def _met_in_training(
@@ -201,8 +203,7 @@ def read_splits(paths: Paths) -> dict[str, Split]:
         test_is_optional=paths.test_csv == Paths.test_csv,
         text_encoding=paths.text_encoding,
     )
-    for remark in remarks:
-        print(remark, flush=True)
+    _print_lines(remarks)
     return splits
 
 
