@@ -170,7 +170,7 @@ def test_the_number_of_epochs_run_must_be_that_of_the_history(tmp_path):
     assert problem(tmp_path) == "a: metrics.json counts 7 epochs_run, history.csv has 3 rows"
 
 
-@pytest.mark.parametrize("classes", [None])
+@pytest.mark.parametrize("classes", [None, [0, 1]])
 def test_means_over_classes_without_a_true_pair_are_taken_in_both_ways(tmp_path, classes):
     """Earlier versions averaged over the classes with a true or predicted pair, today's over those
     with a true one."""

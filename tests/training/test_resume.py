@@ -159,7 +159,7 @@ def test_a_checkpoint_holds_plain_types_only(project, hub, monkeypatch):
     stop_in_the_second_epoch(project, hub, monkeypatch, *more)
     (path,) = compare_dir(project, *more).glob(f".*/{CHECKPOINT}")
     checkpoint = torch.load(path, weights_only=True)
-    assert checkpoint["trainer"].keys() == {"model", "optimizer", "scaler"}
+    assert checkpoint["trainer"].keys() == {"model", "optimizer", "scaler", "step"}
     assert (
         checkpoint["fitted"]["history"][0]["epoch"] == 1
         and json.loads(checkpoint["identity"])["choices"]["seed"] == 42
