@@ -63,7 +63,7 @@ def test_p_is_that_of_the_largest_difference_of_all_pairs_of_models():
         t = (observed[ranking.best] - observed[place]) / errors[pair]
         share = (1 + sum(luck >= t for luck in largest)) / 201
         assert ranking.p[place] == pytest.approx(
-            min(1, share + math.sqrt(share * (1 - share) / 200))
+            min(1, share + 2 * math.sqrt(share * (1 - share) / 200))
         )
 
 

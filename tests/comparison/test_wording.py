@@ -146,10 +146,7 @@ def test_the_way_to_a_verdict_is_one_that_there_is(sizes, way):
 @pytest.mark.parametrize(
     ("on_test", "said"),
     [
-        (
-            (GOOD, POOR),
-            "it has a macro-F1 of 0.738 (95% interval 0.668 to 0.802), the highest there",
-        ),
+        ((GOOD, POOR), "), the highest there too."),
         ((POOR, GOOD), "; there b is significantly better."),
         ((FAIR, GOOD), "; there b has the highest, which is no significant difference."),
     ],
@@ -158,7 +155,9 @@ def test_the_best_of_validation_is_measured_once_on_the_test_pairs(on_test, said
     labels = LABELS[:200]
     a, b = (made_predictions(labels, of_model[:200]) for of_model in on_test)
     text = told(made_run("a", GOOD, test=a), made_run("b", FAIR, test=b))
-    assert "Chosen on validation and measured once on 200 test pairs, it has" in text
+    assert (
+        "Chosen on validation and measured once on 200 test pairs, it has a macro-F1 of 0." in text
+    )
     assert said in text
 
 

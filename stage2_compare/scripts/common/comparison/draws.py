@@ -11,7 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
-RESAMPLES = 2000
+LEAST, MOST = 2_000, 10_000  # draws
+_GROUPS_DRAWN = 4_000_000  # in all, if that is between the two
 SEED = 20_000  # the same folder gives the same table
 _NUMBERS_AT_ONCE = 4_000_000  # limits the memory
 
@@ -19,11 +20,12 @@ _NUMBERS_AT_ONCE = 4_000_000  # limits the memory
 class Draws:
     """B draws of the G groups that N pairs form. They depend on the groups alone."""
 
-    def __init__(self, groups: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED):
-        """``groups``: (N,) the group of each pair, counted from 0."""
+    def __init__(self, groups: np.ndarray, resamples: int | None = None, seed: int = SEED):
+        """``groups``: (N,) the group of each pair, counted from 0. There are more draws where there
+        are few groups: they cost little, and verdicts depend less on the luck of the draws."""
         self.of_pair = groups
         self.groups = int(groups.max()) + 1
-        self.resamples = resamples
+        self.resamples = resamples or min(MOST, max(LEAST, _GROUPS_DRAWN // self.groups))
         self.seed = seed
 
     @cached_property

@@ -15,6 +15,7 @@ FEWEST_GROUPS = 60  # of pairs, and so many a model: with fewer, equal models ar
 GROUPS_A_MODEL = 12
 _ROUNDING = 1e-12  # less than this is no difference
 _PAIRS_AT_ONCE = 1000  # of models; limits the memory
+_MOST_WORK = 100_000_000  # differences; with hundreds of models fewer draws are used
 _ONE_ERROR = ndtr([-1.0, 1.0])  # levels one standard error from the middle
 
 
@@ -48,8 +49,9 @@ def rank(observed: np.ndarray, draws: np.ndarray, differing: np.ndarray) -> Rank
     if not len(others):
         return Ranking(best, p, np.zeros(1, bool), np.nan, None)
     # 1. The largest difference that luck alone makes, in each draw.
-    moved = draws - observed[:, None]  # (M, B)
-    largest = np.zeros(draws.shape[1])
+    comparisons = len(observed) * len(others) // 2
+    moved = (draws - observed[:, None])[:, :: 1 + comparisons * draws.shape[1] // _MOST_WORK]
+    largest = np.zeros(moved.shape[1])
     for first, second in _pairs(len(observed)):
         between = moved[first] - moved[second]  # (pairs, B)
         errors = standard_errors(between)
@@ -99,12 +101,12 @@ def standard_errors(moved: np.ndarray) -> np.ndarray:
 def _p_values(differences: np.ndarray, largest: np.ndarray) -> np.ndarray:
     """Return p of each difference in standard errors, from the largest one of each draw, sorted.
 
-    It is one standard error of the simulated p too high: luck of the draws must not make a
+    It is two standard errors of the simulated p too high: luck of the draws must not make a
     difference significant.
     """
     count = len(largest)
     p = (1 + count - np.searchsorted(largest, differences)) / (1 + count)
-    return np.minimum(1, p + np.sqrt(p * (1 - p) / count))
+    return np.minimum(1, p + 2 * np.sqrt(p * (1 - p) / count))
 
 
 def mcnemar(right: np.ndarray, other: np.ndarray, groups: np.ndarray) -> float:
