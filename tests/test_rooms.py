@@ -23,10 +23,11 @@ FLOORS = {
 FORBIDDEN = {
     "comparison": {"training", "models", "data"},
     "charts": {"training", "models", "data"},
+    "page": {"training", "models"},
     "models": {"data"},
     "data": {"models"},
 }
-READERS = ["runs.reader", "comparison.compare", "comparison.wording", "charts"]
+READERS = ["runs.reader", "comparison.compare", "comparison.wording", "charts", "page"]
 
 
 def room(path: Path) -> str:

@@ -3,14 +3,16 @@
     python stage2_compare/scripts/compare_visualize.py --project-root .
 
 It writes radar.png, params_time.png, loss_curves.png and result_table.png into
-outputs/compare/visuals/; and from the predictions of the runs confusion.png, per_class.png,
-reliability.png, agreement.png and intervals.png. It does not import torch.
+outputs/compare/visuals/; from the predictions of the runs confusion.png, per_class.png,
+reliability.png, agreement.png and intervals.png; and index.html, a page of all results down to
+single pairs, which ``--open`` shows in the browser. It does not import torch.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import webbrowser
 from pathlib import Path
 
 from common.cli import run_command
@@ -20,28 +22,38 @@ from common.files import printable, write_result
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        description="Draw all finished runs.",
+        description="Draw all finished runs, and write a page of their results.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add, here, runs = parser.add_argument, Path("."), Path("outputs/compare")
     add("--project-root", type=Path, default=here, help="folder that holds outputs/")
     add("--compare-dir", type=Path, default=runs, help="folder of the run folders")
+    add("--open", action="store_true", help="open the page in the browser")
     args = parser.parse_args(argv)
 
     from common.charts import PICTURES, draw  # imported here: --help answers at once
+    from common.comparison.compare import compare
+    from common.page import write_page
     from common.runs.reader import load_runs
 
-    compare_dir = args.project_root / args.compare_dir
-    pictures, notes = draw(load_runs(compare_dir))
+    visuals = args.project_root / args.compare_dir / "visuals"
+    runs = load_runs(visuals.parent)
+    comparison = compare(runs)
+    pictures, notes = draw(runs, comparison)
     for note in notes:
         print(printable(note), file=sys.stderr)
     for name in PICTURES:
-        path = compare_dir / "visuals" / name
+        path = visuals / name
         if name in pictures:
             write_result(path, pictures[name])
             print(path)
         else:
             _remove(path)
+    charts = {name: file for name, file in pictures.items() if name.endswith(".svg")}
+    page = write_page(visuals, comparison, charts, args.project_root)
+    print(page)
+    if args.open:
+        webbrowser.open(page.resolve().as_uri())
 
 
 def _remove(path: Path) -> None:

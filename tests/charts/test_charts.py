@@ -60,9 +60,11 @@ def figures(monkeypatch):
                 charts = getattr(pictures, charts_of)
                 chosen = {name: chart for name, chart in charts.items() if name in names}
                 monkeypatch.setattr(pictures, charts_of, chosen)
-        return pictures.draw(runs)[0]
+        drawn, _ = pictures.draw(runs, compare(runs))
+        return {name: figure for name, figure in drawn.items() if name.endswith(".png")}
 
     monkeypatch.setattr(pictures, "png", lambda figure: figure)
+    monkeypatch.setattr(pictures, "svg", lambda figure: b"")
     return of
 
 
@@ -214,7 +216,8 @@ def test_of_more_runs_than_fit_the_best_are_drawn_and_the_caption_counts_them(
 def test_characters_without_a_font_are_named_and_told_apart(ten, monkeypatch):
     monkeypatch.setattr(pictures, "choose_fonts", lambda: ["DejaVu Sans"])
     monkeypatch.setattr(pictures, "png", lambda figure: figure)
-    figures, notes = pictures.draw([renamed(ten[0], "天气"), renamed(ten[1], "模型")])
+    runs = [renamed(ten[0], "天气"), renamed(ten[1], "模型")]
+    figures, notes = pictures.draw(runs, compare(runs))
     assert [note for note in notes if "模" in note and "气" in note]
     assert {"?? (1)", "?? (2)"} <= {text for text, _ in texts_of(figures["result_table.png"])}
 
@@ -287,7 +290,7 @@ def test_fifty_runs_share_no_style_and_a_page_has_a_limit(ten):
 
 def test_runs_of_an_older_version_are_named_and_only_in_the_pictures_of_all_runs(ten, figures):
     runs = [replace(ten[0], predictions=None), *ten[1:3]]
-    drawn, notes = pictures.draw(runs)
+    drawn, notes = pictures.draw(runs, compare(runs))
     assert [
         note for note in notes if note.startswith(f"{ten[0].name}: it keeps no predictions.csv")
     ]
@@ -310,14 +313,14 @@ def test_without_predictions_only_the_pictures_of_histories_are_drawn(ten, figur
 def test_runs_on_other_pairs_are_kept_out_of_agreement_and_named(ten, figures):
     predictions = ten[1].predictions
     other = replace(ten[1], predictions=replace(predictions, guids=predictions.guids[::-1]))
-    drawn, notes = pictures.draw([ten[0], other, ten[2]])
+    drawn, notes = pictures.draw([ten[0], other, ten[2]], compare([ten[0], other, ten[2]]))
     words = [text for text, _ in texts_of(drawn["agreement.png"])]
     assert "3" not in words and "2" in words
     assert notes == [f"{other.name}: it was validated on other pairs: not in agreement.png"]
 
 
 def test_agreement_needs_two_runs(ten, figures):
-    drawn, notes = pictures.draw(ten[:1])
+    drawn, notes = pictures.draw(ten[:1], compare(ten[:1]))
     assert "agreement.png" not in drawn
     assert [note for note in notes if "agreement.png needs two runs" in note]
 
@@ -497,7 +500,7 @@ def test_a_radar_has_an_axis_per_metric_and_no_name_covers_another(
 
 def test_a_metric_that_an_old_run_lacks_is_a_gap_a_dash_and_a_note(with_metrics, figures):
     runs = with_metrics(5, 3)
-    drawn, notes = pictures.draw(runs)
+    drawn, notes = pictures.draw(runs, compare(runs))
     assert [note for note in notes if note.startswith(f"{runs[1].name}: it has no Balanced acc")]
     assert len(notes) == 1
     lines = {line.get_color(): line.get_ydata() for line in drawn["radar.png"].axes[0].lines}

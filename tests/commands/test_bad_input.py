@@ -839,8 +839,8 @@ def test_hostile_run_folders_are_summed_up_and_drawn_without_harm(tmp_path, trap
     assert not re.search("left out", said.err) and not trap.exists()
     assert (said.out + said.err).replace("\n", "").isprintable()
     new = {path for path in tmp_path.rglob("*")} - before
-    assert {path.name for path in new if path.is_dir()} == {"visuals"}
-    assert {path.parent.name for path in new if path.is_file()} == {"compare", "visuals"}
+    assert {path.name for path in new if path.is_dir()} == {"visuals", "page"}
+    assert {path.parent.name for path in new if path.is_file()} == {"compare", "visuals", "page"}
     with open(compare / "compare_summary.csv", encoding="utf-8-sig", newline="") as table:
         cells = [value for row in csv.reader(table) for value in row]
     assert len([value for value in cells if "HYPERLINK" in value]) == 1

@@ -13,6 +13,7 @@ from helpers.hub import STAGE2
 from helpers.run_folders import make_run, make_runs
 from PIL import Image
 
+PAGE = {"index.html", "page"}
 OF_HISTORIES = {"radar.png", "params_time.png", "loss_curves.png", "result_table.png"}
 OF_PREDICTIONS = {
     "confusion.png",
@@ -24,7 +25,9 @@ OF_PREDICTIONS = {
 
 
 def pictures(root: Path) -> set[str]:
-    return {path.name for path in (root / "outputs/compare/visuals").iterdir()}
+    names = {path.name for path in (root / "outputs/compare/visuals").iterdir()}
+    assert names >= PAGE
+    return names - PAGE
 
 
 @pytest.fixture
@@ -50,11 +53,11 @@ def test_whole_pictures_without_torch_and_without_a_word_on_stderr(tmp_path):
     assert done.stderr == ""
     *paths, modules = done.stdout.splitlines()
     assert modules == "[]"
-    assert (
-        {Path(path).name for path in paths} == pictures(tmp_path) == OF_HISTORIES | OF_PREDICTIONS
-    )
+    *paths, page = map(Path, paths)
+    assert page.name == "index.html"
+    assert {path.name for path in paths} == pictures(tmp_path) == OF_HISTORIES | OF_PREDICTIONS
     for path in paths:
-        image = Image.open(io.BytesIO(Path(path).read_bytes()))
+        image = Image.open(io.BytesIO(path.read_bytes()))
         image.load()  # to the last pixel
         assert image.width == 2250  # 7.5 inches
         edges = np.asarray(image.convert("L"))
@@ -110,3 +113,16 @@ def test_frozen_encoders_are_drawn_with_what_was_trained(tmp_path, coarse):
     )
     compare_visualize.main(["--project-root", str(tmp_path)])
     assert pictures(tmp_path) == OF_HISTORIES | OF_PREDICTIONS
+
+
+def test_open_shows_the_page_by_an_address_that_a_browser_takes(tmp_path, monkeypatch, coarse):
+    root = tmp_path / "我的 项目"
+    make_runs(root / "outputs/compare", 2)
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    compare_visualize.main(["--project-root", str(root)])
+    assert opened == []
+    compare_visualize.main(["--project-root", str(root), "--open"])
+    (address,) = opened
+    assert address.startswith("file:///") and address.endswith("/visuals/index.html")
+    assert " " not in address and address.isascii()

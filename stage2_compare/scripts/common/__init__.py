@@ -2,13 +2,14 @@
 
 scripts          one file a command
 cli              flags -> settings; how a command ends
-charts  benchmarking
+charts  page  benchmarking
 training  comparison
 data  models  runs
 files  machine  seeding  metrics
 errors
 
 The way of the data: data.splits -> data.tokens, data.image_cache -> data.dataset -> data.batches ->
-models.classifier -> training.engine -> training.record -> runs.writer || runs.reader -> comparison -> charts.
-What reads run folders (runs.reader, comparison, charts) imports no torch.
+models.classifier -> training.engine -> training.record -> runs.writer || runs.reader -> comparison ->
+charts, page.
+What reads run folders (runs.reader, comparison, charts, page) imports no torch.
 """

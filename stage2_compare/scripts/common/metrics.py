@@ -147,6 +147,17 @@ def reliability(
     return rows, error
 
 
+def wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return both ends of the 95% interval of a share of so many samples (Wilson 1927).
+
+    It stays within 0 and 1, and has a width even where the share is 0 or 1.
+    """
+    z2 = 1.96**2
+    middle = share + z2 / (2 * count)
+    half = np.sqrt(z2 * (share * (1 - share) / count + z2 / (4 * count**2)))
+    return (middle - half) / (1 + z2 / count), (middle + half) / (1 + z2 / count)
+
+
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Divide; 0 where there is nothing to divide by, as scikit-learn's ``zero_division=0``."""
     return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)

@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib.style
 from matplotlib.figure import Figure
 
-from ..comparison.compare import compare
+from ..comparison.compare import Comparison
 from ..metrics import METRICS
 from ..runs.layout import PREDICTIONS
 from ..runs.reader import Run
@@ -41,14 +41,13 @@ _OTHERS = ("agreement", "intervals", "ablation", "sensitivity")
 PICTURES = [f"{name}.png" for name in (*OF_RUNS, *OF_PREDICTIONS, *_OTHERS)]
 
 
-def draw(runs: list[Run]) -> tuple[dict[str, bytes], list[str]]:
+def draw(runs: list[Run], comparison: Comparison) -> tuple[dict[str, bytes], list[str]]:
     """Draw all pictures of these runs, the best first; of more than MOST_RUNS only the best.
 
     Returns:
-        PNG files by their names, which are some of PICTURES; and notes, one line for each thing
-        that the pictures leave out.
+        Files by their names: PNG, which are some of PICTURES, and for the page SVG of each; and
+        notes, one line for each thing that the pictures leave out.
     """
-    comparison = compare(runs)
     shown = runs[:MOST_RUNS]
     fonts = choose_fonts()
     styles, missing = run_styles(shown, comparison, fonts)
@@ -76,6 +75,7 @@ def draw(runs: list[Run]) -> tuple[dict[str, bytes], list[str]]:
         for figure in figures.values():
             write_corner(figure, left_out)
         files = {f"{name}.png": png(figure) for name, figure in figures.items()}
+        files |= {f"{name}.svg": svg(figure) for name, figure in figures.items()}
     return files, notes
 
 
@@ -124,6 +124,7 @@ def _settings(fonts: list[str]) -> dict[str, Any]:
         "font.size": 8.5,
         "text.parse_math": False,  # a name with two dollar signs is no formula
         "axes.unicode_minus": False,
+        "svg.hashsalt": "",  # equal pictures are equal files
         "axes.edgecolor": GREY,
         "axes.linewidth": 0.8,
         "grid.color": PALE,
@@ -134,4 +135,10 @@ def _settings(fonts: list[str]) -> dict[str, Any]:
 def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=min(DPI, _TALLEST / figure.get_figheight()))
+    return buffer.getvalue()
+
+
+def svg(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..metrics import reliability as calibration
+from ..metrics import wilson
 from ..runs.reader import Predictions
 from .page import Page, Panels, clean_axes
 from .styles import GREY, RunStyle
@@ -91,17 +92,6 @@ def _draw_diagram(axes: Axes, style: RunStyle, bins: list[dict]) -> None:
     axes.set_yticks(*_TICKS)
     axes.set_xticks(_TICKS[0], [""] * len(_TICKS[0]))
     clean_axes(axes)
-
-
-def wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return both ends of the 95% interval of a share of so many samples (Wilson 1927).
-
-    It stays within 0 and 1, and has a width even where the share is 0 or 1.
-    """
-    z2 = 1.96**2
-    middle = share + z2 / (2 * count)
-    half = np.sqrt(z2 * (share * (1 - share) / count + z2 / (4 * count**2)))
-    return (middle - half) / (1 + z2 / count), (middle + half) / (1 + z2 / count)
 
 
 def _draw_histogram(axes: Axes, colour: str, shares: np.ndarray, tallest: float) -> None:

@@ -96,6 +96,16 @@ def _decode_file(file: BinaryIO, side: int | None) -> tuple[list[Image.Image], l
     return decoded
 
 
+def upright_size(file: BinaryIO) -> tuple[int, int]:
+    """Return width and height of the upright picture; only the header is read.
+
+    Raises:
+        Exception: as ``decode`` does.
+    """
+    image = Image.open(file, formats=_FORMATS)
+    return image.size[::-1] if _orientation(image) >= 5 else image.size
+
+
 def _decode(
     file: BinaryIO, image: Image.Image, side: int | None
 ) -> tuple[list[Image.Image], list[str]]:

@@ -7,6 +7,8 @@ for ``text_path``. Without both path columns the guid names the files, see split
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import os
 import re
 import unicodedata
@@ -210,6 +212,19 @@ def class_names(labels: Iterable[str]) -> list[str]:
     """Return the classes: negative, neutral, positive if there are no others, else sorted."""
     found = set(labels)
     return sorted(found, key=_CLASS_ORDER.index if found <= set(_CLASS_ORDER) else None)
+
+
+def fingerprint(split: Split, digests: Iterable[str], in_order: bool = True) -> str:
+    """Return a hash that changes with any guid, label, text or photo of a split, and with the order
+    of its rows unless ``in_order`` is False.
+
+    ``digests`` are the SHA-256 of the photo files (N,).
+    """
+    digest = hashlib.sha256()
+    rows = zip(split.guids, split.labels, split.texts, digests, strict=True)
+    for row in rows if in_order else sorted(rows):
+        digest.update(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 def label_indices(split: Split, classes: list[str]) -> list[int]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..data.dataset import PairDataset
 from ..data.duplicates import Duplicates, find_duplicates
-from ..data.image_cache import ImageStore, load_splits
-from ..data.splits import Split, class_names, label_indices, read_training_splits
+from ..data.image_cache import load_splits
+from ..data.splits import Split, class_names, fingerprint, label_indices, read_training_splits
 from ..data.tokens import Tokens, check_tokens, language_warning, tokenise
 from ..errors import UserError
 from ..models.build import build_classifier
@@ -147,9 +145,9 @@ def _with_data(
         settings.protocol,
         precision=precision.name,
         classes=classes,
-        train_sha256=fingerprint(splits["train"], datasets["train"].images),
-        val_sha256=fingerprint(splits["val"], datasets["val"].images),
-        val_pairs_sha256=fingerprint(splits["val"], datasets["val"].images, in_order=False),
+        train_sha256=fingerprint(splits["train"], datasets["train"].images.digests),
+        val_sha256=fingerprint(splits["val"], datasets["val"].images.digests),
+        val_pairs_sha256=fingerprint(splits["val"], datasets["val"].images.digests, in_order=False),
         folds=folds.count if folds else None,
         folds_sha256=folds.sha256 if folds else "",
     )
@@ -205,13 +203,3 @@ def read_splits(paths: Paths) -> dict[str, Split]:
     )
     _print_lines(remarks)
     return splits
-
-
-def fingerprint(split: Split, images: ImageStore, in_order: bool = True) -> str:
-    """Return a hash that changes with any guid, label, text or image of a split, and with the order
-    of its rows unless ``in_order`` is False."""
-    digest = hashlib.sha256()
-    rows = zip(split.guids, split.labels, split.texts, images.digests, strict=True)
-    for row in rows if in_order else sorted(rows):
-        digest.update(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()

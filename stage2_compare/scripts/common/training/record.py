@@ -156,6 +156,7 @@ def data_record(prepared: PreparedRun) -> dict[str, Any]:
         return float(np.average(values, weights=sizes))
 
     return {
+        "data": _sources(prepared),
         "samples": {name: len(dataset) for name, dataset in prepared.datasets.items()},
         "class_counts": {
             name: dict(Counter(split.labels)) for name, split in prepared.splits.items()
@@ -168,6 +169,16 @@ def data_record(prepared: PreparedRun) -> dict[str, Any]:
         "tokens_per_character": mean(lambda tokens: tokens.per_character),
         "duplicates": prepared.duplicates.record(),
     }
+
+
+def _sources(prepared: PreparedRun) -> dict[str, str]:
+    """Return where the pairs were read, relative to the project root, and in which encoding."""
+    root, found = prepared.settings.paths.project_root, {}
+    for name, split in prepared.splits.items():
+        inside = split.path.is_relative_to(root)
+        path = split.path.relative_to(root) if inside else split.path
+        found[f"{name}_csv"] = path.as_posix()
+    return {**found, "text_encoding": prepared.settings.paths.text_encoding}
 
 
 def _sum_of_counts(counts: Any) -> dict[str, int]:

@@ -1,0 +1,108 @@
+"""The rows of the page's tables, as figures: the templates give them their looks."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..comparison import wording
+from ..comparison.compare import Compared, Comparison
+from ..comparison.intervals import Estimate
+from ..metrics import MAIN, METRICS
+from ..runs.reader import Run
+
+VERDICTS = {
+    wording.BEST: "verdict_best",
+    wording.NO_DIFFERENCE: "verdict_no_difference",
+    wording.WORSE: "verdict_worse",
+    wording.TOO_FEW: "verdict_too_few",
+    wording.INCOMPLETE: "verdict_incomplete",
+    wording.NOT_COMPARABLE: "verdict_not_comparable",
+    wording.NO_PREDICTIONS: "verdict_no_predictions",
+}
+_DATA = ("samples", "class_counts", "text_encodings", "text_notes", "image_notes", "duplicates")
+_LONGEST_VALUE = 80  # characters of a setting
+
+
+@dataclass(frozen=True)
+class Result:
+    """A row of the table of results; None where a figure is not recorded."""
+
+    name: str
+    runs: list[str]
+    main: Estimate
+    verdict: str  # a phrase
+    p: float | None
+    acc: float | None
+    params: float | None
+    time: float | None
+    memory: float | None
+    seeds: int
+    comparable: str  # a phrase
+
+
+def results(comparison: Comparison) -> list[Result]:
+    return [_result(entry) for entry in comparison.families]
+
+
+def _result(entry: Compared) -> Result:
+    return Result(
+        name=entry.name,
+        runs=[run.name for run in entry.runs],
+        main=entry.scores[MAIN.column],
+        verdict=VERDICTS[entry.verdict],
+        p=entry.p_vs_best,
+        acc=entry.scores[METRICS[0].column].value,
+        params=_mean(entry.runs, "params_million"),
+        time=_mean(entry.runs, "train_time_sec"),
+        memory=_mean(entry.runs, "peak_memory_mb"),
+        seeds=entry.seeds,
+        comparable=entry.comparable,
+    )
+
+
+def _mean(runs: list[Run], key: str) -> float | None:
+    values = [run.number(key) for run in runs]
+    return None if None in values else float(np.mean(values))
+
+
+def settings(runs: list[Run]) -> list[tuple[str, str, str]]:
+    """Return name, usual value and other values of each setting of the protocol."""
+    protocols = {run.name: run.recorded("protocol") or {} for run in runs}
+    names = dict.fromkeys(name for protocol in protocols.values() for name in protocol)
+    rows = []
+    for name in names:
+        own = {run: _shown(found[name]) for run, found in protocols.items() if name in found}
+        usual = Counter(own.values()).most_common(1)[0][0]
+        others = [f"{run}: {value}" for run, value in own.items() if value != usual]
+        rows.append((name, usual, "; ".join(others)))
+    return rows
+
+
+def data_facts(runs: list[Run]) -> list[tuple[str, str, bool]]:
+    """Return what the runs recorded of their data: the name of the fact, the value of most runs,
+    and whether others differ."""
+    rows = []
+    for name in _DATA:
+        values = [_listed(run.recorded(name)) for run in runs if run.recorded(name)]
+        if values:
+            rows.append((name, Counter(values).most_common(1)[0][0], len(set(values)) > 1))
+    return rows
+
+
+def _listed(value: Any) -> str:
+    """Write counts of counts as text: "train: negative 3, positive 4; val: ..."."""
+    if not isinstance(value, dict):
+        return _shown(value)
+    deep = any(isinstance(item, dict) for item in value.values())
+    between, joint = (": ", "; ") if deep else (" ", ", ")
+    return joint.join(f"{name}{between}{_listed(item)}" for name, item in value.items())
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."

@@ -1,0 +1,191 @@
+"""Runs, their comparison and the charts -> visuals/index.html and the files beside it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ..comparison.compare import Comparison
+from ..comparison.wording import conclusion
+from ..files import write_result
+from ..metrics import METRICS
+from . import sentence
+from .pairs import PairTable, gather, presets
+from .parts import distribute, pair_parts, run_parts, script
+from .phrases import PHRASES, both
+from .slices import Slice, accuracies, slices
+from .sources import Sources, find_sources, write_thumbnails
+from .tables import data_facts, results, settings
+
+PAGE = "index.html"
+FOLDER = "page"  # beside it
+_HERE = Path(__file__).parent
+_FIRST = "intervals"  # the chart that stands at the top
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """All that the page shows of single pairs."""
+
+    table: PairTable
+    sources: Sources
+    presets: dict[str, np.ndarray]  # (N,) each
+    slices: dict[str, np.ndarray]
+
+    @property
+    def unknown(self) -> int:
+        """The number of pairs whose text and photo are not shown."""
+        table, known = self.table, self.sources.of_pair
+        keys = zip(table.guids, table.labels.tolist(), strict=True)
+        return sum((guid, table.classes[label]) not in known for guid, label in keys)
+
+    @property
+    def only_right(self) -> np.ndarray:
+        """(R,) on how many pairs a run is the only one that is right."""
+        return (self.table.right & self.presets["one_right"]).sum(1)
+
+    @property
+    def sets(self) -> dict[str, np.ndarray]:
+        return {**self.presets, **self.slices}
+
+    def masks(self) -> np.ndarray:
+        """Return the sets of each pair (N,), a bit for each set."""
+        masks = np.zeros(len(self.table), int)
+        for bit, members in enumerate(self.sets.values()):
+            masks |= members.astype(int) << bit
+        return masks
+
+    def accuracies(self) -> list[Slice]:
+        return [accuracies(self.table, name, members) for name, members in self.slices.items()]
+
+
+def write_page(
+    visuals: Path, comparison: Comparison, charts: dict[str, bytes], project_root: Path
+) -> Path:
+    """Write the page and all that lies beside it; remove what an earlier page has left there.
+
+    Args:
+        charts: SVG files by name.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    folder = visuals / FOLDER
+    explorer = _explorer(comparison, project_root)
+    # 1. The files beside the page.
+    written = set()
+    for name, content in charts.items():
+        write_result(folder / name, content)
+        written.add(folder / name)
+    inline, beside = "", []
+    if explorer:
+        thumbnails = write_thumbnails(explorer.sources, folder / "thumbs")
+        written |= {folder / "thumbs" / name for name in thumbnails}
+        inline, beside = distribute(map(script, _parts(explorer, thumbnails)))
+    scripts = {f"pairs_{number}.js": text for number, text in enumerate(beside, start=1)}
+    for name, text in scripts.items():
+        write_result(folder / name, _utf8(text))
+        written.add(folder / name)
+    # 2. The page itself, when all that it names is there.
+    html = _render(comparison, explorer, list(charts), inline, list(scripts))
+    write_result(visuals / PAGE, _utf8(html))
+    _remove_others(folder, written)
+    return visuals / PAGE
+
+
+def _explorer(comparison: Comparison, project_root: Path) -> Explorer | None:
+    table = gather(comparison)
+    if table is None:
+        return None
+    sources = find_sources(table.runs, project_root)
+    return Explorer(table, sources, presets(table), slices(table, sources))
+
+
+def _parts(explorer: Explorer, thumbnails: set[str]) -> list[dict]:
+    """Return the data of the page's script, what all of it needs first."""
+    table = explorer.table
+    head = {
+        "classes": table.classes,
+        "presets": {name: int(members.sum()) for name, members in explorer.presets.items()},
+        "sets": list(explorer.sets),
+        "slices": list(explorer.slices),
+    }
+    pairs = pair_parts(table, explorer.sources, thumbnails, explorer.masks())
+    return [head, *run_parts(table), *pairs]
+
+
+def _render(
+    comparison: Comparison,
+    explorer: Explorer | None,
+    charts: list[str],
+    inline: str,
+    scripts: list[str],
+) -> str:
+    names = [Path(chart).stem for chart in charts]
+    runs = [entry.runs[0] for entry in comparison.runs]
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            style=_own_text("page.css"),
+            behaviour=_own_text("page.js"),
+            phrases=Markup(script({"phrases": PHRASES})),
+            data=Markup(inline),
+            scripts=[f"{FOLDER}/{name}" for name in scripts],
+            folder=FOLDER,
+            sentences={"zh": sentence.conclusion(comparison), "en": conclusion(comparison)},
+            notes=comparison.notes,
+            results=results(comparison),
+            entries=comparison.runs,
+            settings=settings(runs),
+            facts=data_facts(runs),
+            first=_FIRST if _FIRST in names else None,
+            charts=[name for name in names if name != _FIRST],
+            explorer=explorer,
+            metrics=METRICS,
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"t": both, "phrases_of": PHRASES}
+    environment.filters |= {"figure": _figure, "share": _share}
+    return environment
+
+
+def _own_text(name: str) -> Markup:
+    return Markup((_HERE / name).read_text(encoding="utf-8"))
+
+
+def _figure(value: float | None, decimals: int = 3) -> str:
+    return "–" if value is None else f"{value:,.{decimals}f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _utf8(text: str) -> bytes:
+    """Encode a text in which names of files may hold half a character."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _remove_others(folder: Path, written: set[Path]) -> None:
+    """Remove charts, data and thumbnails of runs that are gone; other files are not the page's."""
+    for pattern in ("*.svg", "pairs_*.js", "thumbs/*.jpg"):
+        for path in folder.glob(pattern):
+            if path not in written:
+                with suppress(OSError):  # nothing refers to it
+                    path.unlink()
