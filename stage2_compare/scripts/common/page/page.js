@@ -239,6 +239,7 @@ function fillForm() {
   }
   const search = by("filter").elements.q;
   if (document.activeElement !== search) search.value = filter.q;
+  const focused = by("presets").contains(document.activeElement);
   const presets = [["", pairs.guids.length], ...Object.entries(head.presets)];
   by("presets").replaceChildren(...presets.map(([name, count]) => {
     const link = make("a", { href: address({ preset: name }), textContent: `${t(`preset_${name || "all"}`)} (${count.toLocaleString()})` });
@@ -246,16 +247,17 @@ function fillForm() {
     if (name === filter.preset) link.setAttribute("aria-current", "true");
     return link;
   }));
+  if (focused) by("presets").querySelector("[aria-current]")?.focus();
 }
 
 if (head) {
   const form = by("filter");
-  let inPage = false; // the filter was changed in the explorer itself, which then stays where it is
   const follow = () => {
-    if (!readAddress()) return location.hash === "" && explore();
+    const asked = readAddress();
+    if (!asked && location.hash) return; // a link to a section
     explore();
-    if (!inPage) by("pairs").scrollIntoView();
-    inPage = false;
+    const { top, bottom } = by("explorer").getBoundingClientRect();
+    if (asked && (top > innerHeight / 2 || bottom < 0)) by("pairs").scrollIntoView();
   };
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("change", ({ target }) => {
@@ -263,14 +265,11 @@ if (head) {
     const changes = { [target.name]: target.value };
     const number = /^run(\d)$/.exec(target.name)?.[1];
     if (number && target.value && !filter[`is${number}`]) changes[`is${number}`] = "wrong";
-    inPage = true;
     location.hash = address(changes);
   });
   form.elements.q.addEventListener("input", ({ target }) => {
-    inPage = true;
     location.replace(address({ q: target.value })); // no step of the back button for each letter
   });
-  by("explorer").addEventListener("click", (event) => { if (event.target.closest("a")) inPage = true; });
   addEventListener("hashchange", follow);
   if (readAddress()) addEventListener("load", () => by("pairs").scrollIntoView());
 }

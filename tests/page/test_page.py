@@ -1,0 +1,234 @@
+"""The page as a file: nothing from data becomes code, and it is right whatever the runs are."""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from common.page import parts, phrases
+from common.page.phrases import PHRASES
+from helpers.hub import STAGE2
+from helpers.pages import VAL_CSV, Tags, page_of, write_pairs
+from helpers.run_folders import edit, make_run, make_runs
+
+PAGE = STAGE2 / "scripts/common/page"
+EVIL = "<script>alert(1)</script>"
+LABELS = np.arange(30) % 3
+TEXTS = [f"今天天气 {i}" for i in range(30)]
+
+
+def said(wrong: int) -> np.ndarray:
+    return np.where(np.arange(30) < wrong, (LABELS + 1) % 3, LABELS)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Two runs on 30 pairs, in a folder with a space and Chinese characters."""
+    root = tmp_path / "我的 项目"
+    record = write_pairs(root, LABELS, TEXTS)
+    for name, wrong in (("late", 9), ("concat", 3)):
+        make_run(root / "outputs/compare", name, labels=LABELS, predictions=said(wrong), **record)
+    return root
+
+
+def data(root: Path, html: str) -> dict:
+    """The data of the page's script, joined, from the page and from the files beside it."""
+    inside = Tags(html).scripts[0]
+    files = sorted((root / "outputs/compare/visuals/page").glob("pairs_*.js"))
+    lines = [
+        *inside.splitlines(),
+        *(line for f in files for line in f.read_text("utf-8").splitlines()),
+    ]
+    found = [
+        json.loads(line[len("parts.push(") : -2]) for line in lines if line.startswith("parts.push")
+    ]
+    _, head, *rest = found
+    pairs = [part for part in rest if "guids" in part]
+    joined = {key: [value for part in pairs for value in part[key]] for key in pairs[0]}
+    return {**head, **joined, "runs": {part["run"]: part for part in rest if "run" in part}}
+
+
+def test_texts_photos_and_predictions_of_every_pair_are_in_the_page(project):
+    html = page_of(project)
+    found = data(project, html)
+    assert found["guids"] == [f"pair{i}" for i in range(30)]
+    assert found["texts"] == TEXTS
+    thumbs = project / "outputs/compare/visuals/page/thumbs"
+    assert set(found["photos"]) == {path.name for path in thumbs.iterdir()}
+    chosen = found["runs"]["late"]["chosen"]
+    assert [int(chosen[i : i + 3], 36) for i in range(0, 90, 3)] == said(9).tolist()
+    shares = found["runs"]["late"]["shares"]
+    thousandths = [int(shares[i : i + 2], 36) for i in range(0, 180, 2)]
+    assert all(abs(sum(thousandths[i : i + 3]) - 1000) <= 2 for i in range(0, 90, 3))
+    assert found["presets"]["all_wrong"] == 3 and found["presets"]["one_right"] == 6
+    masks = np.array(found["masks"])
+    for bit, name in enumerate(found["sets"]):
+        if name in found["presets"]:
+            assert (masks >> bit & 1).sum() == found["presets"][name]
+
+
+def test_every_link_in_the_page_stays_on_the_disk(project):
+    for tag, attributes in Tags(page_of(project)).tags:
+        for name in ("src", "href"):
+            address = attributes.get(name, "")
+            assert not re.match(r"(?i)[a-z]+:(?!,)|//", address.replace("data:,", "")), (
+                tag,
+                address,
+            )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such folder names")
+def test_text_guid_class_and_run_name_never_become_code(tmp_path):
+    classes = ["negative", f"a{EVIL}\u202e'\"", "positive"]
+    texts = [EVIL, "</script><img src=x onerror=alert(1)>", "a\u2028'\"\\", *TEXTS[3:]]
+    record = write_pairs(tmp_path, LABELS, texts, classes)
+    name = "run <script>alert(1)<" + "\u2215script> \u202e&amp; '\"`"
+    folder = make_run(
+        tmp_path / "outputs/compare", name, labels=LABELS, predictions=said(9), **record
+    )
+    for path in folder.glob("*predictions.csv"):
+        content = path.read_text("utf-8").replace(
+            "neutral", '"' + classes[1].replace('"', '""') + '"'
+        )
+        content = content.replace('p_"a', '"p_a').replace("pair29,", f"{EVIL},")
+        path.write_text(content, "utf-8")
+    html = page_of(tmp_path)
+    tags = Tags(html)
+    assert [attributes for tag, attributes in tags.tags if tag == "script"] == [{}, {}]
+    assert not [a for _, attributes in tags.tags for a in attributes if a.startswith("on")]
+    assert "<script>alert" not in html and "</script><img" not in html
+    assert f"a{EVIL}" in tags.text and "<script>alert(1)<" in tags.text
+    found = data(tmp_path, html)
+    assert EVIL in found["guids"] and found["classes"][1] == classes[1]
+    assert found["texts"][:3] == [EVIL, texts[1], texts[2]]
+
+
+def test_a_text_of_a_megabyte_is_cut_and_its_length_told(tmp_path):
+    record = write_pairs(tmp_path, LABELS, ["好" * 1_000_000, *TEXTS[1:]])
+    make_run(tmp_path / "outputs/compare", "run", labels=LABELS, predictions=said(9), **record)
+    html = page_of(tmp_path)
+    found = data(tmp_path, html)
+    assert len(html) < 500_000
+    assert len(found["texts"][0]) == parts.LONGEST_TEXT and found["lengths"][0] == 1_000_000
+
+
+def test_much_data_lies_in_files_beside_the_page_none_too_large(project, monkeypatch):
+    whole = data(project, page_of(project))
+    monkeypatch.setattr(parts, "INLINE", 1_500)
+    monkeypatch.setattr(parts, "_PER_PART", 4)
+    html = page_of(project)
+    files = list((project / "outputs/compare/visuals/page").glob("pairs_*.js"))
+    named = [a["src"] for tag, a in Tags(html).tags if tag == "script" and a]
+    assert named == [f"page/pairs_{i}.js" for i in range(1, len(files) + 1)] and len(files) >= 2
+    assert all(file.stat().st_size <= 1_500 for file in files)
+    assert data(project, html) == whole
+    monkeypatch.undo()
+    page_of(project)
+    assert not list((project / "outputs/compare/visuals/page").glob("pairs_*.js"))
+
+
+def test_pairs_are_not_shown_where_the_fingerprint_no_longer_agrees(project):
+    path = project / VAL_CSV
+    path.write_text(path.read_text("utf-8").replace("今天天气 7", "昨天天气 7"), "utf-8")
+    html = page_of(project)
+    found = data(project, html)
+    assert found["texts"] == [None] * 30 and set(found["photos"]) == {""}
+    assert "its fingerprint differs" in html and "指纹不符" in html
+    assert found["guids"][7] == "pair7"
+
+
+def test_a_changed_photo_is_another_fingerprint(project):
+    shutil.copy(project / "data/1.png", project / "data/0.png")
+    assert "its fingerprint differs" in page_of(project)
+
+
+def test_without_the_files_of_the_pairs_the_page_says_so(project):
+    shutil.rmtree(project / "data")
+    html = page_of(project)
+    assert "Texts and photos are not shown" in html and "data/0.png" in html
+    assert data(project, html)["texts"] == [None] * 30
+    (project / VAL_CSV).unlink()
+    assert "cannot read the split file" in page_of(project)
+
+
+def test_a_run_of_an_earlier_version_is_looked_for_in_the_usual_place(project):
+    for folder in (project / "outputs/compare").iterdir():
+        if (folder / "metrics.json").exists():
+            edit(folder, data=...)
+    shutil.copy(project / VAL_CSV, project / "outputs/splits/train.csv")
+    assert data(project, page_of(project))["texts"] == TEXTS
+
+
+@pytest.mark.parametrize("record", [5, {"val_csv": 7}, {"val_csv": "a\0b"}, {"val_csv": "../../x"}])
+def test_odd_records_of_the_data_are_no_harm(project, record):
+    for name in ("late", "concat"):
+        edit(project / "outputs/compare" / name, data=record)
+    assert "pair7" in page_of(project)
+
+
+def test_without_predictions_the_results_are_there_and_the_rest_is_said(project):
+    for path in (project / "outputs/compare").glob("*/predictions.csv"):
+        path.unlink()
+    html = page_of(project)
+    assert "No run keeps a predictions.csv" in html and "没有任何运行留下" in html
+    assert 'id="filter"' not in html and "concat" in html
+
+
+@pytest.mark.parametrize("count", [1, 10, 30])
+def test_one_and_many_runs(tmp_path, count):
+    folder = tmp_path / "outputs/compare"
+    make_runs(folder, count)
+    for extra in range(10, count):
+        make_run(folder, f"extra {extra}")
+    tags = Tags(page_of(tmp_path))
+    matrices = [a for tag, a in tags.tags if tag == "table" and a.get("class") == "matrix"]
+    assert len(matrices) == count
+    assert "did not record a fingerprint" in tags.text
+
+
+def test_a_run_of_another_protocol_is_named_with_what_differs(tmp_path):
+    make_runs(tmp_path / "outputs/compare", 3)
+    make_run(
+        tmp_path / "outputs/compare", "other", protocol={"seed": 42, "effective_batch_size": 9}
+    )
+    text = Tags(page_of(tmp_path)).text
+    assert "effective_batch_size 9 instead of 16" in text and "不可比" in text
+
+
+def test_files_of_an_earlier_page_go_and_those_of_others_stay(project):
+    page = project / "outputs/compare/visuals/page"
+    page_of(project, {"radar.svg": b"<svg/>"})
+    (page / "notes.txt").write_text("mine", "utf-8")
+    assert (page / "radar.svg").exists() and (page / "thumbs").exists()
+    for path in (project / "outputs/compare").glob("*/predictions.csv"):
+        path.unlink()
+    page_of(project)
+    assert [path.name for path in page.rglob("*") if path.is_file()] == ["notes.txt"]
+
+
+def test_the_same_runs_give_the_same_page(project):
+    assert page_of(project) == page_of(project)
+
+
+def test_both_languages_have_every_phrase_with_the_same_places():
+    for key, versions in PHRASES.items():
+        assert len(versions) == len(phrases.LANGUAGES) and all(versions), key
+        zh, en = (set(re.findall(r"\{(\w+)\}", text)) for text in versions)
+        assert zh == en, key
+        assert re.search("[\u4e00-\u9fff]", versions[0]) or key in ("p", "language"), key
+
+
+def test_every_phrase_that_is_asked_for_is_there():
+    asked = set()
+    for path in (PAGE / "page.html", PAGE / "page.js"):
+        asked |= set(re.findall(r"""\bt\(["'](\w+)["'][),]""", path.read_text(encoding="utf-8")))
+    assert asked and asked <= set(PHRASES)
+
+
+def test_the_script_is_small_and_of_no_framework():
+    lines = (PAGE / "page.js").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 300
+    assert "http" not in "\n".join(lines)
