@@ -86,6 +86,7 @@ def main() -> int:
     all_right = all_right and as_put_in
     for picture in sorted((compare_dir / "visuals").glob("*.png")):
         print(picture)
+    print(f"\nAll of it on one page: {(compare_dir / 'visuals' / 'index.html').as_uri()}")
     result = "All as it must be" if all_right else "NOT as it must be, see above"
     print(f"\n{result}; {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
     return 0 if all_right else 1

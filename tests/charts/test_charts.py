@@ -199,7 +199,7 @@ def test_of_more_runs_than_fit_the_best_are_drawn_and_the_caption_counts_them(
     """The best is CLIP, whose other seed is left out: its row still shows the mean of both."""
     monkeypatch.setattr(pictures, "MOST_RUNS", 1)
     drawn = figures(ten)
-    _, notes = pictures.draw(ten)
+    _, notes = pictures.draw(ten, compare(ten))
     assert notes[0] == "the pictures show the best 1 of 10 runs by macro-F1"
     for name, figure in drawn.items():
         assert "the best 1 of 10 runs" in words_of(figure), name
@@ -210,7 +210,7 @@ def test_of_more_runs_than_fit_the_best_are_drawn_and_the_caption_counts_them(
     assert [line.get_xdata()[0] for line in seeds] == [ten[0].best["val_f1_macro"]]
     assert "CLIP · 2 seeds" in words_of(drawn["intervals.png"])
     monkeypatch.setattr(pictures, "MOST_RUNS", 10)
-    assert not [note for note in pictures.draw(ten)[1] if "the best" in note]
+    assert not [note for note in pictures.draw(ten, compare(ten))[1] if "the best" in note]
 
 
 def test_characters_without_a_font_are_named_and_told_apart(ten, monkeypatch):

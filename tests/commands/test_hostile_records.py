@@ -224,5 +224,5 @@ def test_pictures_of_hostile_records(model_folder, tmp_path, monkeypatch):
         for panels in ("radar", "loss_curves", "confusion", "reliability"):
             chosen.pop(panels, None)
         monkeypatch.setattr(pictures, charts, chosen)
-    drawn, _ = pictures.draw(runs)
-    assert len(drawn) == 5 and all(drawn.values())
+    drawn, _ = pictures.draw(runs, compare(runs))
+    assert len(drawn) == 10 and all(drawn.values())

@@ -81,7 +81,7 @@ def count(page) -> int:
 
 
 def guids(page) -> list[int]:
-    return [int(text[4:]) for text in page.locator(".card .guid").all_inner_texts()]
+    return [int(text[4:]) for text in page.locator(".card .guid").all_text_contents()]
 
 
 @pytest.mark.parametrize("width", [390, 1024, 1920])
@@ -127,6 +127,10 @@ def test_each_preset_shows_as_many_pairs_as_it_says(opened):
         link = page.locator("#presets a").nth(place)
         promised = int(re.search(r"\((\d+)\)", link.inner_text())[1])
         link.click()
+        page.wait_for_function(
+            "place => document.querySelectorAll('#presets a')[place].ariaCurrent === 'true'",
+            arg=place,
+        )
         assert count(page) == promised
         assert page.locator(".card").count() == min(25, promised)
         assert page.locator("#presets a[aria-current]").inner_text().endswith(f"({promised})")
@@ -142,17 +146,19 @@ def test_a_cell_of_a_confusion_matrix_leads_to_its_pairs(opened):
     assert guids(page) == [i for i in range(30) if LABELS[i] == 0]
     assert page.locator("#pairs").evaluate("node => node.getBoundingClientRect().top") < 300
     said = page.locator(".card").first.locator(".said li", has_text="late")
-    assert "✗ neutral" in said.inner_text()
+    assert "✗ neutral" in said.text_content()
 
 
 def test_which_pairs_late_gets_wrong_that_concat_gets_right_and_why(opened):
     page = opened()
     page.select_option("[name=run1]", "late")
-    assert page.input_value("[name=is1]") == "wrong"
+    page.wait_for_function("document.querySelector('[name=is1]').value === 'wrong'")
     page.select_option("[name=run2]", "concat")
+    page.wait_for_function("document.querySelector('[name=is2]').value === 'wrong'")
     page.select_option("[name=is2]", "right")
+    page.wait_for_function("document.querySelectorAll('.card').length === 18")
     assert guids(page) == list(range(12, 30))
-    texts = page.locator(".card .text").all_inner_texts()
+    texts = page.locator(".card .text").all_text_contents()
     assert len(texts) == 18 and all(text.startswith(IRONY) for text in texts)
     quoted = page.url
     page.goto("about:blank")
@@ -172,7 +178,7 @@ def test_only_this_run_right_is_a_link_with_its_count(opened):
 def test_search_finds_texts_and_guids_and_the_back_button_undoes_a_filter(opened):
     page = opened()
     page.select_option("[name=true]", "positive")
-    assert count(page) == 30
+    page.wait_for_function("document.querySelector('#count').textContent.startsWith('30 ')")
     page.fill("[name=q]", "才怪")
     page.wait_for_function("document.querySelectorAll('.card').length === 6")
     page.fill("[name=q]", "PAIR77")
@@ -197,11 +203,11 @@ def test_slices_lead_to_their_pairs(opened):
 
 def test_paging_goes_through_all_pairs_once(opened):
     page, seen = opened(), []
-    for _ in range(4):
+    for place in range(1, 5):
+        page.wait_for_function(f"document.querySelector('#at').textContent === 'Page {place} of 4'")
         seen += guids(page)
         page.click("#next", force=True)
-        page.wait_for_timeout(50)
-    assert sorted(seen) == list(range(N))
+    assert seen == list(range(N))
     assert page.locator("#next").is_disabled()
 
 
@@ -215,7 +221,7 @@ def test_photos_are_loaded_from_the_disk_when_they_come_into_view(opened):
 
 def test_what_data_say_is_shown_as_text(opened):
     page = opened("#q=pair8")
-    shown = page.locator(".card .text").all_inner_texts()
+    shown = page.locator(".card .text").all_text_contents()
     assert EVIL in shown and "\"'`{{ 7*7 }}" in shown
     assert any("1,000,000 characters, cut here" in text for text in shown)
     assert page.locator(".card .text >> css=script, .card .text >> css=img").count() == 0
