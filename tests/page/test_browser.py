@@ -206,7 +206,8 @@ def test_paging_goes_through_all_pairs_once(opened):
     for place in range(1, 5):
         page.wait_for_function(f"document.querySelector('#at').textContent === 'Page {place} of 4'")
         seen += guids(page)
-        page.click("#next", force=True)
+        if place < 4:
+            page.press("#next", "Enter")
     assert seen == list(range(N))
     assert page.locator("#next").is_disabled()
 
