@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -300,6 +301,18 @@ def test_runs_of_an_older_version_are_named_and_only_in_the_pictures_of_all_runs
         if name.endswith(".png")
     }
     assert panels["loss_curves.png"] == 3 and panels["confusion.png"] == 2
+
+
+def test_svg_of_hostile_names_is_well_formed_and_runs_nothing(ten, monkeypatch):
+    monkeypatch.setattr(pictures, "png", lambda figure: b"")
+    runs = [renamed(run, name) for run, name in zip(ten, HOSTILE, strict=False)]
+    drawn, _ = pictures.draw(runs, compare(runs))
+    charts = {name: file for name, file in drawn.items() if name.endswith(".svg")}
+    assert {name[:-4] for name in charts} == {name[:-4] for name in pictures.PICTURES}
+    for chart in charts.values():
+        nodes = list(ElementTree.fromstring(chart).iter())
+        assert not [node for node in nodes if node.tag.endswith(("script", "foreignObject"))]
+        assert not [name for node in nodes for name in node.attrib if name.startswith("on")]
 
 
 def test_without_predictions_only_the_pictures_of_histories_are_drawn(ten, figures):

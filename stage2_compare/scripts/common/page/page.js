@@ -2,7 +2,7 @@
 /* What the page does: languages and themes, sorting and copying of tables, and the pair explorer.
    Data come as ``parts`` (see parts.py). Text from data goes through textContent only. */
 
-const PER_PAGE = 25;
+const PER_PAGE = 20;
 const phrases = parts[0].phrases;
 const [head, ...rest] = parts.slice(1);
 const runs = rest.filter((part) => "run" in part);
