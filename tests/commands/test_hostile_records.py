@@ -11,6 +11,7 @@ import compare_summary
 import numpy as np
 import pytest
 from common.charts import pictures
+from common.comparison.compare import compare
 from common.runs.reader import load_runs
 from helpers.run_folders import clip, make_run
 

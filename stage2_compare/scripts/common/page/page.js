@@ -140,9 +140,9 @@ function address(changes) {
   return "#" + (kept.length ? new URLSearchParams(kept) : "preset=");
 }
 
-const chosen = (run, pair) => run.chosen.slice(3 * pair, 3 * pair + 3);
-const place = (digits) => (digits === "---" ? -1 : parseInt(digits, 36));
-const digits = (number) => number.toString(36).padStart(3, "0");
+const chosen = (run, pair) => run.chosen.slice(2 * pair, 2 * pair + 2);
+const place = (digits) => (digits === "--" ? -1 : parseInt(digits, 36));
+const digits = (number) => number.toString(36).padStart(2, "0");
 const share = (run, pair, kind) => {
   const at = 2 * (pair * head.classes.length + kind);
   return parseInt(run.shares.slice(at, at + 2), 36) / 1000;
@@ -158,7 +158,7 @@ function condition(name, is) {
     const sure = filter.preset === "sure"; // then this run is the one that must be sure
     return (i) => {
       const said = chosen(run, i);
-      return said !== "---" && said !== codes[pairs.labels[i]] && (!sure || share(run, i, place(said)) >= 0.9);
+      return said !== "--" && said !== codes[pairs.labels[i]] && (!sure || share(run, i, place(said)) >= 0.9);
     };
   }
   const code = codes[head.classes.indexOf(is.slice("said:".length))];

@@ -19,6 +19,7 @@ INLINE = 2_000_000  # bytes in the page, and in each file beside it
 LONGEST_TEXT = 2_000  # characters of a text that are shown
 _PER_PART = 200  # pairs
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_TWO_DIGITS = [high + low for high in _DIGITS for low in _DIGITS]  # 0 to 1295, to base 36
 
 
 def script(value: Any) -> str:
@@ -55,27 +56,17 @@ def _key(table: PairTable, place: int) -> tuple[str, str]:
 def run_parts(table: PairTable) -> Iterator[dict[str, Any]]:
     """Yield what each run said of all pairs.
 
-    ``chosen`` has three digits to base 36 for each pair, the class, or "---" where there is no
+    ``chosen`` has two digits to base 36 for each pair, the class, or "--" where there is no
     prediction; ``shares`` two digits for each pair and class, the probability in thousandths. Such
     strings take a fourth of the memory of numbers, and the script reads only those it shows.
     """
-    places = [_to_base_36(place, 3) for place in range(len(table.classes))]
-    thousandths = [_to_base_36(share, 2) for share in range(1001)]
     for run, chosen, shares in zip(table.runs, table.chosen, table.shares, strict=True):
         rounded = np.rint(shares * 1000).astype(int).ravel().tolist()
         yield {
             "run": run.name,
-            "chosen": "".join("---" if c == NONE else places[c] for c in chosen.tolist()),
-            "shares": "".join(thousandths[share] for share in rounded),
+            "chosen": "".join("--" if c == NONE else _TWO_DIGITS[c] for c in chosen.tolist()),
+            "shares": "".join(_TWO_DIGITS[share] for share in rounded),
         }
-
-
-def _to_base_36(number: int, width: int) -> str:
-    digits = ""
-    for _ in range(width):
-        number, digit = divmod(number, 36)
-        digits = _DIGITS[digit] + digits
-    return digits
 
 
 def distribute(statements: Iterable[str]) -> tuple[str, list[str]]:
