@@ -113,9 +113,9 @@ class RunFolder:
         text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         self._write(name, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
-    def write_table(self, name: str, table: pd.DataFrame) -> None:
+    def write_table(self, name: str, table: pd.DataFrame, line_end: str = "\n") -> None:
         """Write a csv file for other programs: UTF-8 without a mark."""
-        text = table.to_csv(index=False, lineterminator="\n")
+        text = table.to_csv(index=False, lineterminator=line_end)
         self._write(name, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
     def write_spreadsheet(self, name: str, table: pd.DataFrame) -> None:

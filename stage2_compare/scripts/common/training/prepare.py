@@ -11,7 +11,7 @@ from typing import Any
 from ..data.dataset import PairDataset
 from ..data.duplicates import Duplicates, find_duplicates
 from ..data.image_cache import ImageStore, load_splits
-from ..data.splits import Split, class_names, label_indices, read_training_splits
+from ..data.splits import UNLABELLED, Split, class_names, label_indices, read_training_splits
 from ..data.tokens import Tokens, check_tokens, language_warning, tokenise
 from ..errors import UserError
 from ..models.build import build_classifier
@@ -31,7 +31,7 @@ class PreparedRun:
 
     settings: TrainingRun  # its protocol is complete
     precision: Precision
-    splits: dict[str, Split]  # train, val and, where it has labels, test
+    splits: dict[str, Split]  # train, val and, where there is one, test or ``UNLABELLED``
     datasets: dict[str, PairDataset]  # of the same names
     duplicates: Duplicates
     empty_text: Tokens  # one text without a word, for the probes
@@ -56,7 +56,7 @@ def prepare(settings: TrainingRun) -> PreparedRun:
     folds = read_folds(paths, fold) if fold else None
     splits = read_splits(paths.of_fold(fold) if fold else paths)
     classes = class_names(splits["train"].labels)
-    labels = {name: label_indices(split, classes) for name, split in splits.items()}
+    labels = _labels(splits, classes)
     tokenizer = load_tokenizer(settings.model.name)
     build = _builder(settings, len(classes), precision)
     model = build()
@@ -67,11 +67,11 @@ def prepare(settings: TrainingRun) -> PreparedRun:
     datasets = _datasets(settings, splits, tokens, labels)
 
     # 3. Warnings
-    train, val = datasets["train"], datasets["val"]
-    duplicates = find_duplicates(splits["train"], splits["val"], train.images, val.images)
+    train = datasets["train"]
+    duplicates = _find_duplicates(splits, datasets)
     language = language_warning(splits["train"].texts, train.tokens, settings.model.name)
-    for warning in filter(None, (duplicates.warning(), model.encoder.text_dim and language)):
-        print(warning, flush=True)
+    if language and model.encoder.text_dim:
+        print(language, flush=True)
 
     complete = _with_data(settings, precision, classes, splits, datasets, folds)
     config = load_config(settings.model.name)
@@ -97,6 +97,25 @@ def _tokens(
     for tokens in found.values():
         check_tokens(tokens, model.encoder.vocabulary, name)
     return found
+
+
+def _labels(splits: dict[str, Split], classes: list[str]) -> dict[str, list[int]]:
+    """Return the labels of each split as places in ``classes``, -1 where they are not known."""
+    return {
+        name: [-1] * len(split) if name == UNLABELLED else label_indices(split, classes)
+        for name, split in splits.items()
+    }
+
+
+def _find_duplicates(splits: dict[str, Split], datasets: dict[str, PairDataset]) -> Duplicates:
+    """Warn of copies of training pairs in the other splits, and return those in validation."""
+    train, images, found = splits["train"], datasets["train"].images, {}
+    for name in [name for name in splits if name != "train"]:
+        found[name] = find_duplicates(train, splits[name], images, datasets[name].images)
+        warning = found[name].warning("validation" if name == "val" else "test")
+        if warning:
+            print(warning, flush=True)
+    return found["val"]
 
 
 def _datasets(
@@ -180,7 +199,7 @@ def _longest_text(settings: TrainingRun, positions: int, tokenizer: Any) -> int:
 
 
 def read_splits(paths: Paths) -> dict[str, Split]:
-    """Read train, val and, where there is one with labels, test."""
+    """Read train, val and, where there is one, test or ``UNLABELLED``."""
     splits, remarks = read_training_splits(
         {"train": paths.train_csv, "val": paths.val_csv, "test": paths.test_csv},
         paths.project_root,
