@@ -37,6 +37,8 @@ class PreparedRun:
     empty_text: Tokens  # one text without a word, for the probes
     max_length: int  # of a text in tokens, at most what the model reads
     contents: dict[str, Any]  # what lies beneath the settings, see identity.contents
+    config: Any  # of the checkpoint, of transformers
+    tokenizer: Any  # of transformers
     build: Callable[[], ImageTextClassifier]  # the same model each time, on the CPU
 
     @property
@@ -85,6 +87,8 @@ def prepare(settings: TrainingRun) -> PreparedRun:
         empty_text=tokenise([""], tokenizer, max_length),
         max_length=max_length,
         contents=contents(complete, model, config, datasets, max_length),
+        config=config,
+        tokenizer=tokenizer,
         build=lambda: unused.pop() if unused else build(),
     )
 

@@ -25,11 +25,13 @@ from ..models.classifier import ImageTextClassifier
 from ..runs import layout
 from ..runs.writer import RunFolder
 from .answers import answers_table, submission_table
+from .card import model_card
 from .device import SAVE_MEMORY, device_name, peak_memory_mb
 from .engine import TrainingResult
 from .evaluation import evaluate, logit_scores, predicted_classes, probabilities
 from .prepare import PreparedRun
 from .probes import probe
+from .travel import origin, write_encoder
 
 
 @dataclass
@@ -77,6 +79,7 @@ def write_run(
         "device": device_name(precision.device),
         "peak_memory_mb": peak_memory_mb(precision.device),
         "versions": _versions(),
+        **origin(prepared.contents["code_sha256"]),
         **data_record(prepared),
     }
     if settings.probe or len(prepared.splits) > 2:  # there are test pairs
@@ -88,7 +91,9 @@ def write_run(
         record["probe"] = probe(model, val, empty, memory.micro, precision, seed)
     record |= _write_test(prepared, folder, model, memory.micro)
     _write_validation(prepared, folder, result)
+    write_encoder(prepared, folder, model)
     folder.write_json(layout.METRICS_JSON, record)
+    folder.write_text(layout.CARD, model_card(settings.name, record))
     folder.finish()
     if UNLABELLED in prepared.splits:
         count = len(prepared.splits[UNLABELLED])
