@@ -125,6 +125,9 @@ class RunFolder:
             shutil.rmtree(path, ignore_errors=True)  # of a process that was killed
             path.mkdir()
             write(path)
+            for file in path.iterdir():
+                with open(file, "r+b") as written:
+                    os.fsync(written.fileno())  # before the run takes its name
         except OSError as error:
             raise _not_written(path, error) from error
 
