@@ -185,7 +185,7 @@ def training(root: Path, hub: Hub, kind: str) -> Case:
     return Case(
         kind,
         lambda draw: line(f"outputs/soak_{kind}", "--num-workers", str(draw.choice((0, 2)))),
-        files=14,
+        files=15,
         after_a_kill=after_a_kill,
         at_the_end=at_the_end,
     )

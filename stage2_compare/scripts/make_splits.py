@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
     # 3. Write and report.
     tables = {f"{side}.csv": table(split, indices, root) for side, indices in sides.items()}
     if test:
-        tables["test.csv"] = table(test, range(len(test)), root)
+        tables["test.csv"] = table(test, range(len(test)), root, test.line_end)
     if pairs.left_out:
         tables[BROKEN] = broken_table(pairs.left_out)
     changed = _write_tables(output_dir, tables, args.folds or 0)
@@ -309,14 +309,14 @@ def _open_pictures(
 # The tables
 
 
-def table(split: Split, indices: Iterable[int], root: Path) -> str:
+def table(split: Split, indices: Iterable[int], root: Path, line_end: str = "\n") -> str:
     """Return the csv of these pairs. Texts that came from a column stay in a column."""
     by_path = bool(split.text_paths)
     lines = [("guid", "text_path" if by_path else "text", "image_path", "label")]
     for i in indices:
         text = _portable(split.text_paths[i], root) if by_path else split.texts[i]
         lines.append((split.guids[i], text, _portable(split.image_paths[i], root), split.labels[i]))
-    return "".join(",".join(map(_cell, line)) + "\n" for line in lines)
+    return "".join(",".join(map(_cell, line)) + line_end for line in lines)
 
 
 def _cell(value: str) -> str:

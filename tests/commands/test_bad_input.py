@@ -873,7 +873,7 @@ def test_a_run_from_hostile_data_writes_in_its_own_folder_only(tmp_path, hub):
 
 # Test lists, which a training command reads by itself
 
-UNMEASURED = "{} no label, so it is not measured"
+UNMEASURED = "{} no label, so they are predicted, not measured"
 TEST_LIST = {
     **{f"placeholder {word!r}": ([f"{g},{word}" for g in (1, 2, 3)], UNMEASURED.format("its pairs have"))
        for word in ("None", "?", "-", "unlabeled", "unlabelled", "N/A", "na", "unknown", "null", "", "later", "0")},

@@ -736,6 +736,20 @@ def test_a_placeholder_in_the_test_list_is_no_label(tmp_path, placeholder):
     assert len(training_guids(tmp_path)[0]) == 54
 
 
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_the_test_table_has_the_order_and_the_line_ends_of_its_list(tmp_path, line_end):
+    make_project(tmp_path, MIXED)
+    for guid in ("62", "60", "61"):
+        write_pair(tmp_path / "data", guid)
+    rows = [b"guid,tag", b"62,null", b"60,null", b"61,null", b""]
+    (tmp_path / "test_without_label.txt").write_bytes(line_end.join(rows))
+    assert [row["guid"] for row in cut(tmp_path)["test"]] == ["62", "60", "61"]
+    content = (tmp_path / "outputs/splits/test.csv").read_bytes()
+    assert content.count(b"\n") == content.count(line_end) == 4
+    assert (b"\r" in content) == (line_end == b"\r\n")
+    assert b"\r" not in (tmp_path / "outputs/splits/train.csv").read_bytes()
+
+
 def test_a_test_list_without_tags_is_a_list_without_labels(tmp_path, capsys):
     make_project(tmp_path, MIXED)
     write_pair(tmp_path / "data", "60")

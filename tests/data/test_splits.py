@@ -397,6 +397,8 @@ def test_all_faults_of_a_kind_are_told_at_once(root):
 
 # Training, validation and test together
 
+UNMEASURED = "have no label, so they are predicted, not measured"
+
 
 def training(root: Path, test: str | None = None, **options) -> tuple[dict[str, Split], list[str]]:
     (root / "train.csv").write_text("guid,tag\n1,a\n2,b\n", encoding="utf-8")
@@ -410,22 +412,31 @@ def training(root: Path, test: str | None = None, **options) -> tuple[dict[str, 
 @pytest.mark.parametrize(
     "rows",
     [
-        "guid,tag\n8,None\n9,none\n",
-        "guid,tag\n8,?\n",
-        "guid,tag\n8,later\n9,later\n",
-        "guid\n8\n9\n",
+        "guid,tag\n1,None\n2,none\n",
+        "guid,tag\n1,?\n",
+        "guid,tag\n1,later\n2,later\n",
+        "guid\n1\n2\n",
     ],
 )
-def test_a_list_without_labels_is_left_aside_with_a_word(root, rows):
-    """Its texts and photos are not even looked for."""
+def test_a_list_without_labels_is_read_to_be_predicted_with_a_word(root, rows):
     splits, remarks = training(root, rows)
-    assert list(splits) == ["train", "val"]
-    assert remarks == [f"{root / 'test.csv'}: its pairs have no label, so it is not measured"]
+    assert list(splits) == ["train", "val", "unlabelled"]
+    assert set(splits["unlabelled"].labels) == {""}
+    assert remarks == [f"{root / 'test.csv'}: its pairs {UNMEASURED}"]
 
 
-def test_a_list_with_some_labels_is_left_aside_with_their_number(root):
-    _, remarks = training(root, "guid,tag\n1,a\n2,N/A\n3,\n")
-    assert remarks == [f"{root / 'test.csv'}: 2 of its pairs have no label, so it is not measured"]
+def test_a_list_with_some_labels_is_read_to_be_predicted_with_their_number(root):
+    splits, remarks = training(root, "guid,tag\n1,a\n2,N/A\n3,\n")
+    assert splits["unlabelled"].labels == ["a", "", ""]
+    assert remarks == [f"{root / 'test.csv'}: 2 of its pairs {UNMEASURED}"]
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_the_line_end_of_a_split_is_that_of_its_header(root, line_end):
+    photo = "data/1.png"
+    rows = ["guid,text,image_path,label", f'1,"two\nlines",{photo},a', f"2,x,{photo},b", ""]
+    assert read(root, line_end.join(rows)).line_end == line_end
+    assert read(root, "guid,tag\n1,a").line_end == "\n"
 
 
 def test_a_list_with_labels_is_read(root):

@@ -1,6 +1,5 @@
 """Frozen encoders run once; probes tell what each modality and their interaction contribute."""
 
-import csv
 import shutil
 
 import numpy as np
@@ -266,19 +265,6 @@ def test_a_labelled_test_split_is_measured_once_at_the_end(hub, tmp_path, monkey
     assert (folder / "test_predictions.csv").read_bytes() == (
         folder / "predictions.csv"
     ).read_bytes()
-
-
-def test_an_unlabelled_test_split_is_left_alone(hub, tmp_path):
-    project = make_small_project(tmp_path)
-    splits = project / "outputs" / "splits"
-    with open(splits / "val.csv", encoding="utf-8", newline="") as file:
-        rows = [row[:3] + ["label" if row[3] == "label" else "null"] for row in csv.reader(file)]
-    with open(splits / "test.csv", "w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(rows)
-    folder = run_small(project, hub, "clip")
-    assert not (folder / "test_predictions.csv").exists() and "test_f1_macro" not in read_record(
-        folder
-    )
 
 
 # Number formats

@@ -166,9 +166,8 @@ def _add_data_flags(parser: argparse.ArgumentParser) -> None:
         type=positive_int,
         help="the pairs of a fold of make_splits.py --folds instead of these two files",
     )
-    add(
-        "--test-csv", type=Path, default=Paths.test_csv, help="measured once at the end if labelled"
-    )
+    measured = "measured once at the end if labelled, else predicted"
+    add("--test-csv", type=Path, default=Paths.test_csv, help=measured)
     add(
         "--text-encoding",
         choices=ENCODINGS,

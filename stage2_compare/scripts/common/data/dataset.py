@@ -22,7 +22,7 @@ class PairDataset:
     """Pairs of a text and an image with their labels.
 
     Args:
-        labels: (N,) classes, counted from 0.
+        labels: (N,) classes, counted from 0; -1 where they are not known.
         augment: crop and flip at random; else take the centre.
     """
 

@@ -28,10 +28,10 @@ class Duplicates:
         return asdict(self)
 
     def warning(self, split: str = "val") -> str:
-        """Return one line on "val" or "test", or "" if nothing is shared."""
+        """Return one line on the split of this name, or "" if nothing is shared."""
         if not (self.text or self.near_text or self.image or self.near_image):
             return ""
-        name = "validation" if split == "val" else split
+        name = "validation" if split == "val" else "test"
         return (
             f"warning: of the {name} pairs {self.text:,} share their text with a training "
             f"pair, {self.near_text:,} nearly their text, {self.image:,} their photo and "

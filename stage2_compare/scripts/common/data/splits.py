@@ -34,6 +34,7 @@ from .splits_files import (
 
 # Lies beside the splits while make_splits.py replaces them, and stays if it is killed.
 UNFINISHED = ".make_splits.unfinished"
+UNLABELLED = "unlabelled"  # name of the test list among the splits where it has no labels
 FOLD = "fold_"  # begins the name of a fold's folder, which lies beside the splits
 
 _CLASS_ORDER = ("negative", "neutral", "positive")
@@ -71,6 +72,7 @@ class Split:
     encodings: dict[str, int]  # number of texts by encoding, see encodings.decode
     text_paths: list[str] = field(default_factory=list)  # empty if there is a ``text`` column
     notes: dict[str, int] = field(default_factory=dict)  # only those that are not 0
+    line_end: str = "\n"  # of the csv
 
     def __len__(self) -> int:
         return len(self.guids)
@@ -142,7 +144,7 @@ def read_training_splits(
     test_is_optional: bool,
     text_encoding: str = "auto",
 ) -> tuple[dict[str, Split], list[str]]:
-    """Read "train", "val" and, if it has labels, "test".
+    """Read "train", "val" and "test", which is called ``UNLABELLED`` where a label is missing.
 
     Args:
         test_is_optional: do without a test list where there is no such file.
@@ -161,10 +163,10 @@ def read_training_splits(
     tables = _read_tables(paths, ("test",), text_encoding)
     remarks = []
     if "test" in tables and "" in tables["test"].labels:
-        test = tables.pop("test")
+        test = tables[UNLABELLED] = tables.pop("test")
         count = test.labels.count("")
         some = "its pairs have" if count == len(test.labels) else f"{count:,} of its pairs have"
-        remarks.append(f"{test.path}: {some} no label, so it is not measured")
+        remarks.append(f"{test.path}: {some} no label, so they are predicted, not measured")
     splits, faults = _read_texts(tables, root, None, text_encoding)
     if faults:
         raise UserError(describe(faults, root))
@@ -262,6 +264,7 @@ class _Table:
     cells: dict[str, list[str]]  # by column: guid, maybe label, text or text_path, image_path
     encoding: str
     blank_rows: int
+    line_end: str
     guids: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
 
@@ -351,7 +354,7 @@ def _read_table(path: Path, content: bytes, legacy: str, may_lack_labels: bool) 
             f"{path}: no pairs in it, the split is empty; "
             "give another file, or make it with make_splits.py"
         )
-    return _Table(path=path, rows=rows, cells=cells, encoding=encoding, blank_rows=blank_rows)
+    return _Table(path, rows, cells, encoding, blank_rows, _line_end(text))
 
 
 def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
@@ -375,6 +378,11 @@ def _lines(text: str) -> Iterator[str]:
         if line.count(",") > _MAX_COMMAS:
             raise csv.Error(f"more than {_MAX_COMMAS:,} fields")
         yield line
+
+
+def _line_end(text: str) -> str:
+    first = next(_lines(text), "")
+    return first[len(first.rstrip("\r\n")) :] or "\n"
 
 
 def _choose_columns(
@@ -555,4 +563,5 @@ def _decoded(table: _Table, sources: _Sources, legacy: str) -> Split:
         encodings={"utf-8": 0, "gb18030": 0, "replaced": 0, **encodings},
         text_paths=sources.text_paths,
         notes={name: count for name, count in notes.items() if count},
+        line_end=table.line_end,
     )

@@ -24,6 +24,7 @@ from .checkpoint import (
 )
 
 TRANSFORMERS = "4.39.3"
+PIXEL_STATISTICS = "preprocessor_config.json"
 UNLIMITED = 2**31  # stands for the length or vocabulary of what has no limit
 _MOST_LABELS = 1_000_000  # transformers makes a table of them
 # What only concerns the form of a model's answers, its former classes, or foreign code. Some of it
@@ -195,7 +196,7 @@ def image_statistics(name: str) -> tuple[list[float], list[float]]:
     none."""
     from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-    path = find_file(name, "preprocessor_config.json")
+    path = find_file(name, PIXEL_STATISTICS)
     settings = read_json(name, path) if path is not None else {}
     mean = settings.get("image_mean", OPENAI_CLIP_MEAN)
     std = settings.get("image_std", OPENAI_CLIP_STD)

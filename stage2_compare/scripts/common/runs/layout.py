@@ -3,7 +3,9 @@
 Below outputs/compare/:
 
 - <name>: a finished run: best.pt, metrics.json, history.csv, predictions.csv (of the best epoch),
-  epoch_predictions.csv and epoch_probabilities.npz (of every epoch), test_predictions.csv
+  epoch_predictions.csv and epoch_probabilities.npz (of every epoch), test_predictions.csv and, of
+  test pairs without labels, test_with_label.txt; encoder/, with which the run is opened anywhere,
+  and README.md, the model card
 - .<name>.partial: the run in progress: best.pt, checkpoint.pt, owner.json
 - .<name>.lock: held, by the system, by the one process that may work on it
 - .<name>.old: an earlier finished run, while the new one takes its name
@@ -26,6 +28,9 @@ EPOCH_PREDICTIONS = "epoch_predictions.csv"
 EPOCH_PROBABILITIES = "epoch_probabilities.npz"
 PROBABILITIES = "probabilities"  # the one array in it, (E, N, C) float16
 TEST_PREDICTIONS = "test_predictions.csv"
+SUBMISSION = "test_with_label.txt"  # guid,tag of test pairs without labels
+ENCODER = "encoder"  # folder: configuration, tokenizer and pixel statistics of the checkpoint
+CARD = "README.md"  # the model card
 CHECKPOINT = "checkpoint.pt"
 OWNER = "owner.json"
 

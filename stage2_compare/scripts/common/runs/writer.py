@@ -90,7 +90,9 @@ class RunFolder:
     def clear(self) -> None:
         """Forget an unfinished run."""
         for path in self.partial.iterdir():
-            if path.name != OWNER:
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != OWNER:
                 path.unlink()
 
     def need_space(self, megabytes: float) -> None:
@@ -110,19 +112,36 @@ class RunFolder:
         self._write(name, lambda file: torch.save(content, file))
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
-        text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False)
+        self.write_text(name, text + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
         self._write(name, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
-    def write_table(self, name: str, table: pd.DataFrame) -> None:
+    def write_folder(self, name: str, write: Callable[[Path], None]) -> None:
+        """Let ``write`` fill a new folder."""
+        path = self.partial / name
+        try:
+            shutil.rmtree(path, ignore_errors=True)  # of a process that was killed
+            path.mkdir()
+            write(path)
+            for file in path.iterdir():
+                with open(file, "r+b") as written:
+                    os.fsync(written.fileno())  # before the run takes its name
+        except OSError as error:
+            raise _not_written(path, error) from error
+
+    def remove_folder(self, name: str) -> None:
+        shutil.rmtree(self.partial / name, ignore_errors=True)
+
+    def write_table(self, name: str, table: pd.DataFrame, line_end: str = "\n") -> None:
         """Write a csv file for other programs: UTF-8 without a mark."""
-        text = table.to_csv(index=False, lineterminator="\n")
-        self._write(name, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
+        content = table_bytes(table, line_end)
+        self._write(name, lambda file: file.write(content))
 
     def write_spreadsheet(self, name: str, table: pd.DataFrame) -> None:
-        """Write a csv file for people: UTF-8 with a mark, and no text that is run as a formula."""
-        safe = table.map(lambda value: escaped(value) if isinstance(value, str) else value)
-        text = safe.to_csv(index=False, lineterminator="\n")
-        content = MARK + text.encode("utf-8", "backslashreplace")
+        """Write a csv file for people, see ``spreadsheet_bytes``."""
+        content = spreadsheet_bytes(table)
         self._write(name, lambda file: file.write(content))
 
     def write_arrays(self, name: str, **arrays: np.ndarray) -> None:
@@ -202,11 +221,7 @@ class RunFolder:
             with _signals_delayed(), replacing(path) as file:
                 write(file)
         except (OSError, RuntimeError) as error:  # torch.save reports a full disk as a RuntimeError
-            raise UserError(
-                f"cannot write {path}: {' '.join(str(error).split())[:200]}. Is the disk full? "
-                "Finished runs and the last checkpoint are as they were: make room and run the "
-                "same command again to go on"
-            ) from error
+            raise _not_written(path, error) from error
 
     def _owner(self) -> str:
         try:
@@ -224,6 +239,25 @@ class RunFolder:
         return UserError(
             f"cannot write in {quoted(str(self.parent))}: {error.strerror or error}. {remedy}"
         )
+
+
+def table_bytes(table: pd.DataFrame, line_end: str = "\n") -> bytes:
+    """Return a csv file for other programs: UTF-8 without a mark."""
+    return table.to_csv(index=False, lineterminator=line_end).encode("utf-8", "backslashreplace")
+
+
+def spreadsheet_bytes(table: pd.DataFrame) -> bytes:
+    """Return a csv file for people: UTF-8 with a mark, and no text that is run as a formula."""
+    safe = table.map(lambda value: escaped(value) if isinstance(value, str) else value)
+    return MARK + table_bytes(safe)
+
+
+def _not_written(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"cannot write {path}: {' '.join(str(error).split())[:200]}. Is the disk full? "
+        "Finished runs and the last checkpoint are as they were: make room and run the "
+        "same command again to go on"
+    )
 
 
 def _record(folder: Path) -> dict[str, Any]:

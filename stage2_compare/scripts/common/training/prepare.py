@@ -9,7 +9,14 @@ from typing import Any
 from ..data.dataset import PairDataset
 from ..data.duplicates import Duplicates, find_duplicates
 from ..data.image_cache import load_splits
-from ..data.splits import Split, class_names, fingerprint, label_indices, read_training_splits
+from ..data.splits import (
+    UNLABELLED,
+    Split,
+    class_names,
+    fingerprint,
+    label_indices,
+    read_training_splits,
+)
 from ..data.tokens import Tokens, check_tokens, language_warning, tokenise
 from ..errors import UserError
 from ..models.build import build_classifier
@@ -29,12 +36,14 @@ class PreparedRun:
 
     settings: TrainingRun  # its protocol is complete
     precision: Precision
-    splits: dict[str, Split]  # train, val and, where it has labels, test
+    splits: dict[str, Split]  # train, val and, where there is one, test or ``UNLABELLED``
     datasets: dict[str, PairDataset]  # of the same names
     duplicates: Duplicates
     empty_text: Tokens  # one text without a word, for the probes
     max_length: int  # of a text in tokens, at most what the model reads
     contents: dict[str, Any]  # what lies beneath the settings, see identity.contents
+    config: Any  # of the checkpoint, of transformers
+    tokenizer: Any  # of transformers
     build: Callable[[], ImageTextClassifier]  # the same model each time, on the CPU
 
     @property
@@ -54,7 +63,7 @@ def prepare(settings: TrainingRun) -> PreparedRun:
     folds = read_folds(paths, fold) if fold else None
     splits = read_splits(paths.of_fold(fold) if fold else paths)
     classes = class_names(splits["train"].labels)
-    labels = {name: label_indices(split, classes) for name, split in splits.items()}
+    labels = _labels(splits, classes)
     tokenizer = load_tokenizer(settings.model.name)
     build = _builder(settings, len(classes), precision)
     model = build()
@@ -82,6 +91,8 @@ def prepare(settings: TrainingRun) -> PreparedRun:
         empty_text=tokenise([""], tokenizer, max_length),
         max_length=max_length,
         contents=contents(complete, model, config, datasets, max_length),
+        config=config,
+        tokenizer=tokenizer,
         build=lambda: unused.pop() if unused else build(),
     )
 
@@ -106,11 +117,18 @@ def _met_in_training(
 ) -> dict[str, Duplicates]:
     """Count the pairs of each other split that share something with a training pair."""
     found = {}
-    for name in ("val", "test"):
-        if name in datasets:
-            images = datasets["train"].images, datasets[name].images
-            found[name] = find_duplicates(splits["train"], splits[name], *images)
+    for name in [name for name in splits if name != "train"]:
+        images = datasets["train"].images, datasets[name].images
+        found[name] = find_duplicates(splits["train"], splits[name], *images)
     return found
+
+
+def _labels(splits: dict[str, Split], classes: list[str]) -> dict[str, list[int]]:
+    """Return the labels of each split as places in ``classes``, -1 where they are not known."""
+    return {
+        name: [-1] * len(split) if name == UNLABELLED else label_indices(split, classes)
+        for name, split in splits.items()
+    }
 
 
 def _datasets(
@@ -194,7 +212,7 @@ def _longest_text(settings: TrainingRun, positions: int, tokenizer: Any) -> int:
 
 
 def read_splits(paths: Paths) -> dict[str, Split]:
-    """Read train, val and, where there is one with labels, test."""
+    """Read train, val and, where there is one, test or ``UNLABELLED``."""
     splits, remarks = read_training_splits(
         {"train": paths.train_csv, "val": paths.val_csv, "test": paths.test_csv},
         paths.project_root,

@@ -18,17 +18,20 @@ from .. import metrics
 from ..data.batches import read_through
 from ..data.duplicates import copy_groups
 from ..data.image_cache import ImageStore
-from ..data.splits import Split
+from ..data.splits import UNLABELLED, Split
 from ..data.tokens import Tokens
 from ..errors import UserError
 from ..models.classifier import ImageTextClassifier
 from ..runs import layout
 from ..runs.writer import RunFolder
+from .answers import answers_table, submission_table
+from .card import model_card
 from .device import SAVE_MEMORY, device_name, peak_memory_mb
 from .engine import TrainingResult
 from .evaluation import evaluate, logit_scores, predicted_classes, probabilities
 from .prepare import PreparedRun
 from .probes import probe
+from .travel import origin, write_encoder
 
 
 @dataclass
@@ -65,7 +68,7 @@ def write_run(
 ) -> None:
     """Write all results of a run into its folder, and finish the folder."""
     settings, precision, classes = prepared.settings, prepared.precision, prepared.classes
-    val, test = prepared.datasets["val"], prepared.datasets.get("test")
+    val = prepared.datasets["val"]
     record = {
         **_headline(result, model),
         **_validation_record(result, val.labels, classes),
@@ -76,25 +79,47 @@ def write_run(
         "device": device_name(precision.device),
         "peak_memory_mb": peak_memory_mb(precision.device),
         "versions": _versions(),
+        **origin(prepared.contents["code_sha256"]),
         **data_record(prepared),
     }
-    if settings.probe or test:
+    if settings.probe or len(prepared.splits) > 2:  # there are test pairs
         best = torch.load(folder.partial / layout.BEST, map_location="cpu", weights_only=True)
         model.load_state_dict(best["model_state"])
         model.to(precision.device)
     if settings.probe:
         seed, empty = settings.protocol.seed, prepared.empty_text
         record["probe"] = probe(model, val, empty, memory.micro, precision, seed)
-    # A list of test pairs without labels is not read yet: its predictions would be made here too.
-    if test:
-        logits = evaluate(model, read_through(test, memory.micro), precision)
-        scores = logit_scores(logits, test.labels)
-        record |= {f"test_{key}": value for key, value in scores.items()}
-        table = predictions_table(prepared.splits["test"], test.images, logits, classes)
-        folder.write_spreadsheet(layout.TEST_PREDICTIONS, table)
+    record |= _write_test(prepared, folder, model, memory.micro)
     _write_validation(prepared, folder, result)
+    write_encoder(prepared, folder, model)
     folder.write_json(layout.METRICS_JSON, record)
+    folder.write_text(layout.CARD, model_card(settings.name, record))
     folder.finish()
+    if UNLABELLED in prepared.splits:
+        count = len(prepared.splits[UNLABELLED])
+        print(f"{count:,} pairs without labels: {folder.final / layout.SUBMISSION}", flush=True)
+
+
+def _write_test(
+    prepared: PreparedRun, folder: RunFolder, model: ImageTextClassifier, micro: int
+) -> dict[str, float]:
+    """Write what the model says of the test pairs, and return its metrics where they have labels."""
+    name = next((name for name in ("test", UNLABELLED) if name in prepared.splits), None)
+    if name is None:
+        return {}
+    split, dataset, classes = prepared.splits[name], prepared.datasets[name], prepared.classes
+    logits = evaluate(model, read_through(dataset, micro), prepared.precision)
+    if name == "test":
+        table = predictions_table(split, dataset.images, logits, classes)
+        folder.write_spreadsheet(layout.TEST_PREDICTIONS, table)
+        scores = logit_scores(logits, dataset.labels)
+        return {f"test_{key}": value for key, value in scores.items()}
+    predicted = predicted_classes(logits)
+    table = answers_table(split, predicted, probabilities(logits), classes)
+    folder.write_spreadsheet(layout.TEST_PREDICTIONS, table)
+    submission = submission_table(split, predicted, classes)
+    folder.write_table(layout.SUBMISSION, submission, split.line_end)
+    return {}
 
 
 def _write_validation(prepared: PreparedRun, folder: RunFolder, result: TrainingResult) -> None:
@@ -159,7 +184,9 @@ def data_record(prepared: PreparedRun) -> dict[str, Any]:
         "data": _sources(prepared),
         "samples": {name: len(dataset) for name, dataset in prepared.datasets.items()},
         "class_counts": {
-            name: dict(Counter(split.labels)) for name, split in prepared.splits.items()
+            name: dict(Counter(split.labels))
+            for name, split in prepared.splits.items()
+            if name != UNLABELLED
         },
         "text_encodings": _sum_of_counts(split.encodings for split in splits),
         "text_notes": _sum_of_counts(split.notes for split in splits),
@@ -190,11 +217,9 @@ def predictions_table(
 ) -> pd.DataFrame:
     """Return predictions.csv: guid, label, predicted class, probability of each class, and the guid
     of the first copy, from logits (N, C)."""
-    predicted = np.array(classes, dtype=object)[predicted_classes(logits)]
-    table = pd.DataFrame({"guid": split.guids, "label": split.labels, "pred": predicted})
-    shares = pd.DataFrame(probabilities(logits), columns=layout.probability_columns(classes))
-    groups = {layout.GROUP: [split.guids[first] for first in copy_groups(split, images)]}
-    return pd.concat([table, shares.map("{:.6g}".format), pd.DataFrame(groups)], axis=1)
+    table = answers_table(split, predicted_classes(logits), probabilities(logits), classes)
+    groups = [split.guids[first] for first in copy_groups(split, images)]
+    return table.assign(**{layout.GROUP: groups})
 
 
 def epoch_predictions_table(split: Split, logits: list[Tensor], classes: list[str]) -> pd.DataFrame:

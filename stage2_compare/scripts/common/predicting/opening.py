@@ -1,0 +1,140 @@
+"""Opens a finished run's folder: with the encoder's files in it, wherever it lies, or else with the
+checkpoint that it was trained from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..files import error_text
+from ..models.build import ENCODERS, build_classifier
+from ..models.checkpoint import CONFIG, reason_of
+from ..models.choice import ModelChoice
+from ..models.classifier import ImageTextClassifier
+from ..models.fused_attention import use_fused_attention
+from ..models.fusion import FUSIONS
+from ..models.loading import load_tokenizer
+from ..runs.layout import BEST, ENCODER, METRICS_JSON
+
+_BACKBONES = (None, "resnet18", "resnet50")
+_LARGEST_IMAGE, _LONGEST_TEXT = 4096, 2**16  # pixels, tokens
+_LEGACY_ENCODINGS = ("gb18030", "cp1252")
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A finished run, as its metrics.json describes it."""
+
+    folder: Path
+    choice: ModelChoice  # its name is a place where the encoder's files are found
+    classes: list[str]
+    image_size: int  # pixels
+    max_length: int  # tokens
+    text_encoding: str  # that of its texts which were not UTF-8, "auto" where all were
+
+
+def open_run(folder: Path, model_name: str | None) -> OpenedRun:
+    """Read the record of a run.
+
+    Args:
+        model_name: the checkpoint to use where the folder keeps no files of it.
+    Raises:
+        UserError: the folder holds no run that can be opened.
+    """
+    record = _read_record(folder)
+    try:
+        block, protocol = record["model"], record["protocol"]
+        family, backbone, fusion = (block[key] for key in ("family", "image_backbone", "fusion"))
+        opened = {
+            "classes": record["labels"],
+            "image_size": protocol["image_size"],
+            "max_length": block["max_length"],
+            "text_encoding": _legacy_encoding(record.get("text_encodings", {})),
+        }
+        known = family in ENCODERS and backbone in _BACKBONES and fusion in FUSIONS
+        if not (known and _are_plausible(**opened)):
+            raise ValueError(f"{family}, {backbone}, {fusion}")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _unreadable(folder, reason_of(error)) from None
+    name = str(folder / ENCODER)
+    if not (folder / ENCODER / CONFIG).is_file():
+        name = model_name or str(block.get("name"))
+    return OpenedRun(folder, ModelChoice(family, name, backbone, fusion), **opened)
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    path = folder / METRICS_JSON
+    if not path.is_file():
+        raise UserError(
+            f"{folder}: no {METRICS_JSON} there, so it is no finished run: give a folder such as "
+            "outputs/compare/<run> as --run"
+        )
+    try:
+        record = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable(folder, error_text(error)) from None
+    if not isinstance(record, dict):
+        raise _unreadable(folder, "it holds no object")
+    return record
+
+
+def _are_plausible(classes: Any, image_size: Any, max_length: Any, text_encoding: Any) -> bool:
+    named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    sizes = isinstance(image_size, int) and isinstance(max_length, int)
+    if not (named and len(classes) > 1 and sizes):
+        return False
+    return 0 < image_size <= _LARGEST_IMAGE and 0 < max_length <= _LONGEST_TEXT
+
+
+def _legacy_encoding(counts: dict[str, int]) -> str:
+    return next((name for name in _LEGACY_ENCODINGS if counts.get(name)), "auto")
+
+
+def _unreadable(folder: Path, reason: str) -> UserError:
+    return UserError(
+        f"{folder / METRICS_JSON} is not the record of a run ({reason[:200]}): copy the folder "
+        "again, or give another --run"
+    )
+
+
+def load_run(run: OpenedRun) -> tuple[ImageTextClassifier, Any]:
+    """Build the classifier with the weights of best.pt, on the CPU, and load its tokenizer.
+
+    Raises:
+        UserError: they cannot be read, or do not fit, or the encoder's files are not found.
+    """
+    path = run.folder / BEST
+    state = _read_state(path)
+    try:
+        tokenizer = load_tokenizer(run.choice.name)
+        model = build_classifier(run.choice, len(run.classes), run.image_size, state=state)
+    except UserError as error:
+        if run.choice.name == str(run.folder / ENCODER):
+            raise
+        raise UserError(f"{run.folder} keeps no {ENCODER}/ of its own, and {error}") from error
+    except (RuntimeError, KeyError) as error:
+        raise UserError(
+            f"the weights in {path} do not fit the model of {run.choice.name!r}: {reason_of(error)}"
+        ) from error
+    use_fused_attention(model)
+    return model, tokenizer
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        state = content["model_state"]
+        if not all(isinstance(value, Tensor) for value in state.values()):
+            raise TypeError("it holds no table of weights")
+    except Exception as error:  # a broken or foreign file can fail in any way
+        raise UserError(
+            f"{path} cannot be read: {reason_of(error)}. It may be cut off, or of an older "
+            "program: copy it again, or train the run again"
+        ) from error
+    return state

@@ -1,0 +1,329 @@
+"""A run folder predicts anywhere: without the checkpoint it was trained from, hub or network."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import predict as command
+import pytest
+import torch
+from common.errors import UserError
+from common.metrics import METRICS
+from common.models import checkpoint
+from common.models.fusion import FUSIONS
+from common.predicting.opening import load_run, open_run
+from common.training.evaluation import probabilities
+from common.training.precision import Precision
+from common.training.prepare import prepare
+from common.training.probes import blanks, predict_blanked
+from helpers.small_project import COMMANDS, TEXTS, make_small_project, record
+from PIL import Image
+
+KINDS = [*(("bert", fusion) for fusion in FUSIONS), ("clip", "concat"), ("clip", "attention")]
+KINDS += [("clip", "image"), ("blip", "concat"), ("blip", "text"), ("blip", "attention")]
+SMALL = ["--image-size", "32", "--epochs", "1", "--batch-size", "4", "--lr", "1e-3"]
+
+
+def rows(path: Path) -> list[list[str]]:
+    return list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+
+
+def train(project: Path, hub, kind: str, *more: str) -> Path:
+    """Train with a checkpoint that is then gone, and move the run folder to another place."""
+    place = project / "checkpoint"
+    shutil.copytree(hub.folder(COMMANDS[kind][1]), place)
+    module = __import__(COMMANDS[kind][0])
+    line = ["--project-root", str(project), "--model-name", str(place), *SMALL, *more]
+    module.main(line)
+    name = module.parse(line).name
+    shutil.rmtree(place)
+    moved = project.parent / f"moved {project.name}" / name
+    shutil.move(project / "outputs" / "compare" / name, moved)
+    return moved
+
+
+def unlabelled(project: Path, line_end: str = "\r\n") -> None:
+    splits = project / "outputs" / "splits"
+    header, *labelled = rows(splits / "val.csv")
+    with (splits / "test.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator=line_end)
+        writer.writerows([header, *([*row[:3], "null"] for row in reversed(labelled))])
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_download(monkeypatch, tmp_path):
+    """Neither in a cache nor on a hub."""
+    monkeypatch.setattr(checkpoint, "_in_cache", lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    made = make_small_project(tmp_path_factory.mktemp("small") / "项目 a")
+    unlabelled(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def run(project, hub) -> Path:
+    return train(project, hub, "clip")
+
+
+def predict(project: Path, *more: str) -> Path:
+    """Predict the validation pairs, or what ``more`` says, in this process."""
+    output = project / "predicted.csv"
+    source = [] if "--csv" in more else ["--csv", "outputs/splits/val.csv"]
+    command.main(["--project-root", str(project), *source, "--output", str(output), *more])
+    return output
+
+
+@pytest.mark.parametrize(("kind", "fusion"), KINDS)
+def test_it_gives_the_predictions_of_the_run_and_the_file_that_was_handed_in(
+    project, hub, monkeypatch, tmp_path, kind, fusion
+):
+    folder = train(project, hub, kind, "--fusion", fusion, "--seed", "5")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    output = predict(project, "--run", str(folder), "--probs")
+    found, expected = rows(output), rows(folder / "predictions.csv")
+    assert found[0] == ["guid", "label", "pred", "p_negative", "p_neutral", "p_positive"]
+    assert [row[:3] for row in found] == [row[:3] for row in expected]
+    shares = [np.array([row[3:6] for row in table[1:]], float) for table in (found, expected)]
+    np.testing.assert_allclose(*shares, atol=1e-5)
+
+    output = predict(project, "--run", str(folder), "--csv", "outputs/splits/test.csv")
+    assert output.read_bytes() == (folder / "test_with_label.txt").read_bytes()
+    assert output.read_bytes().count(b"\r\n") == 7
+
+
+def test_with_labels_it_prints_the_metrics_of_the_best_epoch(project, run, capsys):
+    predict(project, "--run", str(run))
+    best = record(run)["best"]
+    expected = ", ".join(f"{metric.title} {best[metric.column]:.4f}" for metric in METRICS)
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        expected,
+        f"6 pairs: {project / 'predicted.csv'}",
+    ]
+
+
+def test_without_labels_the_probabilities_have_no_label_column(project, run):
+    more = ["--run", str(run), "--csv", "outputs/splits/test.csv", "--probs"]
+    found, kept = rows(predict(project, *more)), rows(run / "test_predictions.csv")
+    assert found[0] == kept[0] == ["guid", "pred", "p_negative", "p_neutral", "p_positive"]
+    shares = [np.array([row[2:] for row in table[1:]], float) for table in (found, kept)]
+    np.testing.assert_allclose(*shares, atol=1e-5)
+
+
+def test_several_runs_give_the_mean_of_their_probabilities(project, hub, run):
+    other = train(project, hub, "bert", "--seed", "7")
+    alone = [rows(predict(project, "--run", str(each), "--probs")) for each in (run, other)]
+    shares = np.array([[row[3:] for row in table[1:]] for table in alone], float)
+    both = rows(predict(project, "--run", str(run), str(other), "--probs"))
+    found = np.array([row[3:] for row in both[1:]], float)
+    np.testing.assert_allclose(found, shares.mean(0), atol=1e-5)
+    again = rows(predict(project, "--run", str(run), "--run", str(other), "--probs"))
+    assert again == both
+
+
+def test_one_pair_gets_the_probabilities_of_its_row(project, run, capsys):
+    text, photo = TEXTS[0] + "0", "data/val0.png"
+    before = set(project.rglob("*"))
+    line = ["--project-root", str(project), "--run", str(run), "--text", text, "--image", photo]
+    command.main(line)
+    told = [row.split() for row in capsys.readouterr().out.splitlines()]
+    assert set(project.rglob("*")) == before
+    header, first, *_ = rows(run / "predictions.csv")
+    shares = {name.removeprefix("p_"): float(first[header.index(name)]) for name in header[3:6]}
+    found = [float(share) for _, share in told]
+    assert {name: float(share) for name, share in told} == pytest.approx(shares, abs=1e-4)
+    assert found == sorted(found, reverse=True)
+
+
+# Missing files
+
+
+@pytest.fixture
+def gaps(project, tmp_path) -> Path:
+    """The validation pairs, of which the second has no photo, and the third a broken one."""
+    header, *pairs = rows(project / "outputs" / "splits" / "val.csv")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    pairs[1][2], pairs[2][2] = "data/gone.png", str(tmp_path / "broken.png")
+    with (tmp_path / "gaps.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *pairs])
+    return tmp_path / "gaps.csv"
+
+
+def test_a_missing_photo_ends_it_with_its_row_and_the_way_out(project, run, gaps):
+    with pytest.raises(UserError, match=r"row 3: 'data/gone.png'.*--blank-missing"):
+        predict(project, "--run", str(run), "--csv", str(gaps))
+    assert not (project / "predicted.csv.tmp").exists()
+
+
+def test_blank_photos_are_counted_and_predicted_as_the_probe_does(project, hub, run, gaps, capsys):
+    output = predict(project, "--run", str(run), "--csv", str(gaps), "--blank-missing", "--probs")
+    told = "left blank, because they are missing or broken: 0 texts and 2 photos"
+    assert told in capsys.readouterr().out
+    shares = np.array([row[3:] for row in rows(output)[1:]], float)
+
+    import compare_clip
+
+    name = hub.folder(COMMANDS["clip"][1])
+    line = ["--project-root", str(project), "--model-name", name, *SMALL]
+    prepared = prepare(compare_clip.parse(line))
+    model, _ = load_run(open_run(run, None))
+    blank = blanks(model, 32, prepared.empty_text)["image"]
+    cpu = Precision("fp32", torch.device("cpu"))
+    blanked = predict_blanked(model, prepared.datasets["val"], np.array([1, 2]), blank, 4, cpu)
+    np.testing.assert_allclose(shares[1:3], probabilities(blanked), atol=1e-5)
+
+
+def test_a_missing_text_is_blank_and_counted(project, run, tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("好", encoding="utf-8")
+    photo = project / "data" / "val0.png"
+    list_of = tmp_path / "texts.csv"
+    pairs = f"a,{tmp_path / 'a.txt'},{photo}\nb,{tmp_path / 'b.txt'},{photo}\n"
+    list_of.write_text(f"guid,text_path,image_path\n{pairs}", encoding="utf-8")
+    more = ["--run", str(run), "--csv", str(list_of), "--blank-missing", "--probs"]
+    found = rows(predict(project, *more))
+    assert "1 texts and 0 photos" in capsys.readouterr().out
+    line = ["--project-root", str(project), "--run", str(run), "--image", str(photo)]
+    command.main([*line, "--text", ""])
+    told = dict(row.split() for row in capsys.readouterr().out.splitlines())
+    for name, share in zip(("negative", "neutral", "positive"), found[2][2:], strict=True):
+        assert float(told[name]) == pytest.approx(float(share), abs=1e-4)
+
+
+# What cannot be
+
+
+def test_a_run_of_the_first_version_is_opened_with_its_checkpoint(project, hub, run, tmp_path):
+    folder = shutil.copytree(run, tmp_path / "first")
+    shutil.rmtree(folder / "encoder")
+    with pytest.raises(UserError, match="--model-name"):
+        predict(project, "--run", str(folder))
+    name = hub.folder(COMMANDS["clip"][1])
+    found = rows(predict(project, "--run", str(folder), "--model-name", name, "--probs"))
+    assert [row[:3] for row in found] == [row[:3] for row in rows(folder / "predictions.csv")]
+    edited(folder, lambda content: content["model"].update(name="openai/clip-vit-base-patch32"))
+    with pytest.raises(UserError, match="keeps no encoder/ .* --model-name"):
+        predict(project, "--run", str(folder))
+
+
+def edited(folder: Path, change) -> None:
+    path = folder / "metrics.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+SPOILED = {
+    "no record": (lambda f: (f / "metrics.json").unlink(), "no metrics.json there"),
+    "no JSON": (lambda f: (f / "metrics.json").write_text("{"), "is not the record of a run"),
+    "a list": (lambda f: (f / "metrics.json").write_text("[]"), "is not the record of a run"),
+    "no model": (lambda f: edited(f, lambda c: c.pop("model")), "is not the record of a run"),
+    "other family": (
+        lambda f: edited(f, lambda c: c["model"].update(family="../x")),
+        "is not the record of a run",
+    ),
+    "huge photos": (
+        lambda f: edited(f, lambda c: c["protocol"].update(image_size=10**6)),
+        "is not the record of a run",
+    ),
+    "no weights": (lambda f: (f / "best.pt").unlink(), "best.pt cannot be read"),
+    "cut weights": (
+        lambda f: (f / "best.pt").write_bytes((f / "best.pt").read_bytes()[:999]),
+        "best.pt cannot be read",
+    ),
+    "pickled weights": (
+        lambda f: torch.save({"model_state": {"x": Path("a")}}, f / "best.pt"),
+        "best.pt cannot be read",
+    ),
+    "weights of another fusion": (
+        lambda f: edited(f, lambda c: c["model"].update(fusion="gated")),
+        "do not fit the model",
+    ),
+    "no tokenizer": (
+        lambda f: [
+            path.unlink() for path in (f / "encoder").glob("*") if "config" not in path.name
+        ],
+        "tokenizer",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "says"), SPOILED.values(), ids=SPOILED)
+def test_a_folder_that_cannot_be_opened_is_named(project, run, tmp_path, spoil, says):
+    folder = shutil.copytree(run, tmp_path / "spoiled")
+    spoil(folder)
+    with pytest.raises(UserError, match=says):
+        predict(project, "--run", str(folder))
+
+
+def test_a_label_that_is_no_class_of_the_run_is_named(project, run, tmp_path):
+    source = project / "outputs" / "splits" / "val.csv"
+    text = source.read_text(encoding="utf-8").replace("neutral", "angry")
+    (tmp_path / "other.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="other.csv, row 3: label 'angry' is not a class"):
+        predict(project, "--run", str(run), "--csv", str(tmp_path / "other.csv"))
+
+
+def test_runs_of_other_classes_are_not_averaged(project, run, tmp_path):
+    folder = shutil.copytree(run, tmp_path / "other")
+    edited(folder, lambda content: content.update(labels=["a", "b", "c"]))
+    with pytest.raises(UserError, match="knows the classes 'a, b, c'"):
+        predict(project, "--run", str(run), str(folder))
+
+
+def test_the_list_itself_is_not_overwritten(project, run):
+    source = project / "outputs" / "splits" / "val.csv"
+    before = source.read_bytes()
+    with pytest.raises(UserError, match="would be overwritten"):
+        predict(project, "--run", str(run), "--output", "outputs/splits/val.csv")
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ([], "either --csv, or --text and --image"),
+        (["--csv", "a", "--text", "b"], "either --csv, or --text and --image"),
+        (["--csv", "a"], "give --output"),
+        (["--text", "a", "--image", "b", "--output", "c"], "leave out --output"),
+    ],
+)
+def test_flags_that_do_not_fit_together_are_named(line, says):
+    with pytest.raises(UserError, match=says):
+        command.parse(["--run", "x", *line])
+
+
+def test_a_pair_needs_both_unless_blanks_may_pass(project, run, capsys):
+    line = ["--project-root", str(project), "--run", str(run), "--text", "好"]
+    with pytest.raises(UserError, match="--text and --image"):
+        command.main(line)
+    command.main([*line, "--blank-missing"])
+    assert "0 texts and 1 photos" in capsys.readouterr().out
+
+
+def test_texts_are_read_in_the_encoding_of_the_run(project, run, tmp_path):
+    """One text alone is little evidence."""
+    folder = shutil.copytree(run, tmp_path / "gb")
+    edited(folder, lambda content: content.update(text_encodings={"utf-8": 9, "gb18030": 3}))
+    assert open_run(folder, None).text_encoding == "gb18030"
+    assert open_run(run, None).text_encoding == "auto"
+
+
+def test_a_photo_alone_is_decoded_upright_as_in_training(project, run, capsys):
+    """One that is turned by its EXIF data gives what the upright one gives."""
+    upright = Image.new("RGB", (64, 40), "white")
+    upright.paste("red", (0, 0, 64, 10))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    upright.save(project / "upright.png")
+    turned = upright.transpose(Image.Transpose.ROTATE_90)
+    turned.save(project / "turned.png", exif=exif)
+    told = []
+    for name in ("upright.png", "turned.png"):
+        line = ["--project-root", str(project), "--run", str(run), "--text", "好"]
+        command.main([*line, "--image", name])
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
