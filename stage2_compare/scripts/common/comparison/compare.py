@@ -165,7 +165,7 @@ def _on_validation(
 def _on_test(ranked: list[Family], validation: Judgement | None) -> Judgement | None:
     """Judge the families that all have predictions for the same labelled test pairs."""
     chosen = [(family, validation.models[family.name].rate) for family in ranked]
-    sets = [[_test_pairs(trial) for trial in family.by_rate[rate]] for family, rate in chosen]
+    sets = [list(map(_test_pairs, family.by_rate[rate])) for family, rate in chosen]
     usual = Counter(filter(None, itertools.chain(*sets))).most_common(1)
     if not usual:
         return None
