@@ -174,7 +174,8 @@ def ranked(figures: list[Figures], differing: np.ndarray | None = None) -> Ranki
     draws = np.array([of_model.draws[PLACE] for of_model in figures])
     best = int(observed.argmax())
     some = np.full(len(figures), 400) if differing is None else differing[best]
-    return rank(observed, draws, some)
+    left_out = np.array([of_model.left_out[PLACE] for of_model in figures])
+    return rank(observed, draws, left_out, some)
 
 
 def differences(said: list[np.ndarray]) -> np.ndarray:

@@ -76,7 +76,8 @@ def ranked(contenders: list[Contender], figures: list[Figures], pairs: Pairs) ->
     """Rank models by macro-F1; ``figures`` are theirs, over their seeds."""
     observed = np.array([of_model.corrected[PLACE] for of_model in figures])
     draws = np.array([of_model.draws[PLACE] for of_model in figures])
-    return rank(observed, draws, _differing(contenders, int(observed.argmax()), pairs))
+    left_out = np.array([of_model.left_out[PLACE] for of_model in figures])
+    return rank(observed, draws, left_out, _differing(contenders, int(observed.argmax()), pairs))
 
 
 def judged_as(

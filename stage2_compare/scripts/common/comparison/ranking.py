@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import bdtr, ndtr, ndtri
+from scipy.special import bdtr, ndtr, ndtri, stdtr, stdtrit
 
 from .intervals import CONFIDENCE
 
@@ -26,11 +26,13 @@ class Ranking:
     best: int
     p: np.ndarray  # (M,) adjusted; 1 for the best itself
     worse: np.ndarray  # (M,) true where p is at most 5 %
-    critical: float  # standard errors of its own that a significant difference reaches
+    critical: float  # normal deviate that a significant difference reaches
     smallest_difference: float | None  # that each of the others would have shown with 80 % power
 
 
-def rank(observed: np.ndarray, draws: np.ndarray, differing: np.ndarray) -> Ranking:
+def rank(
+    observed: np.ndarray, draws: np.ndarray, left_out: np.ndarray, differing: np.ndarray
+) -> Ranking:
     """Test which of M models are worse than the best, which was chosen on the same samples.
 
     These are multiple comparisons with the best (Hsu 1984). The critical value is that of the
@@ -41,6 +43,7 @@ def rank(observed: np.ndarray, draws: np.ndarray, differing: np.ndarray) -> Rank
     Args:
         observed: (M,) the metric.
         draws: (M, B) the metric in the draws.
+        left_out: (M, G) the metric without one group of pairs.
         differing: (M,) number of groups of pairs on which a model and the best one differ.
     """
     best = int(observed.argmax())
@@ -58,21 +61,24 @@ def rank(observed: np.ndarray, draws: np.ndarray, differing: np.ndarray) -> Rank
         scale = np.where(errors > _ROUNDING, errors, 1)[:, None]
         largest = np.maximum(largest, (np.abs(between) / scale).max(0))
     largest.sort()
-    # 2. The differences from the best, in their standard errors.
+    # 2. The differences from the best, in their standard errors, as normal deviates.
     gaps = observed[best] - observed[others]  # (M - 1,)
     errors = standard_errors(moved[best] - moved[others])
     t = np.divide(
         gaps, errors, out=np.where(gaps > _ROUNDING, np.inf, 0.0), where=errors > _ROUNDING
     )
+    freedom = _degrees_of_freedom(left_out[best] - left_out[others])  # (M - 1,)
+    deviates = -ndtri(stdtr(freedom, -t))
     # 3. Fewer than six samples with different predictions prove nothing: the smallest p of the sign
     # test is a bound.
     bound = 0.5 ** (differing[others] - 1.0)
-    p[others] = np.minimum(1, np.maximum(_p_values(t, largest), bound))
+    p[others] = np.minimum(1, np.maximum(_p_values(deviates, largest), bound))
     # 4. The smallest difference that is significant.
     significant = largest[_p_values(largest, largest) <= 1 - CONFIDENCE]
     critical = float(significant[0] if len(significant) else largest[-1])
     known = errors.min() > _ROUNDING
-    smallest = float((critical + ndtri(POWER)) * errors.max()) if known else None
+    reached = -stdtrit(freedom, ndtr(-critical))  # t that is significant
+    smallest = float(((reached + ndtri(POWER)) * errors).max()) if known else None
     return Ranking(best, p, p <= 1 - CONFIDENCE, critical, smallest)
 
 
@@ -96,6 +102,23 @@ def standard_errors(moved: np.ndarray) -> np.ndarray:
     """
     low, high = np.quantile(moved, _ONE_ERROR, axis=-1)
     return np.where(high - low > _ROUNDING, (high - low) / 2, moved.std(-1))
+
+
+def _degrees_of_freedom(differences: np.ndarray) -> np.ndarray:
+    """Return how well the standard error of a difference is known, as degrees of freedom of a t.
+
+    A macro-F1 may hang on the few pairs of a rare class: then its standard error is no better known
+    than from those. It is as uncertain as the squared influences of the groups vary.
+
+    Args:
+        differences: (M, G) of the metric without one group.
+    """
+    squares = (differences - differences.mean(1, keepdims=True)) ** 2
+    total = squares.sum(1)
+    share = np.divide(
+        (squares**2).sum(1), total**2, out=np.ones_like(total), where=total > _ROUNDING**2
+    )
+    return 2 / np.maximum(share - 1 / squares.shape[1], 1e-6)
 
 
 def _p_values(differences: np.ndarray, largest: np.ndarray) -> np.ndarray:
