@@ -200,6 +200,14 @@ def test_a_run_of_another_protocol_is_named_with_what_differs(tmp_path):
     assert "effective_batch_size 9 instead of 16" in text and "不可比" in text
 
 
+def test_of_very_many_classes_there_are_no_matrices_and_the_page_says_so(tmp_path):
+    labels = np.arange(62) % 31
+    make_run(tmp_path / "outputs/compare", "run", labels=labels, predictions=labels)
+    html = page_of(tmp_path)
+    assert "More than 30 classes" in html and 'class="matrix"' not in html
+    assert data(tmp_path, html)["classes"] == [f"c{i}" for i in range(31)]
+
+
 def test_ensembles_and_figures_on_test_pairs_are_those_of_the_comparison(tmp_path):
     folder, random = tmp_path / "outputs/compare", np.random.default_rng(0)
     labels = random.integers(0, 3, 120)

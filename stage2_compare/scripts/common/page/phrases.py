@@ -82,6 +82,11 @@ PHRASES: dict[str, tuple[str, str]] = {
         "行是真实类别，列是预测类别；每一格都链到它的样本。",
         "Rows are true classes, columns what the run said; every cell leads to its pairs.",
     ),
+    "many_classes": (
+        "类别超过 {most} 个：矩阵只在图里；逐对查看里可按真实类别和预测类别筛选。",
+        "More than {most} classes: the matrices are in the picture only; the pairs below can be "
+        "filtered by true and by predicted class.",
+    ),
     "true_class": ("真实类别", "True class"),
     "cell": ("真实为 {true}、预测为 {said}：{count} 对", "true {true}, said {said}: {count} pairs"),
     # Explorer

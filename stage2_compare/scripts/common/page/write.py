@@ -25,6 +25,7 @@ PAGE = "index.html"
 FOLDER = "page"  # beside it
 _HERE = Path(__file__).parent
 _FIRST = "intervals"  # the chart that stands at the top
+_MOST_CLASSES = 30  # of a matrix whose cells are links
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ def _render(
             sentences={"zh": sentence.conclusion(comparison), "en": conclusion(comparison)},
             notes=comparison.notes,
             results=results(comparison),
+            most_classes=_MOST_CLASSES,
             tested=comparison.test is not None,
             ensembles=ensembles(comparison),
             entries=comparison.runs,
