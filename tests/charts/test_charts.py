@@ -308,7 +308,8 @@ def test_svg_of_hostile_names_is_well_formed_and_runs_nothing(ten, monkeypatch):
     runs = [renamed(run, name) for run, name in zip(ten, HOSTILE, strict=False)]
     drawn, _ = pictures.draw(runs, compare(runs))
     charts = {name: file for name, file in drawn.items() if name.endswith(".svg")}
-    assert {name[:-4] for name in charts} == {name[:-4] for name in pictures.PICTURES}
+    assert {name[:-4] for name in charts} == {name[:-4] for name in drawn if name.endswith(".png")}
+    assert len(charts) >= 9
     for chart in charts.values():
         nodes = list(ElementTree.fromstring(chart).iter())
         assert not [node for node in nodes if node.tag.endswith(("script", "foreignObject"))]

@@ -19,7 +19,11 @@ VAL_CSV = "outputs/splits/val.csv"
 
 
 def write_pairs(
-    root: Path, labels: np.ndarray, texts: list[str], classes: list[str] = CLASSES
+    root: Path,
+    labels: np.ndarray,
+    texts: list[str],
+    classes: list[str] = CLASSES,
+    path: str = VAL_CSV,
 ) -> dict:
     """Write pairs ``pair0``, ``pair1``, ... (N,), and return what runs record of them."""
     rows = [["guid", "text", "image_path", "label"]]
@@ -28,16 +32,20 @@ def write_pairs(
         photo.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40 + place % 30, 50), (place % 256, 80, 120)).save(photo)
         rows.append([f"pair{place}", text, f"data/{place}.png", classes[label]])
-    path = root / VAL_CSV
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", encoding="utf-8", newline="") as file:
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    with open(root / path, "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(rows)
+    return {
+        "data": {"val_csv": path, "text_encoding": "auto"},
+        "protocol": {"seed": 42, "val_sha256": fingerprint_of(root, path)},
+    }
+
+
+def fingerprint_of(root: Path, path: str) -> str:
+    """What a training run records of a split."""
     split = read_split(path, root)
     digests = [hashlib.sha256(Path(photo).read_bytes()).hexdigest() for photo in split.image_paths]
-    return {
-        "data": {"val_csv": VAL_CSV, "text_encoding": "auto"},
-        "protocol": {"seed": 42, "val_sha256": fingerprint(split, digests)},
-    }
+    return fingerprint(split, digests)
 
 
 def page_of(root: Path, charts: dict[str, bytes] | None = None) -> str:

@@ -256,8 +256,9 @@ def test_a_filter_is_reached_and_used_by_keyboard_alone(opened):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file names")
 def test_print_shows_results_and_no_controls(opened):
-    page = opened()
+    page = opened(width=794)  # A4
     page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 794
     assert not page.locator("nav").is_visible() and not page.locator("#filter").is_visible()
     assert page.locator("table.sortable").first.is_visible()
     background = "getComputedStyle(document.body).backgroundColor"

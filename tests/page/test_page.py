@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from common.comparison.compare import compare
 from common.page import parts, phrases
 from common.page.phrases import PHRASES
+from common.runs.reader import load_runs
 from helpers.hub import STAGE2
-from helpers.pages import VAL_CSV, Tags, page_of, write_pairs
+from helpers.pages import VAL_CSV, Tags, fingerprint_of, page_of, write_pairs
 from helpers.run_folders import edit, make_run, make_runs
 
 PAGE = STAGE2 / "scripts/common/page"
@@ -196,6 +198,54 @@ def test_a_run_of_another_protocol_is_named_with_what_differs(tmp_path):
     )
     text = Tags(page_of(tmp_path)).text
     assert "effective_batch_size 9 instead of 16" in text and "不可比" in text
+
+
+def test_of_very_many_classes_there_are_no_matrices_and_the_page_says_so(tmp_path):
+    labels = np.arange(62) % 31
+    make_run(tmp_path / "outputs/compare", "run", labels=labels, predictions=labels)
+    html = page_of(tmp_path)
+    assert "More than 30 classes" in html and 'class="matrix"' not in html
+    assert data(tmp_path, html)["classes"] == [f"c{i}" for i in range(31)]
+
+
+def test_ensembles_and_figures_on_test_pairs_are_those_of_the_comparison(tmp_path):
+    folder, random = tmp_path / "outputs/compare", np.random.default_rng(0)
+    labels = random.integers(0, 3, 120)
+    for place, name in enumerate(("one", "two", "three")):
+        wrong = random.uniform(size=(3, 120)) < 0.2 + 0.1 * place
+        epochs = np.where(wrong, (labels + 1) % 3, labels)
+        make_run(folder, name, labels=labels, epochs=epochs, test=(labels, epochs[0]))
+    comparison = compare(load_runs(folder))
+    text = Tags(page_of(tmp_path)).text
+    assert len(comparison.ensembles) > 1 and "Macro-F1 on test" in text
+    for name, judged in comparison.ensembles.items():
+        value, low, high, corrected = judged.estimates["val_f1_macro"]
+        assert f"{name} {value:.3f} {low:.3f}–{high:.3f} {corrected:.3f}" in text
+    for entry in comparison.families:
+        value, low, high, _ = entry.test.estimates["val_f1_macro"]
+        assert f" {value:.3f} {low:.3f}–{high:.3f}" in text
+
+
+def test_two_folds_of_a_model_show_the_pairs_of_both(tmp_path):
+    folder = tmp_path / "outputs/compare"
+    for fold in (1, 2):
+        record = write_pairs(tmp_path, LABELS, TEXTS, path=f"outputs/splits/fold{fold}/val.csv")
+        protocol = record["protocol"] | {"fold": fold, "folds": 2, "folds_sha256": "same"}
+        name = f"late_fold{fold}"
+        run = make_run(
+            folder, name, labels=LABELS, predictions=said(9), **record | {"protocol": protocol}
+        )
+        for file in (run / "predictions.csv", tmp_path / f"outputs/splits/fold{fold}/val.csv"):
+            file.write_text(file.read_text("utf-8").replace("pair", f"f{fold}-"), "utf-8")
+        edit(
+            run,
+            protocol=protocol
+            | {"val_sha256": fingerprint_of(tmp_path, f"outputs/splits/fold{fold}/val.csv")},
+        )
+    html = page_of(tmp_path)
+    found = data(tmp_path, html)
+    assert len(found["guids"]) == 60 and found["texts"] == TEXTS * 2
+    assert found["runs"]["late_fold2"]["chosen"].count("--") == 30
 
 
 def test_files_of_an_earlier_page_go_and_those_of_others_stay(project):

@@ -49,6 +49,9 @@ by("language").addEventListener("click", () => {
   remembered("language", root.dataset.language);
 });
 
+// Paper shows what nobody has scrolled to.
+addEventListener("beforeprint", () => { for (const image of document.images) image.loading = "eager"; });
+
 function make(tag, properties = {}, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
   node.append(...children);

@@ -64,6 +64,10 @@ PHRASES: dict[str, tuple[str, str]] = {
     "verdict_incomplete": ("缺折", "folds are missing"),
     "verdict_not_comparable": ("不可比", "not comparable"),
     "verdict_no_predictions": ("没有预测", "no predictions"),
+    "verdict_better": ("好于最好的模型", "better than the best model"),
+    "verdict_not_corrected": ("未校正", "not corrected"),
+    "test": ("测试集宏平均 F1", "Macro-F1 on test"),
+    "ensemble": ("集成（概率的平均）", "Ensemble (mean of probabilities)"),
     "yes": ("是", "yes"),
     "no": ("否", "no"),
     "unknown": ("未知", "unknown"),
@@ -77,6 +81,11 @@ PHRASES: dict[str, tuple[str, str]] = {
     "confusion_caption": (
         "行是真实类别，列是预测类别；每一格都链到它的样本。",
         "Rows are true classes, columns what the run said; every cell leads to its pairs.",
+    ),
+    "many_classes": (
+        "类别超过 {most} 个：矩阵只在图里；逐对查看里可按真实类别和预测类别筛选。",
+        "More than {most} classes: the matrices are in the picture only; the pairs below can be "
+        "filtered by true and by predicted class.",
     ),
     "true_class": ("真实类别", "True class"),
     "cell": ("真实为 {true}、预测为 {said}：{count} 对", "true {true}, said {said}: {count} pairs"),

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ..data.photos import decode, open_file, upright_size
 from ..data.splits import Split, fingerprint, read_training_splits
 from ..errors import UserError
-from ..files import replacing
+from ..files import error_text, replacing
 from ..runs.reader import Run
 
 SIDE = 256  # of a thumbnail, in pixels
@@ -108,14 +108,21 @@ def _photo_facts(path: str) -> tuple[str, tuple[int, int]]:
 
 
 def write_thumbnails(sources: Sources, folder: Path) -> set[str]:
-    """Write a small picture of each distinct photo, unless it is there; return the file names."""
+    """Write a small picture of each distinct photo, unless it is there; return the file names.
+
+    Raises:
+        UserError: they cannot be written.
+    """
     photos = {thumbnail_name(source): source.photo for source in sources.of_pair.values()}
     missing = [
         (folder / name, path) for name, path in photos.items() if not (folder / name).exists()
     ]
     if missing:
-        folder.mkdir(parents=True, exist_ok=True)
-        _in_threads(_write_thumbnail, missing, "Thumbnails")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _in_threads(_write_thumbnail, missing, "Thumbnails")
+        except OSError as error:
+            raise UserError(f"cannot write into {folder}: {error_text(error)}") from error
     return {name for name in photos if (folder / name).exists()}
 
 

@@ -23,6 +23,8 @@ VERDICTS = {
     wording.INCOMPLETE: "verdict_incomplete",
     wording.NOT_COMPARABLE: "verdict_not_comparable",
     wording.NO_PREDICTIONS: "verdict_no_predictions",
+    wording.BETTER: "verdict_better",
+    wording.NOT_CORRECTED: "verdict_not_corrected",
 }
 _DATA = ("samples", "class_counts", "text_encodings", "text_notes", "image_notes", "duplicates")
 _LONGEST_VALUE = 80  # characters of a setting
@@ -43,6 +45,18 @@ class Result:
     memory: float | None
     seeds: int
     comparable: str  # a phrase
+    test: Estimate | None  # macro-F1 on labelled test pairs
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """A row of the table of ensembles, which are means of the probabilities of models."""
+
+    name: str
+    main: Estimate
+    verdict: str  # a phrase
+    p: float | None
+    acc: float | None
 
 
 def results(comparison: Comparison) -> list[Result]:
@@ -62,7 +76,21 @@ def _result(entry: Compared) -> Result:
         memory=_mean(entry.runs, "peak_memory_mb"),
         seeds=entry.seeds,
         comparable=entry.comparable,
+        test=entry.test.estimates[MAIN.column] if entry.test else None,
     )
+
+
+def ensembles(comparison: Comparison) -> list[Ensemble]:
+    return [
+        Ensemble(
+            name=name,
+            main=judged.estimates[MAIN.column],
+            verdict=VERDICTS[judged.verdict],
+            p=judged.p,
+            acc=judged.estimates[METRICS[0].column].value,
+        )
+        for name, judged in comparison.ensembles.items()
+    ]
 
 
 def _mean(runs: list[Run], key: str) -> float | None:

@@ -13,19 +13,19 @@ from markupsafe import Markup
 from ..comparison.compare import Comparison
 from ..comparison.wording import conclusion
 from ..files import write_result
-from ..metrics import METRICS
 from . import sentence
 from .pairs import PairTable, gather, presets
 from .parts import distribute, pair_parts, run_parts, script
 from .phrases import PHRASES, both
 from .slices import Slice, accuracies, slices
 from .sources import Sources, find_sources, write_thumbnails
-from .tables import data_facts, results, settings
+from .tables import data_facts, ensembles, results, settings
 
 PAGE = "index.html"
 FOLDER = "page"  # beside it
 _HERE = Path(__file__).parent
 _FIRST = "intervals"  # the chart that stands at the top
+_MOST_CLASSES = 30  # of a matrix whose cells are links
 
 
 @dataclass(frozen=True)
@@ -141,13 +141,15 @@ def _render(
             sentences={"zh": sentence.conclusion(comparison), "en": conclusion(comparison)},
             notes=comparison.notes,
             results=results(comparison),
+            most_classes=_MOST_CLASSES,
+            tested=comparison.test is not None,
+            ensembles=ensembles(comparison),
             entries=comparison.runs,
             settings=settings(runs),
             facts=data_facts(runs),
             first=_FIRST if _FIRST in names else None,
             charts=[name for name in names if name != _FIRST],
             explorer=explorer,
-            metrics=METRICS,
         )
     )
 
