@@ -40,31 +40,45 @@ def test_the_adjusted_p_the_critical_value_and_the_verdict_agree():
         predicted = np.concatenate(
             [some_predictions(1, right, seed) for right in (0.7, 0.66, 0.62, 0.58, 0.5)]
         )
-        observed, draws = f1_of(figures_of(predicted))
+        observed, draws, left_out = f1_of(figures_of(predicted))
         ranking = ranked(predicted)
         gaps = observed[ranking.best] - observed
         moved = draws[ranking.best] - draws - gaps[:, None]
-        beyond = gaps >= ranking.critical * standard_errors(moved)
-        beyond[ranking.best] = False
+        t = gaps / np.maximum(standard_errors(moved), 1e-12)
+        influence = left_out[ranking.best] - left_out
+        beyond = np.array(
+            [
+                place != ranking.best and deviate(t[place], influence[place]) >= ranking.critical
+                for place in range(5)
+            ]
+        )
         assert (ranking.p <= 0.05 + 1e-9).tolist() == ranking.worse.tolist() == beyond.tolist()
 
 
 def test_p_is_that_of_the_largest_difference_of_all_pairs_of_models():
     """Pair by pair and draw by draw, as it is defined."""
-    observed, draws = f1_of(figures_of(FIVE, resamples=200))
+    observed, draws, left_out = f1_of(figures_of(FIVE, resamples=200))
     moved = draws - observed[:, None]
     errors = {pair: error(moved, *pair) for pair in itertools.combinations(range(5), 2)}
     largest = [
         max(abs(of_draw[i] - of_draw[j]) / errors[i, j] for i, j in errors) for of_draw in moved.T
     ]
-    ranking = rank(observed, draws, np.full(5, 400))
+    ranking = rank(observed, draws, left_out, np.full(5, 400))
     for place in set(range(5)) - {ranking.best}:
         pair = tuple(sorted((place, ranking.best)))
         t = (observed[ranking.best] - observed[place]) / errors[pair]
-        share = (1 + sum(luck >= t for luck in largest)) / 201
+        reached = deviate(t, left_out[ranking.best] - left_out[place])
+        share = (1 + sum(luck >= reached for luck in largest)) / 201
         assert ranking.p[place] == pytest.approx(
             min(1, share + 2 * math.sqrt(share * (1 - share) / 200))
         )
+
+
+def deviate(t: float, influence: np.ndarray) -> float:
+    """The normal deviate as rare as this t. The variance of a sample of G values is known by
+    2 G / (kurtosis - 1) degrees of freedom: by G where they are normal."""
+    kurtosis = stats.kurtosis(influence, fisher=False)
+    return stats.norm.isf(stats.t.sf(t, 2 * len(influence) / (kurtosis - 1)))
 
 
 def error(moved: np.ndarray, first: int, second: int) -> float:
@@ -100,7 +114,7 @@ def test_the_smallest_difference_holds_for_the_model_that_is_hardest_to_tell():
     random = np.random.default_rng(0)
     luck = random.normal(0, 0.02, (3, 2000))
     draws = np.array([luck[0], luck[0] + luck[1] / 10, luck[2]])
-    ranking = rank(np.zeros(3), draws, np.full(3, 400))
+    ranking = rank(np.zeros(3), draws, np.zeros((3, 4)), np.full(3, 400))
     of_other = standard_errors(luck[0] - luck[2])
     needed = (ranking.critical + stats.norm.ppf(0.8)) * of_other
     assert ranking.smallest_difference == pytest.approx(needed)

@@ -29,16 +29,17 @@ def figures_of(
 
 def ranked(predicted: np.ndarray, labels: np.ndarray = LABELS) -> Ranking:
     """The ranking of models that say this (M, N)."""
-    observed, draws = f1_of(figures_of(predicted, labels))
+    observed, draws, left_out = f1_of(figures_of(predicted, labels))
     best = predicted[observed.argmax()]
-    return rank(observed, draws, (predicted != best).sum(1))
+    return rank(observed, draws, left_out, (predicted != best).sum(1))
 
 
-def f1_of(figures: list[Figures]) -> tuple[np.ndarray, np.ndarray]:
-    """The macro-F1 of models, (M,), and in the draws, (M, B)."""
+def f1_of(figures: list[Figures]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The macro-F1 of models, (M,), in the draws, (M, B), and without one group, (M, G)."""
     return (
         np.array([of_model.corrected[PLACE] for of_model in figures]),
         np.array([of_model.draws[PLACE] for of_model in figures]),
+        np.array([of_model.left_out[PLACE] for of_model in figures]),
     )
 
 

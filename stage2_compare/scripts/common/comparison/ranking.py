@@ -116,7 +116,7 @@ def _degrees_of_freedom(differences: np.ndarray) -> np.ndarray:
     squares = (differences - differences.mean(1, keepdims=True)) ** 2
     total = squares.sum(1)
     share = np.divide(
-        (squares**2).sum(1), total**2, out=np.ones_like(total), where=total > _ROUNDING**2
+        (squares**2).sum(1), total**2, out=np.zeros_like(total), where=total > _ROUNDING**2
     )
     return 2 / np.maximum(share - 1 / squares.shape[1], 1e-6)
 
