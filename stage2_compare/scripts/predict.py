@@ -73,8 +73,8 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
 
 def _add_machine_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("machine").add_argument
-    size = f"what fits in memory at once (default: {Machine.batch_size})"
-    add("--batch-size", type=positive_int, default=Machine.batch_size, help=size)
+    size = "what fits in memory at once (default: as in the training of the run)"
+    add("--batch-size", type=positive_int, help=size)
     add("--device", default=Machine.device, help="auto (default), cpu, cuda, cuda:1, ...")
     formats = ["auto", "bf16", "fp16", "off"]
     add("--amp", choices=formats, default=Machine.amp, help="number format on a CUDA device")

@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from common.errors import UserError
 from common.metrics import METRICS
 from common.models import checkpoint
 from common.models.fusion import FUSIONS
+from common.predicting import predict as predicting
 from common.predicting.opening import load_run, open_run
 from common.training.evaluation import probabilities
 from common.training.precision import Precision
@@ -229,6 +232,10 @@ SPOILED = {
         lambda f: edited(f, lambda c: c["protocol"].update(image_size=10**6)),
         "is not the record of a run",
     ),
+    "no sizes": (
+        lambda f: edited(f, lambda c: c["model"].update(batch_size="many")),
+        "is not the record of a run",
+    ),
     "no weights": (lambda f: (f / "best.pt").unlink(), "best.pt cannot be read"),
     "cut weights": (
         lambda f: (f / "best.pt").write_bytes((f / "best.pt").read_bytes()[:999]),
@@ -280,6 +287,40 @@ def test_the_list_itself_is_not_overwritten(project, run):
     with pytest.raises(UserError, match="would be overwritten"):
         predict(project, "--run", str(run), "--output", "outputs/splits/val.csv")
     assert source.read_bytes() == before
+
+
+def test_of_a_list_with_some_labels_nothing_is_measured(project, run, tmp_path, capsys):
+    text = (project / "outputs" / "splits" / "val.csv").read_text(encoding="utf-8")
+    (tmp_path / "some.csv").write_text(text.replace("neutral", "?"), encoding="utf-8")
+    output = predict(project, "--run", str(run), "--csv", str(tmp_path / "some.csv"), "--probs")
+    assert rows(output)[0][1] == "pred"
+    told = capsys.readouterr().out
+    assert "2 of the pairs have no label" in told and "Macro-F1" not in told
+
+
+def test_too_little_memory_says_what_helps(project, run, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(predicting, "evaluate", fail)
+    with pytest.raises(UserError, match="smaller --batch-size than 4, or --device cpu"):
+        predict(project, "--run", str(run))
+
+
+@pytest.mark.parametrize(
+    ("trained", "wanted", "expected"), [("fp32", "auto", "fp32"), ("fp32", "bf16", "bf16")]
+)
+def test_a_run_in_float32_predicts_in_float32_unless_told_otherwise(run, trained, wanted, expected):
+    opened = open_run(run, None)
+    assert opened.precision == trained
+    assert predicting._precision(opened, wanted, torch.device("cpu")).name == expected
+
+
+def test_a_folder_that_is_no_run_ends_the_command_with_one_line_and_status_2(tmp_path):
+    line = [sys.executable, command.__file__, "--project-root", tmp_path, "--run", "x\x1b[2J"]
+    done = subprocess.run([*line, "--text", "a", "--image", "b"], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and done.stderr[:-1].isprintable()
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from ..models.loading import load_tokenizer
 from ..runs.layout import BEST, ENCODER, METRICS_JSON
 
 _BACKBONES = (None, "resnet18", "resnet50")
-_LARGEST_IMAGE, _LONGEST_TEXT = 4096, 2**16  # pixels, tokens
+_LARGEST = {"image_size": 4096, "max_length": 2**16, "batch_size": 2**16}
 _LEGACY_ENCODINGS = ("gb18030", "cp1252")
 
 
@@ -36,6 +36,8 @@ class OpenedRun:
     classes: list[str]
     image_size: int  # pixels
     max_length: int  # tokens
+    batch_size: int  # of its training: what fitted in memory
+    precision: str  # fp32, bf16 or fp16
     text_encoding: str  # that of its texts which were not UTF-8, "auto" where all were
 
 
@@ -55,10 +57,12 @@ def open_run(folder: Path, model_name: str | None) -> OpenedRun:
             "classes": record["labels"],
             "image_size": protocol["image_size"],
             "max_length": block["max_length"],
+            "batch_size": block["batch_size"],
+            "precision": protocol["precision"],
             "text_encoding": _legacy_encoding(record.get("text_encodings", {})),
         }
         known = family in ENCODERS and backbone in _BACKBONES and fusion in FUSIONS
-        if not (known and _are_plausible(**opened)):
+        if not (known and _are_classes(opened["classes"]) and _are_sizes(opened)):
             raise ValueError(f"{family}, {backbone}, {fusion}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _unreadable(folder, reason_of(error)) from None
@@ -84,12 +88,16 @@ def _read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def _are_plausible(classes: Any, image_size: Any, max_length: Any, text_encoding: Any) -> bool:
+def _are_classes(classes: Any) -> bool:
     named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
-    sizes = isinstance(image_size, int) and isinstance(max_length, int)
-    if not (named and len(classes) > 1 and sizes):
+    return named and len(classes) > 1
+
+
+def _are_sizes(opened: dict[str, Any]) -> bool:
+    sizes = [opened[key] for key in _LARGEST]
+    if not all(isinstance(size, int) for size in sizes):
         return False
-    return 0 < image_size <= _LARGEST_IMAGE and 0 < max_length <= _LONGEST_TEXT
+    return all(0 < size <= most for size, most in zip(sizes, _LARGEST.values(), strict=True))
 
 
 def _legacy_encoding(counts: dict[str, int]) -> str:

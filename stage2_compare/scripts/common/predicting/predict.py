@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from ..data.batches import read_through
@@ -21,7 +22,7 @@ from ..metrics import METRICS, run_scores
 from ..models.loading import check_transformers
 from ..runs.writer import spreadsheet_bytes, table_bytes
 from ..training.answers import answers_table, submission_table
-from ..training.device import device_failures_named, find_device
+from ..training.device import device_failures_named, find_device, is_out_of_memory
 from ..training.evaluation import evaluate, probabilities
 from ..training.precision import Precision, allow_fast_float32, choose_precision
 from ..training.settings import Paths
@@ -38,11 +39,11 @@ def predict(settings: Prediction) -> None:
     """
     check_transformers()
     allow_fast_float32()
-    precision = choose_precision(settings.amp, find_device(settings.device))
+    device = find_device(settings.device)
     runs = [open_run(settings.project_root / run, settings.model_name) for run in settings.runs]
     classes = _common_classes(runs)
     with _pairs(settings, runs[0]) as pairs, device_failures_named():
-        shares = [_probabilities(run, pairs, settings, precision) for run in runs]
+        shares = [_probabilities(run, pairs, settings, device) for run in runs]
         mean = np.mean(shares, axis=0)  # (N, C)
         _report_blanks(pairs)
         if settings.csv is None:
@@ -89,7 +90,7 @@ def _check_target(settings: Prediction) -> None:
 
 
 def _probabilities(
-    run: OpenedRun, pairs: Pairs, settings: Prediction, precision: Precision
+    run: OpenedRun, pairs: Pairs, settings: Prediction, device: torch.device
 ) -> np.ndarray:
     """Return what one run says of the pairs, (N, C)."""
     model, tokenizer = load_run(run)
@@ -100,9 +101,22 @@ def _probabilities(
     images = load_photos(pairs, run.image_size, encoder.mean, settings.blank_missing)
     unknown = [-1] * len(texts)
     dataset = PairDataset(tokens, images, unknown, run.image_size, augment=False)
-    model.to(precision.device)
-    batches = _with_bar(dataset, settings.batch_size, printable(run.folder.name))
-    return probabilities(evaluate(model, batches, precision))
+    size = settings.batch_size or run.batch_size
+    try:
+        model.to(device)
+        batches = _with_bar(dataset, size, printable(run.folder.name))
+        return probabilities(evaluate(model, batches, _precision(run, settings.amp, device)))
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"out of memory: give a smaller --batch-size than {size}, or --device cpu"
+        ) from error
+
+
+def _precision(run: OpenedRun, amp: str, device: torch.device) -> Precision:
+    """Choose the number format; by default float32 for a run that was trained in it."""
+    return choose_precision("off" if (amp, run.precision) == ("auto", "fp32") else amp, device)
 
 
 def _with_bar(

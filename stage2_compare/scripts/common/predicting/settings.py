@@ -20,7 +20,7 @@ class Prediction:
     blank_missing: bool
     output: Path | None
     probs: bool  # write probabilities too
-    batch_size: int
+    batch_size: int | None  # None: as in the training of each run
     device: str
     amp: str
 
