@@ -226,4 +226,4 @@ def test_pictures_of_hostile_records(model_folder, tmp_path, monkeypatch):
             chosen.pop(panels, None)
         monkeypatch.setattr(pictures, charts, chosen)
     drawn, _ = pictures.draw(runs, compare(runs))
-    assert len(drawn) == 10 and all(drawn.values())
+    assert len(drawn) == 12 and all(drawn.values())

@@ -81,9 +81,7 @@ def measurements(run: Run) -> dict[str, float]:
         "image blanked": run.number("probe", "f1_image_blanked"),
         "text blanked": run.number("probe", "f1_text_blanked"),
     }
-    return {
-        kind: min(1.0, max(0.0, value)) for kind, value in found.items() if value is not None
-    }
+    return {kind: min(1.0, max(0.0, value)) for kind, value in found.items() if value is not None}
 
 
 def _is_probed(run: Run) -> bool:
@@ -149,7 +147,9 @@ def _dot(kind: str) -> dict:
 
 def _set_axis(axes: Axes, height: float) -> None:
     low, high = axes.get_xlim()
-    axes.set(xlim=(max(-0.02, low), min(1.02, high)), ylim=(height, 0), yticks=(), xlabel=MAIN.title)
+    axes.set(
+        xlim=(max(-0.02, low), min(1.02, high)), ylim=(height, 0), yticks=(), xlabel=MAIN.title
+    )
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=(1, 2, 2.5, 5, 10)))
     axes.grid(True, axis="x", color=PALE, linewidth=0.5)
     axes.set_axisbelow(True)
