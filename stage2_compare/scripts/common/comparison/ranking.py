@@ -54,13 +54,7 @@ def rank(
     # 1. The largest difference that luck alone makes, in each draw.
     comparisons = len(observed) * len(others) // 2
     moved = (draws - observed[:, None])[:, :: 1 + comparisons * draws.shape[1] // _MOST_WORK]
-    largest = np.zeros(moved.shape[1])
-    for first, second in _pairs(len(observed)):
-        between = moved[first] - moved[second]  # (pairs, B)
-        errors = standard_errors(between)
-        scale = np.where(errors > _ROUNDING, errors, 1)[:, None]
-        largest = np.maximum(largest, (np.abs(between) / scale).max(0))
-    largest.sort()
+    largest = _largest_differences(moved)
     # 2. The differences from the best, in their standard errors, as normal deviates.
     gaps = observed[best] - observed[others]  # (M - 1,)
     errors = standard_errors(moved[best] - moved[others])
@@ -80,6 +74,21 @@ def rank(
     reached = -stdtrit(freedom, ndtr(-critical))  # t that is significant
     smallest = float(((reached + ndtri(POWER)) * errors).max()) if known else None
     return Ranking(best, p, p <= 1 - CONFIDENCE, critical, smallest)
+
+
+def _largest_differences(moved: np.ndarray) -> np.ndarray:
+    """Return the largest difference of two models in each draw, in its standard errors, sorted.
+
+    Args:
+        moved: (M, B) from what was observed.
+    """
+    largest = np.zeros(moved.shape[1])
+    for first, second in _pairs(len(moved)):
+        between = moved[first] - moved[second]  # (pairs, B)
+        errors = standard_errors(between)
+        scale = np.where(errors > _ROUNDING, errors, 1)[:, None]
+        largest = np.maximum(largest, (np.abs(between) / scale).max(0))
+    return np.sort(largest)
 
 
 def too_few(groups: int, models: int) -> bool:
