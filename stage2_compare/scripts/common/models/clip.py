@@ -34,6 +34,11 @@ class Clip(Encoder):
                 f"{choice.name!r} is a {config.model_type} checkpoint: "
                 "compare_clip.py takes CLIP and Chinese-CLIP"
             )
+        if config.projection_dim < 1:
+            raise UserError(
+                f"config.json of {choice.name!r} says projection_dim {config.projection_dim}: no "
+                "feature is left to classify. Give another checkpoint"
+            )
         self.mean, self.std = image_statistics(choice.name)
         self.clip, _ = load_weights(kinds[config.model_type], choice.name, config, pretrained)
         del self.clip.logit_scale  # temperature of the contrastive loss: no logit of ours needs it
