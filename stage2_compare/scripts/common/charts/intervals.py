@@ -117,7 +117,7 @@ def _row_label(row: Compared, first: RunStyle) -> list[str]:
     if len(row.runs) > 1:
         folds = len({run.recorded("protocol", "fold") for run in row.runs})
         counts = {"seeds": row.seeds, "folds": folds, "rates": row.rates}
-        parts = [f"{count} {name}" for name, count in counts.items() if count > 1]
+        parts = [f"{count}\u00a0{name}" for name, count in counts.items() if count > 1]
         label = " · ".join([without_details(label), *parts])
     return wrap(label, 8.5, _LABEL - 0.35)
 

@@ -112,6 +112,8 @@ def _what_would_show(comparison: Comparison, judgement: Judgement) -> list[str]:
 
 def _about_need(need: Need, comparison: Comparison) -> str:
     gap = f"The {100 * need.gap:.1f} points that {need.name} lacks"
+    if need.seeds is not None and need.seeds > _MOST_SEEDS:
+        return f"{gap} are too few to be shown with {_MOST_SEEDS} seeds of each model."
     if need.seeds is not None:
         together = f" on {_about_pairs(need.pairs)}" if need.pairs else ""
         return (
