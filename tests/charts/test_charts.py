@@ -209,7 +209,7 @@ def test_of_more_runs_than_fit_the_best_are_drawn_and_the_caption_counts_them(
     [plot] = [axes for axes in drawn["intervals.png"].axes if axes.get_xlabel() == "Macro-F1"]
     seeds = [line for line in plot.lines if line.get_markersize() == 4]
     assert [line.get_xdata()[0] for line in seeds] == [ten[0].best["val_f1_macro"]]
-    assert "CLIP · 2 seeds" in words_of(drawn["intervals.png"])
+    assert "CLIP · 2\u00a0seeds" in words_of(drawn["intervals.png"])
     monkeypatch.setattr(pictures, "MOST_RUNS", 10)
     assert not [note for note in pictures.draw(ten, compare(ten))[1] if "the best" in note]
 
@@ -371,7 +371,7 @@ def test_seeds_of_one_model_share_a_row_and_each_is_shown(ten, figures):
     points = [line.get_xdata()[0] for line in plot.lines if line.get_marker() != "None"]
     assert {run.best["val_f1_macro"] for run in runs} <= set(points) and len(points) == 4
     words = [text for text, _ in texts_of(figure)]
-    assert "CLIP · 2 seeds" in words and not [text for text in words if "seed 43" in text]
+    assert "CLIP · 2\u00a0seeds" in words and not [text for text in words if "seed 43" in text]
 
 
 def test_a_run_that_is_not_comparable_is_marked_everywhere_and_the_reason_given(ten, figures):

@@ -83,14 +83,17 @@ def _remark(comparison: Comparison) -> str:
     pairs = f"n = {comparison.pairs}" if comparison.pairs else "each run's own"
     confidence = f"{comparison.confidence:.0%}"
     text = f"Bars: {confidence} intervals by bootstrap over {pairs} validation pairs. "
-    if not comparison.smallest_difference:
-        return text
-    text += (
-        "A verdict compares with the best on the same pairs, corrected for how many there are and "
-        "for having picked the best (Hsu 1984); a difference that is not significant is no proof "
-        "of being equal. Difference that would have been shown of every model in 4 of 5 cases: "
-        f"{comparison.smallest_difference:.3f}."
-    )
+    if any(row.p_vs_best is not None for row in comparison.families):
+        text += (
+            "A verdict compares with the best on the same pairs, corrected for how many there are "
+            "and for having picked the best (Hsu 1984); a difference that is not significant is no "
+            "proof of being equal."
+        )
+    if comparison.smallest_difference:
+        text += (
+            " Difference that would have been shown of every model in 4 of 5 cases: "
+            f"{comparison.smallest_difference:.3f}."
+        )
     if comparison.several_runs:
         text += " Filled: over folds and seeds; below it each run."
     if any(_is_corrected(_main(row)) for row in comparison.families):

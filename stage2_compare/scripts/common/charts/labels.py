@@ -15,14 +15,15 @@ _SHORT_NAMES = {"chinese-clip": "Chinese-CLIP", "clip-": "CLIP", "bert-": "BERT"
 def run_labels(runs: list[Run]) -> list[str]:
     """Return one label per run: "BERT + ResNet18 · gated", or more of the names where two of
     these would be equal."""
+    rates_differ = len({run.number("protocol", "lr") for run in runs}) > 1
     for full in (False, True):
-        labels = [_describe(run, full) for run in runs]
+        labels = [_describe(run, full, rates_differ) for run in runs]
         if len(set(labels)) == len(labels):
             return labels
     return [run.name for run in runs]
 
 
-def _describe(run: Run, full: bool) -> str:
+def _describe(run: Run, full: bool, rates_differ: bool) -> str:
     """Describe a run by the ``model`` block of metrics.json, or by its name where that lacks it."""
     family, name = run.recorded("model", "family"), run.recorded("model", "name")
     fusion = run.recorded("model", "fusion")
@@ -38,14 +39,14 @@ def _describe(run: Run, full: bool) -> str:
         label = f"{encoder} + {image} · {fusion}"
     else:
         label = encoder if fusion in (None, DEFAULT_FUSION) else f"{encoder} · {fusion}"
-    return " · ".join([label, *_details(run)])
+    return " · ".join([label, *_details(run, rates_differ)])
 
 
-def _details(run: Run) -> list[str]:
+def _details(run: Run, rates_differ: bool) -> list[str]:
     """Say what tells a run apart from others of its model."""
     rate, fold = run.number("protocol", "lr"), run.recorded("protocol", "fold")
     details = []
-    if rate is not None and f"_lr{rate:g}" in run.name:
+    if rates_differ and rate is not None and f"_lr{rate:g}" in run.name:
         details.append(f"lr {rate:g}")
     if run.seed not in (None, DEFAULT_SEED):
         details.append(f"seed {run.seed}")

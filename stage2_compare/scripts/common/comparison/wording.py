@@ -24,6 +24,7 @@ REFERENCE = "reference"  # always predicting the most frequent class
 UNTESTED = (NOT_COMPARABLE, NO_PREDICTIONS, INCOMPLETE)
 _MOST_NAMES = 5  # in one sentence
 _FEW_OF_A_CLASS = 10
+_LEAST_GAP = 0.0005  # of macro-F1; less reads as 0.0 points
 _MOST_SEEDS = 20  # that anyone would train
 
 
@@ -105,7 +106,7 @@ def _what_would_show(comparison: Comparison, judgement: Judgement) -> list[str]:
             "Every model whose true difference from the best is "
             f"{100 * smallest:.1f} points of macro-F1 would have been called worse in 80% of cases."
         )
-    if judgement.need is not None:
+    if judgement.need is not None and judgement.need.gap >= _LEAST_GAP:
         sentences.append(_about_need(judgement.need, comparison))
     return sentences
 
