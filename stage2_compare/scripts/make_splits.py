@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.cli import DEFAULT_SEED, not_negative_int, run_command
+from common.cli import DEFAULT_SEED, HelpFormatter, not_negative_int, run_command
 from common.data.encodings import ENCODINGS
 from common.data.splits import (
     FOLD,
@@ -85,7 +85,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Cut the labelled pairs into training and validation, once for all models.",
         epilog="Relative paths start at the project root.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument

@@ -85,6 +85,7 @@ def test_help_shows_the_flags_in_their_groups_and_each_with_a_word(command, monk
         "help"
     }
     assert all(action.help for action in shown)
+    assert "(default: None)" not in parser.format_help()
 
 
 def test_the_defaults_are_those_of_the_published_commands():

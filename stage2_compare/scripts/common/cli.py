@@ -94,6 +94,13 @@ def _leave(status: int) -> NoReturn:
     sys.exit(status)
 
 
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Show the default of each flag that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 def positive_int(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -141,9 +148,7 @@ def training_parser(
     ``image_backbones``: choices for a model that joins a text encoder with an image encoder of its
     own."""
     parser = argparse.ArgumentParser(
-        description=description,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
+        description=description, formatter_class=HelpFormatter, allow_abbrev=False
     )
     _add_data_flags(parser)
     _add_model_flags(parser, model_name, image_backbones)
