@@ -62,9 +62,10 @@ def resample(answers: list[Answers], labels: np.ndarray, classes: int, draws: Dr
         expected.append(_joined(observed, here))
         of_best.append(_joined(drawn, [(slice(None), epoch) for epoch in best]))
     # 2. What the choice gains.
+    apparent = _joined(observed, best)  # (K,)
     figures = Figures(
-        apparent=_joined(observed, best),
-        corrected=_joined(observed, best),
+        apparent=apparent,
+        corrected=apparent,
         draws=np.concatenate(of_best, axis=1),
         left_out=_without_each_group(runs, best, observed, draws.groups),
         epochs=tuple(chosen),

@@ -159,7 +159,8 @@ def _on_validation(
         contender, figures = on_validation(family, pairs, draws)
         contenders.append(contender)
         of_run |= figures
-    return judge(contenders, pairs), of_run, ensembles(contenders, pairs, draws)
+    judgement = judge(contenders, pairs)
+    return judgement, of_run, ensembles(contenders, judgement, draws)
 
 
 def _on_test(ranked: list[Family], validation: Judgement | None) -> Judgement | None:

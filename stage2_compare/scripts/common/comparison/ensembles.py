@@ -13,10 +13,8 @@ import numpy as np
 from ..runs.reader import Run
 from .bootstrap import PLACE, Answers, Figures, less_luck, metrics, resample
 from .draws import Draws
-from .judging import Contender, Judged, judged_as, ranked
+from .judging import Contender, Judged, Judgement, judged_as, ranked
 from .pairs import Pairs
-from .ranking import too_few
-from .seeds import over_seeds
 from .selection import centred
 from .wording import BETTER, NO_DIFFERENCE, NOT_CORRECTED, TOO_FEW, WORSE
 
@@ -50,27 +48,27 @@ class _Model:
         return total / len(self.seeds)
 
 
-def ensembles(contenders: list[Contender], pairs: Pairs, draws: Draws) -> dict[str, Judged]:
+def ensembles(contenders: list[Contender], judgement: Judgement, draws: Draws) -> dict[str, Judged]:
     """Judge ensembles against the best of the models, by name.
 
     There is none where fewer than two models have kept their probabilities. What other seeds would
     change in an ensemble is not known, and not in its interval.
     """
+    pairs = judgement.pairs
     models = [_model(contender, pairs) for contender in contenders]
     if len(models) < 2 or not all(models):
         return {}
-    figures = over_seeds([contender.figures for contender in contenders])
     runs = sum(len(folds) for model in models for folds in model.seeds)
     correct = runs * len(pairs) * len(pairs.classes) * draws.resamples <= _MOST_WORK
     found = []
-    for name, once, in_draws in _choices(figures):
+    for name, once, in_draws in _choices(judgement.figures):
         said = _said(models, once, None, pairs)
         answers = [Answers(np.arange(len(pairs)), said[None])]
         own = resample(answers, pairs.labels, len(pairs.classes), draws)
         if correct:
             own = _corrected(own, models, in_draws, pairs, draws)
         found.append(Contender(name, None, [], [own], said[None]))
-    return _judged(contenders, figures, found, pairs, correct)
+    return _judged(contenders, judgement, found, correct)
 
 
 def _choices(figures: list[Figures]) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -86,20 +84,15 @@ def _choices(figures: list[Figures]) -> list[tuple[str, np.ndarray, np.ndarray]]
 
 
 def _judged(
-    contenders: list[Contender],
-    figures: list[Figures],
-    found: list[Contender],
-    pairs: Pairs,
-    correct: bool,
+    contenders: list[Contender], judgement: Judgement, found: list[Contender], correct: bool
 ) -> dict[str, Judged]:
     """Test each ensemble together with all models, of which the best is what it has to beat."""
-    few, judged = too_few(pairs.independent, len(contenders)), {}
+    pairs, few, judged = judgement.pairs, judgement.too_few, {}
     for ensemble in found:
         (own,) = ensemble.figures
-        ranking = ranked([*contenders, ensemble], [*figures, own], pairs)
-        best_model = int(np.argmax([of_model.corrected[PLACE] for of_model in figures]))
+        ranking = ranked([*contenders, ensemble], [*judgement.figures, own], pairs)
         first = ranking.best == len(contenders)
-        place = best_model if first else len(contenders)
+        place = judgement.ranking.best if first else len(contenders)
         verdict, p = NO_DIFFERENCE, float(ranking.p[place])
         if ranking.worse[place]:
             verdict = BETTER if first else WORSE

@@ -6,6 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..runs.reader import Run
 
@@ -33,7 +34,7 @@ class Family:
     name: str  # of the run; of several, without what tells them apart
     runs: list[Run]
 
-    @property
+    @cached_property
     def trials(self) -> list[Trial]:
         """Return the runs by rate and seed; their folds together."""
         by_trial = defaultdict(list)
@@ -41,7 +42,7 @@ class Family:
             by_trial[run.number("protocol", "lr"), run.seed, _folds(run) is None].append(run)
         return [_trial(by_trial[key]) for key in sorted(by_trial, key=str)]
 
-    @property
+    @cached_property
     def by_rate(self) -> dict[float | None, list[Trial]]:
         """Return the trials that lack no fold."""
         found = defaultdict(list)

@@ -11,7 +11,7 @@ from ..metrics import METRICS
 from .bootstrap import Figures
 
 CONFIDENCE = 0.95
-_FEW = 10  # pairs of a class, errors or hits: with fewer, intervals hold the truth too rarely
+FEW = 10  # pairs of a class, errors or hits: with fewer, intervals hold the truth too rarely
 
 
 class Estimate(NamedTuple):
@@ -79,11 +79,11 @@ def doubts(labels: np.ndarray, predicted: np.ndarray, classes: list[str]) -> str
         predicted: (N,) what the model says of them.
     """
     counts = np.bincount(labels, minlength=len(classes))
-    rare = [name for name, count in zip(classes, counts, strict=True) if 0 < count < _FEW]
+    rare = [name for name, count in zip(classes, counts, strict=True) if 0 < count < FEW]
     if rare:
         shown = ", ".join(rare[:3]) + (", ..." if len(rare) > 3 else "")
-        return f"under {_FEW} pairs of {shown}"
+        return f"under {FEW} pairs of {shown}"
     errors = int((labels != predicted).sum())
-    if min(errors, len(labels) - errors) < _FEW:
-        return f"only {errors} errors" if errors < _FEW else f"only {len(labels) - errors} hits"
+    if min(errors, len(labels) - errors) < FEW:
+        return f"only {errors} errors" if errors < FEW else f"only {len(labels) - errors} hits"
     return ""

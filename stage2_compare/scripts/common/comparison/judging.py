@@ -51,6 +51,7 @@ class Judgement:
 
     pairs: Pairs
     models: dict[str, Judged]  # by the name of the family
+    figures: list[Figures]  # of each model, over its seeds
     ranking: Ranking
     too_few: bool  # pairs for a verdict on so many models
     need: Need | None  # what would show the smallest gap that is not proved
@@ -69,7 +70,7 @@ def judge(contenders: list[Contender], pairs: Pairs) -> Judgement:
     means = [mean(model.figures) for model in contenders]
     fewest = min(len(model.figures) for model in contenders)
     need = needed(names, ranking, figures, means, fewest, len(pairs))
-    return Judgement(pairs, models, ranking, few, need)
+    return Judgement(pairs, models, figures, ranking, few, need)
 
 
 def ranked(contenders: list[Contender], figures: list[Figures], pairs: Pairs) -> Ranking:

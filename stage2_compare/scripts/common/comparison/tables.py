@@ -13,6 +13,7 @@ import pandas as pd
 from ..files import escaped, write_result
 from ..metrics import MAIN, METRICS, Metric
 from .compare import Compared, Comparison
+from .intervals import Estimate
 from .judging import Judged
 from .wording import REFERENCE
 
@@ -77,7 +78,7 @@ def _summary_row(entry: Compared) -> dict[str, Any]:
         **_corrected_cells(entry),
     }
     for metric in _OPTIONAL:
-        row |= {metric.column: run.best[metric.column], **_interval_cells(entry, metric)}
+        row |= {metric.column: run.best[metric.column], **_interval_cells(entry.scores, metric)}
     return row
 
 
@@ -98,7 +99,7 @@ def _group_row(group: Compared) -> dict[str, Any]:
     for metric in _OPTIONAL:
         column = metric.column
         row |= {column: group.scores[column].value, f"{column}_sd": group.spread[column]}
-        row |= _interval_cells(group, metric)
+        row |= _interval_cells(group.scores, metric)
     return row
 
 
@@ -106,12 +107,8 @@ def _ensemble_row(name: str, ensemble: Judged) -> dict[str, Any]:
     """Return one row of compare_families.csv."""
     row = {"run": name, "verdict": ensemble.verdict, "p_vs_best": ensemble.p}
     for metric in METRICS:
-        estimate = ensemble.estimates[metric.column]
-        row |= {
-            metric.column: estimate.value,
-            f"{metric.prefix}_low": estimate.low,
-            f"{metric.prefix}_high": estimate.high,
-        }
+        row[metric.column] = ensemble.estimates[metric.column].value
+        row |= _interval_cells(ensemble.estimates, metric)
     row["f1_corrected"] = ensemble.estimates[MAIN.column].corrected
     return row | {"doubt": ensemble.doubt}
 
@@ -120,7 +117,7 @@ def _comparison_cells(entry: Compared) -> dict[str, Any]:
     """Return the intervals, that of macro-F1 first, and the verdict."""
     cells = {}
     for metric in sorted(_REQUIRED, key=lambda metric: metric != MAIN):
-        cells |= _interval_cells(entry, metric)
+        cells |= _interval_cells(entry.scores, metric)
     return cells | {
         "p_vs_best": entry.p_vs_best,
         "verdict": entry.verdict,
@@ -148,8 +145,8 @@ def _test_cells(entry: Compared) -> dict[str, Any]:
     return cells
 
 
-def _interval_cells(entry: Compared, metric: Metric) -> dict[str, float | None]:
-    estimate = entry.scores[metric.column]
+def _interval_cells(scores: dict[str, Estimate], metric: Metric) -> dict[str, float | None]:
+    estimate = scores[metric.column]
     return {f"{metric.prefix}_low": estimate.low, f"{metric.prefix}_high": estimate.high}
 
 

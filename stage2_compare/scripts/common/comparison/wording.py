@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..metrics import MAIN, METRICS
 from ..runs.reader import Run
 from .families import Family
+from .intervals import FEW
 from .need import Need
 
 if TYPE_CHECKING:  # these import this file
@@ -23,7 +24,6 @@ BETTER, NOT_CORRECTED = "better than the best model", "not corrected"  # of an e
 REFERENCE = "reference"  # always predicting the most frequent class
 UNTESTED = (NOT_COMPARABLE, NO_PREDICTIONS, INCOMPLETE)
 _MOST_NAMES = 5  # in one sentence
-_FEW_OF_A_CLASS = 10
 _LEAST_GAP = 0.0005  # of macro-F1; less reads as 0.0 points
 _MOST_SEEDS = 20  # that anyone would train
 
@@ -295,7 +295,7 @@ def _on_pairs(judgement: Judgement | None) -> list[str]:
     few = [
         f"{name} ({counts[place]})"
         for place, name in enumerate(pairs.classes)
-        if counts[place] < _FEW_OF_A_CLASS
+        if counts[place] < FEW
     ]
     if few:
         lines.append(f"classes with few independent validation pairs: {listed(few)}")

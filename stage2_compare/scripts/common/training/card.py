@@ -78,13 +78,10 @@ def intervals(confusion: np.ndarray, seed: int) -> tuple[dict[str, float], dict[
     """
     random = np.random.Generator(np.random.Philox(seeding.derive(seed, "card")))
     count, cells = int(confusion.sum()), confusion.ravel() / confusion.sum()
-    draws = []
-    for _ in range(_RESAMPLES):
-        found = scores(random.multinomial(count, cells).reshape(confusion.shape))
-        draws.append([found[metric.key] for metric in METRICS])
-    ends = np.percentile(draws, (2.5, 97.5), axis=0)  # (2, M)
-    keys = [metric.key for metric in METRICS]
-    low, high = (dict(zip(keys, values.tolist(), strict=True)) for values in ends)
+    drawn = random.multinomial(count, cells, _RESAMPLES).reshape(-1, *confusion.shape)
+    low, high = {}, {}
+    for key, values in scores(drawn).items():
+        low[key], high[key] = np.percentile(values, (2.5, 97.5)).tolist()
     return low, high
 
 
