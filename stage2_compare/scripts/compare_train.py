@@ -11,12 +11,12 @@ from __future__ import annotations
 from common.cli import run_command, training_parser, training_run
 from common.training.settings import TrainingRun
 
+IMAGE_BACKBONES = ("resnet18", "resnet50")
+
 
 def parse(argv: list[str] | None = None) -> TrainingRun:
     parser = training_parser(
-        "Train BERT + ResNet with one fusion.",
-        "bert-base-chinese",
-        image_backbones=("resnet18", "resnet50"),
+        "Train BERT + ResNet with one fusion.", "bert-base-chinese", image_backbones=IMAGE_BACKBONES
     )
     return training_run(parser.parse_args(argv), family="bert_resnet")
 

@@ -10,6 +10,7 @@ Below outputs/compare/:
 - .<name>.lock: held, by the system, by the one process that may work on it
 - .<name>.old: an earlier finished run, while the new one takes its name
 - earlier/: runs of another protocol or model whose name was taken
+- logs/<name>.log: what a run printed that compare_all.py started
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ OWNER = "owner.json"
 
 PARTIAL, OLD, LOCK = ".partial", ".old", ".lock"
 EARLIER = "earlier"  # holds runs whose name was taken by a run of another protocol or model
-NOT_RUNS = ("visuals", EARLIER)  # folders beside the runs
+LOGS = "logs"
+NOT_RUNS = ("visuals", EARLIER, LOGS)  # folders beside the runs
 LONGEST_NAME = 120  # file systems allow 255 bytes, and Windows 260 characters for a whole path
 DEFAULT_SEED = 42  # the name of a run folder does not say it
 DEFAULT_FUSION = "concat"  # nor this one, where the model brings both its encoders

@@ -25,6 +25,7 @@ from ..errors import UserError
 from ..files import MARK, escaped, lock, quoted, replacing, unlock
 from . import layout
 from .layout import CHECKPOINT, OWNER
+from .record import differences, read_record
 
 
 class RunFolder:
@@ -152,7 +153,7 @@ class RunFolder:
         """Say what becomes of the finished run that has this name, in words; "" if there is none."""
         if not self.final.exists():
             return ""
-        different = _differences(_record(self.final), {"protocol": protocol, "model": model})
+        different = differences(read_record(self.final), {"protocol": protocol, "model": model})
         if not different:
             return f"{self.final.name} was trained before: it is trained anew and then replaced"
         return (
@@ -188,7 +189,7 @@ class RunFolder:
 
     def _set_aside(self) -> None:
         """Remove the earlier run of this name, or keep it where its protocol or model was another."""
-        different = _differences(_record(self._old), _record(self.final))
+        different = differences(read_record(self._old), read_record(self.final))
         if different:
             labels = [f"{key}-{value}" for key, value in different.items()]
             day = time.strftime("%Y-%m-%d", time.localtime(self._old.stat().st_mtime))
@@ -258,29 +259,6 @@ def _not_written(path: Path, error: Exception) -> UserError:
         "Finished runs and the last checkpoint are as they were: make room and run the "
         "same command again to go on"
     )
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    """Read protocol and model of a finished run; {} where they cannot be read."""
-    try:
-        record = json.loads((folder / layout.METRICS_JSON).read_text(encoding="utf-8"))
-        return {block: dict(record[block]) for block in ("protocol", "model")}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
-
-
-def _differences(earlier: dict[str, Any], newer: dict[str, Any]) -> dict[str, str]:
-    """Return what the earlier run had otherwise in its protocol or model, by key and in short."""
-    if not (earlier and newer):
-        return {"protocol": "unknown"}
-    different = {}
-    for block in ("protocol", "model"):
-        old, new = earlier[block], json.loads(json.dumps(newer[block]))
-        for key in old:  # a value that an earlier version did not record is no difference
-            # The micro-batch is what fits in memory: another one is the same model.
-            if key != "batch_size" and old.get(key) != new.get(key):
-                different[key] = str(old.get(key))[:40]
-    return dict(sorted(different.items()))
 
 
 def _listed(different: dict[str, str]) -> str:

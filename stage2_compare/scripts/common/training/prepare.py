@@ -9,14 +9,7 @@ from typing import Any
 from ..data.dataset import PairDataset
 from ..data.duplicates import Duplicates, find_duplicates
 from ..data.image_cache import load_splits
-from ..data.splits import (
-    UNLABELLED,
-    Split,
-    class_names,
-    fingerprint,
-    label_indices,
-    read_training_splits,
-)
+from ..data.splits import UNLABELLED, Split, class_names, fingerprint, label_indices
 from ..data.tokens import Tokens, check_tokens, language_warning, tokenise
 from ..errors import UserError
 from ..models.build import build_classifier
@@ -24,10 +17,11 @@ from ..models.classifier import ImageTextClassifier
 from ..models.fused_attention import use_fused_attention
 from ..models.loading import load_config, load_tokenizer
 from .device import find_device
-from .folds import Folds, read_folds
+from .folds import Folds
 from .identity import contents
 from .precision import Precision, choose_precision
-from .settings import Paths, TrainingRun
+from .reading import read_pairs
+from .settings import TrainingRun
 
 
 @dataclass
@@ -59,9 +53,8 @@ def prepare(settings: TrainingRun) -> PreparedRun:
     """
     # 1. The device, the splits, the model
     precision = choose_precision(settings.machine.amp, find_device(settings.machine.device))
-    fold, paths = settings.protocol.fold, settings.paths
-    folds = read_folds(paths, fold) if fold else None
-    splits = read_splits(paths.of_fold(fold) if fold else paths)
+    splits, folds, remarks = read_pairs(settings.paths, settings.protocol.fold)
+    _print_lines(remarks)
     classes = class_names(splits["train"].labels)
     labels = _labels(splits, classes)
     tokenizer = load_tokenizer(settings.model.name)
@@ -209,15 +202,3 @@ def _longest_text(settings: TrainingRun, positions: int, tokenizer: Any) -> int:
         name = settings.model.name
         print(f"{name} reads at most {longest} tokens: longer texts are cut there", flush=True)
     return longest
-
-
-def read_splits(paths: Paths) -> dict[str, Split]:
-    """Read train, val and, where there is one, test or ``UNLABELLED``."""
-    splits, remarks = read_training_splits(
-        {"train": paths.train_csv, "val": paths.val_csv, "test": paths.test_csv},
-        paths.project_root,
-        test_is_optional=paths.test_csv == Paths.test_csv,
-        text_encoding=paths.text_encoding,
-    )
-    _print_lines(remarks)
-    return splits

@@ -1,0 +1,100 @@
+"""One run of a sweep: the command that makes it, and whether it is there already. Imports no
+torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from ..data.image_cache import load_splits
+from ..data.splits import fingerprint
+from ..files import lock, unlock
+from ..runs import layout
+from ..runs.record import BLOCKS, differences, read_record
+from ..training.reading import read_pairs
+from ..training.settings import Paths, TrainingRun
+
+# Fields of the protocol that a run learns from its data, beside the fingerprints of its pairs.
+FOUND_IN_THE_DATA = ("precision", "classes", "val_pairs_sha256", "folds", "folds_sha256")
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A run that is to be made, and the command line that makes it."""
+
+    command: str  # a training script, without .py
+    arguments: tuple[str, ...]
+    run: TrainingRun  # what the command makes of them
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    @property
+    def folder(self) -> Path:
+        return self.run.paths.runs / self.name
+
+    @property
+    def log(self) -> Path:
+        return self.run.paths.runs / layout.LOGS / f"{self.name}.log"
+
+    @property
+    def kind(self) -> tuple:
+        """What decides the time that a run takes, but for the number of its pairs."""
+        return (self.run.model, self.run.protocol.frozen_encoders)
+
+    @property
+    def shared_encoder(self) -> tuple | None:
+        """What a run must agree in to find the encoder of the run before it still in memory; None
+        where it trains the encoder."""
+        model, protocol = self.run.model, self.run.protocol
+        if not (protocol.frozen_encoders and protocol.pretrained):
+            return None
+        return (self.command, model.name, model.image_backbone, protocol.image_size)
+
+    def is_finished(self) -> bool:
+        """Tell if its folder holds the run of this protocol, this model and these pairs."""
+        record = read_record(self.folder)
+        if not record:
+            return False
+        planned = {
+            "protocol": {**asdict(self.run.protocol), **self.fingerprints()},
+            "model": asdict(self.run.model),
+        }
+        for key in FOUND_IN_THE_DATA:
+            del planned["protocol"][key]
+        kept = {
+            block: {key: record[block][key] for key in planned[block] if key in record[block]}
+            for block in BLOCKS
+        }
+        return not differences(kept, planned)
+
+    def fingerprints(self) -> dict[str, str]:
+        """Read and check the pairs, and return what the protocol records of them.
+
+        Raises:
+            UserError: pairs are missing or broken.
+        """
+        protocol = self.run.protocol
+        return _fingerprints(self.run.paths, protocol.fold, protocol.image_size)
+
+    def is_being_trained(self) -> bool:
+        """Tell if another process holds the lock of its folder."""
+        path = layout.lock(self.run.paths.runs, self.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = lock(path)
+        if held is not None:
+            unlock(path, held)
+        return held is None
+
+
+@cache
+def _fingerprints(paths: Paths, fold: int | None, image_size: int) -> dict[str, str]:
+    splits, _, _ = read_pairs(paths, fold)
+    photos = {name: split.image_paths for name, split in splits.items()}
+    images = load_splits(photos, image_size, paths.cache)
+    return {
+        f"{name}_sha256": fingerprint(splits[name], images[name].digests)
+        for name in ("train", "val")
+    }

@@ -1,0 +1,31 @@
+"""The pairs of a run: its split files, or those of its fold. Imports no torch."""
+
+from __future__ import annotations
+
+from ..data.splits import Split, read_training_splits
+from .folds import Folds, read_folds
+from .settings import Paths
+
+
+def read_pairs(paths: Paths, fold: int | None) -> tuple[dict[str, Split], Folds | None, list[str]]:
+    """Read train, val and, where there is one, test or ``UNLABELLED``.
+
+    Args:
+        fold: reads the pairs of this fold instead of the two files of ``paths``.
+
+    Returns:
+        The splits, all folds where one is read, and remarks for the user, one line each.
+
+    Raises:
+        UserError: names file, row and value.
+    """
+    folds = read_folds(paths, fold) if fold else None
+    if fold:
+        paths = paths.of_fold(fold)
+    splits, remarks = read_training_splits(
+        {"train": paths.train_csv, "val": paths.val_csv, "test": paths.test_csv},
+        paths.project_root,
+        test_is_optional=paths.test_csv == Paths.test_csv,
+        text_encoding=paths.text_encoding,
+    )
+    return splits, folds, remarks
