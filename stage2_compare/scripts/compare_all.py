@@ -141,7 +141,7 @@ def _add_queue_flags(parser: argparse.ArgumentParser) -> None:
 
 def _list_of(read: Callable[[str], Any]) -> Callable[[str], list[Any]]:
     def values(text: str) -> list[Any]:
-        return [read(part) for part in text.split(",") if part]
+        return [read(part.strip()) for part in text.split(",") if part.strip()]
 
     return values
 
@@ -174,7 +174,7 @@ def _choices(args: argparse.Namespace) -> list[tuple[str, int, float, int | None
     others = itertools.product(
         _flat(args.seeds, Protocol.seed), _flat(args.lrs, Protocol.lr), folds
     )
-    choices = [(model, *other) for other in others for model in models]
+    choices = [(model, *other) for other, model in itertools.product(others, models)]
     if args.freeze_encoders:
         choices.sort(key=lambda choice: _command(choice[0]).__name__)
     return choices

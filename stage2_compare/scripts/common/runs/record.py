@@ -1,5 +1,5 @@
-"""What a finished run records of its protocol and model, to tell it from another one. Standard
-library only."""
+"""The protocol and the model of a finished run, to tell it from another one. Standard library
+only."""
 
 from __future__ import annotations
 

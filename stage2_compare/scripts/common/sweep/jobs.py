@@ -11,7 +11,7 @@ from ..data.image_cache import load_splits
 from ..data.splits import fingerprint
 from ..files import lock, unlock
 from ..runs import layout
-from ..runs.record import BLOCKS, differences, read_record
+from ..runs.record import differences, read_record
 from ..training.reading import read_pairs
 from ..training.settings import Paths, TrainingRun
 
@@ -41,13 +41,13 @@ class Job:
 
     @property
     def kind(self) -> tuple:
-        """What decides the time that a run takes, but for the number of its pairs."""
+        """Equal for runs that take about the same time on the same pairs."""
         return (self.run.model, self.run.protocol.frozen_encoders)
 
     @property
     def shared_encoder(self) -> tuple | None:
-        """What a run must agree in to find the encoder of the run before it still in memory; None
-        where it trains the encoder."""
+        """Equal for runs of which the next can use the encoder that the one before has left in
+        memory; None where the run trains its encoder."""
         model, protocol = self.run.model, self.run.protocol
         if not (protocol.frozen_encoders and protocol.pretrained):
             return None
@@ -58,17 +58,14 @@ class Job:
         record = read_record(self.folder)
         if not record:
             return False
-        planned = {
-            "protocol": {**asdict(self.run.protocol), **self.fingerprints()},
-            "model": asdict(self.run.model),
-        }
+        protocol = {**asdict(self.run.protocol), **self.fingerprints()}
         for key in FOUND_IN_THE_DATA:
-            del planned["protocol"][key]
-        kept = {
-            block: {key: record[block][key] for key in planned[block] if key in record[block]}
-            for block in BLOCKS
-        }
-        return not differences(kept, planned)
+            del protocol[key]
+        planned = {"protocol": protocol, "model": asdict(self.run.model)}
+        for block, values in planned.items():
+            for key in record[block].keys() - values.keys():
+                del record[block][key]
+        return not differences(record, planned)
 
     def fingerprints(self) -> dict[str, str]:
         """Read and check the pairs, and return what the protocol records of them.

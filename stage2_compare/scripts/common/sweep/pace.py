@@ -1,4 +1,4 @@
-"""How long the rest of a sweep takes, by the runs that it has made, and how much disk it needs."""
+"""The time that is left, by the runs that were made, and the disk that runs need."""
 
 from __future__ import annotations
 

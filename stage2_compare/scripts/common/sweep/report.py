@@ -1,4 +1,4 @@
-"""What compare_all.py says before its runs and after them, and the commands of --dry-run."""
+"""The words of compare_all.py before its runs and after them, and the commands of --dry-run."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def run_all(jobs: list[Job], devices: list[str], script: Path) -> dict[str, str]
 
 
 class Sweep:
-    """What waits, what is being made on which device, and what has failed."""
+    """The queue, the processes by their device, and the runs that have failed."""
 
     def __init__(self, jobs: list[Job], devices: list[str], script: Path):
         self.waiting = deque(jobs)
@@ -84,7 +84,10 @@ class Sweep:
         for _ in range(len(self.waiting)):
             job = self.waiting.popleft()
             if not job.is_being_trained():
-                return job
+                if job.name not in self._held_since or not job.is_finished():
+                    return job
+                self.made += 1  # by the process that held it
+                continue
             since = self._held_since.setdefault(job.name, time.monotonic())
             if time.monotonic() - since < LOCK_PATIENCE_SEC:
                 self.waiting.append(job)

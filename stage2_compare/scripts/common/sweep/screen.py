@@ -1,4 +1,4 @@
-"""What compare_all.py shows: lines that stay, and on a terminal a table that changes."""
+"""The output of compare_all.py: lines that stay, and on a terminal a table that changes."""
 
 from __future__ import annotations
 

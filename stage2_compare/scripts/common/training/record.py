@@ -77,6 +77,7 @@ def write_run(
         "content": prepared.contents,
         "out_of_memory": memory.halvings,
         "device": device_name(precision.device),
+        "threads": torch.get_num_threads(),
         "peak_memory_mb": peak_memory_mb(precision.device),
         "versions": _versions(),
         **origin(prepared.contents["code_sha256"]),
