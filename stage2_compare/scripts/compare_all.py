@@ -16,7 +16,6 @@ import itertools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -28,7 +27,6 @@ import compare_visualize
 from common.cli import not_negative_int, positive_float, positive_int, run_command, training_parser
 from common.errors import UserError
 from common.sweep.jobs import Job
-from common.sweep.process import WORKER
 from common.sweep.report import print_commands, report_end, report_start
 from common.sweep.run_all import run_all
 from common.training.folds import read_folds
@@ -66,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
         print_commands(left)
         return
     report_start(plan.jobs, left, plan.devices)
-    faults = run_all(left, plan.devices, Path(__file__))
+    faults = run_all(left, plan.devices)
     if any(job.folder.is_dir() for job in plan.jobs):
         folders = ["--project-root", str(plan.paths.project_root)]
         folders += ["--compare-dir", str(plan.paths.output_dir)]
@@ -75,13 +73,6 @@ def main(argv: list[str] | None = None) -> None:
     report_end(faults)
     if faults:
         sys.exit(1)
-
-
-def work() -> None:
-    """Make runs for another compare_all.py."""
-    from common.sweep import worker
-
-    worker.work()
 
 
 def parse(argv: list[str] | None = None) -> Plan:
@@ -220,4 +211,4 @@ def _command(model: str) -> ModuleType:
 
 
 if __name__ == "__main__":
-    run_command(work if sys.argv[1:] == [WORKER] else main)
+    run_command(main)

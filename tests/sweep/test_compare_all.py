@@ -135,7 +135,7 @@ def test_a_run_that_hangs_does_not_hang_the_others(project, hub, monkeypatch, ca
     def give_and_freeze(process: Process, job) -> None:
         give(process, job)
         if job.run.protocol.seed == 42:
-            os.kill(process._process.pid, signal.SIGSTOP)
+            os.kill(process.process.pid, signal.SIGSTOP)
 
     monkeypatch.setattr(Process, "give", give_and_freeze)
     with pytest.raises(SystemExit):

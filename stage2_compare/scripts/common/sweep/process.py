@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import os
-import queue
-import subprocess
-import sys
-import threading
+import multiprocessing
 import time
 from contextlib import suppress
-from pathlib import Path
 
 from .jobs import Job
-
-WORKER = "--work"  # makes compare_all.py a worker
+from .worker import work
 
 
 class Process:
-    """A process on one device. It puts itself into ``events`` with each report, and with None when
-    it has ended."""
+    """A process on one device.
 
-    def __init__(self, script: Path, device: str, events: queue.SimpleQueue):
-        self.device, self.job, self.last_job = device, None, None
-        self.started = self.last_sign = 0.0  # of the job, by time.monotonic()
-        # A group of its own: Ctrl-C goes to compare_all.py only, which then ends this one.
-        group = (
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-            if os.name == "nt"
-            else {"start_new_session": True}
-        )
-        pipe = subprocess.PIPE
-        command = [sys.executable, str(script), WORKER]
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, **group)
-        threading.Thread(target=self._read_reports, args=(events,), daemon=True).start()
+    Attributes:
+        connection: becomes ready with each report, and when the process has ended.
+        job: the run that it makes, or None.
+        started, last_sign: of the job, by time.monotonic().
+    """
 
-    def _read_reports(self, events: queue.SimpleQueue) -> None:
-        for line in self._process.stdout:
-            events.put((self, json.loads(line)))
-        self._process.wait()
-        events.put((self, None))
+    def __init__(self, device: str):
+        self.device = device
+        self.job: Job | None = None
+        self._last_job: Job | None = None
+        self.started = self.last_sign = 0.0
+        # On Windows, a pipe to its standard input would hang the imports of numpy and torch.
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=work, args=(theirs,), daemon=True)
+        self.process.start()
+        theirs.close()
 
     def give(self, job: Job) -> None:
         """Let it make a run."""
@@ -48,39 +38,42 @@ class Process:
         job.log.parent.mkdir(parents=True, exist_ok=True)
         device = [] if self.device == "auto" else ["--device", self.device]
         order = {"command": job.command, "arguments": [*job.arguments, *device]}
-        line = json.dumps({**order, "log": str(job.log)}) + "\n"
-        with suppress(OSError):  # it has ended, which its report will say
-            self._process.stdin.write(line.encode())
-            self._process.stdin.flush()
+        with suppress(OSError):  # it has ended, and ``reports`` will say so
+            self.connection.send({**order, "log": str(job.log)})
+
+    def reports(self) -> list[dict[str, str] | None]:
+        """Return what it has reported since the last call, with None at its end."""
+        found: list[dict[str, str] | None] = []
+        try:
+            while self.connection.poll():
+                found.append(self.connection.recv())
+        except (EOFError, OSError):
+            found.append(None)
+        return found
 
     def take(self) -> Job:
         """Return the job that has ended."""
-        self.last_job, self.job = self.job, None
-        return self.last_job
+        self._last_job, self.job = self.job, None
+        return self._last_job
 
     def can_go_on_with(self, job: Job) -> bool:
         """Tell if the encoder that the last run left in memory is that of the job."""
-        last = self.last_job
-        return (
-            last is not None
-            and last.shared_encoder is not None
-            and (last.shared_encoder == job.shared_encoder)
-        )
+        shared = self._last_job.shared_encoder if self._last_job else None
+        return shared is not None and shared == job.shared_encoder
 
     def ask_to_end(self) -> None:
         """End it as by Ctrl-C: what is finished is kept."""
-        with suppress(OSError):
-            self._process.stdin.close()
+        self.connection.close()
 
     def end(self, deadline: float) -> None:
         """Wait for its end until ``deadline``, by time.monotonic(); then kill it."""
-        try:
-            self._process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self.process.join(max(0.0, deadline - time.monotonic()))
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
 
     def how_it_ended(self) -> str:
-        status = self._process.wait()
+        self.process.join(1.0)
+        status = self.process.exitcode
         killed = "; the system kills what takes too much memory" if status == -9 else ""
         return f"its process ended with status {status}{killed}"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import queue
+import multiprocessing.connection
 import time
 from collections import deque
-from contextlib import suppress
-from pathlib import Path
 
 from ..files import printable
 from .jobs import Job
@@ -20,17 +18,16 @@ ENDING_SEC = 4.0  # for all processes together
 _TICK_SEC = 0.5
 
 
-def run_all(jobs: list[Job], devices: list[str], script: Path) -> dict[str, str]:
+def run_all(jobs: list[Job], devices: list[str]) -> dict[str, str]:
     """Make all runs. One that fails, or hangs, does not keep the others from being made.
 
     Args:
         devices: one process for each, as ``--device`` calls them.
-        script: the path of compare_all.py, which a process starts with.
 
     Returns:
         Why a run was not made, by its name.
     """
-    sweep = Sweep(jobs, devices, script)
+    sweep = Sweep(jobs, devices)
     try:
         while not sweep.is_done():
             sweep.start_what_can_start()
@@ -48,12 +45,11 @@ def run_all(jobs: list[Job], devices: list[str], script: Path) -> dict[str, str]
 class Sweep:
     """The queue, the processes by their device, and the runs that have failed."""
 
-    def __init__(self, jobs: list[Job], devices: list[str], script: Path):
+    def __init__(self, jobs: list[Job], devices: list[str]):
         self.waiting = deque(jobs)
-        self.script, self.screen, self.pace = script, Screen(), Pace(len(devices))
+        self.screen, self.pace = Screen(), Pace(len(devices))
         self.devices = devices
         self.processes: dict[str, Process] = {}  # by device
-        self.events: queue.SimpleQueue = queue.SimpleQueue()
         self.faults: dict[str, str] = {}
         self.made = 0
         self._held_since: dict[str, float] = {}  # runs that another process is making
@@ -74,7 +70,7 @@ class Sweep:
                 return
             if process is None or not process.can_go_on_with(job):
                 self.end_processes([process] if process else [])
-                process = Process(self.script, device, self.events)
+                process = Process(device)
                 self.processes[device] = process
             process.give(job)
             self.screen.line(f"{job.name}: started on {device}", only_log=True)
@@ -96,8 +92,13 @@ class Sweep:
         return None
 
     def wait_for_an_event(self) -> None:
-        with suppress(queue.Empty):
-            self._hear(*self.events.get(timeout=_TICK_SEC))
+        by_connection = {each.connection: each for each in self.processes.values()}
+        if not by_connection:  # Windows would not wait for nothing
+            time.sleep(_TICK_SEC)
+        for ready in multiprocessing.connection.wait(by_connection, _TICK_SEC):
+            process = by_connection[ready]
+            for report in process.reports():
+                self._hear(process, report)
         for process in self._at_work():
             if time.monotonic() - process.last_sign > SILENCE_SEC:
                 job = process.take()
@@ -108,7 +109,10 @@ class Sweep:
     def _hear(self, process: Process, report: dict[str, str] | None) -> None:
         """Take in what a process reports; None: it has ended."""
         process.last_sign = time.monotonic()
-        if process.job is None or (report is not None and "fault" not in report):
+        if report == {}:
+            return
+        if process.job is None:
+            self.end_processes([process])
             return
         seconds = time.monotonic() - process.started
         job = process.take()

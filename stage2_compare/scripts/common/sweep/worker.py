@@ -1,9 +1,9 @@
-"""The process that makes runs, one after another, for a compare_all.py that has started it.
+"""The process that makes runs, one after another, for the compare_all.py that has started it.
 
-Jobs come as lines of JSON on its standard input, ``{"command", "arguments", "log"}``, and reports go
-as lines of JSON to its standard output: ``{}`` now and then as a sign of life, ``{"fault"}`` after a
-run, "" where it was made. What the run itself prints goes to its log. When the input ends, because
-compare_all.py stops it or is gone, the run is stopped as by Ctrl-C.
+Jobs come through a connection, ``{"command", "arguments", "log"}`` each. Reports go back: ``{}`` now
+and then as a sign of life, ``{"fault"}`` after a run, "" where it was made. The run's own output goes
+to its log. When the other end of the connection is closed, because compare_all.py is stopped or
+gone, the run is stopped as by Ctrl-C.
 
 Several runs share a process where they share a frozen encoder: importing torch, and loading the
 encoder, would take longer than the run.
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import _thread
 import importlib
-import json
 import os
 import queue
 import signal
@@ -21,29 +20,41 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from typing import Any
+
+from tqdm import tqdm
 
 from ..errors import UserError
 
 LOOK_EVERY_SEC = 1.0
 GRACE_SEC = 3.0  # for keeping what is done, after which the process ends in any case
 _AT_WORK = 0.02  # share of a processor below which a process is only waiting
-_LONGEST_FAULT = 600  # characters, so that a report goes through a pipe in one piece
 
 
-def work() -> None:
-    """Make the runs that standard input asks for, until it ends."""
-    worker = _Worker(os.dup(sys.stdout.fileno()))
+def work(connection: Connection) -> None:
+    """Make the runs that ``connection`` asks for, until its other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for compare_all.py, which then ends us
+    signal.signal(signal.SIGTERM, _stop)
+    tqdm.set_lock(threading.RLock())  # its own one would be left behind where we are killed
+    worker = _Worker(connection)
     for task in (worker.listen, worker.show_life):
         threading.Thread(target=task, daemon=True).start()
-    worker.make_runs()
+    try:
+        worker.make_runs()
+    except KeyboardInterrupt as stop:
+        print(f"stopped: {stop}", flush=True)
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
 
 
 class _Worker:
-    """``out``: where reports go."""
-
-    def __init__(self, out: int):
-        self._out = out
+    def __init__(self, connection: Connection):
+        self._connection = connection
+        self._sending = threading.Lock()
         self._jobs: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._is_making = threading.Event()
 
@@ -54,13 +65,15 @@ class _Worker:
                 _print_to(log.fileno())
             fault = make(job["command"], job["arguments"])
             self._is_making.clear()
-            self._report({"fault": fault[:_LONGEST_FAULT]})
+            self._report({"fault": fault})
 
     def listen(self) -> None:
-        """Hand over the jobs; at the end of the input, stop the run that is being made."""
-        for line in sys.stdin:
-            self._jobs.put(json.loads(line))
-        self._jobs.put(None)
+        """Hand over the jobs; at the end of the connection, stop the run that is being made."""
+        try:
+            while True:
+                self._jobs.put(self._connection.recv())
+        except (EOFError, OSError):
+            self._jobs.put(None)
         if self._is_making.is_set():
             _interrupt_main_thread()
         time.sleep(GRACE_SEC)
@@ -75,10 +88,8 @@ class _Worker:
                 self._report({})
 
     def _report(self, report: dict[str, str]) -> None:
-        try:
-            os.write(self._out, json.dumps(report).encode() + b"\n")
-        except OSError:  # compare_all.py is gone, which ``listen`` notices too
-            os._exit(1)
+        with suppress(OSError), self._sending:  # ``listen`` notices that nobody is there
+            self._connection.send(report)
 
 
 def make(command: str, arguments: list[str]) -> str:
@@ -107,6 +118,6 @@ def _print_to(file: int) -> None:
 
 def _interrupt_main_thread() -> None:
     if os.name == "nt":
-        _thread.interrupt_main()
+        _thread.interrupt_main(signal.SIGTERM)
     else:  # unlike the former it also wakes a thread that waits for another one
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
