@@ -162,10 +162,37 @@ ERRORS = {"copula": Copula, "latent": Latent}
 
 def judged(labels, said, classes: int, random, groups=None, resamples: int = 2000):
     """Return the Figures of each model's predictions (E, N), on the same draws."""
+    return measured(labels, said, classes, some_draws(labels, random, groups, resamples))
+
+
+def some_draws(labels, random, groups=None, resamples: int | None = 2000) -> Draws:
     groups = np.arange(len(labels)) if groups is None else groups
-    draws = Draws(groups, resamples, int(random.integers(2**31)))
+    return Draws(groups, resamples, int(random.integers(2**31)))
+
+
+def measured(labels, said, classes: int, draws: Draws) -> list[Figures]:
     rows = np.arange(len(labels))
     return [resample([Answers(rows, epochs)], labels, classes, draws) for epochs in said]
+
+
+def settled(rank_on: Callable[[Draws], Ranking], draws: Draws, answers: int) -> Ranking:
+    """Rank with more draws where a verdict depends on their luck, as the summary does."""
+    ranking = rank_on(draws)
+    more = draws.more(answers) if ranking.close else None
+    return rank_on(more) if more else ranking
+
+
+def verdicts(labels, said, classes: int, random, groups=None):
+    """Return the Ranking of models of one epoch, and their Figures on the usual draws."""
+    draws = some_draws(labels, random, groups)
+    figures = measured(labels, said, classes, draws)
+    differing = differences(said) if groups is None else None
+
+    def rank_on(these: Draws) -> Ranking:
+        again = figures if these is draws else measured(labels, said, classes, these)
+        return ranked(again, differing)
+
+    return settled(rank_on, draws, len(said) * len(labels)), figures
 
 
 def ranked(figures: list[Figures], differing: np.ndarray | None = None) -> Ranking:
@@ -195,8 +222,8 @@ def equal(errors: str, pairs: int, models: int, classes: int, skewed: bool, repe
     truth, false, held = world.truth(world.typical()), 0, np.zeros(len(KEYS))
     for _ in range(repetitions):
         labels, said = world.draw([[world.typical()]] * models, pairs, random)
-        figures = judged(labels, said, classes, random)
-        false += ranked(figures, differences(said)).worse.any()
+        ranking, figures = verdicts(labels, said, classes, random)
+        false += ranking.worse.any()
         held += covered(figures[0], truth)
     found = {"false": false / repetitions, "no verdict": too_few(pairs, models)}
     return found | {f"cover {key}": h / repetitions for key, h in zip(KEYS, held, strict=True)}
@@ -243,14 +270,8 @@ def seeds(sizes: list[int], spreads: list[float], gap: float, repetitions: int, 
         ]
         # The seeds of a family share its errors: they are drawn as if they were its epochs.
         labels, said = world.draw([np.array(skills) for skills in families], pairs, random)
-        draws = Draws(np.arange(pairs), seed=int(random.integers(2**31)))
-        rows = np.arange(pairs)
-        of_seeds = [
-            [resample([Answers(rows, row[None])], labels, 3, draws) for row in family]
-            for family in said
-        ]
-        of_families = over_seeds(of_seeds, int(random.integers(2**31)))
-        ranking = ranked(of_families)
+        draws = some_draws(labels, random)
+        of_families, ranking = families_ranked(labels, said, draws, int(random.integers(2**31)))
         false += ranking.worse.any()
         found += ranking.worse[1:].mean() if ranking.best == 0 else 0
         column = MAIN.column
@@ -261,6 +282,20 @@ def seeds(sizes: list[int], spreads: list[float], gap: float, repetitions: int, 
     return {"false": false / repetitions, "power": found / repetitions, "cover": cover.min()}
 
 
+def families_ranked(labels, said, draws: Draws, seed: int) -> tuple[list[Figures], Ranking]:
+    """Return the Figures of families, whose seeds say this (S, N), on these draws, and their
+    Ranking; ``seed`` is that of the luck of the seeds."""
+
+    def figures(these: Draws) -> list[Figures]:
+        return over_seeds([measured(labels, rows[:, None], 3, these) for rows in said], seed)
+
+    usual, answers = figures(draws), sum(rows.size for rows in said)
+    ranking = settled(
+        lambda these: ranked(usual if these is draws else figures(these)), draws, answers
+    )
+    return usual, ranking
+
+
 def one_seed(spread: float, pairs: int, repetitions: int):
     """One run each: how often a run is called worse that is truly at least as good."""
     world, random = Copula(Population()), np.random.default_rng(4)
@@ -268,7 +303,7 @@ def one_seed(spread: float, pairs: int, repetitions: int):
     for _ in range(repetitions):
         f1s = middle + spread / 100 * random.standard_normal(5)
         labels, said = world.draw([world.with_f1(f1)[None] for f1 in f1s], pairs, random)
-        ranking = ranked(judged(labels, said, 3, random), differences(said))
+        ranking, _ = verdicts(labels, said, 3, random)
         false += bool((ranking.worse & (f1s >= f1s[ranking.best])).any())
     return {"false": false / repetitions}
 
@@ -286,8 +321,8 @@ def copies(kind: str, repetitions: int, pairs: int = 400):
     for _ in range(repetitions):
         labels, said = world.draw([[world.typical()]] * 5, len(sizes), random)
         labels, said = labels[groups], [epochs[:, groups] for epochs in said]
-        figures = judged(labels, said, 3, random, groups)
-        false += ranked(figures).worse.any()
+        ranking, figures = verdicts(labels, said, 3, random, groups)
+        false += ranking.worse.any()
         held += covered(figures[0], truth)[PLACE]
     return {"false": false / repetitions, "cover": held / repetitions}
 
@@ -325,7 +360,7 @@ def smallest(repetitions: int, pairs: int = 400):
         labels, clones = close.draw([[better]] * 4, pairs, random)
         worse = apart.with_f1(middle - difference / 2)
         other = _says_of(apart, worse, labels, random)
-        ranking = ranked(judged(labels, [*clones, other], 3, random))
+        ranking, _ = verdicts(labels, [*clones, other], 3, random)
         if repetition >= min(20, repetitions // 2):
             counted += 1
             found += ranking.worse[4]
@@ -349,15 +384,11 @@ def stable(repetitions: int):
         f1s = f1s + 0.01 * random.standard_normal((3, size))
         skills = [np.array([world.with_f1(f1) for f1 in row]) for row in f1s]
         labels, said = world.draw(skills, 400, random)
-        verdicts = set()
+        found = set()
         for seed in range(5):
-            draws = Draws(np.arange(400), seed=seed)
-            families = [
-                [resample([Answers(np.arange(400), row[None])], labels, 3, draws) for row in family]
-                for family in said
-            ]
-            verdicts.add(tuple(ranked(over_seeds(families, seed)).worse))
-        changed += len(verdicts) > 1
+            _, ranking = families_ranked(labels, said, Draws(np.arange(400), seed=seed), seed)
+            found.add(tuple(ranking.worse))
+        changed += len(found) > 1
     return {"changed": changed, "of": repetitions}
 
 

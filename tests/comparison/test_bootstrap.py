@@ -99,6 +99,13 @@ def test_epochs_that_are_clearly_worse_change_nothing():
     assert_equal(figures, resample([Answers(ROWS, clear[:1])], LABELS, 3, Draws(ROWS)))
 
 
+def test_there_are_more_draws_only_where_they_take_seconds():
+    """Five models of five epochs, and three hundred."""
+    assert Draws(ROWS).more(5 * 5 * 400).resamples == 100_000
+    assert Draws(ROWS).more(300 * 5 * 400) is None
+    assert Draws(np.arange(10_000)).more(50 * 5 * 10_000) is None
+
+
 def test_memory_does_not_change_the_figures(monkeypatch):
     answers = [Answers(ROWS, FIVE_EPOCHS)]
     expected = resample(answers, LABELS, 3, Draws(ROWS, 300))

@@ -1,10 +1,13 @@
 """From run folders to a comparison: who is compared, with what figures, and who is left out."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
+from common.comparison import compare as module
 from common.comparison.compare import Compared, compare, require_one_protocol
+from common.comparison.draws import Draws
 from common.comparison.wording import (
     BEST,
     NO_DIFFERENCE,
@@ -48,6 +51,25 @@ def test_verdicts_of_clear_cases(tmp_path):
         make_run(tmp_path, name, predictions=said)
     found = {name: entry.verdict for name, entry in entries_of(tmp_path).items()}
     assert found == {"a": BEST, "b_same": NO_DIFFERENCE, "c_near": NO_DIFFERENCE, "d_bad": WORSE}
+
+
+def test_a_verdict_does_not_depend_on_the_luck_of_the_draws(monkeypatch):
+    """p of the third model is .042 with 10,000 draws of one seed, and .050 with those of another."""
+    said = [some_predictions(1, right, i)[0] for i, right in ((15, 0.66), (16, 0.58), (17, 0.56))]
+    runs = [made_run(name, row) for name, row in zip("abc", said, strict=True)]
+    found = [_families_with_seed(seed, runs, monkeypatch) for seed in (0, 4)]
+    assert [family.verdict for family in found[0]] == [BEST, NO_DIFFERENCE, WORSE]
+    assert [family.verdict for family in found[1]] == [BEST, NO_DIFFERENCE, WORSE]
+    monkeypatch.setattr(Draws, "more", lambda draws, answers: None)
+    of_few = [_families_with_seed(seed, runs, monkeypatch) for seed in (0, 4)]
+    assert [families[2].verdict for families in of_few] == [WORSE, NO_DIFFERENCE]
+    for few, many in zip(of_few, found, strict=True):  # the intervals are the same
+        assert [family.scores for family in few] == [family.scores for family in many]
+
+
+def _families_with_seed(seed: int, runs: list, monkeypatch) -> list[Compared]:
+    monkeypatch.setattr(module, "Draws", partial(Draws, seed=seed))
+    return compare(runs).families
 
 
 def test_what_each_epoch_said_is_read_and_the_choice_corrected(tmp_path):

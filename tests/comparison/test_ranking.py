@@ -88,7 +88,7 @@ def error(moved: np.ndarray, first: int, second: int) -> float:
 
 def test_pairs_of_models_in_portions_give_the_same(monkeypatch):
     expected = ranked(FIVE)
-    monkeypatch.setattr(module, "_PAIRS_AT_ONCE", 3)
+    monkeypatch.setattr(module, "_NUMBERS_AT_ONCE", 3 * 2000)
     found = ranked(FIVE)
     assert found.p.tolist() == expected.p.tolist()
     assert found.critical == expected.critical

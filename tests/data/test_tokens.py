@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from common.data import tokens as tokens_module
 from common.data.tokens import language_warning, tokenise
+from common.errors import UserError
 from common.models.loading import load_tokenizer
 from helpers.hub import BERT, CLIP
 from helpers.usage import cpu_seconds
+from tokenizers import Regex
+from tokenizers.pre_tokenizers import Split
 
 
 @pytest.fixture(scope="module", params=[BERT, CLIP])
@@ -46,3 +49,18 @@ def test_how_texts_are_tokenised_together_changes_nothing(
     found = tokenise(sentences, tokenizer, 16)
     assert np.array_equal(found.ids, expected.ids) and np.array_equal(found.starts, expected.starts)
     assert found.truncated_rate == expected.truncated_rate
+
+
+@pytest.mark.parametrize(
+    ("letters", "patience", "told"),
+    [(22, 0.1, "in 0.1 seconds"), (40, 60, "retry-limit-in-match over")],
+)
+def test_a_pattern_that_goes_back_and_forth_ends_with_a_message(
+    hub, monkeypatch, letters, patience, told
+):
+    """Each letter more doubles the ways to try; the library gives up after ten million."""
+    hostile = load_tokenizer(hub.folder(BERT))
+    hostile.backend_tokenizer.pre_tokenizer = Split(Regex("(a+)+$"), "isolated")
+    monkeypatch.setattr(tokens_module, "_PATIENCE", patience)
+    with pytest.raises(UserError, match=told):
+        tokenise(["a" * letters + "b"] * 20, hostile, 64)

@@ -21,7 +21,17 @@ from .draws import Draws
 from .ensembles import ensembles
 from .families import Family, Trial, families
 from .intervals import CONFIDENCE, Estimate, estimates
-from .judging import Judged, Judgement, judge, of_one_run, on_test, on_validation, said
+from .judging import (
+    Contender,
+    Judged,
+    Judgement,
+    judge,
+    of_one_run,
+    on_test,
+    on_validation,
+    said,
+    settled,
+)
 from .pairs import Pairs, join, key
 from .protocol import differences
 from .ranking import mcnemar
@@ -154,13 +164,32 @@ def _on_validation(
     (first, *_), *_ = ranked[0].by_rate.values()
     others = [run.predictions for family in ranked for run in family.runs]
     pairs = join([run.predictions for run in first.runs], others)
-    draws, contenders, of_run = Draws(pairs.groups), [], {}
+    draws = Draws(pairs.groups)
+    contenders, of_run = _measured(ranked, pairs, draws)
+    judgement = judge(contenders, pairs)
+    joint = ensembles(contenders, judgement, draws)
+    if judgement.close and (more := draws.more(_answers(ranked))):
+        again, _ = _measured(ranked, pairs, more)
+        judgement = settled(judgement, judge(again, pairs))
+    return judgement, of_run, joint
+
+
+def _measured(
+    ranked: list[Family], pairs: Pairs, draws: Draws
+) -> tuple[list[Contender], dict[str, Figures]]:
+    """Measure the families, and their single runs by their names, on the validation pairs."""
+    contenders, of_run = [], {}
     for family in ranked:
         contender, figures = on_validation(family, pairs, draws)
         contenders.append(contender)
         of_run |= figures
-    judgement = judge(contenders, pairs)
-    return judgement, of_run, ensembles(contenders, judgement, draws)
+    return contenders, of_run
+
+
+def _answers(ranked: list[Family]) -> int:
+    """Count the answers of all runs at all their epochs."""
+    runs = [run for family in ranked for run in family.runs]
+    return sum(len(run.predictions.predicted) * len(run.history) for run in runs)
 
 
 def _on_test(ranked: list[Family], validation: Judgement | None) -> Judgement | None:
@@ -176,8 +205,16 @@ def _on_test(ranked: list[Family], validation: Judgement | None) -> Judgement | 
     family, rate = taking_part[0]
     others = [run.test for family, _ in taking_part for run in family.runs if run.test]
     pairs = join([family.by_rate[rate][0].runs[0].test], others)
+
+    def judged(draws: Draws) -> Judgement:
+        return judge([on_test(family, rate, pairs, draws) for family, rate in taking_part], pairs)
+
     draws = Draws(pairs.groups)
-    return judge([on_test(family, rate, pairs, draws) for family, rate in taking_part], pairs)
+    judgement = judged(draws)
+    answers = len(pairs) * sum(len(family.by_rate[rate]) for family, rate in taking_part)
+    if judgement.close and (more := draws.more(answers)):
+        judgement = settled(judgement, judged(more))
+    return judgement
 
 
 def _test_pairs(trial: Trial) -> tuple | None:

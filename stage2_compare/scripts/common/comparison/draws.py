@@ -13,6 +13,9 @@ import numpy as np
 
 LEAST, MOST = 2_000, 10_000  # draws
 _GROUPS_DRAWN = 4_000_000  # in all, if that is between the two
+_MANY = 100_000  # where a verdict depends on the luck of fewer
+_MOST_WORK = 2_000_000_000  # answers counted in all of many draws: a few seconds
+_WORK_OF_A_GROUP = 10  # to draw it, in answers
 SEED = 20_000  # the same folder gives the same table
 _NUMBERS_AT_ONCE = 4_000_000  # limits the memory
 
@@ -27,6 +30,16 @@ class Draws:
         self.groups = int(groups.max()) + 1
         self.resamples = resamples or min(MOST, max(LEAST, _GROUPS_DRAWN // self.groups))
         self.seed = seed
+
+    def more(self, answers: int) -> Draws | None:
+        """Return more draws of the same groups, or None where they would take too long.
+
+        Args:
+            answers: that all models give, at all their epochs.
+        """
+        work = answers + _WORK_OF_A_GROUP * self.groups  # of one draw
+        resamples = min(_MANY, _MOST_WORK // work)
+        return Draws(self.of_pair, resamples, self.seed) if resamples > self.resamples else None
 
     @cached_property
     def counts(self) -> np.ndarray:

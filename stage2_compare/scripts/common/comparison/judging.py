@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -56,6 +56,11 @@ class Judgement:
     too_few: bool  # pairs for a verdict on so many models
     need: Need | None  # what would show the smallest gap that is not proved
 
+    @property
+    def close(self) -> bool:
+        """Say if a verdict may be another one with other draws."""
+        return self.ranking.close and not self.too_few
+
 
 def judge(contenders: list[Contender], pairs: Pairs) -> Judgement:
     """Compare models on the same pairs with the best of them."""
@@ -71,6 +76,16 @@ def judge(contenders: list[Contender], pairs: Pairs) -> Judgement:
     fewest = min(len(model.figures) for model in contenders)
     need = needed(names, ranking, figures, means, fewest, len(pairs))
     return Judgement(pairs, models, figures, ranking, few, need)
+
+
+def settled(judgement: Judgement, again: Judgement) -> Judgement:
+    """Take the verdicts of a judgement on more draws. The figures stay those of the usual draws: an
+    interval does not depend on how close another model's verdict is."""
+    models = {
+        name: replace(judgement.models[name], verdict=judged.verdict, p=judged.p)
+        for name, judged in again.models.items()
+    }
+    return replace(again, models=models, figures=judgement.figures)
 
 
 def ranked(contenders: list[Contender], figures: list[Figures], pairs: Pairs) -> Ranking:

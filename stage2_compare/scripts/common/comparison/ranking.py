@@ -10,11 +10,13 @@ from scipy.special import bdtr, ndtr, ndtri, stdtr, stdtrit
 
 from .intervals import CONFIDENCE
 
+_LEVEL = 1 - CONFIDENCE  # a p that is at most this is significant
 POWER = 0.80  # of the smallest difference that could have been shown
 FEWEST_GROUPS = 60  # of pairs, and so many a model: with fewer, equal models are called worse
 GROUPS_A_MODEL = 12
 _ROUNDING = 1e-12  # less than this is no difference
-_PAIRS_AT_ONCE = 1000  # of models; limits the memory
+_NUMBERS_AT_ONCE = 10_000_000  # limits the memory
+_CLOSE = 5  # standard errors of p; that of t is estimated too, so p varies by up to two of them
 _MOST_WORK = 100_000_000  # differences; with hundreds of models fewer draws are used
 _ONE_ERROR = ndtr([-1.0, 1.0])  # levels one standard error from the middle
 
@@ -26,6 +28,7 @@ class Ranking:
     best: int
     p: np.ndarray  # (M,) adjusted; 1 for the best itself
     worse: np.ndarray  # (M,) true where p is at most 5 %
+    close: bool  # to 5 %: with other draws a verdict may be another one
     critical: float  # normal deviate that a significant difference reaches
     smallest_difference: float | None  # that each of the others would have shown with 80 % power
 
@@ -50,7 +53,7 @@ def rank(
     others = np.delete(np.arange(len(observed)), best)
     p = np.ones(len(observed))
     if not len(others):
-        return Ranking(best, p, np.zeros(1, bool), np.nan, None)
+        return Ranking(best, p, np.zeros(1, bool), False, np.nan, None)
     # 1. The largest difference that luck alone makes, in each draw.
     comparisons = len(observed) * len(others) // 2
     moved = (draws - observed[:, None])[:, :: 1 + comparisons * draws.shape[1] // _MOST_WORK]
@@ -68,12 +71,13 @@ def rank(
     bound = 0.5 ** (differing[others] - 1.0)
     p[others] = np.minimum(1, np.maximum(_p_values(deviates, largest), bound))
     # 4. The smallest difference that is significant.
-    significant = largest[_p_values(largest, largest) <= 1 - CONFIDENCE]
+    significant = largest[_p_values(largest, largest) <= _LEVEL]
     critical = float(significant[0] if len(significant) else largest[-1])
     known = errors.min() > _ROUNDING
     reached = -stdtrit(freedom, ndtr(-critical))  # t that is significant
     smallest = float(((reached + ndtri(POWER)) * errors).max()) if known else None
-    return Ranking(best, p, p <= 1 - CONFIDENCE, critical, smallest)
+    close = bool((np.abs(p[others] - _LEVEL) < _CLOSE * _error(_LEVEL, len(largest))).any())
+    return Ranking(best, p, p <= _LEVEL, close, critical, smallest)
 
 
 def _largest_differences(moved: np.ndarray) -> np.ndarray:
@@ -83,7 +87,7 @@ def _largest_differences(moved: np.ndarray) -> np.ndarray:
         moved: (M, B) from what was observed.
     """
     largest = np.zeros(moved.shape[1])
-    for first, second in _pairs(len(moved)):
+    for first, second in _pairs(len(moved), max(1, _NUMBERS_AT_ONCE // moved.shape[1])):
         between = moved[first] - moved[second]  # (pairs, B)
         errors = standard_errors(between)
         scale = np.where(errors > _ROUNDING, errors, 1)[:, None]
@@ -96,12 +100,11 @@ def too_few(groups: int, models: int) -> bool:
     return groups < max(FEWEST_GROUPS, GROUPS_A_MODEL * models)
 
 
-def _pairs(models: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _pairs(models: int, at_once: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield all pairs of models, some at a time."""
     first, second = np.triu_indices(models, 1)
-    for start in range(0, len(first), _PAIRS_AT_ONCE):
-        stop = start + _PAIRS_AT_ONCE
-        yield first[start:stop], second[start:stop]
+    for start in range(0, len(first), at_once):
+        yield first[start : start + at_once], second[start : start + at_once]
 
 
 def standard_errors(moved: np.ndarray) -> np.ndarray:
@@ -138,7 +141,12 @@ def _p_values(differences: np.ndarray, largest: np.ndarray) -> np.ndarray:
     """
     count = len(largest)
     p = (1 + count - np.searchsorted(largest, differences)) / (1 + count)
-    return np.minimum(1, p + 2 * np.sqrt(p * (1 - p) / count))
+    return np.minimum(1, p + 2 * _error(p, count))
+
+
+def _error(p: np.ndarray | float, count: int) -> np.ndarray | float:
+    """Return the standard error of a p that is estimated from so many draws."""
+    return np.sqrt(p * (1 - p) / count)
 
 
 def mcnemar(right: np.ndarray, other: np.ndarray, groups: np.ndarray) -> float:

@@ -34,6 +34,8 @@ _CUTS = (0.0, 0.05, 0.1)
 _STEP = 0.025  # the third test also tries cuts so much smaller or larger
 _COARSE, _FINE = 8, 16  # cells per side of the second and the third test
 _AGREE, _EDGES_AGREE = 0.9, 0.85
+_EDGES_LIKELY = 0.5  # before finer cuts are tried; no planted copy was below 0.57
+_ALMOST = 0.999  # for rounding
 _BLOCK, _FINE_BLOCK = 1024, 32  # views at once; pairs at once in the third test
 
 
@@ -85,12 +87,13 @@ def _matches(views: np.ndarray, photos: np.ndarray) -> Iterator[tuple[int, int]]
     detailed = _in_blocks(_share_of_detail, views) >= _DETAILED
     views, photos = views[detailed], photos[detailed]
     tones, middles = _in_blocks(_frequencies, views), _in_blocks(_middles, views)
+    units = _in_blocks(_units, middles)
     for start in range(0, len(views), _BLOCK):
         for step in (1, -1):  # as it is, and mirrored
             block = views[start : start + _BLOCK, :, ::step]
             ones, others = _alike(_frequencies(block), tones[start:])
             new = (others > ones) & (photos[start + ones] != photos[start + others])
-            ones, others, cuts = _coarsely(block, ones[new], middles, start + others[new])
+            ones, others, cuts = _coarsely(block, ones[new], middles, units, start + others[new])
             same = _finely(block[ones], views[others], cuts)
             ones, others = photos[start + ones[same]], photos[others[same]]
             yield from zip(ones.tolist(), others.tolist(), strict=True)
@@ -136,7 +139,7 @@ def _middles(views: np.ndarray) -> np.ndarray:
 
 
 def _coarsely(
-    block: np.ndarray, ones: np.ndarray, middles: np.ndarray, others: np.ndarray
+    block: np.ndarray, ones: np.ndarray, middles: np.ndarray, units: np.ndarray, others: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Keep the pairs of which one view, cut somehow, agrees with the middle of the other.
 
@@ -145,32 +148,57 @@ def _coarsely(
         number, plus one for the columns.
     """
     kept = [(np.empty(0, np.int64),) * 3]
-    ends = np.flatnonzero(np.diff(ones, append=-1)) + 1
-    for part in np.split(np.arange(len(ones)), ends[:-1]):
-        if not len(part):
-            continue
-        one, candidates = ones[part[0]], others[part]
-        rows = _COARSE_CUTS @ block[one].astype(np.float32)  # (9, 8, 32)
-        cut = rows[:, None] @ _COARSE_CUTS.transpose(0, 2, 1)  # (9, 9, 8, 8)
-        agree = _concordance(cut.reshape(-1, _COARSE**2), middles[candidates])
-        good = agree.max(0) >= _AGREE
-        kept.append((ones[part[good]], candidates[good], agree[:, good].argmax(0)))
-    ones, others, cuts = map(np.concatenate, zip(*kept, strict=True))
-    return ones, others, cuts
+    starts = np.flatnonzero(np.diff(ones, prepend=-1))
+    # Without pairs there are no starts, but one part, which is empty.
+    for start, candidates in zip(starts, np.split(others, starts[1:]), strict=False):
+        cuts = _all_cuts(block[ones[start]])
+        lengths = np.linalg.norm(cuts - cuts.mean(1, keepdims=True), axis=1)
+        # No concordance is above the correlation, which takes much less time.
+        covariance = cuts @ units[candidates].T
+        likely = candidates[(covariance >= _ALMOST * _AGREE * lengths[:, None]).any(0)]
+        if len(likely):
+            agree = _concordance(cuts, middles[likely])
+            good = agree.max(0) >= _AGREE
+            one = np.full(good.sum(), ones[start])
+            kept.append((one, likely[good], agree[:, good].argmax(0)))
+    return tuple(map(np.concatenate, zip(*kept, strict=True)))
+
+
+def _all_cuts(view: np.ndarray) -> np.ndarray:
+    """Return a view, cut in all 81 ways, as cells (81, 64)."""
+    matrix = _COARSE_CUTS.reshape(-1, _CELLS)
+    cells = (matrix @ view.astype(np.float32) @ matrix.T).reshape(9, _COARSE, 9, _COARSE)
+    return cells.transpose(0, 2, 1, 3).reshape(-1, _COARSE**2)
+
+
+def _units(cells: np.ndarray) -> np.ndarray:
+    """Return cells (K, D) less their mean, each row of length 1."""
+    apart = cells - cells.mean(1, keepdims=True)
+    return apart / np.maximum(np.linalg.norm(apart, axis=1, keepdims=True), 1e-6)
 
 
 def _finely(views: np.ndarray, others: np.ndarray, cuts: np.ndarray) -> np.ndarray:
     """Tell of which pairs (P,) the edges agree, with cuts near those given."""
-    agree = [np.empty(0, bool)]
+    agree = _edges_agree(views, others, cuts, _FINE_CUTS[:, 4:5])  # with those given
+    likely = np.flatnonzero(agree >= _EDGES_LIKELY)
+    agree[likely] = _edges_agree(views[likely], others[likely], cuts[likely], _FINE_CUTS)
+    return agree >= _EDGES_AGREE
+
+
+def _edges_agree(
+    views: np.ndarray, others: np.ndarray, cuts: np.ndarray, fine_cuts: np.ndarray
+) -> np.ndarray:
+    """Return how well the edges of pairs agree with the best of some cuts (9, A, 16, 32), (P,)."""
+    agree = [np.empty(0, np.float32)]
     for start in range(0, len(cuts), _FINE_BLOCK):
         part = slice(start, start + _FINE_BLOCK)
         y, x = np.divmod(cuts[part], len(_CUT_PAIRS))
-        rows = _FINE_CUTS[y] @ views[part, None].astype(np.float32)  # (P, 9, 16, 32)
-        columns = _FINE_CUTS[x].transpose(0, 1, 3, 2)
-        cut = rows[:, :, None] @ columns[:, None]  # (P, 9, 9, 16, 16)
+        rows = fine_cuts[y] @ views[part, None].astype(np.float32)  # (P, A, 16, 32)
+        columns = fine_cuts[x].transpose(0, 1, 3, 2)
+        cut = rows[:, :, None] @ columns[:, None]  # (P, A, A, 16, 16)
         middle = _cells(others[part], _MIDDLE, _MIDDLE, _FINE)[:, None]
         found = _concordance(_edges(cut.reshape(len(y), -1, _FINE, _FINE)), _edges(middle))
-        agree.append(found.max((1, 2)) >= _EDGES_AGREE)
+        agree.append(found.max((1, 2)))
     return np.concatenate(agree)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, TimeoutError
 from dataclasses import dataclass
+from functools import partial
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from ..files import printable
 
 # Texts, and characters, that are tokenised together: the tokenizer's own objects take some hundred
 # bytes for each character.
@@ -19,6 +23,11 @@ PORTION = 1000
 _PORTION_CHARACTERS = 500_000
 # A token has at most some twenty characters; what follows so many is cut before tokenising.
 _CHARACTERS_PER_TOKEN = 200
+_PATIENCE = 60  # seconds for a portion; real tokenizers need less than one
+_UNFIT = (
+    "the tokenizer of {!r} does not get through the texts with the patterns in its "
+    "tokenizer.json; take the files of the model's publisher. It gave up"
+)
 _HAN = re.compile("[\u4e00-\u9fff]")
 
 
@@ -87,7 +96,10 @@ def _encode(
     """Give for each text its ids, 1 for each that marks an end of the text, and the number of words
     that were cut."""
     if tokenizer.is_fast:
-        encoded = tokenizer(texts, truncation=True, max_length=max_length)
+        encoded = _in_time(
+            partial(tokenizer, texts, truncation=True, max_length=max_length),
+            tokenizer.name_or_path,
+        )
         for ids, encoding in zip(encoded["input_ids"], encoded.encodings, strict=True):
             cut = sum(len(rest.ids) - specials for rest in encoding.overflowing)
             yield ids, encoding.special_tokens_mask, cut
@@ -97,6 +109,29 @@ def _encode(
         encoding = tokenizer(text, truncation=True, max_length=max_length, **asked)
         cut = len(encoding.get("overflowing_tokens", ()))
         yield encoding["input_ids"], encoding["special_tokens_mask"], cut
+
+
+def _in_time(encode: Callable[[], Any], name: str) -> Any:
+    """Tokenise in a thread, which is left alone where it does not end.
+
+    A pattern in a tokenizer.json may be tried in so many ways (catastrophic backtracking) that it
+    takes hours, or that the library gives up. It lets other threads go on meanwhile.
+    """
+    result: Future = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(encode())
+        except Exception as error:
+            result.set_exception(error)
+        except BaseException as panic:  # tokenizers' own: it is no Exception
+            result.set_exception(UserError(f"{_UNFIT.format(name)} ({printable(str(panic))})"))
+
+    Thread(target=run, daemon=True).start()
+    try:
+        return result.result(_PATIENCE)
+    except TimeoutError:
+        raise UserError(f"{_UNFIT.format(name)} in {_PATIENCE} seconds") from None
 
 
 def _portions(texts: list[str], longest: int) -> Iterator[list[str]]:
