@@ -19,6 +19,7 @@ from common.charts.table import Column
 from common.charts.text import measure, wrap
 from common.comparison.compare import compare
 from common.comparison.wording import BEST, NOT_COMPARABLE
+from common.language import ENGLISH
 from common.metrics import METRICS, Metric
 from common.runs.reader import Predictions, Run, load_runs
 from fontTools.fontBuilder import FontBuilder
@@ -61,7 +62,7 @@ def figures(monkeypatch):
                 charts = getattr(pictures, charts_of)
                 chosen = {name: chart for name, chart in charts.items() if name in names}
                 monkeypatch.setattr(pictures, charts_of, chosen)
-        drawn, _ = pictures.draw(runs, compare(runs))
+        drawn, _ = pictures.draw(runs, compare(runs), ENGLISH)
         return {name: figure for name, figure in drawn.items() if name.endswith(".png")}
 
     monkeypatch.setattr(pictures, "png", lambda figure: figure)
@@ -120,7 +121,7 @@ def renamed(run: Run, name: str, classes: list[str] | None = None, known: int = 
 
 
 def styles_of(runs: list[Run]) -> list[RunStyle]:
-    return run_styles(runs, compare(runs), ["DejaVu Sans"])[0]
+    return run_styles(runs, compare(runs), ["DejaVu Sans"], ENGLISH)[0]
 
 
 LONG = (
@@ -200,7 +201,7 @@ def test_of_more_runs_than_fit_the_best_are_drawn_and_the_caption_counts_them(
     """The best is CLIP, whose other seed is left out: its row still shows the mean of both."""
     monkeypatch.setattr(pictures, "MOST_RUNS", 1)
     drawn = figures(ten)
-    _, notes = pictures.draw(ten, compare(ten))
+    _, notes = pictures.draw(ten, compare(ten), ENGLISH)
     assert notes[0] == "the pictures show the best 1 of 10 runs by macro-F1"
     for name, figure in drawn.items():
         assert "the best 1 of 10 runs" in words_of(figure), name
@@ -211,14 +212,14 @@ def test_of_more_runs_than_fit_the_best_are_drawn_and_the_caption_counts_them(
     assert [line.get_xdata()[0] for line in seeds] == [ten[0].best["val_f1_macro"]]
     assert "CLIP · 2\u00a0seeds" in words_of(drawn["intervals.png"])
     monkeypatch.setattr(pictures, "MOST_RUNS", 10)
-    assert not [note for note in pictures.draw(ten, compare(ten))[1] if "the best" in note]
+    assert not [note for note in pictures.draw(ten, compare(ten), ENGLISH)[1] if "the best" in note]
 
 
 def test_characters_without_a_font_are_named_and_told_apart(ten, monkeypatch):
     monkeypatch.setattr(pictures, "choose_fonts", lambda: ["DejaVu Sans"])
     monkeypatch.setattr(pictures, "png", lambda figure: figure)
     runs = [renamed(ten[0], "天气"), renamed(ten[1], "模型")]
-    figures, notes = pictures.draw(runs, compare(runs))
+    figures, notes = pictures.draw(runs, compare(runs), ENGLISH)
     assert [note for note in notes if "模" in note and "气" in note]
     assert {"?? (1)", "?? (2)"} <= {text for text, _ in texts_of(figures["result_table.png"])}
 
@@ -277,7 +278,8 @@ def test_a_label_names_the_fusion_where_it_is_no_default(tmp_path):
     }
     folders = [make_run(tmp_path, f"r{i}", 0.5, model=m) for i, m in enumerate(cases.values())]
     runs = {run.name: run for run in load_runs(tmp_path)}
-    assert run_labels([runs[folder.name] for folder in folders]) == list(cases)
+    labels = run_labels([runs[folder.name] for folder in folders], ENGLISH)
+    assert [label.run for label in labels] == list(cases)
 
 
 def test_fifty_runs_share_no_style_and_a_page_has_a_limit(ten):
@@ -291,7 +293,7 @@ def test_fifty_runs_share_no_style_and_a_page_has_a_limit(ten):
 
 def test_runs_of_an_older_version_are_named_and_only_in_the_pictures_of_all_runs(ten, figures):
     runs = [replace(ten[0], predictions=None), *ten[1:3]]
-    drawn, notes = pictures.draw(runs, compare(runs))
+    drawn, notes = pictures.draw(runs, compare(runs), ENGLISH)
     assert [
         note for note in notes if note.startswith(f"{ten[0].name}: it keeps no predictions.csv")
     ]
@@ -306,10 +308,12 @@ def test_runs_of_an_older_version_are_named_and_only_in_the_pictures_of_all_runs
 def test_svg_of_hostile_names_is_well_formed_and_runs_nothing(ten, monkeypatch):
     monkeypatch.setattr(pictures, "png", lambda figure: b"")
     runs = [renamed(run, name) for run, name in zip(ten, HOSTILE, strict=False)]
-    drawn, _ = pictures.draw(runs, compare(runs))
+    drawn, _ = pictures.draw(runs, compare(runs), ENGLISH)
     charts = {name: file for name, file in drawn.items() if name.endswith(".svg")}
-    assert {name[:-4] for name in charts} == {name[:-4] for name in drawn if name.endswith(".png")}
-    assert len(charts) >= 9
+    names = {name[:-4] for name in drawn if name.endswith(".png")}
+    languages = {name.split(".")[1] for name in charts}
+    assert set(charts) == {f"{name}.{code}.svg" for name in names for code in languages}
+    assert len(names) >= 9 and "en" in languages
     for chart in charts.values():
         nodes = list(ElementTree.fromstring(chart).iter())
         assert not [node for node in nodes if node.tag.endswith(("script", "foreignObject"))]
@@ -329,14 +333,14 @@ def test_without_predictions_only_the_pictures_of_histories_are_drawn(ten, figur
 def test_runs_on_other_pairs_are_kept_out_of_agreement_and_named(ten, figures):
     predictions = ten[1].predictions
     other = replace(ten[1], predictions=replace(predictions, guids=predictions.guids[::-1]))
-    drawn, notes = pictures.draw([ten[0], other, ten[2]], compare([ten[0], other, ten[2]]))
+    drawn, notes = pictures.draw([ten[0], other, ten[2]], compare([ten[0], other, ten[2]]), ENGLISH)
     words = [text for text, _ in texts_of(drawn["agreement.png"])]
     assert "3" not in words and "2" in words
     assert notes == [f"{other.name}: it was validated on other pairs: not in agreement.png"]
 
 
 def test_agreement_needs_two_runs(ten, figures):
-    drawn, notes = pictures.draw(ten[:1], compare(ten[:1]))
+    drawn, notes = pictures.draw(ten[:1], compare(ten[:1]), ENGLISH)
     assert "agreement.png" not in drawn
     assert [note for note in notes if "agreement.png needs two runs" in note]
 
@@ -451,17 +455,21 @@ def test_a_run_without_validation_loss_or_with_one_epoch_is_drawn(tmp_path, figu
 
 
 def test_the_radar_says_its_scale_and_starts_at_0_unless_runs_lie_close():
-    assert str(Scale.of([[0.62, 0.55, 0.57, 0.53]], coarse=False)).startswith("0 at the centre")
-    assert str(Scale.of([[0.6, 0.5], [0.3, 0.2]], coarse=False)).startswith(
+    assert _said(Scale.of([[0.62, 0.55, 0.57, 0.53]], coarse=False)).startswith("0 at the centre")
+    assert _said(Scale.of([[0.6, 0.5], [0.3, 0.2]], coarse=False)).startswith(
         "0 at the centre, 0.60 at the rim"
     )
     close = Scale.of([[0.81, 0.80], [0.79, 0.78]], coarse=False)
-    assert ", not 0, at the centre" in str(close)
+    assert ", not 0, at the centre" in _said(close)
     assert (
         close.radius(close.low) == 0
         and close.radius(close.high) == 1
         and 0 < close.radius(0.78) < 1
     )
+
+
+def _said(scale: Scale) -> str:
+    return ENGLISH(scale.phrase())
 
 
 def test_the_best_of_a_column_are_all_comparable_cells_that_read_the_same(ten):
@@ -516,7 +524,7 @@ def test_a_radar_has_an_axis_per_metric_and_no_name_covers_another(
 
 def test_a_metric_that_an_old_run_lacks_is_a_gap_a_dash_and_a_note(with_metrics, figures):
     runs = with_metrics(5, 3)
-    drawn, notes = pictures.draw(runs, compare(runs))
+    drawn, notes = pictures.draw(runs, compare(runs), ENGLISH)
     assert [note for note in notes if note.startswith(f"{runs[1].name}: it has no Balanced acc")]
     assert len(notes) == 1
     lines = {line.get_color(): line.get_ydata() for line in drawn["radar.png"].axes[0].lines}

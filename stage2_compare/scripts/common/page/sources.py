@@ -14,6 +14,7 @@ from ..data.photos import decode, open_file, upright_size
 from ..data.splits import Split, fingerprint, read_training_splits
 from ..errors import UserError
 from ..files import error_text, replacing
+from ..language import Phrase, phrase
 from ..runs.reader import Run
 
 SIDE = 256  # of a thumbnail, in pixels
@@ -38,7 +39,7 @@ class Sources:
     """The sources of pairs by guid and true class, and why some are not there."""
 
     of_pair: dict[tuple[str, str], Source] = field(default_factory=dict)
-    reasons: list[tuple[str, str]] = field(default_factory=list)  # phrase and what it is about
+    reasons: list[Phrase] = field(default_factory=list)
 
 
 def find_sources(runs: list[Run], project_root: Path) -> Sources:
@@ -47,7 +48,7 @@ def find_sources(runs: list[Run], project_root: Path) -> Sources:
     for run in runs:
         wanted, paths = run.recorded("protocol", "val_sha256"), _paths(run)
         if not isinstance(wanted, str):
-            found.reasons.append(("reason_unrecorded", ""))
+            found.reasons.append(phrase("reason_unrecorded"))
         elif (wanted, *paths.items()) not in seen:
             seen.add((wanted, *paths.items()))
             _add_split(found, paths, wanted, project_root)
@@ -72,10 +73,10 @@ def _add_split(found: Sources, paths: dict[str, str], wanted: str, root: Path) -
         split = splits["val"]
         photos = _in_threads(_photo_facts, split.image_paths, "Reading photos")
     except (UserError, OSError, LookupError, ValueError) as error:
-        found.reasons.append(("reason_unreadable", _first_line(error)))
+        found.reasons.append(phrase("reason_unreadable", what=_first_line(error)))
         return
     if fingerprint(split, [digest for digest, _ in photos]) != wanted:
-        found.reasons.append(("reason_changed", csv_paths["val"]))
+        found.reasons.append(phrase("reason_changed", what=csv_paths["val"]))
         return
     found.of_pair |= _sources(split, photos)
 

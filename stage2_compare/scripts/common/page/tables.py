@@ -9,23 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..comparison import wording
 from ..comparison.compare import Compared, Comparison
 from ..comparison.intervals import Estimate
 from ..metrics import MAIN, METRICS
 from ..runs.reader import Run
 
-VERDICTS = {
-    wording.BEST: "verdict_best",
-    wording.NO_DIFFERENCE: "verdict_no_difference",
-    wording.WORSE: "verdict_worse",
-    wording.TOO_FEW: "verdict_too_few",
-    wording.INCOMPLETE: "verdict_incomplete",
-    wording.NOT_COMPARABLE: "verdict_not_comparable",
-    wording.NO_PREDICTIONS: "verdict_no_predictions",
-    wording.BETTER: "verdict_better",
-    wording.NOT_CORRECTED: "verdict_not_corrected",
-}
 _DATA = ("samples", "class_counts", "text_encodings", "text_notes", "image_notes", "duplicates")
 _LONGEST_VALUE = 80  # characters of a setting
 
@@ -68,7 +56,7 @@ def _result(entry: Compared) -> Result:
         name=entry.name,
         runs=[run.name for run in entry.runs],
         main=entry.scores[MAIN.column],
-        verdict=VERDICTS[entry.verdict],
+        verdict=entry.verdict,
         p=entry.p_vs_best,
         acc=entry.scores[METRICS[0].column].value,
         params=_mean(entry.runs, "params_million"),
@@ -85,7 +73,7 @@ def ensembles(comparison: Comparison) -> list[Ensemble]:
         Ensemble(
             name=name,
             main=judged.estimates[MAIN.column],
-            verdict=VERDICTS[judged.verdict],
+            verdict=judged.verdict,
             p=judged.p,
             acc=judged.estimates[METRICS[0].column].value,
         )
