@@ -1,5 +1,6 @@
 """Pictures of runs: what they show, and that every word of theirs can be read."""
 
+import re
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,12 @@ from common.charts.labels import LONGEST, run_labels
 from common.charts.page import INNER, WIDTH
 from common.charts.radar import Scale
 from common.charts.reliability import wilson
-from common.charts.styles import RunStyle, run_styles
+from common.charts.styles import GREY, RunStyle, run_styles
 from common.charts.table import Column
-from common.charts.text import measure, wrap
+from common.charts.text import add_new_fonts, choose_fonts, measure, wrap
 from common.comparison.compare import compare
 from common.comparison.wording import BEST, NOT_COMPARABLE
-from common.language import ENGLISH
+from common.language import CHINESE, ENGLISH, Language
 from common.metrics import METRICS, Metric
 from common.runs.reader import Predictions, Run, load_runs
 from fontTools.fontBuilder import FontBuilder
@@ -56,13 +57,13 @@ def ten(tmp_path_factory) -> list[Run]:
 def figures(monkeypatch):
     """Pictures of runs before they become PNG, or those of them that are named."""
 
-    def of(runs: list[Run], *names: str) -> dict[str, Figure]:
+    def of(runs: list[Run], *names: str, say: Language = ENGLISH) -> dict[str, Figure]:
         if names:
             for charts_of in ("OF_RUNS", "OF_PREDICTIONS"):
                 charts = getattr(pictures, charts_of)
                 chosen = {name: chart for name, chart in charts.items() if name in names}
                 monkeypatch.setattr(pictures, charts_of, chosen)
-        drawn, _ = pictures.draw(runs, compare(runs), ENGLISH)
+        drawn, _ = pictures.draw(runs, compare(runs), say)
         return {name: figure for name, figure in drawn.items() if name.endswith(".png")}
 
     monkeypatch.setattr(pictures, "png", lambda figure: figure)
@@ -128,12 +129,13 @@ LONG = (
     "bert-base-multilingual-uncased_resnet50_concat_"
     "with_a_very_long_name_that_nobody_would_type_twice_"
 )
-CHINESE = "中文情感分类模型_多模态融合_门控注意力_"
+CHINESE_NAME = "中文情感分类模型_多模态融合_门控注意力_"
+ENGLISH_AND_CHINESE = "竖条：95% 置信区间（Wilson），围绕 0.5 的数字；见“图”。" * 3
 CASES = {
     "one": (1, None, None),
     "five": (5, None, None),
     "ten": (10, None, None),
-    "two, long Chinese names, two classes": (2, CHINESE * 4, ["好", "坏"]),
+    "two, long Chinese names, two classes": (2, CHINESE_NAME * 4, ["好", "坏"]),
     "three, 100 letters without a break": (3, "x" * 100, ["是", "否"]),
     "seven, long names, ten classes with long names": (
         7,
@@ -144,15 +146,24 @@ CASES = {
 }
 
 
+def chinese_can_be_drawn() -> bool:
+    add_new_fonts()
+    return CHINESE in pictures._languages(choose_fonts())
+
+
+in_chinese = pytest.mark.skipif(not chinese_can_be_drawn(), reason="no Chinese font is installed")
+
+
+@pytest.mark.parametrize("say", [ENGLISH, pytest.param(CHINESE, marks=in_chinese)])
 @pytest.mark.parametrize("case", CASES)
-def test_every_text_is_on_the_page_and_none_covers_another(ten, figures, case):
+def test_every_text_is_on_the_page_and_none_covers_another(ten, figures, case, say):
     count, name, classes = CASES[case]
     runs = (
         ten[:count]
         if name is None
         else [renamed(run, f"{name}{i}", classes) for i, run in enumerate(ten[:count])]
     )
-    for picture, figure in figures(runs).items():
+    for picture, figure in figures(runs, say=say).items():
         texts = texts_of(figure)
         assert texts and figure.get_figwidth() == WIDTH
         low, high = (
@@ -165,6 +176,52 @@ def test_every_text_is_on_the_page_and_none_covers_another(ten, figures, case):
         )  # (T, T) pixels
         covered = np.argwhere(np.triu(overlap > 2, 1))  # 2 pixels are 1/150 inch
         assert not [(texts[one][0], texts[other][0]) for one, other in covered], picture
+
+
+@in_chinese
+def test_in_chinese_no_word_of_a_picture_is_english(ten, figures):
+    """But names of models, fusions, classes and people."""
+    names = "BERT|ResNet|CLIP|BLIP|concat|gated|late|F1|ECE|n|p|Hsu|Wilson|Guo|Cohen's|kappa|"
+    names += "negative|neutral|positive|bert-base-chinese|clip_openai|blip|Salesforce|resnet"
+    runs = [run for run in ten if "clip" not in run.name][:4]
+    tested = [with_test(runs[0]), *runs[1:]]
+    for picture, figure in figures(tested, say=CHINESE).items():
+        for text, _ in texts_of(figure):
+            words = re.findall(r"[A-Za-z][\w'-]*", text)
+            assert all(re.match(names, word) for word in words), (picture, text)
+
+
+def test_without_a_chinese_font_pictures_are_in_english_and_a_line_names_one(
+    ten, figures, monkeypatch
+):
+    monkeypatch.setattr(pictures, "choose_fonts", lambda: ["DejaVu Sans"])
+    monkeypatch.setattr(pictures, "add_new_fonts", lambda: False)
+    drawn, notes = pictures.draw(ten[:2], compare(ten[:2]), CHINESE)
+    assert words_of(drawn["confusion.png"]).startswith("Confusion matrices")
+    assert not [name for name in drawn if ".zh." in name]
+    assert len(notes) == 1 and "fonts-noto-cjk" in notes[0] and "SimHei" in notes[0]
+    assert not pictures.draw(ten[:2], compare(ten[:2]), ENGLISH)[1]
+
+
+def with_test(run: Run) -> Run:
+    """The run, measured on 200 test pairs as well."""
+    own = run.predictions
+    labels, said, shares = (part[:200] for part in (own.labels, own.predicted, own.probabilities))
+    guids = [f"test {place}" for place in range(200)]
+    return replace(run, test=Predictions(own.classes, guids, labels, said, shares))
+
+
+def test_figures_on_test_pairs_are_in_the_forest_plot_and_the_table(ten, figures):
+    runs = [with_test(ten[0]), ten[2]]
+    drawn, found = figures(runs), compare(runs)
+    value, low, high, _ = found.families[0].test.estimates["val_f1_macro"]
+    [plot] = [axes for axes in drawn["intervals.png"].axes if axes.get_xlabel() == "Macro-F1"]
+    grey = [line for line in plot.lines if line.get_color() == GREY and line.get_zorder() > 1]
+    assert [list(line.get_xdata()) for line in grey] == [[low, high], [value]]
+    words = words_of(drawn["intervals.png"])
+    assert f"test {value:.3f}" in words and "200 test pairs, measured once" in words
+    table = [text for text, _ in texts_of(drawn["result_table.png"])]
+    assert table.count("Test") == 1 and table.count("–") == 1 and f"{value:.4f}" in table
 
 
 def test_hostile_names_are_drawn_letter_for_letter(ten, figures):
@@ -545,9 +602,26 @@ def test_the_four_metrics_are_accuracy_up_then_clockwise(ten, figures):
 
 
 @pytest.mark.parametrize(
-    "text", [LONG, "многоязычная_модель " * 9, "x" * 200, "BERT + ResNet18 · concat", "", "   "]
+    "text",
+    [
+        LONG,
+        CHINESE_NAME * 3,
+        ENGLISH_AND_CHINESE,
+        "многоязычная_модель " * 9,
+        "x" * 200,
+        "BERT + ResNet18 · concat",
+        "",
+        "   ",
+    ],
 )
 @pytest.mark.parametrize("width", [0.5, 1.7, INNER])
+def test_chinese_is_broken_between_characters_but_not_before_a_mark():
+    lines = wrap(ENGLISH_AND_CHINESE, 8.5, 1.2)
+    assert len(lines) > 5 and not [line for line in lines if line[0] in "，。；：）”"]
+    assert not [line for line in lines if line[-1] in "（“"]
+    assert wrap("BERT · 2\u00a0个种子", 8.5, 0.9) == ["BERT", "· 2\u00a0个种子"]
+
+
 def test_wrapped_text_fits_and_loses_nothing(text, width):
     lines = wrap(text, 8.5, width)
     assert all(measure(line, 8.5) <= width for line in lines)

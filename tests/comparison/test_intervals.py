@@ -108,4 +108,6 @@ def test_why_an_interval_is_not_to_be_trusted(labels, errors, reason):
 def test_of_many_rare_classes_three_are_named():
     labels = np.repeat(np.arange(5), [3, 3, 3, 3, 60])
     names = ["a", "b", "c", "d", "e"]
-    assert ENGLISH(doubts(labels, some_errors(labels, 12), names)) == "under 10 pairs of a, b, c, ..."
+    assert (
+        ENGLISH(doubts(labels, some_errors(labels, 12), names)) == "under 10 pairs of a, b, c, ..."
+    )

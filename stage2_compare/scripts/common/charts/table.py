@@ -6,13 +6,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..comparison.wording import metric_title
 from ..language import Language, Phrase, phrase
-from ..metrics import METRICS, Metric
+from ..metrics import MAIN, METRICS, Metric, confusion_matrix, scores
+from ..runs.reader import Run
 from .page import INNER, MARGIN, Page, write_lines
 from .styles import GREY, INK, RunStyle
 from .text import BOLD, widest, wrap
@@ -184,12 +186,33 @@ def remark_on_best(styles: list[RunStyle]) -> Phrase:
     return phrase("measured", where=where)
 
 
+def _test_column(styles: list[RunStyle], say: Language) -> list[Column]:
+    """Return macro-F1 on labelled test pairs, where any run was measured on them.
+
+    None is marked as the best: nobody should choose by them.
+    """
+    values = [_f1_on_test(style.run) for style in styles]
+    if values.count(None) == len(values):
+        return []
+    title = heading("column_test", say, metric=metric_title(MAIN))
+    return [Column(title, ["–" if value is None else f"{value:.4f}" for value in values])]
+
+
+def _f1_on_test(run: Run) -> float | None:
+    if run.test is None:
+        return None
+    labels, predicted = np.array(run.test.labels), np.array(run.test.predicted)
+    found = scores(confusion_matrix(labels, predicted, len(run.test.classes)))
+    return float(found[MAIN.key])
+
+
 def result_table(styles: list[RunStyle], say: Language) -> Figure:
     """Draw all runs in numbers."""
     runs = [style.run for style in styles]
     epochs = [f"{run.best['epoch']:.0f}/{len(run.history)}" for run in runs]
     best_epoch = Column(heading("column_best_epoch", say), epochs)
-    columns = [*metric_columns(styles, say), best_epoch, *cost_columns(styles, say)]
+    columns = [*metric_columns(styles, say), *_test_column(styles, say), best_epoch]
+    columns += cost_columns(styles, say)
     table = Table(styles, columns, names=True)
     some_differ = any(style.differs for style in styles)
     marked = phrase("bold_is_best_comparable" if some_differ else "bold_is_best")

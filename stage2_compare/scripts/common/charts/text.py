@@ -15,13 +15,13 @@ from matplotlib.font_manager import FontProperties
 
 BOLD = {"weight": "bold"}  # of a Chinese font without a bold face it is the usual one
 _CHINESE_FONTS = (
-    "Noto Sans CJK", "Noto Sans SC", "Source Han Sans", "Microsoft YaHei", "PingFang",
+    "Noto Sans CJK SC", "Noto Sans CJK", "Noto Sans SC", "Source Han Sans", "Microsoft YaHei", "PingFang",
     "Hiragino Sans GB", "SimHei", "Heiti", "STHeiti", "WenQuanYi", "Droid Sans Fallback",
     "SimSun", "Arial Unicode MS",
 )  # fmt: skip
 _HAN, _MARK = "\u3400-\u9fff", "，。；：、！？）”》"
 _WORD = re.compile(
-    f"(?:· )?(?:[（“《]*[{_HAN}]|[^ _/{_HAN}{_MARK}（“《-]+|[（“《])?[{_MARK}]*[ _/-]*"
+    f"(?:· [^ _/-]*|[（“《]*[{_HAN}]|[^ _/{_HAN}{_MARK}（“《-]+|[（“《])?[{_MARK}]*[ _/-]*"
 )
 _CONTROLS = ("Cc", "Cf", "Zl", "Zp")
 _RESOLUTION = 300
@@ -76,8 +76,8 @@ def wrap(text: str, size: float, width: float) -> list[str]:
     """Break a text into lines that fit a width in inches.
 
     It is broken after a space, ``_``, ``-`` or ``/``, beside a Chinese character, and within a word
-    where one is wider than a line. A ``·`` stays on the line of the word behind it, a Chinese mark
-    on that of the word before it.
+    where one is wider than a line. A ``·`` stays on the line of all that is behind it up to the
+    next space, a Chinese mark on that of the word before it.
     """
     lines = [""]
     for word in _WORD.findall(text):

@@ -5,9 +5,9 @@ PHRASES: dict[str, tuple[str, str]] = {
     # Runs
     "one_modality_text": ("仅文本", "text only"),
     "one_modality_image": ("仅图片", "image only"),
-    "detail_lr": ("学习率 {value}", "lr {value}"),
-    "detail_seed": ("种子 {value}", "seed {value}"),
-    "detail_fold": ("第 {value} 折", "fold {value}"),
+    "detail_lr": ("学习率\u00a0{value}", "lr {value}"),
+    "detail_seed": ("种子\u00a0{value}", "seed {value}"),
+    "detail_fold": ("第\u00a0{value}\u00a0折", "fold {value}"),
     "with_mark": ("{label}（{mark}）", "{label} ({mark})"),
     "with_reason": ("{label}：{reason}", "{label}: {reason}"),
     # Notes of the command
@@ -68,7 +68,6 @@ PHRASES: dict[str, tuple[str, str]] = {
         "加粗灰底：可比的运行中该列最好的。",
         "Bold on grey: the best of its column among the comparable runs.",
     ),
-    "not_recorded": ("没有记录", "not recorded"),
     # radar.png
     "title_radar": ("验证集指标", "Validation metrics"),
     "one_scale": ("所有轴刻度相同：{scale}。", "All axes share one scale: {scale}."),
@@ -119,7 +118,6 @@ PHRASES: dict[str, tuple[str, str]] = {
     "panel_f1": ("F1", "F1"),
     "panel_precision": ("精确率", "Precision"),
     "panel_recall": ("召回率", "Recall"),
-    "support": ("n = {low}", "n = {low}"),
     "support_range": ("n = {low} 至 {high}", "n = {low} to {high}"),
     # reliability.png
     "title_reliability": ("校准（可靠性图）", "Calibration"),
@@ -175,7 +173,7 @@ PHRASES: dict[str, tuple[str, str]] = {
         "tick is the figure with it.",
     ),
     "about_test": (
-        "灰色方块和细条：只测一次的{pairs}，不参与挑选。",
+        "灰色方块和细条：只测一次的 {pairs}，不参与挑选。",
         "Grey square and thin bar: {pairs}, measured once, by which nothing was chosen.",
     ),
     "count_seeds": ("{n}\u00a0个种子", "{n}\u00a0seeds"),

@@ -62,7 +62,6 @@ PHRASES: dict[str, tuple[str, str]] = {
         "filtered by true and by predicted class.",
     ),
     "true_class": ("真实类别", "True class"),
-    "cell": ("真实为 {true}、预测为 {said}：{count} 对", "true {true}, said {said}: {count} pairs"),
     # Explorer
     "preset_all": ("全部", "All"),
     "preset_all_wrong": ("全都错", "All wrong"),
