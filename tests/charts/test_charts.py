@@ -601,6 +601,13 @@ def test_the_four_metrics_are_accuracy_up_then_clockwise(ten, figures):
         assert np.array(places[name]) / 1.04 == pytest.approx(direction, abs=1e-9)
 
 
+def test_chinese_is_broken_between_characters_but_not_before_a_mark():
+    lines = wrap(ENGLISH_AND_CHINESE, 8.5, 1.2)
+    assert len(lines) > 5 and not [line for line in lines if line[0] in "，。；：）”"]
+    assert not [line for line in lines if line[-1] in "（“"]
+    assert wrap("BERT · 2\u00a0个种子", 8.5, 0.9) == ["BERT", "· 2\u00a0个种子"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -615,13 +622,6 @@ def test_the_four_metrics_are_accuracy_up_then_clockwise(ten, figures):
     ],
 )
 @pytest.mark.parametrize("width", [0.5, 1.7, INNER])
-def test_chinese_is_broken_between_characters_but_not_before_a_mark():
-    lines = wrap(ENGLISH_AND_CHINESE, 8.5, 1.2)
-    assert len(lines) > 5 and not [line for line in lines if line[0] in "，。；：）”"]
-    assert not [line for line in lines if line[-1] in "（“"]
-    assert wrap("BERT · 2\u00a0个种子", 8.5, 0.9) == ["BERT", "· 2\u00a0个种子"]
-
-
 def test_wrapped_text_fits_and_loses_nothing(text, width):
     lines = wrap(text, 8.5, width)
     assert all(measure(line, 8.5) <= width for line in lines)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from common.comparison.compare import compare
+from common.data.quality import QUALITY, quality_json
 from common.language import CHINESE, ENGLISH
 from common.page import parts
 from common.runs.reader import load_runs
@@ -284,6 +285,17 @@ def test_each_language_has_its_pictures_and_english_ones_where_no_font_was_there
         ("page/confusion.en.svg", "混淆矩阵（图）", "lazy"),
         ("page/confusion.en.svg", "Confusion matrices as a picture", "lazy"),
     ]
+
+
+def test_what_make_splits_found_is_shown_while_it_is_about_these_pairs(project):
+    val = project / VAL_CSV
+    facts = {"same_text": {"shared": 1, "pairs": 2, "conflicts": 0}, "left_out": 4, "odd": "<b>"}
+    (val.parent / QUALITY).write_bytes(quality_json({"val.csv": val.read_bytes()}, facts))
+    text = Tags(page_of(project)).text
+    assert "文本相同 Same text shared 1, pairs 2, conflicts 0" in text
+    assert "Pairs left out for missing or broken files 4" in text
+    (val.parent / QUALITY).write_bytes(quality_json({"val.csv": b"another"}, facts))
+    assert "Same text" not in Tags(page_of(project)).text
 
 
 def test_the_script_is_small_and_of_no_framework():

@@ -7,10 +7,12 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from ..data.photos import decode, open_file, upright_size
+from ..data.quality import read_quality
 from ..data.splits import Split, fingerprint, read_training_splits
 from ..errors import UserError
 from ..files import error_text, replacing
@@ -29,6 +31,7 @@ class Source:
     """Where a pair comes from."""
 
     text: str
+    encoding: str  # of the file of the text
     photo: str  # path
     digest: str  # SHA-256 of the photo file
     size: tuple[int, int]  # of the upright photo, width and height
@@ -40,6 +43,7 @@ class Sources:
 
     of_pair: dict[tuple[str, str], Source] = field(default_factory=dict)
     reasons: list[Phrase] = field(default_factory=list)
+    quality: list[dict[str, Any]] = field(default_factory=list)  # of quality.json, each split's
 
 
 def find_sources(runs: list[Run], project_root: Path) -> Sources:
@@ -79,13 +83,17 @@ def _add_split(found: Sources, paths: dict[str, str], wanted: str, root: Path) -
         found.reasons.append(phrase("reason_changed", what=csv_paths["val"]))
         return
     found.of_pair |= _sources(split, photos)
+    quality = read_quality(split.path)
+    if quality is not None and quality not in found.quality:
+        found.quality.append(quality)
 
 
 def _sources(split: Split, photos: list[tuple]) -> dict[tuple[str, str], Source]:
-    rows = zip(split.guids, split.labels, split.texts, split.image_paths, photos, strict=True)
+    keys = zip(split.guids, split.labels, strict=True)
+    texts = zip(split.texts, split.text_encodings, split.image_paths, photos, strict=True)
     return {
-        (guid, label): Source(text, path, digest, size)
-        for guid, label, text, path, (digest, size) in rows
+        key: Source(text, encoding, path, digest, size)
+        for key, (text, encoding, path, (digest, size)) in zip(keys, texts, strict=True)
     }
 
 

@@ -15,6 +15,17 @@ from ..metrics import MAIN, METRICS
 from ..runs.reader import Run
 
 _DATA = ("samples", "class_counts", "text_encodings", "text_notes", "image_notes", "duplicates")
+_QUALITY = (
+    "class_counts",
+    "text_encodings",
+    "text_notes",
+    "same_text",
+    "near_text",
+    "same_photo",
+    "near_photo",
+    "largest_group",
+    "left_out",
+)
 _LONGEST_VALUE = 80  # characters of a setting
 
 
@@ -107,6 +118,17 @@ def data_facts(runs: list[Run]) -> list[tuple[str, str, bool]]:
         values = [_listed(run.recorded(name)) for run in runs if run.recorded(name)]
         if values:
             rows.append((name, Counter(values).most_common(1)[0][0], len(set(values)) > 1))
+    return rows
+
+
+def quality_facts(found: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return what make_splits.py found in the data: the name of the fact, and its value in each
+    split."""
+    rows = []
+    for name in _QUALITY:
+        values = dict.fromkeys(_listed(one[name]) for one in found if one.get(name) is not None)
+        if values:
+            rows.append((name, " | ".join(values)))
     return rows
 
 

@@ -20,7 +20,7 @@ from .parts import distribute, pair_parts, run_parts, script
 from .phrases import both, in_each
 from .slices import Slice, accuracies, slices
 from .sources import Sources, find_sources, write_thumbnails
-from .tables import data_facts, ensembles, results, settings
+from .tables import data_facts, ensembles, quality_facts, results, settings
 
 PAGE = "index.html"
 FOLDER = "page"  # beside it
@@ -155,6 +155,7 @@ def _render(
             entries=comparison.runs,
             settings=settings(runs),
             facts=data_facts(runs),
+            quality=quality_facts(explorer.sources.quality if explorer else []),
             first=_FIRST if _FIRST in names else None,
             charts=[name for name in names if name != _FIRST],
             files=charts,
