@@ -63,6 +63,7 @@ def figures(monkeypatch):
                 charts = getattr(pictures, charts_of)
                 chosen = {name: chart for name, chart in charts.items() if name in names}
                 monkeypatch.setattr(pictures, charts_of, chosen)
+        monkeypatch.setattr(pictures, "LANGUAGES", (say,))  # no other for the page
         drawn, _ = pictures.draw(runs, compare(runs), say)
         return {name: figure for name, figure in drawn.items() if name.endswith(".png")}
 

@@ -298,6 +298,15 @@ def test_what_make_splits_found_is_shown_while_it_is_about_these_pairs(project):
     assert "Same text" not in Tags(page_of(project)).text
 
 
+def test_the_page_of_twelve_runs_stays_below_two_megabytes_however_many_pairs(tmp_path):
+    record = write_pairs(tmp_path, LABELS, TEXTS)
+    for place in range(12):
+        name = f"bert-base-chinese_resnet18_concat_{place}"
+        folder = tmp_path / "outputs/compare"
+        make_run(folder, name, labels=LABELS, predictions=said(place), **record)
+    assert len(page_of(tmp_path).encode()) + parts.INLINE < 2_000_000
+
+
 def test_the_script_is_small_and_of_no_framework():
     lines = (PAGE / "page.js").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 300
