@@ -435,7 +435,7 @@ def _quality(
         "text_encodings": {name: part.encodings for name, part in pairs.splits.items()},
         "text_notes": {name: part.notes for name, part in pairs.splits.items() if part.notes},
         **{
-            kind: shared(keys, exact, split.labels).record()
+            kind: shared(keys, exact, split.labels)[0]._asdict()
             for kind, (keys, exact) in kinds.items()
         },
         "largest_group": max(map(len, groups)),
@@ -501,14 +501,10 @@ def _report_duplicates(split: Split, content: _Content) -> None:
 
 def _report_shared(split: Split, kind: str, keys: list[str], exact: list[str]) -> None:
     """Print how many keys pairs share."""
-    found = shared(keys, exact, split.labels)
-    counts = found.record()
-    more = f"; {counts['conflicts']:,} of them with conflicting labels" if found.groups else ""
-    print(
-        f"{kind}: {counts['shared']:,} shared by {counts['pairs']:,} pairs, "
-        f"each kept on one side{more}"
-    )
-    for group in found.conflicts[:3]:
+    found, conflicts = shared(keys, exact, split.labels)
+    more = f"; {found.conflicts:,} of them with conflicting labels" if found.groups else ""
+    print(f"{kind}: {found.groups:,} shared by {found.pairs:,} pairs, each kept on one side{more}")
+    for group in conflicts[:3]:
         print("  for example", _members(split, group))
 
 

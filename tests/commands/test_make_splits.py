@@ -896,7 +896,7 @@ def test_the_report_counts_what_is_there(tmp_path, capsys):
         for name in ("train.csv", "val.csv", "test.csv", "quality.json")
     ]
     found = read_quality(tmp_path / "outputs/splits/val.csv")
-    assert found["same_photo"] == {"shared": 1, "pairs": 3, "conflicts": 0}
+    assert found["same_photo"] == {"groups": 1, "pairs": 3, "conflicts": 0}
     assert found["same_text"]["conflicts"] >= 1 and found["left_out"] == 0
     assert sum(found["class_counts"]["train"].values()) == len(training_guids(tmp_path))
 

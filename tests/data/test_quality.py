@@ -2,18 +2,19 @@
 
 import numpy as np
 import pytest
-from common.data.quality import QUALITY, class_counts, quality_json, read_quality, shared
+from common.data.quality import QUALITY, Shared, class_counts, quality_json, read_quality, shared
 
 
 def test_groups_share_a_key_and_near_ones_join_several_values():
     labels = ["a", "b", "a", "a"]
     exact = ["x", "x", "y", "z"]
-    found = shared(exact, exact, labels)
-    assert (found.groups, found.conflicts) == ([[0, 1]], [[0, 1]])
-    assert found.record() == {"shared": 1, "pairs": 2, "conflicts": 1}
-    assert shared(["k", "k", "", ""], exact, labels).groups == []  # the same text, not a near one
-    near = shared(["", "k", "k", ""], exact, labels)
-    assert (near.groups, near.conflicts) == ([[1, 2]], [[1, 2]])
+    assert shared(exact, exact, labels) == (Shared(groups=1, pairs=2, conflicts=1), [[0, 1]])
+    same = ["k", "k", "", ""]  # the same text, not a near one
+    assert shared(same, exact, labels) == (Shared(0, 0, 0), [])
+    near = ["", "k", "k", ""]
+    assert shared(near, exact, labels) == (Shared(1, 2, 1), [[1, 2]])
+    agreed = ["k", "", "k", "k"]
+    assert shared(agreed, exact, labels) == (Shared(1, 3, 0), [])
 
 
 def test_classes_are_counted_in_each_table():

@@ -289,10 +289,10 @@ def test_each_language_has_its_pictures_and_english_ones_where_no_font_was_there
 
 def test_what_make_splits_found_is_shown_while_it_is_about_these_pairs(project):
     val = project / VAL_CSV
-    facts = {"same_text": {"shared": 1, "pairs": 2, "conflicts": 0}, "left_out": 4, "odd": "<b>"}
+    facts = {"same_text": {"groups": 1, "pairs": 2, "conflicts": 0}, "left_out": 4, "odd": "<b>"}
     (val.parent / QUALITY).write_bytes(quality_json({"val.csv": val.read_bytes()}, facts))
     text = Tags(page_of(project)).text
-    assert "文本相同 Same text shared 1, pairs 2, conflicts 0" in text
+    assert "Same text 1 组，共 2 对，其中 0 组的标签不一致 1 shared by 2 pairs, 0 of" in text
     assert "Pairs left out for missing or broken files 4" in text
     (val.parent / QUALITY).write_bytes(quality_json({"val.csv": b"another"}, facts))
     assert "Same text" not in Tags(page_of(project)).text

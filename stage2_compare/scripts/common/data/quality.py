@@ -17,18 +17,19 @@ _MOST_BYTES = 1_000_000
 
 
 class Shared(NamedTuple):
-    """Groups of pairs with the same text or photo, or nearly, as places in the split."""
+    """A count of groups of pairs with the same text or photo, or nearly."""
 
-    groups: list[list[int]]
-    conflicts: list[list[int]]  # those of them whose labels differ
-
-    def record(self) -> dict[str, int]:
-        pairs = sum(map(len, self.groups))
-        return {"shared": len(self.groups), "pairs": pairs, "conflicts": len(self.conflicts)}
+    groups: int
+    pairs: int  # in them
+    conflicts: int  # groups whose labels differ
 
 
-def shared(keys: list[str], exact: list[str], labels: list[str]) -> Shared:
-    """Group pairs by their keys, N each. Near copies: only keys that join several exact values."""
+def shared(keys: list[str], exact: list[str], labels: list[str]) -> tuple[Shared, list[list[int]]]:
+    """Group pairs by their keys, N each. Near copies: only keys that join several exact values.
+
+    Returns:
+        The counts, and the groups whose labels differ, as places in the split.
+    """
     sharing = defaultdict(list)
     for i, key in enumerate(keys):
         if key:
@@ -39,7 +40,7 @@ def shared(keys: list[str], exact: list[str], labels: list[str]) -> Shared:
         if len(group) > 1 and (keys is exact or _several(exact, group))
     ]
     conflicts = [group for group in groups if _several(labels, group)]
-    return Shared(groups, conflicts)
+    return Shared(len(groups), sum(map(len, groups)), len(conflicts)), conflicts
 
 
 def _several(values: list[str], group: list[int]) -> bool:

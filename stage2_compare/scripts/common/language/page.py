@@ -200,6 +200,10 @@ PHRASES: dict[str, tuple[str, str]] = {
         "数据质量：make_splits.py 划分时的发现。",
         "Data quality: what make_splits.py found when it made the split.",
     ),
+    "quality_shared": (
+        "{groups} 组，共 {pairs} 对，其中 {conflicts} 组的标签不一致",
+        "{groups} shared by {pairs} pairs, {conflicts} of them with conflicting labels",
+    ),
     "quality_class_counts": ("各表各类样本数", "Pairs of each class in each table"),
     "quality_text_encodings": ("文本编码", "Encodings of the texts"),
     "quality_text_notes": ("文本的异常", "Odd texts"),

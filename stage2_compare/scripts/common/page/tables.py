@@ -11,6 +11,8 @@ import numpy as np
 
 from ..comparison.compare import Compared, Comparison
 from ..comparison.intervals import Estimate
+from ..data.quality import Shared
+from ..language import Phrase, phrase
 from ..metrics import MAIN, METRICS
 from ..runs.reader import Run
 
@@ -121,15 +123,21 @@ def data_facts(runs: list[Run]) -> list[tuple[str, str, bool]]:
     return rows
 
 
-def quality_facts(found: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Return what make_splits.py found in the data: the name of the fact, and its value in each
-    split."""
+def quality_facts(found: list[dict[str, Any]]) -> list[tuple[str, list[Phrase]]]:
+    """Return what make_splits.py found in the data: the name of the fact, and its different values
+    in the splits."""
     rows = []
     for name in _QUALITY:
-        values = dict.fromkeys(_listed(one[name]) for one in found if one.get(name) is not None)
+        values = dict.fromkeys(_fact(one[name]) for one in found if one.get(name) is not None)
         if values:
-            rows.append((name, " | ".join(values)))
+            rows.append((name, list(values)))
     return rows
+
+
+def _fact(value: Any) -> Phrase:
+    if isinstance(value, dict) and sorted(value) == sorted(Shared._fields):
+        return phrase("quality_shared", **{key: _listed(count) for key, count in value.items()})
+    return phrase("as_written", text=_listed(value))
 
 
 def _listed(value: Any) -> str:
