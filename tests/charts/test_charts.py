@@ -1,6 +1,7 @@
 """Pictures of runs: what they show, and that every word of theirs can be read."""
 
 import re
+import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,14 @@ def ten(tmp_path_factory) -> list[Run]:
     folder = tmp_path_factory.mktemp("runs")
     make_runs(folder, 10)
     return load_runs(folder)
+
+
+@pytest.fixture
+def without_a_font():
+    """A character without a glyph has a width too."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
+        yield
 
 
 @pytest.fixture
@@ -200,7 +209,7 @@ def test_without_a_chinese_font_pictures_are_in_english_and_a_line_names_one(
     monkeypatch.setattr(pictures, "choose_fonts", lambda: ["DejaVu Sans"])
     monkeypatch.setattr(pictures, "add_new_fonts", lambda: False)
     drawn, notes = pictures.draw(ten[:2], compare(ten[:2]), CHINESE)
-    assert words_of(drawn["confusion.png"]).startswith("Confusion matrices")
+    assert "Confusion matrices" in words_of(drawn["confusion.png"])
     assert not [name for name in drawn if ".zh." in name]
     assert len(notes) == 1 and "fonts-noto-cjk" in notes[0] and "SimHei" in notes[0]
     assert not pictures.draw(ten[:2], compare(ten[:2]), ENGLISH)[1]
@@ -604,6 +613,7 @@ def test_the_four_metrics_are_accuracy_up_then_clockwise(ten, figures):
         assert np.array(places[name]) / 1.04 == pytest.approx(direction, abs=1e-9)
 
 
+@pytest.mark.usefixtures("without_a_font")
 def test_chinese_is_broken_between_characters_but_not_before_a_mark():
     lines = wrap(ENGLISH_AND_CHINESE, 8.5, 1.2)
     assert len(lines) > 5 and not [line for line in lines if line[0] in "，。；：）”"]
@@ -611,6 +621,7 @@ def test_chinese_is_broken_between_characters_but_not_before_a_mark():
     assert wrap("BERT · 2\u00a0个种子", 8.5, 0.9) == ["BERT", "· 2\u00a0个种子"]
 
 
+@pytest.mark.usefixtures("without_a_font")
 @pytest.mark.parametrize(
     "text",
     [
