@@ -19,9 +19,9 @@ _CHINESE_FONTS = (
     "Hiragino Sans GB", "SimHei", "Heiti", "STHeiti", "WenQuanYi", "Droid Sans Fallback",
     "SimSun", "Arial Unicode MS",
 )  # fmt: skip
-_HAN, _MARK = "\u3400-\u9fff", "，。；：、！？）”》"
+_HAN, _OPEN, _MARK = "\u3400-\u9fff", "（“《", "，。；：、！？）”》"
 _WORD = re.compile(
-    f"(?:· [^ _/-]*|[（“《]*[{_HAN}]|[^ _/{_HAN}{_MARK}（“《-]+|[（“《])?[{_MARK}]*[ _/-]*"
+    f"(?:· [^ _/-]*|[{_OPEN}]*(?:[{_HAN}]|[^ _/{_HAN}{_OPEN}{_MARK}-]+)?)[{_MARK}]*[ _/-]*"
 )
 _CONTROLS = ("Cc", "Cf", "Zl", "Zp")
 _RESOLUTION = 300
