@@ -21,7 +21,7 @@ from common.charts.table import Column
 from common.charts.text import add_new_fonts, choose_fonts, measure, wrap
 from common.comparison.compare import compare
 from common.comparison.wording import BEST, NOT_COMPARABLE
-from common.language import CHINESE, ENGLISH, Language
+from common.language import CHINESE, ENGLISH, PHRASES, Language
 from common.metrics import METRICS, Metric
 from common.runs.reader import Predictions, Run, load_runs
 from fontTools.fontBuilder import FontBuilder
@@ -306,6 +306,17 @@ def test_a_font_that_came_after_matplotlibs_list_is_found(ten, figures, monkeypa
     (tmp_path / "broken.ttf").write_bytes(b"no font")
     figure = figures([renamed(ten[0], "天气")], "result_table")["result_table.png"]
     assert "天气" in [text for text, _ in texts_of(figure)]
+
+
+def test_a_chinese_font_without_a_bold_face_will_do(ten, figures, monkeypatch, tmp_path, caplog):
+    manager, everything = font_manager.fontManager, "".join(CHINESE.texts(PHRASES))
+    only = [font for font in manager.ttflist if font.name == "DejaVu Sans"]
+    path = write_font(tmp_path / "new.ttf", "SimHei", "".join(sorted(set(everything))))
+    monkeypatch.setattr(manager, "ttflist", only)
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(path)])
+    figure = figures(ten[:1], "result_table", say=CHINESE)["result_table.png"]
+    assert "结果" in [text.get_text() for text in figure.texts]
+    assert not caplog.records
 
 
 def write_font(path: Path, name: str, characters: str) -> Path:

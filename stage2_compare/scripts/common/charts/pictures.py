@@ -28,7 +28,7 @@ from .reliability import reliability
 from .sensitivity import has_rates, sensitivity
 from .styles import GREY, INK, PALE, RunStyle, run_styles
 from .table import result_table
-from .text import add_new_fonts, choose_fonts, measure, without_glyph
+from .text import add_new_fonts, choose_fonts, measure, one_weight_will_do, without_glyph
 
 DPI = 300
 MOST_RUNS = 50  # a page has no room for more, and each takes half a second
@@ -62,7 +62,7 @@ def draw(
     spoken = say if say in languages else ENGLISH
     files, notes = {}, []
     left_out = phrase("best_runs", shown=len(shown), total=len(runs))
-    with matplotlib.style.context(["default", _settings(fonts)]):
+    with matplotlib.style.context(["default", _settings(fonts)]), one_weight_will_do():
         measure.cache_clear()
         for each in languages:
             styles, missing = run_styles(shown, comparison, fonts, each)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 
 from matplotlib import font_manager
@@ -46,6 +47,18 @@ def add_new_fonts() -> bool:
         with suppress(OSError, RuntimeError):  # a font that cannot be read helps nobody
             font_manager.fontManager.addfont(path)
     return bool(new)
+
+
+@contextmanager
+def one_weight_will_do() -> Iterator[None]:
+    """Keep matplotlib from warning of a font, such as SimHei, that has no bold face."""
+    logger = logging.getLogger("matplotlib.font_manager")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def without_glyph(texts: Iterable[str], fonts: list[str]) -> str:
