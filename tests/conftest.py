@@ -8,6 +8,7 @@ from pathlib import Path
 # Small tensors on few cores: more threads would wait for each other. Commands that the tests start
 # inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["LC_ALL"] = "C.UTF-8"  # commands speak English, whoever runs the tests
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may wait for a network
 
 import pytest

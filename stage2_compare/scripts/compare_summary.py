@@ -9,7 +9,7 @@ Leaves in outputs/compare/
     compare_families.csv   a row per seed group: mean, standard deviation (sd) and number of seeds;
                            the last row is what always predicting the most frequent class reaches
 
-``--strict`` stops before writing where a run did not keep the protocol of the others. Imports no
+``--lang`` is the language of what it prints; the files are in English. ``--strict`` stops before writing where a run did not keep the protocol of the others. Imports no
 torch.
 """
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from common.cli import run_command
+from common.cli import add_language, run_command
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -38,12 +38,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="runs of different protocols are an error"
     )
+    add_language(parser)
     args = parser.parse_args(argv)
 
     # Imported here: pandas and scipy would delay --help.
     from common.comparison.compare import compare, require_one_protocol
     from common.comparison.console import report
     from common.comparison.tables import write_families, write_summary
+    from common.language import Language
     from common.runs.reader import load_runs
 
     compare_dir = args.project_root / args.compare_dir
@@ -53,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     summary = compare_dir / "compare_summary.csv"
     write_summary(summary, comparison)
     write_families(compare_dir / "compare_families.csv", comparison)
-    print(report(comparison))
+    print(report(comparison, Language(args.lang)))
     print(summary)
 
 

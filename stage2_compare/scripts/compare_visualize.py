@@ -5,7 +5,8 @@
 It writes radar.png, params_time.png, loss_curves.png and result_table.png into
 outputs/compare/visuals/; from the predictions of the runs confusion.png, per_class.png,
 reliability.png, agreement.png and intervals.png; and index.html, a page of all results down to
-single pairs, which ``--open`` shows in the browser. It does not import torch.
+single pairs, which ``--open`` shows in the browser. ``--lang`` is the language of the pictures, and
+in which the page opens. It does not import torch.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from common.cli import run_command
+from common.cli import add_language, run_command
 from common.errors import UserError
 from common.files import printable, write_result
 
@@ -29,17 +30,20 @@ def main(argv: list[str] | None = None) -> None:
     add("--project-root", type=Path, default=here, help="folder that holds outputs/")
     add("--compare-dir", type=Path, default=runs, help="folder of the run folders")
     add("--open", action="store_true", help="open the page in the browser")
+    add_language(parser)
     args = parser.parse_args(argv)
 
     from common.charts import PICTURES, draw  # imported here: --help answers at once
     from common.comparison.compare import compare
+    from common.language import Language
     from common.page import write_page
     from common.runs.reader import load_runs
 
     visuals = args.project_root / args.compare_dir / "visuals"
     runs = load_runs(visuals.parent)
     comparison = compare(runs)
-    pictures, notes = draw(runs, comparison)
+    say = Language(args.lang)
+    pictures, notes = draw(runs, comparison, say)
     for note in notes:
         print(printable(note), file=sys.stderr)
     for name in PICTURES:
@@ -50,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
         else:
             _remove(path)
     charts = {name: file for name, file in pictures.items() if name.endswith(".svg")}
-    page = write_page(visuals, comparison, charts, args.project_root)
+    page = write_page(visuals, comparison, charts, args.project_root, say)
     print(page)
     if args.open:
         webbrowser.open(page.resolve().as_uri())

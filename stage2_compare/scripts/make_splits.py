@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from common.cli import DEFAULT_SEED, HelpFormatter, not_negative_int, run_command
 from common.data.encodings import ENCODINGS
+from common.data.quality import QUALITY, class_counts, quality_json, shared
 from common.data.splits import (
     FOLD,
     UNFINISHED,
@@ -78,6 +79,8 @@ def main(argv: list[str] | None = None) -> None:
     if test:
         _report_overlap(split, content["labelled"], test, content["test"])
     _report_left_out(pairs.left_out)
+    facts = _quality(split, content["labelled"], sides, groups, pairs)
+    _write_quality(output_dir, tables, facts)
     _report_files(output_dir, tables, changed)
 
 
@@ -416,6 +419,40 @@ def _write_tables(folder: Path, tables: dict[str, str], folds: int) -> bool:
     return False
 
 
+def _quality(
+    split: Split, content: _Content, sides: dict[str, list[int]], groups: list, pairs: _Pairs
+) -> dict[str, Any]:
+    """Return what quality.json says of the data."""
+    texts, images = content.texts, content.images
+    kinds = {
+        "same_text": (texts, texts),
+        "near_text": (content.near_texts, texts),
+        "same_photo": (images, images),
+        "near_photo": (content.near_images, images),
+    }
+    return {
+        "class_counts": class_counts(sides, split.labels),
+        "text_encodings": {name: part.encodings for name, part in pairs.splits.items()},
+        "text_notes": {name: part.notes for name, part in pairs.splits.items() if part.notes},
+        **{
+            kind: shared(keys, exact, split.labels)[0]._asdict()
+            for kind, (keys, exact) in kinds.items()
+        },
+        "largest_group": max(map(len, groups)),
+        "left_out": len({(fault.csv_path, fault.row) for fault in pairs.left_out}),
+    }
+
+
+def _write_quality(folder: Path, tables: dict[str, str], facts: dict[str, Any]) -> None:
+    """Write quality.json, when the tables that it is about are there.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    written = {name: _marked(text).encode("utf-8") for name, text in tables.items()}
+    write_result(folder / QUALITY, quality_json(written, facts))
+
+
 # The report
 
 
@@ -463,20 +500,10 @@ def _report_duplicates(split: Split, content: _Content) -> None:
 
 
 def _report_shared(split: Split, kind: str, keys: list[str], exact: list[str]) -> None:
-    """Print how many keys pairs share. Near copies: only keys that join several exact values."""
-    sharing = defaultdict(list)
-    for i, key in enumerate(keys):
-        if key:
-            sharing[key].append(i)
-    shared, conflicts = [], []
-    for group in sharing.values():
-        if len(group) > 1 and (keys is exact or len({exact[i] for i in group}) > 1):
-            shared.append(group)
-            if len({split.labels[i] for i in group}) > 1:
-                conflicts.append(group)
-    pairs = sum(map(len, shared))
-    more = f"; {len(conflicts):,} of them with conflicting labels" if shared else ""
-    print(f"{kind}: {len(shared):,} shared by {pairs:,} pairs, each kept on one side{more}")
+    """Print how many keys pairs share."""
+    found, conflicts = shared(keys, exact, split.labels)
+    more = f"; {found.conflicts:,} of them with conflicting labels" if found.groups else ""
+    print(f"{kind}: {found.groups:,} shared by {found.pairs:,} pairs, each kept on one side{more}")
     for group in conflicts[:3]:
         print("  for example", _members(split, group))
 
@@ -529,7 +556,7 @@ def _report_overlap(split: Split, content: _Content, test: Split, test_content: 
 
 
 def _report_files(folder: Path, tables: dict[str, str], changed: bool) -> None:
-    for name in tables:
+    for name in (*tables, QUALITY):
         print(f"wrote {folder / name}")
     if changed:
         print("warning: the split that was there was another one; do not compare runs made with it")

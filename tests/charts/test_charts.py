@@ -1,5 +1,7 @@
 """Pictures of runs: what they show, and that every word of theirs can be read."""
 
+import re
+import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +16,12 @@ from common.charts.labels import LONGEST, run_labels
 from common.charts.page import INNER, WIDTH
 from common.charts.radar import Scale
 from common.charts.reliability import wilson
-from common.charts.styles import RunStyle, run_styles
+from common.charts.styles import GREY, RunStyle, run_styles
 from common.charts.table import Column
-from common.charts.text import measure, wrap
+from common.charts.text import add_new_fonts, choose_fonts, measure, wrap
 from common.comparison.compare import compare
 from common.comparison.wording import BEST, NOT_COMPARABLE
+from common.language import CHINESE, ENGLISH, PHRASES, Language
 from common.metrics import METRICS, Metric
 from common.runs.reader import Predictions, Run, load_runs
 from fontTools.fontBuilder import FontBuilder
@@ -52,16 +55,25 @@ def ten(tmp_path_factory) -> list[Run]:
 
 
 @pytest.fixture
+def without_a_font():
+    """A character without a glyph has a width too."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
+        yield
+
+
+@pytest.fixture
 def figures(monkeypatch):
     """Pictures of runs before they become PNG, or those of them that are named."""
 
-    def of(runs: list[Run], *names: str) -> dict[str, Figure]:
+    def of(runs: list[Run], *names: str, say: Language = ENGLISH) -> dict[str, Figure]:
         if names:
             for charts_of in ("OF_RUNS", "OF_PREDICTIONS"):
                 charts = getattr(pictures, charts_of)
                 chosen = {name: chart for name, chart in charts.items() if name in names}
                 monkeypatch.setattr(pictures, charts_of, chosen)
-        drawn, _ = pictures.draw(runs, compare(runs))
+        monkeypatch.setattr(pictures, "LANGUAGES", (say,))  # no other for the page
+        drawn, _ = pictures.draw(runs, compare(runs), say)
         return {name: figure for name, figure in drawn.items() if name.endswith(".png")}
 
     monkeypatch.setattr(pictures, "png", lambda figure: figure)
@@ -120,19 +132,20 @@ def renamed(run: Run, name: str, classes: list[str] | None = None, known: int = 
 
 
 def styles_of(runs: list[Run]) -> list[RunStyle]:
-    return run_styles(runs, compare(runs), ["DejaVu Sans"])[0]
+    return run_styles(runs, compare(runs), ["DejaVu Sans"], ENGLISH)[0]
 
 
 LONG = (
     "bert-base-multilingual-uncased_resnet50_concat_"
     "with_a_very_long_name_that_nobody_would_type_twice_"
 )
-CHINESE = "中文情感分类模型_多模态融合_门控注意力_"
+CHINESE_NAME = "中文情感分类模型_多模态融合_门控注意力_"
+ENGLISH_AND_CHINESE = "竖条：95% 置信区间（Wilson），围绕 0.5 的数字；见“图”。" * 3
 CASES = {
     "one": (1, None, None),
     "five": (5, None, None),
     "ten": (10, None, None),
-    "two, long Chinese names, two classes": (2, CHINESE * 4, ["好", "坏"]),
+    "two, long Chinese names, two classes": (2, CHINESE_NAME * 4, ["好", "坏"]),
     "three, 100 letters without a break": (3, "x" * 100, ["是", "否"]),
     "seven, long names, ten classes with long names": (
         7,
@@ -143,15 +156,26 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_every_text_is_on_the_page_and_none_covers_another(ten, figures, case):
+def chinese_can_be_drawn() -> bool:
+    add_new_fonts()
+    return CHINESE in pictures._languages(choose_fonts())
+
+
+in_chinese = pytest.mark.skipif(not chinese_can_be_drawn(), reason="no Chinese font is installed")
+
+
+@pytest.mark.parametrize(
+    ("case", "say"),
+    [*((case, ENGLISH) for case in CASES), pytest.param("ten", CHINESE, marks=in_chinese)],
+)
+def test_every_text_is_on_the_page_and_none_covers_another(ten, figures, case, say):
     count, name, classes = CASES[case]
     runs = (
         ten[:count]
         if name is None
         else [renamed(run, f"{name}{i}", classes) for i, run in enumerate(ten[:count])]
     )
-    for picture, figure in figures(runs).items():
+    for picture, figure in figures(runs, say=say).items():
         texts = texts_of(figure)
         assert texts and figure.get_figwidth() == WIDTH
         low, high = (
@@ -164,6 +188,52 @@ def test_every_text_is_on_the_page_and_none_covers_another(ten, figures, case):
         )  # (T, T) pixels
         covered = np.argwhere(np.triu(overlap > 2, 1))  # 2 pixels are 1/150 inch
         assert not [(texts[one][0], texts[other][0]) for one, other in covered], picture
+
+
+@in_chinese
+def test_in_chinese_no_word_of_a_picture_is_english(ten, figures):
+    """But names of models, fusions, classes and people."""
+    names = "BERT|ResNet|CLIP|BLIP|concat|gated|late|F1|ECE|n|p|Hsu|Wilson|Guo|Cohen's|kappa|"
+    names += "negative|neutral|positive|bert-base-chinese|clip_openai|blip|Salesforce|resnet"
+    runs = [run for run in ten if "clip" not in run.name][:4]
+    tested = [with_test(runs[0]), *runs[1:]]
+    for picture, figure in figures(tested, say=CHINESE).items():
+        for text, _ in texts_of(figure):
+            words = re.findall(r"[A-Za-z][\w'-]*", text)
+            assert all(re.match(names, word) for word in words), (picture, text)
+
+
+def test_without_a_chinese_font_pictures_are_in_english_and_a_line_names_one(
+    ten, figures, monkeypatch
+):
+    monkeypatch.setattr(pictures, "choose_fonts", lambda: ["DejaVu Sans"])
+    monkeypatch.setattr(pictures, "add_new_fonts", lambda: False)
+    drawn, notes = pictures.draw(ten[:2], compare(ten[:2]), CHINESE)
+    assert "Confusion matrices" in words_of(drawn["confusion.png"])
+    assert not [name for name in drawn if ".zh." in name]
+    assert len(notes) == 1 and "fonts-noto-cjk" in notes[0] and "SimHei" in notes[0]
+    assert not pictures.draw(ten[:2], compare(ten[:2]), ENGLISH)[1]
+
+
+def with_test(run: Run) -> Run:
+    """The run, measured on 200 test pairs as well."""
+    own = run.predictions
+    labels, said, shares = (part[:200] for part in (own.labels, own.predicted, own.probabilities))
+    guids = [f"test {place}" for place in range(200)]
+    return replace(run, test=Predictions(own.classes, guids, labels, said, shares))
+
+
+def test_figures_on_test_pairs_are_in_the_forest_plot_and_the_table(ten, figures):
+    runs = [with_test(ten[0]), ten[2]]
+    drawn, found = figures(runs), compare(runs)
+    value, low, high, _ = found.families[0].test.estimates["val_f1_macro"]
+    [plot] = [axes for axes in drawn["intervals.png"].axes if axes.get_xlabel() == "Macro-F1"]
+    grey = [line for line in plot.lines if line.get_color() == GREY and line.get_zorder() > 1]
+    assert [list(line.get_xdata()) for line in grey] == [[low, high], [value]]
+    words = words_of(drawn["intervals.png"])
+    assert f"test {value:.3f}" in words and "200 test pairs, measured once" in words
+    table = [text for text, _ in texts_of(drawn["result_table.png"])]
+    assert table.count("Test") == 1 and table.count("–") == 1 and f"{value:.4f}" in table
 
 
 def test_hostile_names_are_drawn_letter_for_letter(ten, figures):
@@ -200,7 +270,7 @@ def test_of_more_runs_than_fit_the_best_are_drawn_and_the_caption_counts_them(
     """The best is CLIP, whose other seed is left out: its row still shows the mean of both."""
     monkeypatch.setattr(pictures, "MOST_RUNS", 1)
     drawn = figures(ten)
-    _, notes = pictures.draw(ten, compare(ten))
+    _, notes = pictures.draw(ten, compare(ten), ENGLISH)
     assert notes[0] == "the pictures show the best 1 of 10 runs by macro-F1"
     for name, figure in drawn.items():
         assert "the best 1 of 10 runs" in words_of(figure), name
@@ -211,14 +281,14 @@ def test_of_more_runs_than_fit_the_best_are_drawn_and_the_caption_counts_them(
     assert [line.get_xdata()[0] for line in seeds] == [ten[0].best["val_f1_macro"]]
     assert "CLIP · 2\u00a0seeds" in words_of(drawn["intervals.png"])
     monkeypatch.setattr(pictures, "MOST_RUNS", 10)
-    assert not [note for note in pictures.draw(ten, compare(ten))[1] if "the best" in note]
+    assert not [note for note in pictures.draw(ten, compare(ten), ENGLISH)[1] if "the best" in note]
 
 
 def test_characters_without_a_font_are_named_and_told_apart(ten, monkeypatch):
     monkeypatch.setattr(pictures, "choose_fonts", lambda: ["DejaVu Sans"])
     monkeypatch.setattr(pictures, "png", lambda figure: figure)
     runs = [renamed(ten[0], "天气"), renamed(ten[1], "模型")]
-    figures, notes = pictures.draw(runs, compare(runs))
+    figures, notes = pictures.draw(runs, compare(runs), ENGLISH)
     assert [note for note in notes if "模" in note and "气" in note]
     assert {"?? (1)", "?? (2)"} <= {text for text, _ in texts_of(figures["result_table.png"])}
 
@@ -236,6 +306,17 @@ def test_a_font_that_came_after_matplotlibs_list_is_found(ten, figures, monkeypa
     (tmp_path / "broken.ttf").write_bytes(b"no font")
     figure = figures([renamed(ten[0], "天气")], "result_table")["result_table.png"]
     assert "天气" in [text for text, _ in texts_of(figure)]
+
+
+def test_a_chinese_font_without_a_bold_face_will_do(ten, figures, monkeypatch, tmp_path, caplog):
+    manager, everything = font_manager.fontManager, "".join(CHINESE.texts(PHRASES))
+    only = [font for font in manager.ttflist if font.name == "DejaVu Sans"]
+    path = write_font(tmp_path / "new.ttf", "SimHei", "".join(sorted(set(everything))))
+    monkeypatch.setattr(manager, "ttflist", only)
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(path)])
+    figure = figures(ten[:1], "result_table", say=CHINESE)["result_table.png"]
+    assert "结果" in [text.get_text() for text in figure.texts]
+    assert not caplog.records
 
 
 def write_font(path: Path, name: str, characters: str) -> Path:
@@ -277,7 +358,8 @@ def test_a_label_names_the_fusion_where_it_is_no_default(tmp_path):
     }
     folders = [make_run(tmp_path, f"r{i}", 0.5, model=m) for i, m in enumerate(cases.values())]
     runs = {run.name: run for run in load_runs(tmp_path)}
-    assert run_labels([runs[folder.name] for folder in folders]) == list(cases)
+    labels = run_labels([runs[folder.name] for folder in folders], ENGLISH)
+    assert [label.run for label in labels] == list(cases)
 
 
 def test_fifty_runs_share_no_style_and_a_page_has_a_limit(ten):
@@ -291,7 +373,7 @@ def test_fifty_runs_share_no_style_and_a_page_has_a_limit(ten):
 
 def test_runs_of_an_older_version_are_named_and_only_in_the_pictures_of_all_runs(ten, figures):
     runs = [replace(ten[0], predictions=None), *ten[1:3]]
-    drawn, notes = pictures.draw(runs, compare(runs))
+    drawn, notes = pictures.draw(runs, compare(runs), ENGLISH)
     assert [
         note for note in notes if note.startswith(f"{ten[0].name}: it keeps no predictions.csv")
     ]
@@ -306,10 +388,12 @@ def test_runs_of_an_older_version_are_named_and_only_in_the_pictures_of_all_runs
 def test_svg_of_hostile_names_is_well_formed_and_runs_nothing(ten, monkeypatch):
     monkeypatch.setattr(pictures, "png", lambda figure: b"")
     runs = [renamed(run, name) for run, name in zip(ten, HOSTILE, strict=False)]
-    drawn, _ = pictures.draw(runs, compare(runs))
+    drawn, _ = pictures.draw(runs, compare(runs), ENGLISH)
     charts = {name: file for name, file in drawn.items() if name.endswith(".svg")}
-    assert {name[:-4] for name in charts} == {name[:-4] for name in drawn if name.endswith(".png")}
-    assert len(charts) >= 9
+    names = {name[:-4] for name in drawn if name.endswith(".png")}
+    languages = {name.split(".")[1] for name in charts}
+    assert set(charts) == {f"{name}.{code}.svg" for name in names for code in languages}
+    assert len(names) >= 9 and "en" in languages
     for chart in charts.values():
         nodes = list(ElementTree.fromstring(chart).iter())
         assert not [node for node in nodes if node.tag.endswith(("script", "foreignObject"))]
@@ -329,14 +413,14 @@ def test_without_predictions_only_the_pictures_of_histories_are_drawn(ten, figur
 def test_runs_on_other_pairs_are_kept_out_of_agreement_and_named(ten, figures):
     predictions = ten[1].predictions
     other = replace(ten[1], predictions=replace(predictions, guids=predictions.guids[::-1]))
-    drawn, notes = pictures.draw([ten[0], other, ten[2]], compare([ten[0], other, ten[2]]))
+    drawn, notes = pictures.draw([ten[0], other, ten[2]], compare([ten[0], other, ten[2]]), ENGLISH)
     words = [text for text, _ in texts_of(drawn["agreement.png"])]
     assert "3" not in words and "2" in words
     assert notes == [f"{other.name}: it was validated on other pairs: not in agreement.png"]
 
 
 def test_agreement_needs_two_runs(ten, figures):
-    drawn, notes = pictures.draw(ten[:1], compare(ten[:1]))
+    drawn, notes = pictures.draw(ten[:1], compare(ten[:1]), ENGLISH)
     assert "agreement.png" not in drawn
     assert [note for note in notes if "agreement.png needs two runs" in note]
 
@@ -451,17 +535,21 @@ def test_a_run_without_validation_loss_or_with_one_epoch_is_drawn(tmp_path, figu
 
 
 def test_the_radar_says_its_scale_and_starts_at_0_unless_runs_lie_close():
-    assert str(Scale.of([[0.62, 0.55, 0.57, 0.53]], coarse=False)).startswith("0 at the centre")
-    assert str(Scale.of([[0.6, 0.5], [0.3, 0.2]], coarse=False)).startswith(
+    assert _said(Scale.of([[0.62, 0.55, 0.57, 0.53]], coarse=False)).startswith("0 at the centre")
+    assert _said(Scale.of([[0.6, 0.5], [0.3, 0.2]], coarse=False)).startswith(
         "0 at the centre, 0.60 at the rim"
     )
     close = Scale.of([[0.81, 0.80], [0.79, 0.78]], coarse=False)
-    assert ", not 0, at the centre" in str(close)
+    assert ", not 0, at the centre" in _said(close)
     assert (
         close.radius(close.low) == 0
         and close.radius(close.high) == 1
         and 0 < close.radius(0.78) < 1
     )
+
+
+def _said(scale: Scale) -> str:
+    return ENGLISH(scale.phrase())
 
 
 def test_the_best_of_a_column_are_all_comparable_cells_that_read_the_same(ten):
@@ -516,7 +604,7 @@ def test_a_radar_has_an_axis_per_metric_and_no_name_covers_another(
 
 def test_a_metric_that_an_old_run_lacks_is_a_gap_a_dash_and_a_note(with_metrics, figures):
     runs = with_metrics(5, 3)
-    drawn, notes = pictures.draw(runs, compare(runs))
+    drawn, notes = pictures.draw(runs, compare(runs), ENGLISH)
     assert [note for note in notes if note.startswith(f"{runs[1].name}: it has no Balanced acc")]
     assert len(notes) == 1
     lines = {line.get_color(): line.get_ydata() for line in drawn["radar.png"].axes[0].lines}
@@ -536,8 +624,27 @@ def test_the_four_metrics_are_accuracy_up_then_clockwise(ten, figures):
         assert np.array(places[name]) / 1.04 == pytest.approx(direction, abs=1e-9)
 
 
+@pytest.mark.usefixtures("without_a_font")
+def test_chinese_is_broken_between_characters_but_not_before_a_mark():
+    lines = wrap(ENGLISH_AND_CHINESE, 8.5, 1.2)
+    assert len(lines) > 5 and not [line for line in lines if line[0] in "，。；：）”"]
+    assert not [line for line in lines if line[-1] in "（“"]
+    assert wrap("BERT · 2\u00a0个种子", 8.5, 0.9) == ["BERT", "· 2\u00a0个种子"]
+
+
+@pytest.mark.usefixtures("without_a_font")
 @pytest.mark.parametrize(
-    "text", [LONG, "многоязычная_модель " * 9, "x" * 200, "BERT + ResNet18 · concat", "", "   "]
+    "text",
+    [
+        LONG,
+        CHINESE_NAME * 3,
+        ENGLISH_AND_CHINESE,
+        "многоязычная_модель " * 9,
+        "x" * 200,
+        "BERT + ResNet18 · concat",
+        "",
+        "   ",
+    ],
 )
 @pytest.mark.parametrize("width", [0.5, 1.7, INNER])
 def test_wrapped_text_fits_and_loses_nothing(text, width):

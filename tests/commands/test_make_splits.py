@@ -16,6 +16,7 @@ from pathlib import Path
 import make_splits
 import numpy as np
 import pytest
+from common.data.quality import read_quality
 from common.data.splits import UNFINISHED, read_split, read_training_splits
 from common.errors import UserError
 from helpers.hub import SAMPLE
@@ -363,6 +364,7 @@ def test_nothing_is_half_written_when_a_target_cannot_be_written(tmp_path):
     with pytest.raises(UserError, match="val.csv: cannot write it, the splits are as they were"):
         cut(tmp_path, "--seed", "7")
     assert sorted(path.name for path in (tmp_path / "outputs/splits").iterdir()) == [
+        "quality.json",
         "train.csv",
         "val.csv",
     ]
@@ -449,7 +451,7 @@ def test_files_of_one_split_are_replaced_together_or_training_notices(tmp_path):
     cut(tmp_path, "--seed", "7")
     assert training_guids(tmp_path) == whole["7"]
     left = {path.name for path in (tmp_path / "outputs/splits").iterdir()}
-    assert left == {"train.csv", "val.csv", "test.csv"}
+    assert left == {"train.csv", "val.csv", "test.csv", "quality.json"}
 
 
 @pytest.mark.parametrize("place", [1, 2])
@@ -592,7 +594,7 @@ def test_folds_are_replaced_with_the_split_or_stay_as_they_were(tmp_path, monkey
     make_project(tmp_path, MIXED)
     cut(tmp_path, "--folds", "3")
     folder, real, calls = tmp_path / "outputs/splits", os.replace, []
-    before = {path: path.read_bytes() for path in folder.rglob("*.csv")}
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
     def replace(source, target):
         calls.append(target)
@@ -789,7 +791,9 @@ def test_tables_have_a_byte_order_mark_where_excel_needs_it(tmp_path):
     assert not content(tmp_path)["train.csv"].startswith(b"\xef\xbb\xbf")
     make_project(tmp_path, ["高兴" if label == "positive" else label for label in MIXED])
     found = cut(tmp_path)
-    assert all(data.startswith(b"\xef\xbb\xbf") for data in content(tmp_path).values())
+    for name in ("train.csv", "val.csv"):
+        assert content(tmp_path)[name].startswith(b"\xef\xbb\xbf")
+    assert read_quality(tmp_path / "outputs/splits/val.csv")
     assert "高兴" in {row["label"] for row in found["val"]}
     assert len(training_guids(tmp_path)[0]) == 54
 
@@ -890,8 +894,13 @@ def test_the_report_counts_what_is_there(tmp_path, capsys):
     assert "warning: test pairs that share guid, text or picture (or nearly) with " in out
     assert "with labelled ones: 2\n" in out
     assert [line for line in out.splitlines() if line.startswith("wrote ")] == [
-        f"wrote {tmp_path / 'outputs/splits' / name}.csv" for name in ("train", "val", "test")
+        f"wrote {tmp_path / 'outputs/splits' / name}"
+        for name in ("train.csv", "val.csv", "test.csv", "quality.json")
     ]
+    found = read_quality(tmp_path / "outputs/splits/val.csv")
+    assert found["same_photo"] == {"groups": 1, "pairs": 3, "conflicts": 0}
+    assert found["same_text"]["conflicts"] >= 1 and found["left_out"] == 0
+    assert sum(found["class_counts"]["train"].values()) == len(training_guids(tmp_path)[0])
 
 
 def test_a_stale_test_list_gets_a_warning(tmp_path, capsys):

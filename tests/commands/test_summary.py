@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -116,6 +117,23 @@ def test_what_the_choice_of_the_epoch_gains_and_the_test_pairs_have_columns_and_
     assert "corrected" in printed.splitlines()[0]
     assert "\non the test pairs " in printed
     assert "there b is significantly better." in printed
+
+
+def test_it_speaks_chinese_and_writes_the_same_files(tmp_path, capsys):
+    make_runs(tmp_path / "outputs/compare", 10)
+    files = [tmp_path / f"outputs/compare/compare_{name}.csv" for name in ("summary", "families")]
+    compare_summary.main(["--project-root", str(tmp_path), "--lang", "en"])
+    written = [path.read_bytes() for path in files]
+    capsys.readouterr()
+    compare_summary.main(["--project-root", str(tmp_path), "--lang", "zh"])
+    runs, families, notes, sentence = capsys.readouterr().out.split("\n\n")
+    assert [path.read_bytes() for path in files] == written
+    assert runs.split()[:3] == ["运行", "宏平均", "F1"]
+    assert len({console_width(line) for line in runs.splitlines()[:-1]}) == 1
+    assert "无显著差异" in families and notes.startswith("注意：blip_")
+    assert sentence.startswith("在 400 对验证样本上，clip_openai_clip-vit-base-patch32 的宏平均 F1")
+    for text in (runs, families, sentence.splitlines()[0]):
+        assert not re.search("best|interval|macro|seed(?!4)|pairs", text)
 
 
 def test_it_prints_aligned_tables_a_sentence_and_the_path(tmp_path, capsys):

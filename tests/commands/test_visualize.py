@@ -64,6 +64,16 @@ def test_whole_pictures_without_torch_and_without_a_word_on_stderr(tmp_path):
         assert all((edge == 255).all() for edge in (edges[0], edges[-1], edges[:, 0], edges[:, -1]))
 
 
+def test_the_language_is_that_of_pictures_and_page(tmp_path, capsys, coarse):
+    make_runs(tmp_path / "outputs/compare", 2)
+    compare_visualize.main(["--project-root", str(tmp_path), "--lang", "zh"])
+    html = (tmp_path / "outputs/compare/visuals/index.html").read_text(encoding="utf-8")
+    assert 'data-language="zh"' in html and "<title>图文融合方式比较</title>" in html
+    charts = {path.name for path in (tmp_path / "outputs/compare/visuals/page").glob("*.svg")}
+    said = capsys.readouterr().err
+    assert "radar.en.svg" in charts and ("radar.zh.svg" in charts) != ("没有中文字体" in said)
+
+
 def test_folders_that_cannot_be_read_are_named_and_the_others_drawn(tmp_path, capsys, coarse):
     make_runs(tmp_path / "outputs/compare", 2)
     (tmp_path / "outputs/compare/broken run").mkdir()

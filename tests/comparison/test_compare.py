@@ -17,6 +17,7 @@ from common.comparison.wording import (
     conclusion,
 )
 from common.errors import UserError
+from common.language import ENGLISH
 from common.runs.reader import load_runs, read_runs
 from helpers.figures import some_predictions
 from helpers.made_runs import made_run
@@ -37,7 +38,10 @@ def test_the_order_of_the_folders_changes_nothing(tmp_path):
     for seed in range(3):
         found = compare([runs[i] for i in np.random.default_rng(seed).permutation(10)])
         assert (found.runs, found.families) == (expected.runs, expected.families)
-        assert (found.notes, conclusion(found)) == (expected.notes, conclusion(expected))
+        assert (list(map(ENGLISH, found.notes)), conclusion(found, ENGLISH)) == (
+            list(map(ENGLISH, expected.notes)),
+            conclusion(expected, ENGLISH),
+        )
 
 
 def test_an_interval_does_not_depend_on_the_other_runs():
@@ -90,19 +94,21 @@ def test_a_run_of_another_protocol_is_named_with_its_difference_and_left_out(tmp
         make_run(tmp_path, name, f1=0.5, protocol=protocol)
     edit(tmp_path / "b", protocol={**protocol, "lr": 0.001, "val_sha256": "1" * 64})
     entries = entries_of(tmp_path)
-    assert entries["b"].differs == [
+    assert list(map(ENGLISH, entries["b"].differs)) == [
         "lr 0.001 instead of 2e-05",
         "val_sha256 111111111111... instead of 000000000000...",
     ]
     assert (entries["b"].comparable, entries["b"].verdict) == ("no", NOT_COMPARABLE)
-    assert [entries[name].differs for name in "ac"] == [[], []]
+    assert [list(map(ENGLISH, entries[name].differs)) for name in "ac"] == [[], []]
     assert entries["b"].scores["val_f1_macro"].low < entries["b"].scores["val_f1_macro"].value
 
 
 def test_of_two_protocols_one_is_taken_and_the_other_left_out(tmp_path):
     make_run(tmp_path, "a", protocol={"lr": 1, "epochs": 9})
     make_run(tmp_path, "b", protocol={"lr": 2, "epochs": 8})
-    differs = {name: len(entry.differs) for name, entry in entries_of(tmp_path).items()}
+    differs = {
+        name: len(list(map(ENGLISH, entry.differs))) for name, entry in entries_of(tmp_path).items()
+    }
     assert differs == {"a": 0, "b": 2}
 
 
@@ -123,7 +129,10 @@ def test_a_run_on_other_pairs_cannot_be_paired(tmp_path):
     path = tmp_path / "b" / "predictions.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("pair7,", "other7,"), encoding="utf-8")
     entry = entries_of(tmp_path)["b"]
-    assert (entry.differs, entry.verdict) == (["other validation pairs or labels"], NOT_COMPARABLE)
+    assert (list(map(ENGLISH, entry.differs)), entry.verdict) == (
+        ["other validation pairs or labels"],
+        NOT_COMPARABLE,
+    )
 
 
 def test_runs_of_an_older_version_are_shown_without_interval_or_verdict(tmp_path):
@@ -137,7 +146,7 @@ def test_runs_of_an_older_version_are_shown_without_interval_or_verdict(tmp_path
     (tmp_path / "a" / "predictions.csv").unlink()
     none = compare(load_runs(tmp_path))
     assert (none.pairs, none.smallest_difference, none.majority) == (0, None, None)
-    assert "No run has predictions" in conclusion(none)
+    assert "No run has predictions" in conclusion(none, ENGLISH)
 
 
 def test_runs_that_differ_in_their_seed_alone_are_one_family(tmp_path):
@@ -157,7 +166,7 @@ def test_runs_that_differ_in_their_seed_alone_are_one_family(tmp_path):
     assert late.scores["val_f1_macro"].value == pytest.approx(np.mean(list(f1.values())))
     assert late.spread["val_f1_macro"] == pytest.approx(np.std(list(f1.values()), ddof=1))
     assert "m_late has seeds 42, 43, 44, most have 42: its figures are of other draws" in (
-        result.notes
+        list(map(ENGLISH, result.notes))
     )
     assert len({entry.verdict for entry in result.runs if entry.name.startswith("m_late")}) == 1
 

@@ -16,6 +16,7 @@ from common.comparison.wording import (
     WORSE,
     conclusion,
 )
+from common.language import ENGLISH
 from common.metrics import run_scores
 from common.runs.reader import Run
 from helpers.figures import some_predictions
@@ -119,9 +120,12 @@ def test_a_run_of_a_family_that_has_another_protocol_is_left_out_by_itself():
     ]
     found = compare(runs)
     entries = by_name(found.runs)
-    assert entries["m"].differs == ["effective_batch_size 1 instead of 16"]
+    assert list(map(ENGLISH, entries["m"].differs)) == ["effective_batch_size 1 instead of 16"]
     assert (entries["m"].comparable, entries["m"].verdict) == ("no", NOT_COMPARABLE)
-    assert (entries["m_seed43"].comparable, entries["m_seed43"].differs) == ("yes", [])
+    assert (entries["m_seed43"].comparable, list(map(ENGLISH, entries["m_seed43"].differs))) == (
+        "yes",
+        [],
+    )
     assert entries["m_seed43"].verdict == BEST
     family = by_name(found.families)["m"]
     assert (family.verdict, family.seeds) == (BEST, 1)
@@ -159,11 +163,11 @@ def test_a_family_that_lacks_a_fold_is_not_ranked_and_the_fold_is_named():
     assert families["good"].verdict == INCOMPLETE
     assert (families["good"].p_vs_best, families["good"].scores[F1].low) == (None, None)
     assert [families[name].verdict for name in ("fair", "poor")] == [BEST, WORSE]
-    assert [note for note in found.notes if "missing" in note] == [
+    assert [note for note in list(map(ENGLISH, found.notes)) if "missing" in note] == [
         "good, seed 42: fold 1 missing, so it is not ranked beside whole ones; train them with "
         "--fold"
     ]
-    assert conclusion(found).endswith("Not part of this: good.")
+    assert conclusion(found, ENGLISH).endswith("Not part of this: good.")
 
 
 def test_a_seed_that_lacks_folds_does_not_keep_the_other_seeds_out():
@@ -176,14 +180,16 @@ def test_a_seed_that_lacks_folds_does_not_keep_the_other_seeds_out():
     assert (good.verdict, good.seeds) == (BEST, 1)
     verdicts = {entry.name: entry.verdict for entry in found.runs}
     assert (verdicts["good_fold1"], verdicts["good_seed43_fold1"]) == (BEST, INCOMPLETE)
-    assert any("good, seed 43: folds 3, 4 missing" in note for note in found.notes)
+    assert any(
+        "good, seed 43: folds 3, 4 missing" in note for note in list(map(ENGLISH, found.notes))
+    )
 
 
 def test_folds_of_another_split_are_no_comparable_ones():
     other = folds("other", FAIR, folds_sha256="of others")
     found = compare([*folds("good", GOOD), *folds("fair", FAIR), *other])
     assert by_name(found.families)["other"].verdict == NOT_COMPARABLE
-    assert by_name(found.runs)["other_fold3"].differs == [
+    assert list(map(ENGLISH, by_name(found.runs)["other_fold3"].differs)) == [
         "folds_sha256 of others instead of of all"
     ]
 
@@ -213,10 +219,23 @@ def test_neither_the_order_of_runs_nor_that_of_pairs_changes_anything():
 def figures(found: Comparison) -> list[tuple]:
     """All that is said of runs and families."""
     entries = [
-        (e.name, e.scores, e.spread, e.verdict, e.p_vs_best, e.mcnemar_p, e.differs)
+        (
+            e.name,
+            e.scores,
+            e.spread,
+            e.verdict,
+            e.p_vs_best,
+            e.mcnemar_p,
+            list(map(ENGLISH, e.differs)),
+        )
         for e in (*found.runs, *found.families)
     ]
-    return [*entries, found.notes, found.validation.ranking.critical, conclusion(found)]
+    return [
+        *entries,
+        list(map(ENGLISH, found.notes)),
+        found.validation.ranking.critical,
+        conclusion(found, ENGLISH),
+    ]
 
 
 def test_the_same_pairs_in_another_row_order_are_the_same_pairs():
@@ -227,7 +246,7 @@ def test_the_same_pairs_in_another_row_order_are_the_same_pairs():
         made_run("b", GOOD[order], pairs=order, **{**hashes, "val_sha256": "in that order"}),
     ]
     found = compare(runs)
-    assert [entry.differs for entry in found.runs] == [[], []]
+    assert [list(map(ENGLISH, entry.differs)) for entry in found.runs] == [[], []]
     assert [entry.scores[F1] for entry in found.runs] == [found.runs[0].scores[F1]] * 2
 
 
@@ -235,7 +254,9 @@ def test_pairs_with_another_label_are_other_pairs():
     labels = LABELS.copy()
     labels[7] = (labels[7] + 1) % 3
     found = compare([made_run("a", GOOD), made_run("b", GOOD), made_run("c", GOOD, labels)])
-    assert by_name(found.runs)["c"].differs == ["other validation pairs or labels"]
+    assert list(map(ENGLISH, by_name(found.runs)["c"].differs)) == [
+        "other validation pairs or labels"
+    ]
     assert by_name(found.runs)["c"].verdict == NOT_COMPARABLE
 
 
@@ -246,10 +267,13 @@ def test_copies_count_once_and_are_known_from_any_run():
     copies = np.arange(400) // 4 * 4
     found = compare([made_run("a", GOOD), made_run("b", FAIR, copies=copies)])
     assert (found.pairs, found.validation.pairs.independent) == (400, 100)
-    assert not any("copies" in note for note in found.notes)
+    assert not any("copies" in note for note in list(map(ENGLISH, found.notes)))
     alone = compare([made_run("a", GOOD), made_run("b", FAIR)])
     assert alone.validation.pairs.independent == 400
-    assert any("copies among the validation pairs are not recorded" in n for n in alone.notes)
+    assert any(
+        "copies among the validation pairs are not recorded" in n
+        for n in list(map(ENGLISH, alone.notes))
+    )
 
 
 def test_copies_in_different_folds_are_one_group():
@@ -279,7 +303,10 @@ def test_copies_in_different_folds_are_one_group():
 def test_a_rate_that_no_run_of_the_family_shares_with_the_others_is_another_protocol():
     runs = [made_run("a", GOOD), made_run("b", FAIR), made_run("c_lr0.001", GOOD, lr=1e-3)]
     entry = by_name(compare(runs).runs)["c_lr0.001"]
-    assert (entry.differs, entry.verdict) == (["lr 0.001 instead of 2e-05"], NOT_COMPARABLE)
+    assert (list(map(ENGLISH, entry.differs)), entry.verdict) == (
+        ["lr 0.001 instead of 2e-05"],
+        NOT_COMPARABLE,
+    )
 
 
 def test_beside_the_usual_rate_another_one_is_tuning_and_the_best_is_chosen():
@@ -293,7 +320,7 @@ def test_beside_the_usual_rate_another_one_is_tuning_and_the_best_is_chosen():
     assert (tuned.verdict, tuned.rate, tuned.rates) == (BEST, 1e-3, 2)
     assert tuned.scores[F1].value == pytest.approx(f1(GOOD))
     assert all(entry.comparable == "yes" for entry in found.runs)
-    assert [note for note in found.notes if "tuning" in note] == [
+    assert [note for note in list(map(ENGLISH, found.notes)) if "tuning" in note] == [
         "unequal tuning: up to 2 learning rates, but a (1): the comparison favours those with more"
     ]
 
@@ -306,7 +333,7 @@ def test_equal_budgets_are_not_remarked_and_a_choice_among_equals_is_corrected()
         for rate, row in zip(rates, some_predictions(3, 0.6, seed), strict=True)
     ]
     found = compare(runs)
-    assert not any("tuning" in note for note in found.notes)
+    assert not any("tuning" in note for note in list(map(ENGLISH, found.notes)))
     for entry in found.families:
         assert entry.rates == 3
         estimate = entry.scores[F1]
@@ -329,7 +356,7 @@ def test_the_model_is_chosen_on_validation_and_judged_once_on_the_test_pairs():
     assert (a.verdict, b.verdict) == (WORSE, BEST)
     assert a.estimates[F1].value == pytest.approx(f1(POOR[:200], labels))
     assert a.estimates[F1].corrected == a.estimates[F1].value  # nothing was chosen on these pairs
-    assert conclusion(found).endswith("there b is significantly better.")
+    assert conclusion(found, ENGLISH).endswith("there b is significantly better.")
 
 
 def test_folds_say_together_what_the_mean_of_their_probabilities_says():

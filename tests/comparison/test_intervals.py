@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from common.comparison.bootstrap import Figures
 from common.comparison.intervals import bca, doubts, estimates
+from common.language import ENGLISH
 from common.metrics import COLUMNS, METRICS, confusion_matrix, scores
 from helpers.figures import figures_of, some_predictions
 from helpers.run_folders import LABELS
@@ -89,21 +90,24 @@ EVEN = np.tile([0, 1, 2], 30)
 @pytest.mark.parametrize(
     ("labels", "errors", "reason"),
     [
-        (EVEN, 10, ""),
-        (EVEN, 80, ""),
+        (EVEN, 10, None),
+        (EVEN, 80, None),
         (EVEN, 9, "only 9 errors"),
         (EVEN, 0, "only 0 errors"),
         (EVEN, 81, "only 9 hits"),
         (np.repeat([0, 1, 2], [40, 9, 40]), 20, "under 10 pairs of neutral"),
         (np.repeat([0, 1, 2], [5, 9, 40]), 20, "under 10 pairs of negative, neutral"),
-        (np.repeat([0, 2], 40), 20, ""),  # a class without a pair is not in the figures
+        (np.repeat([0, 2], 40), 20, None),  # a class without a pair is not in the figures
     ],
 )
 def test_why_an_interval_is_not_to_be_trusted(labels, errors, reason):
-    assert doubts(labels, some_errors(labels, errors), NAMES) == reason
+    found = doubts(labels, some_errors(labels, errors), NAMES)
+    assert (found and ENGLISH(found)) == reason
 
 
 def test_of_many_rare_classes_three_are_named():
     labels = np.repeat(np.arange(5), [3, 3, 3, 3, 60])
     names = ["a", "b", "c", "d", "e"]
-    assert doubts(labels, some_errors(labels, 12), names) == "under 10 pairs of a, b, c, ..."
+    assert (
+        ENGLISH(doubts(labels, some_errors(labels, 12), names)) == "under 10 pairs of a, b, c, ..."
+    )

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from common.comparison.compare import compare
-from common.comparison.wording import conclusion, counted, listed
+from common.comparison.wording import conclusion
+from common.language import ENGLISH
 from common.runs.reader import Run
 from helpers.figures import some_predictions
 from helpers.made_runs import made_predictions, made_run
@@ -14,11 +15,11 @@ FAIR = some_predictions(2, 0.71)[1]  # with errors of its own
 
 
 def told(*runs: Run) -> str:
-    return conclusion(compare(list(runs)))
+    return conclusion(compare(list(runs)), ENGLISH)
 
 
 def notes(*runs: Run) -> list[str]:
-    return compare(list(runs)).notes
+    return list(map(ENGLISH, compare(list(runs)).notes))
 
 
 def seeds(name: str, *predicted: np.ndarray, first: int = 42) -> list[Run]:
@@ -35,7 +36,7 @@ def test_the_whole_of_it_can_be_quoted():
     runs = [made_run("good", GOOD), made_run("near", FAIR), made_run("bad", POOR)]
     runs += [made_run("worst", some_predictions(1, 0.1)[0])]
     result = compare(runs)
-    text = conclusion(result)
+    text = conclusion(result, ENGLISH)
     assert text.startswith(
         "On 400 validation pairs this run of good has the highest macro-F1: 0.750 (95% interval 0."
     )
@@ -70,7 +71,7 @@ def test_what_the_choice_of_the_epoch_gains_is_taken_off_in_the_sentence():
     assert (
         f"{value:.3f}, or {corrected:.3f} (95% interval {low:.3f} to {high:.3f}) without what "
         "choosing the best epoch on the same pairs gains by luck."
-    ) in conclusion(result)
+    ) in conclusion(result, ENGLISH)
 
 
 def test_a_choice_among_rates_is_named_as_such():
@@ -93,7 +94,7 @@ def test_copies_are_told_from_independent_pairs():
 def test_too_few_pairs_give_no_verdict():
     labels = LABELS[:50]
     result = compare([made_run("a", GOOD[:50], labels), made_run("b", POOR[:50], labels)])
-    text = conclusion(result)
+    text = conclusion(result, ENGLISH)
     assert (
         "These are too few pairs for a verdict on 2 models: equally good ones would be called worse "
         "too often."
@@ -172,10 +173,10 @@ def test_a_best_model_without_test_predictions_is_named():
 
 def test_of_many_names_five_are_named():
     names = [f"m{place}" for place in range(41)]
-    assert listed(names) == "m0, m1, m2, m3, m4 and 36 others"
-    assert listed(names[:7]) == "m0, m1, m2, m3, m4 and 2 others"
-    assert listed(names[:6]) == "m0, m1, m2, m3, m4 and m5"
-    assert [listed(names[:count]) for count in (1, 2)] == ["m0", "m0 and m1"]
+    assert ENGLISH.listed(names) == "m0, m1, m2, m3, m4 and 36 others"
+    assert ENGLISH.listed(names[:7]) == "m0, m1, m2, m3, m4 and 2 others"
+    assert ENGLISH.listed(names[:6]) == "m0, m1, m2, m3, m4 and m5"
+    assert [ENGLISH.listed(names[:count]) for count in (1, 2)] == ["m0", "m0 and m1"]
 
 
 def test_no_sentence_and_no_remark_lists_all_of_many_runs():
@@ -193,17 +194,18 @@ def test_no_sentence_and_no_remark_lists_all_of_many_runs():
         for place in range(30)
     ]
     result = compare(runs)
-    for text in (conclusion(result), *result.notes):
+    for text in (conclusion(result, ENGLISH), *map(ENGLISH, result.notes)):
         assert all(sentence.count("model ") <= 6 for sentence in text.split(". ")), text
-    assert "others" in conclusion(result) and len(result.notes) >= 3
+    assert "others" in conclusion(result, ENGLISH) and len(result.notes) >= 3
 
 
 def test_one_is_counted_without_an_s():
-    assert [counted(number, "pair") for number in (0, 1, 2, 4000)] == [
-        "0 pairs",
-        "1 pair",
-        "2 pairs",
-        "4,000 pairs",
+    counted = [ENGLISH("validation_pairs", n=number) for number in (0, 1, 2, 4000)]
+    assert counted == [
+        "0 validation pairs",
+        "1 validation pair",
+        "2 validation pairs",
+        "4,000 validation pairs",
     ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from common.comparison.compare import compare
 from common.data.splits import fingerprint, read_split
+from common.language import ENGLISH, Language
 from common.page import write_page
 from common.runs.reader import load_runs
 from PIL import Image
@@ -48,11 +49,11 @@ def fingerprint_of(root: Path, path: str) -> str:
     return fingerprint(split, digests)
 
 
-def page_of(root: Path, charts: dict[str, bytes] | None = None) -> str:
+def page_of(root: Path, charts: dict[str, bytes] | None = None, say: Language = ENGLISH) -> str:
     """Write the page of all runs of a project and return it."""
     folder = root / "outputs/compare"
     comparison = compare(load_runs(folder))
-    path = write_page(folder / "visuals", comparison, charts or {}, root)
+    path = write_page(folder / "visuals", comparison, charts or {}, root, say)
     return path.read_text(encoding="utf-8")
 
 

@@ -54,6 +54,7 @@ def make_run(
     labels: np.ndarray = LABELS,
     predictions: np.ndarray | None = None,
     groups: list[int] | None = None,
+    cut: list[int] | None = None,
     test: tuple[np.ndarray, np.ndarray] | None = None,
     **more,
 ) -> Path:
@@ -65,6 +66,7 @@ def make_run(
         epochs: their number, or the predicted classes (E, N) of every epoch. Then the figures are
             those of each epoch, the best one is found, and the files of the epochs are written.
         groups: (N,) place of the first copy of each pair.
+        cut: (N,) 1 where the text was cut; recorded beside groups.
         test: (M,) true and (M,) predicted classes of the test pairs.
     """
     if np.ndim(epochs):
@@ -94,7 +96,7 @@ def make_run(
     folder = parent / name
     folder.mkdir(parents=True)
     write_csv(folder / "history.csv", [HISTORY, *([row[c] for c in HISTORY] for row in rows)])
-    write_csv(folder / "predictions.csv", prediction_rows(labels, chosen, classes, groups))
+    write_csv(folder / "predictions.csv", prediction_rows(labels, chosen, classes, groups, cut))
     if np.ndim(epochs):
         write_csv(folder / "epoch_predictions.csv", epoch_rows(labels, epochs, classes))
         shares = np.stack([some_probabilities(row, len(classes)) for row in epochs])
@@ -146,7 +148,11 @@ def some_probabilities(chosen: np.ndarray, classes: int) -> np.ndarray:
 
 
 def prediction_rows(
-    labels: np.ndarray, chosen: np.ndarray, classes: list[str], groups: list[int] | None = None
+    labels: np.ndarray,
+    chosen: np.ndarray,
+    classes: list[str],
+    groups: list[int] | None = None,
+    cut: list[int] | None = None,
 ) -> list[list]:
     """Header and rows of predictions.csv; ``groups`` (N,) are places of first copies."""
     shares = some_probabilities(chosen, len(classes))
@@ -158,6 +164,9 @@ def prediction_rows(
     if groups is not None:
         header.append("group")
         rows = [[*row, f"pair{first}"] for row, first in zip(rows, groups, strict=True)]
+    if cut is not None:
+        header.append("cut")
+        rows = [[*row, each] for row, each in zip(rows, cut, strict=True)]
     return [header, *rows]
 
 

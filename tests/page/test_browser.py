@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from common.language import CODES
 from helpers.pages import page_of, write_pairs
 from helpers.run_folders import bert, clip, make_run
 
@@ -45,20 +46,20 @@ def address(tmp_path_factory) -> str:
         folder = root / "outputs/compare"
         make_run(folder, name, labels=LABELS, predictions=said, model=model, **record)
     chart = b'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40"/>'
-    page_of(root, {"intervals.svg": chart, "radar.svg": chart})
+    names = [f"{name}.{code}.svg" for name in ("intervals", "radar") for code in CODES]
+    page_of(root, dict.fromkeys(names, chart))
     return (root / "outputs/compare/visuals/index.html").as_uri()
 
 
 @pytest.fixture
 def opened(browser, address):
-    """Open the page with a size, a theme and a language, and fail if anything goes wrong in it."""
+    """Open the page with a size and a theme, and fail if anything goes wrong in it."""
     contexts, wrong = [], []
 
-    def open_page(hash: str = "", width: int = 1024, theme: str = "light", language: str = "en-US"):
+    def open_page(hash: str = "", width: int = 1024, theme: str = "light"):
         context = browser.new_context(
             viewport={"width": width, "height": 900},
             color_scheme=theme,
-            locale=language,
             permissions=["clipboard-read", "clipboard-write"],
         )
         contexts.append(context)
@@ -87,7 +88,9 @@ def guids(page) -> list[int]:
 @pytest.mark.parametrize("width", [390, 1024, 1920])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_fits_the_window_and_follows_the_system(opened, width, theme):
-    page = opened(width=width, theme=theme, language="zh-CN" if theme == "dark" else "en-US")
+    page = opened(width=width, theme=theme)
+    if theme == "dark":
+        page.click("#language")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("document.documentElement.dataset.theme") == theme
     assert page.evaluate("document.documentElement.lang") == ("zh-CN" if theme == "dark" else "en")
@@ -100,10 +103,22 @@ def test_switches_of_language_and_theme_are_remembered(opened):
     page.click("#theme")
     assert page.inner_text("h1") == "图文融合方式比较" == page.title()
     assert page.inner_text("#presets a >> nth=1").startswith("全都错")
-    assert page.inner_text("th.verdict_best, td.verdict_best") == "第一名"
+    assert page.inner_text("th.verdict-best, td.verdict-best") == "第一名"
     page.reload()
     assert page.inner_text("h1") == "图文融合方式比较"
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def test_only_pictures_of_the_language_that_is_shown_are_loaded(opened):
+    page = opened()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[-1]))
+    page.reload()
+    page.locator("#charts").scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('[lang=en] > img').complete")
+    assert "intervals.en.svg" in asked and not [name for name in asked if ".zh." in name]
+    page.click("#language")
+    page.wait_for_function("document.querySelector('[lang=zh] > img').naturalWidth > 0")
 
 
 def test_a_heading_sorts_the_table_both_ways(opened):

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from common.comparison.compare import compare
-from common.page import parts, phrases
-from common.page.phrases import PHRASES
+from common.data.quality import QUALITY, quality_json
+from common.language import CHINESE, ENGLISH
+from common.page import parts
 from common.runs.reader import load_runs
 from helpers.hub import STAGE2
 from helpers.pages import VAL_CSV, Tags, fingerprint_of, page_of, write_pairs
@@ -250,9 +251,9 @@ def test_two_folds_of_a_model_show_the_pairs_of_both(tmp_path):
 
 def test_files_of_an_earlier_page_go_and_those_of_others_stay(project):
     page = project / "outputs/compare/visuals/page"
-    page_of(project, {"radar.svg": b"<svg/>"})
+    page_of(project, {"radar.en.svg": b"<svg/>"})
     (page / "notes.txt").write_text("mine", "utf-8")
-    assert (page / "radar.svg").exists() and (page / "thumbs").exists()
+    assert (page / "radar.en.svg").exists() and (page / "thumbs").exists()
     for path in (project / "outputs/compare").glob("*/predictions.csv"):
         path.unlink()
     page_of(project)
@@ -263,19 +264,47 @@ def test_the_same_runs_give_the_same_page(project):
     assert page_of(project) == page_of(project)
 
 
-def test_both_languages_have_every_phrase_with_the_same_places():
-    for key, versions in PHRASES.items():
-        assert len(versions) == len(phrases.LANGUAGES) and all(versions), key
-        zh, en = (set(re.findall(r"\{(\w+)\}", text)) for text in versions)
-        assert zh == en, key
-        assert re.search("[\u4e00-\u9fff]", versions[0]) or key in ("p", "language"), key
+def test_the_page_opens_in_the_language_that_is_asked_for_and_holds_both(project):
+    zh, en = page_of(project, say=CHINESE), page_of(project, say=ENGLISH)
+    assert Tags(zh).text.replace("图文融合方式比较", "", 1) == Tags(en).text.replace(
+        "Ways of joining text and image, compared", "", 1
+    )  # but for the title of the window
+    assert '<html lang="zh-CN" data-language="zh">' in zh
+    assert '<html lang="en" data-language="en">' in en
+    assert "在 30 对验证样本上，concat" in en and "On 30 validation pairs this run of concat" in zh
 
 
-def test_every_phrase_that_is_asked_for_is_there():
-    asked = set()
-    for path in (PAGE / "page.html", PAGE / "page.js"):
-        asked |= set(re.findall(r"""\bt\(["'](\w+)["'][),]""", path.read_text(encoding="utf-8")))
-    assert asked and asked <= set(PHRASES)
+def test_each_language_has_its_pictures_and_english_ones_where_no_font_was_there(project):
+    charts = {"radar.en.svg": b"<svg/>", "radar.zh.svg": b"<svg/>", "confusion.en.svg": b"<svg/>"}
+    html = page_of(project, charts)
+    images = [attributes for tag, attributes in Tags(html).tags if tag == "img"]
+    shown = [(image["src"], image["alt"], image["loading"]) for image in images]
+    assert shown == [
+        ("page/radar.zh.svg", "指标雷达图", "lazy"),
+        ("page/radar.en.svg", "Metrics as radars", "lazy"),
+        ("page/confusion.en.svg", "混淆矩阵（图）", "lazy"),
+        ("page/confusion.en.svg", "Confusion matrices as a picture", "lazy"),
+    ]
+
+
+def test_what_make_splits_found_is_shown_while_it_is_about_these_pairs(project):
+    val = project / VAL_CSV
+    facts = {"same_text": {"groups": 1, "pairs": 2, "conflicts": 0}, "left_out": 4, "odd": "<b>"}
+    (val.parent / QUALITY).write_bytes(quality_json({"val.csv": val.read_bytes()}, facts))
+    text = Tags(page_of(project)).text
+    assert "Same text 1 组，共 2 对，其中 0 组的标签不一致 1 shared by 2 pairs, 0 of" in text
+    assert "Pairs left out for missing or broken files 4" in text
+    (val.parent / QUALITY).write_bytes(quality_json({"val.csv": b"another"}, facts))
+    assert "Same text" not in Tags(page_of(project)).text
+
+
+def test_the_page_of_twelve_runs_stays_below_two_megabytes_however_many_pairs(tmp_path):
+    record = write_pairs(tmp_path, LABELS, TEXTS)
+    for place in range(12):
+        name = f"bert-base-chinese_resnet18_concat_{place}"
+        folder = tmp_path / "outputs/compare"
+        make_run(folder, name, labels=LABELS, predictions=said(place), **record)
+    assert len(page_of(tmp_path).encode()) + parts.INLINE < 2_000_000
 
 
 def test_the_script_is_small_and_of_no_framework():

@@ -108,30 +108,45 @@ def test_a_guid_of_another_class_in_another_run_is_another_pair(tmp_path: Path):
     assert sorted(rows) == pairs
 
 
-def source(text: str, size: tuple[int, int]) -> Source:
-    return Source(text, "", "", size)
+def source(text: str, size: tuple[int, int], encoding: str = "utf-8") -> Source:
+    return Source(text, encoding, "", "", size)
 
 
 def test_kinds_of_a_pair_by_its_text_and_photo():
-    assert kinds(source("", (0, 0))) == ["text_empty"]  # the photo's header is broken
+    assert kinds(source("", (0, 0))) == [
+        "text_empty",
+        "encoding_utf8",
+    ]  # the photo's header is broken
     assert kinds(source("好" * 50, (300, 300))) == [
         "text_short",
         "chinese",
+        "encoding_utf8",
         "photo_square",
         "photo_middle",
     ]
-    assert kinds(source("a" * 51, (299, 600))) == [
+    assert kinds(source("a" * 51, (299, 600), "gb18030")) == [
         "text_middle",
         "not_chinese",
+        "encoding_other",
         "photo_tall",
         "photo_small",
     ]
-    assert kinds(source("a" * 101, (1200, 600))) == [
+    assert kinds(source("a" * 101, (1200, 600), "replaced")) == [
         "text_long",
         "not_chinese",
+        "encoding_replaced",
         "photo_wide",
         "photo_large",
     ]
+
+
+def test_a_text_that_one_run_cuts_is_cut_for_the_table_of_all(tmp_path: Path):
+    labels = np.array([0, 1, 2, 0])
+    for name, cut in (("bert", [0, 0, 0, 1]), ("clip", [0, 1, 0, 1]), ("earlier", None)):
+        make_run(tmp_path, name, labels=labels, predictions=labels, groups=[0, 1, 2, 3], cut=cut)
+    table = gather(compare(load_runs(tmp_path)))
+    assert table.cut.tolist() == [False, True, False, True]
+    assert slices(table, Sources())["text_cut"].tolist() == table.cut.tolist()
 
 
 def test_accuracy_of_a_slice_and_its_interval_by_hand(table):

@@ -52,6 +52,15 @@ def test_groups_and_test_predictions_come_back(tmp_path):
     assert (run.test.labels, run.test.predicted) == ([2, 1, 0], [2, 1, 1])
 
 
+def test_which_texts_were_cut_comes_back_and_is_not_known_of_earlier_versions(tmp_path):
+    folder = make(tmp_path, groups=[0, 1, 2, 3, 4, 5], cut=[0, 1, 0, 0, 0, 1])
+    assert load_runs(tmp_path)[0].predictions.cut == [False, True, False, False, False, True]
+    change(folder / "predictions.csv", ",pair1,1", ",pair1,2")
+    assert problem(tmp_path) == "a: predictions.csv row 3: cut '2' is neither 0 nor 1"
+    make(tmp_path / "earlier", groups=[0, 1, 2, 3, 4, 5])
+    assert load_runs(tmp_path / "earlier")[0].predictions.cut is None
+
+
 def test_a_folder_of_an_earlier_version_has_neither(tmp_path):
     make_run(tmp_path, "a")
     (run,) = load_runs(tmp_path)

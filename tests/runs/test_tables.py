@@ -10,6 +10,7 @@ from common import files
 from common.comparison.compare import compare
 from common.comparison.console import report
 from common.files import escaped, unescaped
+from common.language import ENGLISH
 from common.runs import cells, reader
 from common.runs import predictions as prediction_files
 from common.runs.predictions import read_predictions
@@ -89,7 +90,7 @@ def test_runs_of_another_version_of_the_program_are_compared_with_a_remark(tmp_p
         make_run(tmp_path, name, **({"content": {"code_sha256": code}} if code else {}))
     found = compare(read_runs(tmp_path)[0])
     assert [entry.comparable for entry in found.runs] == ["yes"] * 4
-    assert [note for note in found.notes if "version" in note] == [
+    assert [note for note in list(map(ENGLISH, found.notes)) if "version" in note] == [
         "another version of this program than that of most runs has made c"
     ]
 
@@ -172,4 +173,4 @@ def test_any_value_in_a_record_is_read_or_named(tmp_path_factory, place: tuple, 
     edit(make_run(parent, "odd"), **json.loads(json.dumps(record)))
     runs, problems = read_runs(parent)
     assert len(runs) + len(problems) == 2
-    assert "plain" in report(compare(runs))
+    assert "plain" in report(compare(runs), ENGLISH)

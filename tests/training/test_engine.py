@@ -271,7 +271,9 @@ def test_texts_are_cut_counted_and_padded(hub):
 
 
 def test_token_ids_beyond_the_table_are_named_before_the_first_batch():
-    tokens = Tokens(np.array([1, 99], dtype=np.int32), np.array([0, 2]), 0, 0.0, 0.0, 1.0)
+    tokens = Tokens(
+        np.array([1, 99], dtype=np.int32), np.array([0, 2]), 0, np.array([False]), 0.0, 1.0
+    )
     check_tokens(tokens, 100, "model")
     with pytest.raises(UserError, match="token id 99.*knows 99"):
         check_tokens(tokens, 99, "model")

@@ -58,6 +58,19 @@ def test_epochs_run_stand_beside_the_planned_number(run):
     assert (run.metrics["epochs_run"], run.metrics["protocol"]["epochs"]) == (3, 3)
 
 
+def test_the_texts_that_were_cut_are_recorded_pair_by_pair(hub, tmp_path):
+    project = make_small_project(tmp_path)
+    path = project / "outputs" / "splits" / "val.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    rows[2][1] = "good " * 500  # the text of val1
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    run_small(project, hub, "clip")
+    (run,) = load_runs(compare_dir(project))
+    assert run.predictions.cut == [place == 1 for place in range(6)]
+
+
 def test_copies_name_the_first_of_them_as_their_group(hub, tmp_path):
     project = make_small_project(tmp_path)
     path = project / "outputs" / "splits" / "val.csv"

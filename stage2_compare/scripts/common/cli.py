@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from .data.encodings import ENCODINGS
 from .errors import UserError
 from .files import printable
+from .language import CODES, system_language
 from .models.choice import ModelChoice, fusion_names
 from .runs.layout import DEFAULT_FUSION, DEFAULT_SEED, folder_name
 from .training.rates import SCHEDULES
@@ -99,6 +100,12 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default is None else super()._get_help_string(action)
+
+
+def add_language(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--lang", choices=CODES, default=system_language(), help="Chinese or English results"
+    )
 
 
 def positive_int(text: str) -> int:

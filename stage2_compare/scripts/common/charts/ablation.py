@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..comparison.compare import Comparison
+from ..comparison.wording import metric_title
+from ..language import Language, phrase
 from ..metrics import MAIN
 from ..runs.reader import Run
 from .page import INNER, LINE, MARGIN, Page, centred, clean_axes, write_lines
@@ -14,16 +16,16 @@ from .styles import GREY, INK, PALE, RunStyle
 from .text import measure, wrap
 
 _LABEL, _AXIS, _ROW = 2.3, 0.47, 0.34  # inches
-AS_IT_IS = "as it is"
-# What is measured, in the order of the legend: the words, the marker, its colour.
+AS_IT_IS = "as_it_is"
+# What is measured, in the order of the legend: the phrase, the marker, its colour.
 KINDS = {
     AS_IT_IS: ("o", INK),
-    "as it is, same pairs": ("o", GREY),
-    "additive projection": ("D", "#0072b2"),
-    "images shuffled": ("<", "#d55e00"),
-    "texts shuffled": (">", "#009e73"),
-    "image blanked": ("v", "#cc79a7"),
-    "text blanked": ("^", "#e69f00"),
+    "same_pairs": ("o", GREY),
+    "additive_projection": ("D", "#0072b2"),
+    "images_shuffled": ("<", "#d55e00"),
+    "texts_shuffled": (">", "#009e73"),
+    "image_blanked": ("v", "#cc79a7"),
+    "text_blanked": ("^", "#e69f00"),
 }
 _ONE_MODALITY = ("text", "image")  # fusions
 
@@ -32,7 +34,7 @@ def has_ablation(styles: list[RunStyle]) -> bool:
     return any(style.run.recorded("probe") for style in styles)
 
 
-def ablation(styles: list[RunStyle], comparison: Comparison) -> Figure:
+def ablation(styles: list[RunStyle], comparison: Comparison, say: Language) -> Figure:
     """Draw a row per probed run with a marker per measurement, and a row per run that was trained
     on one modality; a line is always predicting the most frequent class."""
     rows = [style for style in styles if _is_probed(style.run) or _is_baseline(style.run)]
@@ -41,9 +43,10 @@ def ablation(styles: list[RunStyle], comparison: Comparison) -> Figure:
     kinds = [kind for kind in KINDS if kind in measured]
     labels = [wrap(style.label, 8.5, _LABEL - 0.35) for style in rows]
     heights = [max(_ROW, LINE * len(label) + 0.1) for label in labels]
-    legend, chart = _legend_lines(kinds), sum(heights)
+    legend = _legend_lines({kind: say(kind) for kind in kinds})
+    chart = sum(heights)
     head = LINE * 1.3 * len(legend) + 0.1
-    page = Page("What the models rely on", _remark(comparison), head + chart + _AXIS)
+    page = Page(say("title_ablation"), _remark(comparison, say), head + chart + _AXIS)
     _draw_legend(page.inches(MARGIN, 0, INNER, head), legend)
     text = page.inches(MARGIN, head, _LABEL, chart)
     axes = page.axes(MARGIN + _LABEL, head, INNER - _LABEL - 0.1, chart)
@@ -57,7 +60,7 @@ def ablation(styles: list[RunStyle], comparison: Comparison) -> Figure:
     if comparison.majority:
         line = {"color": GREY, "linewidth": 0.9, "linestyle": (0, (4, 2)), "zorder": 1}
         axes.axvline(comparison.majority[MAIN.column], **line)
-    _set_axis(axes, chart)
+    _set_axis(axes, chart, say(metric_title(MAIN)))
     return page.figure
 
 
@@ -70,16 +73,16 @@ def measurements(run: Run) -> dict[str, float]:
     own = run.best[MAIN.column]
     same = run.number("probe", "f1_same_pairs")
     drops = {
-        "images shuffled": run.number("probe", "f1_drop_images_shuffled"),
-        "texts shuffled": run.number("probe", "f1_drop_texts_shuffled"),
+        "images_shuffled": run.number("probe", "f1_drop_images_shuffled"),
+        "texts_shuffled": run.number("probe", "f1_drop_texts_shuffled"),
     }
     found = {
         AS_IT_IS: own,
-        "as it is, same pairs": None if same is None or abs(same - own) < 5e-4 else same,
-        "additive projection": run.number("probe", "emap_f1_macro"),
+        "same_pairs": None if same is None or abs(same - own) < 5e-4 else same,
+        "additive_projection": run.number("probe", "emap_f1_macro"),
         **{kind: None if drop is None else own - drop for kind, drop in drops.items()},
-        "image blanked": run.number("probe", "f1_image_blanked"),
-        "text blanked": run.number("probe", "f1_text_blanked"),
+        "image_blanked": run.number("probe", "f1_image_blanked"),
+        "text_blanked": run.number("probe", "f1_text_blanked"),
     }
     return {kind: min(1.0, max(0.0, value)) for kind, value in found.items() if value is not None}
 
@@ -92,37 +95,32 @@ def _is_baseline(run: Run) -> bool:
     return run.recorded("model", "fusion") in _ONE_MODALITY
 
 
-def _remark(comparison: Comparison) -> str:
-    text = (
-        f"{MAIN.title} of trained models, from run folders made with --probe. Additive projection: "
-        "the best that the same model does without interaction of text and image (EMAP, Hessel and "
-        "Lee 2020). Shuffled: with the images, or texts, of other pairs. Blanked: without a word, "
-        "or with one colour. Runs of one modality were trained on it alone."
-    )
+def _remark(comparison: Comparison, say: Language) -> str:
+    dashed = None
     if comparison.majority:
-        text += f" Dashed: always {comparison.majority_class}."
-    return text
+        dashed = phrase("about_majority", name=comparison.majority_class)
+    return say.sentences([phrase("about_ablation"), dashed])
 
 
-def _legend_lines(kinds: list[str]) -> list[list[tuple[float, str]]]:
-    """Place the words of the legend, as many on a line as it holds: (x, kind)."""
+def _legend_lines(words: dict[str, str]) -> list[list[tuple[float, str, str]]]:
+    """Place the words of kinds in the legend, as many on a line as it holds: (x, kind, words)."""
     lines, x = [[]], 0.0
-    for kind in kinds:
-        width = 0.2 + measure(kind, 8.5) + 0.2
+    for kind, text in words.items():
+        width = 0.2 + measure(text, 8.5) + 0.2
         if x + width > INNER and lines[-1]:
             lines.append([])
             x = 0.0
-        lines[-1].append((x, kind))
+        lines[-1].append((x, kind, text))
         x += width
     return lines
 
 
-def _draw_legend(axes: Axes, lines: list[list[tuple[float, str]]]) -> None:
+def _draw_legend(axes: Axes, lines: list[list[tuple[float, str, str]]]) -> None:
     for place, line in enumerate(lines):
         y = LINE * 1.3 * (place + 0.5)
-        for x, kind in line:
+        for x, kind, text in line:
             axes.plot(x + 0.07, y, **_dot(kind))
-            axes.text(x + 0.2, y, kind, va="center_baseline")
+            axes.text(x + 0.2, y, text, va="center_baseline")
 
 
 def _draw_row(axes: Axes, y: float, found: dict[str, float]) -> None:
@@ -145,11 +143,9 @@ def _dot(kind: str) -> dict:
     }
 
 
-def _set_axis(axes: Axes, height: float) -> None:
+def _set_axis(axes: Axes, height: float, name: str) -> None:
     low, high = axes.get_xlim()
-    axes.set(
-        xlim=(max(-0.02, low), min(1.02, high)), ylim=(height, 0), yticks=(), xlabel=MAIN.title
-    )
+    axes.set(xlim=(max(-0.02, low), min(1.02, high)), ylim=(height, 0), yticks=(), xlabel=name)
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=(1, 2, 2.5, 5, 10)))
     axes.grid(True, axis="x", color=PALE, linewidth=0.5)
     axes.set_axisbelow(True)

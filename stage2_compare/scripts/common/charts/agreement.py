@@ -8,6 +8,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ..language import Language
 from .page import INNER, LINE, MARGIN, Page, centred, write_lines
 from .styles import INK, RunStyle
 from .text import fitting_size, wrap
@@ -16,21 +17,14 @@ from .text import fitting_size, wrap
 _COLOURS = LinearSegmentedColormap.from_list("agreement", ("#e08b4c", "#ffffff", "#2a6fb0"))
 _ROOM = 2.3  # inches, for the labels of the runs
 _HEAD = 0.42
-_REMARK = (
-    "Below the diagonal: the share of the validation samples that both runs get wrong, and in "
-    "brackets the share that chance alone would give if their errors had nothing to do with each "
-    "other. Above it, and as the colour: the same as one number, Cohen's kappa of right and wrong. "
-    "1: both err on the same samples. 0: as if by chance; such runs know different things, and "
-    "joining them can help. On the diagonal: how often the run itself is wrong."
-)
 
 
-def agreement(styles: list[RunStyle]) -> Figure:
+def agreement(styles: list[RunStyle], say: Language) -> Figure:
     """Draw a matrix of runs by runs; all of them were measured on the same samples."""
     labels = [wrap(style.label, 8.5, _ROOM - 0.55) for style in styles]
     cell = min(0.75, (INNER - _ROOM) / len(styles))
     heights = [max(min(cell, 0.42), LINE * len(label) + 0.1) for label in labels]
-    page = Page("Errors in common", _REMARK, _HEAD + sum(heights) + 0.05)
+    page = Page(say("title_agreement"), say("about_agreement"), _HEAD + sum(heights) + 0.05)
     axes = page.inches(MARGIN, 0, INNER, _HEAD + sum(heights))
     middles = _HEAD + np.cumsum(heights) - np.array(heights) / 2
     for place, (style, label, middle) in enumerate(zip(styles, labels, middles, strict=True)):

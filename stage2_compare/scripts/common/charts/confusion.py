@@ -9,6 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..language import Language
 from ..metrics import confusion_matrix
 from .page import INNER, LINE, MARGIN, Page, Panel, Panels
 from .styles import GREY, INK, RunStyle
@@ -18,13 +19,13 @@ _SIZE = 7.5  # of the names of the classes
 _COLOURS = colormaps["Blues"]
 
 
-def confusion(styles: list[RunStyle]) -> Figure:
+def confusion(styles: list[RunStyle], say: Language) -> Figure:
     """Draw one panel per run over the classes of all runs, on one colour scale."""
     classes, matrices = confusions(styles)
     count = len(classes)
     most = 3 if count <= 4 else 2
     column = (INNER - 0.3 - widest(classes, _SIZE)) / most / count - Panels.GAP / count
-    names, key = _axis_names(classes, column)
+    names, key = _axis_names(classes, column, say)
     panels = Panels(
         styles,
         lambda width: _matrix_height(width, count) + 0.42,
@@ -33,17 +34,14 @@ def confusion(styles: list[RunStyle]) -> Figure:
         left=0.3 + widest(names, _SIZE),
     )
     height = _matrix_height(panels.width, count)
-    inside = "the share of its row and " if _fits_two_lines(height / count) else ""
-    remark = (
-        "A row is a true class, a column what the run took it for. "
-        f"In each cell {inside}the number of samples."
-    )
-    page = Page("Confusion matrices", remark, 0.4 + panels.height + LINE * len(key))
-    _draw_colour_key(page)
+    remark = say("cells_with_share" if _fits_two_lines(height / count) else "cells")
+    page = Page(say("title_confusion"), remark, 0.4 + panels.height + LINE * len(key))
+    _draw_colour_key(page, say("key_share"))
     for panel, matrix in zip(panels.draw(page, 0.35), matrices, strict=True):
         axes = page.axes(panel.x, panel.y, panels.width, height)
         _draw_matrix(axes, matrix, panels.width / count, height / count)
-        _name_axes(axes, names, panel, panels.width, height)
+        _write_classes(axes, names, panel, panels.width, height)
+        _name_axes(axes, panel, say)
     page.lines(0.4 + panels.height, key)
     return page.figure
 
@@ -64,7 +62,7 @@ def true_and_predicted(style: RunStyle, classes: list[str]) -> tuple[np.ndarray,
     return places[style.run.predictions.labels], places[style.run.predictions.predicted]
 
 
-def _axis_names(classes: list[str], column: float) -> tuple[list[str], list[str]]:
+def _axis_names(classes: list[str], column: float, say: Language) -> tuple[list[str], list[str]]:
     """Return the classes where they fit columns of so many inches, and no key.
 
     Else return numbers, and the lines of text of a key to them.
@@ -74,7 +72,7 @@ def _axis_names(classes: list[str], column: float) -> tuple[list[str], list[str]
     numbers = [str(number) for number in range(1, len(classes) + 1)]
     key = [f"{number} {name}" for number, name in zip(numbers, classes, strict=True)]
     if widest(classes, _SIZE) <= 1.5:
-        key = ["Classes: " + ", ".join(key)]
+        key = [say("key_classes", classes=say("between_names").join(key))]
     return numbers, [line for text in key for line in wrap(text, 8, INNER)]
 
 
@@ -108,17 +106,20 @@ def _draw_matrix(axes: Axes, matrix: np.ndarray, width: float, height: float) ->
             axes.text(column + 0.5, row + 0.5, str(count), size=size, **text)
 
 
-def _name_axes(axes: Axes, names: list[str], panel: Panel, width: float, height: float) -> None:
+def _write_classes(axes: Axes, names: list[str], panel: Panel, width: float, height: float) -> None:
     places = np.arange(len(names)) + 0.5
     down = _thin_out(names, 0.12, height) if panel.first else [""] * len(names)
     axes.set_xticks(places, _thin_out(names, widest(names, _SIZE) + 0.04, width))
     axes.set_yticks(places, down)
     axes.tick_params(length=0, labelsize=_SIZE)
     axes.spines[:].set_visible(False)
+
+
+def _name_axes(axes: Axes, panel: Panel, say: Language) -> None:
     if panel.first:
-        axes.set_ylabel("True class", size=_SIZE, color=GREY)
+        axes.set_ylabel(say("axis_true"), size=_SIZE, color=GREY)
     if panel.lowest:
-        axes.set_xlabel("Predicted class", size=_SIZE, color=GREY)
+        axes.set_xlabel(say("axis_predicted"), size=_SIZE, color=GREY)
 
 
 def _thin_out(names: list[str], pitch: float, length: float) -> list[str]:
@@ -127,7 +128,7 @@ def _thin_out(names: list[str], pitch: float, length: float) -> list[str]:
     return [name if place % step == 0 else "" for place, name in enumerate(names)]
 
 
-def _draw_colour_key(page: Page) -> None:
+def _draw_colour_key(page: Page, name: str) -> None:
     axes = page.axes(MARGIN + 1.4, 0, 1.4, 0.12)
     ramp = np.linspace(0, 1, 256)[None]
     axes.imshow(ramp, cmap=_COLOURS, vmin=0, vmax=1, aspect="auto", extent=(0, 1, 0, 1))
@@ -136,4 +137,4 @@ def _draw_colour_key(page: Page) -> None:
     axes.tick_params(length=2, labelsize=_SIZE, pad=2)
     axes.spines[:].set_visible(False)
     text = page.inches(MARGIN, 0, 1.3, 0.12)
-    text.text(0, 0.06, "Share of the true class:", size=8, va="center_baseline")
+    text.text(0, 0.06, name, size=8, va="center_baseline")

@@ -6,6 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
+from ..comparison.wording import metric_title
+from ..language import Language, phrase
 from ..metrics import MAIN
 from .page import MARGIN, WIDTH, Page, clean_axes
 from .styles import RunStyle
@@ -22,24 +24,30 @@ from .table import (
 _SIDE = 2.95  # width of a chart
 
 
-def params_time(styles: list[RunStyle]) -> Figure:
+def params_time(styles: list[RunStyle], say: Language) -> Figure:
     """Draw time over parameters and macro-F1 over time, side by side."""
     params = recorded(styles, "params_million")
     unit, times = training_times(styles)
     f1 = metric_values(styles, MAIN)
-    f1_column = Column.of(styles, [MAIN.title], f1, decimals=4, best=max)
-    table = Table(styles, [*cost_columns(styles), f1_column])
-    title = "Parameters, training time and macro-F1"
-    page = Page(title, remark_on_best(styles), 3.35 + table.height)
+    main = say(metric_title(MAIN))
+    f1_column = Column.of(styles, [main], f1, decimals=4, best=max)
+    table = Table(styles, [*cost_columns(styles, say), f1_column])
+    page = Page(say("title_params_time"), say(remark_on_best(styles)), 3.35 + table.height)
     left = page.axes(MARGIN + 0.45, 0.05, _SIDE, 2.75)
     right = page.axes(WIDTH - MARGIN - _SIDE - 0.05, 0.05, _SIDE, 2.75)
     _scatter(left, styles, params, times)
     _scatter(right, styles, times, f1)
-    _scale_axis(left, "x", params, "Parameters (million)")
-    _scale_axis(left, "y", times, f"Training time ({unit})")
-    _scale_axis(right, "x", times, f"Training time ({unit})")
+    time = phrase("axis_time", unit=phrase(f"unit_{unit}"))
+    for axes, which, numbers, name in (
+        (left, "x", params, phrase("axis_params")),
+        (left, "y", times, time),
+        (right, "x", times, time),
+    ):
+        log = _scale_axis(axes, which, numbers)
+        name = phrase("log_scale", name=name) if log else name
+        getattr(axes, f"{which}axis").set_label_text(say(name))
     around = max(0.05, 0.15 * (max(f1) - min(f1)))
-    right.set(ylabel=MAIN.title, ylim=(max(0, min(f1) - around), min(1.02, max(f1) + around)))
+    right.set(ylabel=main, ylim=(max(0, min(f1) - around), min(1.02, max(f1) + around)))
     table.draw(page, 3.35)
     return page.figure
 
@@ -52,20 +60,20 @@ def _scatter(axes: Axes, styles: list[RunStyle], xs: list[float], ys: list[float
     clean_axes(axes)
 
 
-def _scale_axis(axes: Axes, which: str, numbers: list[float], name: str) -> None:
-    """Start the axis at 0, or make it logarithmic and say so where the numbers span a wide range.
+def _scale_axis(axes: Axes, which: str, numbers: list[float]) -> bool:
+    """Start the axis at 0, or make it logarithmic where the numbers span a wide range: True.
 
     ``which`` is "x" or "y".
     """
     least, most = min(numbers), max(numbers)
     axis = getattr(axes, f"{which}axis")
-    if least > 0 and most > 5 * least:
+    log = least > 0 and most > 5 * least
+    if log:
         axes.set(**{f"{which}scale": "log", f"{which}lim": (least / 1.5, most * 1.5)})
         axis.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 200 * least else (1,)))
         axis.set_minor_formatter(FuncFormatter(lambda value, place: ""))
-        name += ", log scale"
     else:
         axes.set(**{f"{which}lim": (0, most * 1.15 or 1)})
         axis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)))
     axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
-    axis.set_label_text(name)
+    return log

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import NamedTuple
 
+from ..language import Language
 from ..runs.layout import DEFAULT_FUSION, DEFAULT_SEED
 from ..runs.reader import Run
 
@@ -12,19 +14,29 @@ LONGEST = 200  # characters of any label: a name of 100,000 would be laid out fo
 _SHORT_NAMES = {"chinese-clip": "Chinese-CLIP", "clip-": "CLIP", "bert-": "BERT", "blip-": "BLIP"}
 
 
-def run_labels(runs: list[Run]) -> list[str]:
-    """Return one label per run: "BERT + ResNet18 · gated", or more of the names where two of
-    these would be equal."""
+class Label(NamedTuple):
+    """The words for a run, and those of them that are for its model: "BERT + ResNet18 · gated"."""
+
+    run: str
+    model: str
+
+
+def run_labels(runs: list[Run], say: Language) -> list[Label]:
+    """Return one label per run, with more of the names where two of them would be equal."""
     rates_differ = len({run.number("protocol", "lr") for run in runs}) > 1
     for full in (False, True):
-        labels = [_describe(run, full, rates_differ) for run in runs]
-        if len(set(labels)) == len(labels):
+        models = [_model(run, full, say) for run in runs]
+        labels = [
+            Label(" · ".join([model, *_details(run, rates_differ, say)]), model)
+            for run, model in zip(runs, models, strict=True)
+        ]
+        if len({label.run for label in labels}) == len(labels):
             return labels
-    return [run.name for run in runs]
+    return [Label(run.name, run.name) for run in runs]
 
 
-def _describe(run: Run, full: bool, rates_differ: bool) -> str:
-    """Describe a run by the ``model`` block of metrics.json, or by its name where that lacks it."""
+def _model(run: Run, full: bool, say: Language) -> str:
+    """Name a model by the ``model`` block of metrics.json, or by its run where that lacks it."""
     family, name = run.recorded("model", "family"), run.recorded("model", "name")
     fusion = run.recorded("model", "fusion")
     if not (isinstance(family, str) and isinstance(name, str)):
@@ -34,30 +46,24 @@ def _describe(run: Run, full: bool, rates_differ: bool) -> str:
     image = str(run.recorded("model", "image_backbone")).replace("resnet", "ResNet")
     two = family == "bert_resnet"  # checkpoints, one of them of the image
     if fusion in ("text", "image"):
-        label = f"{image if two and fusion == 'image' else encoder} · {fusion} only"
-    elif two:
-        label = f"{encoder} + {image} · {fusion}"
-    else:
-        label = encoder if fusion in (None, DEFAULT_FUSION) else f"{encoder} · {fusion}"
-    return " · ".join([label, *_details(run, rates_differ)])
+        only = say(f"one_modality_{fusion}")
+        return f"{image if two and fusion == 'image' else encoder} · {only}"
+    if two:
+        return f"{encoder} + {image} · {fusion}"
+    return encoder if fusion in (None, DEFAULT_FUSION) else f"{encoder} · {fusion}"
 
 
-def _details(run: Run, rates_differ: bool) -> list[str]:
+def _details(run: Run, rates_differ: bool, say: Language) -> list[str]:
     """Say what tells a run apart from others of its model."""
     rate, fold = run.number("protocol", "lr"), run.recorded("protocol", "fold")
-    details = []
+    details = {}
     if rates_differ and rate is not None and f"_lr{rate:g}" in run.name:
-        details.append(f"lr {rate:g}")
+        details["lr"] = f"{rate:g}"
     if run.seed not in (None, DEFAULT_SEED):
-        details.append(f"seed {run.seed}")
+        details["seed"] = run.seed
     if fold is not None:
-        details.append(f"fold {fold}")
-    return details
-
-
-def without_details(label: str) -> str:
-    """Return the label of the model that a run's label begins with."""
-    return re.sub(r"( · (lr [^·]+|seed [^·]+|fold [^·]+))+$", "", label)
+        details["fold"] = fold
+    return [say(f"detail_{name}", value=value) for name, value in details.items()]
 
 
 def _shorten(checkpoint: str) -> str:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from ..language import Language, phrase
 from ..runs.reader import Run
 from .page import INNER, MARGIN, Page, Panels, clean_axes
 from .styles import GREY, RunStyle
@@ -28,17 +29,17 @@ _BEST_STAR = {
 }
 
 
-def loss_curves(styles: list[RunStyle]) -> Figure:
+def loss_curves(styles: list[RunStyle], say: Language) -> Figure:
     """Draw one panel per run."""
     rows = [row for style in styles for row in style.run.history]
-    remark = "All panels share their axes. " if len(styles) > 1 else ""
+    remark = [phrase("shared_axes")] if len(styles) > 1 else []
     if any(row["val_loss"] is None for row in rows):
-        remark += "Some runs have no validation loss. "
-    remark += "The best epoch has the highest validation macro-F1."
+        remark.append(phrase("no_val_loss"))
+    remark.append(phrase("which_epoch"))
     height = 1.55 if len(styles) > 1 else 2.8
     panels = Panels(styles, lambda width: height + 0.32, most=3, left=0.5)
-    page = Page("Training and validation loss", remark, 0.28 + panels.height + 0.1)
-    _draw_key(page)
+    page = Page(say("title_loss_curves"), say.sentences(remark), 0.28 + panels.height + 0.1)
+    _draw_key(page, [say(f"key_{name}") for name in ("training", "validation", "best_epoch")])
     ticks = _loss_ticks(rows)
     last = max(len(style.run.history) for style in styles)
     for panel in panels.draw(page, 0.28):
@@ -48,9 +49,9 @@ def loss_curves(styles: list[RunStyle]) -> Figure:
         _draw_losses(axes, panel.style.run, panel.style.colour)
         axes.tick_params(labelleft=panel.first)
         if panel.first:
-            axes.set_ylabel("Loss")
+            axes.set_ylabel(say("axis_loss"))
         if panel.lowest:
-            axes.set_xlabel("Epoch")
+            axes.set_xlabel(say("axis_epoch"))
     return page.figure
 
 
@@ -76,10 +77,9 @@ def _draw_losses(axes: Axes, run: Run, colour: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
-def _draw_key(page: Page) -> None:
+def _draw_key(page: Page, names: list[str]) -> None:
     """Explain the two lines and the star in one row."""
     axes = page.inches(MARGIN, 0, INNER, 0.2)
-    names = ("training", "validation", "best epoch")
     for place, (name, line) in enumerate(
         zip(names, [*_LOSS_LINES.values(), _BEST_STAR], strict=True)
     ):

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..language import Language
 from ..metrics import per_class as class_scores
 from .confusion import confusions, true_and_predicted
 from .page import INNER, LINE, MARGIN, Page, centred, write_lines
@@ -13,29 +14,28 @@ from .styles import GREY, PALE, RunStyle
 from .table import Table, metric_columns, remark_on_best
 from .text import widest, wrap
 
-_PANELS = {"f1": "F1", "precision": "Precision", "recall": "Recall"}
+_PANELS = ("f1", "precision", "recall")
 _GAP = 0.25
 
 
-def per_class(styles: list[RunStyle]) -> Figure:
+def per_class(styles: list[RunStyle], say: Language) -> Figure:
     """Draw a band per class and in it a row per run, in three panels side by side."""
     classes, _ = confusions(styles)
     scores = [class_scores(*true_and_predicted(style, classes), len(classes)) for style in styles]
     names = [wrap(name, 8.5, 1.5) for name in classes]
-    supports = _supports(scores)
+    supports = _supports(scores, say)
     row = min(0.12, max(0.075, 6 / (len(classes) * len(styles))))
     heights = [max(row * len(styles), LINE * (len(name) + 1)) + 0.14 for name in names]
     middles = np.cumsum(heights) - np.array(heights) / 2
-    table = Table(styles, metric_columns(styles))
+    table = Table(styles, metric_columns(styles, say))
     left = 0.25 + max(widest([*name, *supports], 8.5) for name in names)
     width = (INNER - left) / len(_PANELS) - _GAP
     chart = 0.2 + sum(heights)
-    title = "F1, precision and recall of each class"
-    page = Page(title, remark_on_best(styles), chart + 0.5 + table.height)
+    page = Page(say("title_per_class"), say(remark_on_best(styles)), chart + 0.5 + table.height)
     _write_names(page.inches(MARGIN, 0.2, INNER, sum(heights)), middles, names, supports)
-    for place, (key, title) in enumerate(_PANELS.items()):
+    for place, key in enumerate(_PANELS):
         axes = page.axes(MARGIN + left + place * (width + _GAP), 0.2, width, sum(heights))
-        axes.set_title(title, size=8.5, pad=4)
+        axes.set_title(say(f"panel_{key}"), size=8.5, pad=4)
         _draw_bands(axes, heights)
         for which, (style, score) in enumerate(zip(styles, scores, strict=True)):
             y = middles + row * (which - (len(styles) - 1) / 2)
@@ -44,11 +44,11 @@ def per_class(styles: list[RunStyle]) -> Figure:
     return page.figure
 
 
-def _supports(scores: list[dict[str, np.ndarray]]) -> list[str]:
+def _supports(scores: list[dict[str, np.ndarray]], say: Language) -> list[str]:
     """Return the number of samples of each class; from the least to the most where runs differ."""
     supports = np.array([score["support"] for score in scores])  # (R, C)
     return [
-        f"n = {low}" if low == high else f"n = {low} to {high}"
+        f"n = {low}" if low == high else say("support_range", low=low, high=high)
         for low, high in zip(supports.min(0), supports.max(0), strict=True)
     ]
 

@@ -9,6 +9,9 @@ import matplotlib.style
 from matplotlib.figure import Figure
 
 from ..comparison.compare import Comparison
+from ..comparison.wording import metric_title
+from ..language import ENGLISH, LANGUAGES, Language, phrase
+from ..language.charts import PHRASES
 from ..metrics import METRICS
 from ..runs.layout import PREDICTIONS
 from ..runs.reader import Run
@@ -25,7 +28,7 @@ from .reliability import reliability
 from .sensitivity import has_rates, sensitivity
 from .styles import GREY, INK, PALE, RunStyle, run_styles
 from .table import result_table
-from .text import add_new_fonts, choose_fonts, measure
+from .text import add_new_fonts, choose_fonts, measure, one_weight_will_do, without_glyph
 
 DPI = 300
 MOST_RUNS = 50  # a page has no room for more, and each takes half a second
@@ -41,42 +44,72 @@ _OTHERS = ("agreement", "intervals", "ablation", "sensitivity")
 PICTURES = [f"{name}.png" for name in (*OF_RUNS, *OF_PREDICTIONS, *_OTHERS)]
 
 
-def draw(runs: list[Run], comparison: Comparison) -> tuple[dict[str, bytes], list[str]]:
+def draw(
+    runs: list[Run], comparison: Comparison, say: Language
+) -> tuple[dict[str, bytes], list[str]]:
     """Draw all pictures of these runs, the best first; of more than MOST_RUNS only the best.
 
+    Without a Chinese font the pictures are in English.
+
     Returns:
-        Files by their names: PNG, which are some of PICTURES, and for the page SVG of each; and
-        notes, one line for each thing that the pictures leave out.
+        Files by their names: PNG in a language, which are some of PICTURES, and for the page SVG of
+        each in all languages, ``radar.en.svg``; and notes, one line for each thing that the
+        pictures leave out.
     """
     shown = runs[:MOST_RUNS]
-    fonts = choose_fonts()
-    styles, missing = run_styles(shown, comparison, fonts)
-    if missing and add_new_fonts():
-        fonts = choose_fonts()
-        styles, missing = run_styles(shown, comparison, fonts)
-    predicting = [style for style in styles if style.run.predictions]
-    paired = _on_the_same_pairs(predicting)
-    notes = _notes(styles, paired, missing)
-    left_out = f"the best {len(shown)} of {len(runs)} runs" if len(shown) < len(runs) else ""
-    if left_out:
-        notes.insert(0, f"the pictures show {left_out} by macro-F1")
-    with matplotlib.style.context(["default", _settings(fonts)]):
+    fonts = _fonts_for(shown, comparison)
+    languages = _languages(fonts)
+    spoken = say if say in languages else ENGLISH
+    files, notes = {}, []
+    left_out = phrase("best_runs", shown=len(shown), total=len(runs))
+    with matplotlib.style.context(["default", _settings(fonts)]), one_weight_will_do():
         measure.cache_clear()
-        figures = {name: chart(styles) for name, chart in OF_RUNS.items()}
-        if predicting:
-            figures |= {name: chart(predicting) for name, chart in OF_PREDICTIONS.items()}
-            figures["intervals"] = intervals(styles, comparison)
-        if len(paired) > 1:
-            figures["agreement"] = agreement(paired)
-        if has_ablation(styles):
-            figures["ablation"] = ablation(styles, comparison)
-        if has_rates(comparison):
-            figures["sensitivity"] = sensitivity(styles, comparison)
-        for figure in figures.values():
-            write_corner(figure, left_out)
-        files = {f"{name}.png": png(figure) for name, figure in figures.items()}
-        files |= {f"{name}.svg": svg(figure) for name, figure in figures.items()}
-    return files, notes
+        for each in languages:
+            styles, missing = run_styles(shown, comparison, fonts, each)
+            figures = _figures(styles, comparison, each)
+            for figure in figures.values() if len(shown) < len(runs) else ():
+                write_corner(figure, each(left_out))
+            if each == spoken:
+                files |= {f"{name}.png": png(figure) for name, figure in figures.items()}
+            files |= {f"{name}.{each.code}.svg": svg(figure) for name, figure in figures.items()}
+    if spoken != say:
+        notes.append(say("note_no_chinese_font"))
+    if len(shown) < len(runs):
+        notes.append(say("note_best_runs", what=left_out))
+    return files, notes + _notes(styles, missing, say)
+
+
+def _fonts_for(runs: list[Run], comparison: Comparison) -> list[str]:
+    """Choose the fonts; look for new ones where they cannot draw all characters, or no Chinese."""
+    fonts = choose_fonts()
+    _, missing = run_styles(runs, comparison, fonts, ENGLISH)
+    if (missing or _languages(fonts) != LANGUAGES) and add_new_fonts():
+        fonts = choose_fonts()
+    return fonts
+
+
+def _languages(fonts: list[str]) -> tuple[Language, ...]:
+    """Return the languages of which these fonts can draw every phrase."""
+    return tuple(each for each in LANGUAGES if not without_glyph(each.texts(PHRASES), fonts))
+
+
+def _figures(styles: list[RunStyle], comparison: Comparison, say: Language) -> dict[str, Figure]:
+    predicting, paired = _predicting(styles), _on_the_same_pairs(_predicting(styles))
+    figures = {name: chart(styles, say) for name, chart in OF_RUNS.items()}
+    if predicting:
+        figures |= {name: chart(predicting, say) for name, chart in OF_PREDICTIONS.items()}
+        figures["intervals"] = intervals(styles, comparison, say)
+    if len(paired) > 1:
+        figures["agreement"] = agreement(paired, say)
+    if has_ablation(styles):
+        figures["ablation"] = ablation(styles, comparison, say)
+    if has_rates(comparison):
+        figures["sensitivity"] = sensitivity(styles, comparison, say)
+    return figures
+
+
+def _predicting(styles: list[RunStyle]) -> list[RunStyle]:
+    return [style for style in styles if style.run.predictions]
 
 
 def _on_the_same_pairs(styles: list[RunStyle]) -> list[RunStyle]:
@@ -92,26 +125,24 @@ def _on_the_same_pairs(styles: list[RunStyle]) -> list[RunStyle]:
     return max(groups.values(), key=len, default=[])
 
 
-def _notes(styles: list[RunStyle], paired: list[RunStyle], missing: str) -> list[str]:
-    notes = []
+def _notes(styles: list[RunStyle], missing: str, say: Language) -> list[str]:
+    paired = _on_the_same_pairs(_predicting(styles))
     of_runs = ", ".join(f"{name}.png" for name in OF_RUNS)
+    notes = []
     for style in styles:
         run = style.run
-        lacking = [metric.title for metric in METRICS if run.best[metric.column] is None]
+        lacking = [metric_title(metric) for metric in METRICS if run.best[metric.column] is None]
         if lacking:
-            what = ", ".join(lacking)
-            notes.append(f"{run.name}: it has no {what}: a gap in radar.png, – in the tables")
+            notes.append(say("note_no_metric", name=run.name, what=lacking))
         if not run.predictions:
-            notes.append(f"{run.name}: it keeps no {PREDICTIONS}: only in {of_runs}")
+            note = say("note_no_predictions", name=run.name, file=PREDICTIONS, pictures=of_runs)
+            notes.append(note)
         elif len(paired) > 1 and style not in paired:
-            notes.append(f"{run.name}: it was validated on other pairs: not in agreement.png")
+            notes.append(say("note_other_pairs", name=run.name))
     if len(paired) < 2:
-        notes.append(
-            "agreement.png needs two runs that were validated on the same pairs: not drawn"
-        )
+        notes.append(say("note_no_agreement"))
     if missing:
-        advice = "Install Noto Sans CJK, Microsoft YaHei or SimHei"
-        notes.append(f"no installed font has {missing}: drawn as ?. {advice}")
+        notes.append(say("note_no_font", missing=missing))
     return notes
 
 

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
+from ..comparison.wording import metric_short, metric_title
+from ..language import Language, Phrase, phrase
 from ..metrics import METRICS
 from .page import INNER, MARGIN, Page, Panels
 from .styles import GREY, PALE, RunStyle
@@ -20,7 +22,7 @@ _NAME_GAP = 0.07  # inches between the rim and a name
 _NAME_SIZE = 8.5
 
 
-def radar(styles: list[RunStyle]) -> Figure:
+def radar(styles: list[RunStyle], say: Language) -> Figure:
     """Draw up to six runs in one radar; more of them side by side, each before all others in grey.
 
     The line of a run has a gap at a metric that it did not record.
@@ -28,26 +30,28 @@ def radar(styles: list[RunStyle]) -> Figure:
     shapes = [_shape(style) for style in styles]
     together = len(styles) <= 6
     scale = Scale.of(shapes, coarse=not together)
-    table = Table(styles, metric_columns(styles))
+    table = Table(styles, metric_columns(styles, say))
     radius = 1.75 if together else 0.6
     height = 2 * (radius + _NAME_ROOM)
     panels = Panels(styles, lambda width: height, most=4, left=0, size=7.5)
     chart = height if together else panels.height
-    remark = f"All axes share one scale: {scale}. {remark_on_best(styles)}"
-    page = Page("Validation metrics", remark, chart + 0.15 + table.height)
+    one_scale = phrase("one_scale", scale=scale.phrase())
+    remark = say.sentences([one_scale, remark_on_best(styles)])
+    page = Page(say("title_radar"), remark, chart + 0.15 + table.height)
     if together:
         axes = page.axes(MARGIN, 0, INNER, height)
-        titles = [metric.title for metric in METRICS]
+        titles = [say(metric_title(metric)) for metric in METRICS]
         _draw_axes(axes, INNER, radius, scale)
         _write_names(axes, radius, titles, _NAME_SIZE)
         _draw_ruler(axes, scale, _ruler_place(radius, titles))
         for style, shape in zip(styles, shapes, strict=True):
             _draw_line(axes, shape, scale, **style.line())
     else:
+        shorts = [say(metric_short(metric)) for metric in METRICS]
         for panel, own_shape in zip(panels.draw(page, 0), shapes, strict=True):
             axes = page.axes(panel.x, panel.y, panels.width, height)
             _draw_axes(axes, panels.width, radius, scale)
-            _write_names(axes, radius, [metric.short for metric in METRICS], 7)
+            _write_names(axes, radius, shorts, 7)
             for shape in shapes:
                 _draw_line(axes, shape, scale, color="#b5b5b5", linewidth=0.6)
             _draw_line(axes, own_shape, scale, **panel.style.line(4))
@@ -81,9 +85,9 @@ class Scale:
         low = max(0, math.floor((least - spread / 4) / step + 1e-9)) * step
         return cls(low, math.ceil(most / step - 1e-9) * step, step)
 
-    def __str__(self) -> str:
-        centre = "0 at the centre" if self.low == 0 else f"{self.low:.2f}, not 0, at the centre"
-        return f"{centre}, {self.high:.2f} at the rim, a ring every {self.step:.2f}"
+    def phrase(self) -> Phrase:
+        centre = phrase("centre_other", low=self.low) if self.low else phrase("centre_zero")
+        return phrase("scale", centre=centre, high=self.high, step=self.step)
 
     def radius(self, value: float) -> float:
         return (value - self.low) / (self.high - self.low)

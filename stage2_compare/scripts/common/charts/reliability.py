@@ -6,24 +6,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..language import Language
 from ..metrics import reliability as calibration
 from ..metrics import wilson
 from ..runs.reader import Predictions
 from .page import Page, Panels, clean_axes
 from .styles import GREY, RunStyle
-from .table import Column, Table
+from .table import Column, Table, heading
 
 _HISTOGRAM, _BETWEEN, _BELOW = 0.42, 0.15, 0.45  # inches
 _TICKS = (0, 0.25, 0.5, 0.75, 1), ("0", ".25", ".5", ".75", "1")
-_REMARK = (
-    "Of the answers that a run gives with a confidence of 0.8, 80% should be right: the dashed "
-    "line. Points below it: too sure. Bars: 95% intervals (Wilson) of the accuracy, in 15 bins of "
-    "confidence. Under each diagram: the share of the samples in each bin. ECE: expected "
-    "calibration error, the mean distance from the line (Guo et al. 2017)."
-)
 
 
-def reliability(styles: list[RunStyle]) -> Figure:
+def reliability(styles: list[RunStyle], say: Language) -> Figure:
     """Draw a reliability diagram per run, and below it a histogram of its confidence."""
     answers = [_confidence_and_correct(style.run.predictions) for style in styles]
     results = [calibration(*answer) for answer in answers]
@@ -35,8 +30,10 @@ def reliability(styles: list[RunStyle]) -> Figure:
         least=least,
         left=0.5,
     )
-    table = Table(styles, _columns(styles, answers, [error for _, error in results]))
-    page = Page("Calibration", _REMARK, panels.height + 0.1 + table.height)
+    table = Table(styles, _columns(styles, answers, [error for _, error in results], say))
+    page = Page(
+        say("title_reliability"), say("about_reliability"), panels.height + 0.1 + table.height
+    )
     counts = np.array([_values(bins, "count") for bins, _ in results])  # (R, bins)
     shares = counts / counts.sum(1, keepdims=True)
     places = panels.draw(page, 0)
@@ -46,13 +43,13 @@ def reliability(styles: list[RunStyle]) -> Figure:
         histogram = page.axes(panel.x, below, panels.width, _HISTOGRAM)
         _draw_diagram(diagram, panel.style, [row for row in bins if row["count"]])
         _draw_histogram(histogram, panel.style.colour, share, shares.max())
-        for axes, name in ((diagram, "Accuracy"), (histogram, "Share")):
+        for axes, name in ((diagram, "axis_accuracy"), (histogram, "axis_share")):
             axes.tick_params(labelleft=panel.first)
             if panel.first:
-                axes.set_ylabel(name)
+                axes.set_ylabel(say(name))
                 axes.yaxis.set_label_coords(-0.36 / panels.width, 0.5)
         if panel.lowest:
-            histogram.set_xlabel("Confidence")
+            histogram.set_xlabel(say("axis_confidence"))
     table.draw(page, panels.height + 0.1)
     return page.figure
 
@@ -65,16 +62,19 @@ def _confidence_and_correct(predictions: Predictions) -> tuple[np.ndarray, np.nd
 
 
 def _columns(
-    styles: list[RunStyle], answers: list[tuple[np.ndarray, np.ndarray]], errors: list[float]
+    styles: list[RunStyle],
+    answers: list[tuple[np.ndarray, np.ndarray]],
+    errors: list[float],
+    say: Language,
 ) -> list[Column]:
     confidence = [float(values.mean()) for values, _ in answers]
     accuracy = [float(correct.mean()) for _, correct in answers]
     excess = np.subtract(confidence, accuracy)
     return [
-        Column(["Mean", "confidence"], [f"{value:.3f}" for value in confidence]),
-        Column.of(styles, ["Accuracy"], accuracy, decimals=3, best=max),
-        Column(["Too sure", "by"], [f"{value:+.3f}" for value in excess]),
-        Column.of(styles, ["ECE"], errors, decimals=3, best=min),
+        Column(heading("column_confidence", say), [f"{value:.3f}" for value in confidence]),
+        Column.of(styles, heading("column_accuracy", say), accuracy, decimals=3, best=max),
+        Column(heading("column_excess", say), [f"{value:+.3f}" for value in excess]),
+        Column.of(styles, heading("column_ece", say), errors, decimals=3, best=min),
     ]
 
 

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from ..comparison.compare import Compared, Comparison
-from ..comparison.wording import order_over_rates
+from ..comparison.wording import metric_title, order_over_rates
+from ..language import Language
 from ..metrics import MAIN
 from .page import INNER, LINE, MARGIN, Page, clean_axes, write_lines
 from .styles import PALE, RunStyle
@@ -20,7 +21,7 @@ def has_rates(comparison: Comparison) -> bool:
     return any(family.rates > 1 and family.by_rate for family in comparison.families)
 
 
-def sensitivity(styles: list[RunStyle], comparison: Comparison) -> Figure:
+def sensitivity(styles: list[RunStyle], comparison: Comparison, say: Language) -> Figure:
     """Draw a line per model over the learning rates, with the interval at each.
 
     The models stand a little beside each other, so that their intervals can be told apart.
@@ -34,26 +35,19 @@ def sensitivity(styles: list[RunStyle], comparison: Comparison) -> Figure:
     rates = sorted({rate for family, _ in rows for rate in family.by_rate})
     labels = [wrap(family.name, 8.5, INNER - 0.5) for family, _ in rows]
     key = LINE * sum(map(len, labels)) + 0.1
-    page = Page(
-        "Does the order hold at every learning rate?", _remark(comparison), _PLOT + 0.6 + key
-    )
+    remark = say("about_sensitivity", order=order_over_rates(comparison))
+    page = Page(say("title_sensitivity"), remark, _PLOT + 0.6 + key)
     axes = page.axes(MARGIN + _LEFT, 0.05, INNER - _LEFT - 0.1, _PLOT)
     for place, (family, style) in enumerate(rows):
         _draw_family(axes, family, style, rates, (place + 0.5) / len(rows) - 0.5)
     _set_axis(axes, rates)
+    axes.set(xlabel=say("axis_rate"), ylabel=say(metric_title(MAIN)))
     text, y = page.inches(MARGIN, _PLOT + 0.55, INNER, key), LINE / 2
     for (_, style), label in zip(rows, labels, strict=True):
         text.plot((0.08, 0.38), (y, y), **style.line())
         write_lines(text, 0.5, y, label)
         y += LINE * len(label)
     return page.figure
-
-
-def _remark(comparison: Comparison) -> str:
-    return (
-        "Bars: 95% intervals, around the figure less what choosing the best epoch gains by luck; "
-        f"means over folds and seeds. {order_over_rates(comparison)}"
-    )
 
 
 def _draw_family(
@@ -71,7 +65,7 @@ def _draw_family(
 def _set_axis(axes: Axes, rates: list[float]) -> None:
     axes.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set(xlim=(-0.4, len(rates) - 0.6), xlabel="Learning rate", ylabel=MAIN.title)
+    axes.set(xlim=(-0.4, len(rates) - 0.6))
     axes.grid(True, axis="y", color=PALE, linewidth=0.5)
     axes.set_axisbelow(True)
     clean_axes(axes)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..comparison.compare import NO, Comparison
 from ..comparison.wording import NOT_COMPARABLE
+from ..language import Language
 from ..runs.reader import Run
 from .labels import number_duplicates, run_labels, shortened
 from .text import without_glyph
@@ -38,6 +39,7 @@ class RunStyle:
 
     run: Run
     label: str
+    model: str  # the part of the label that all runs of the model share
     name: str  # of the run folder
     classes: list[str]  # (C,) of its predictions; empty where it has none
     colour: str
@@ -61,7 +63,7 @@ class RunStyle:
 
 
 def run_styles(
-    runs: list[Run], comparison: Comparison, fonts: list[str]
+    runs: list[Run], comparison: Comparison, fonts: list[str], say: Language
 ) -> tuple[list[RunStyle], str]:
     """Choose the style of each run.
 
@@ -69,10 +71,11 @@ def run_styles(
         The styles in the order of ``runs``, and the characters that none of the fonts can draw.
         In the words of the styles, ``?`` stands for each of them.
     """
-    differs = {e.name: "; ".join(e.differs) for e in comparison.runs if e.comparable == NO}
+    differs = {e.name: say.joined(e.differs) for e in comparison.runs if e.comparable == NO}
     predicting = [run for run in runs if run.predictions]
     classes = list(dict.fromkeys(name for run in predicting for name in run.predictions.classes))
-    labels, names = run_labels(runs), [run.name for run in runs]
+    found, names = run_labels(runs, say), [run.name for run in runs]
+    labels, models = [label.run for label in found], [label.model for label in found]
     missing = without_glyph(map(shortened, [*labels, *names, *classes, *differs.values()]), fonts)
     replacement = str.maketrans(dict.fromkeys(missing, "?"))
 
@@ -81,14 +84,19 @@ def run_styles(
 
     differs = dict(zip(differs, drawable(differs.values()), strict=True))
     labels, names = number_duplicates(drawable(labels)), number_duplicates(drawable(names))
-    class_names = dict(zip(classes, number_duplicates(drawable(classes)), strict=True))
-    mark = NOT_COMPARABLE.replace(" ", "\u00a0")
+    class_names, model_names = (
+        dict(zip(own, number_duplicates(drawable(own)), strict=True))
+        for own in (classes, list(dict.fromkeys(models)))
+    )
+    mark = say(NOT_COMPARABLE).replace(" ", "\u00a0")
     styles = []
     for place, (run, label, name) in enumerate(zip(runs, labels, names, strict=True)):
+        marked = say("with_mark", label=label, mark=mark) if run.name in differs else label
         predicted = run.predictions.classes if run.predictions else []
         style = RunStyle(
             run=run,
-            label=f"{label} ({mark})" if run.name in differs else label,
+            label=marked,
+            model=model_names[models[place]],
             name=name,
             classes=[class_names[each] for each in predicted],
             colour=_COLOURS[place % len(_COLOURS)],

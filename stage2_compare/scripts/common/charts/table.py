@@ -6,11 +6,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ..metrics import METRICS, Metric
+from ..comparison.wording import metric_title
+from ..language import Language, Phrase, phrase
+from ..metrics import MAIN, METRICS, Metric, confusion_matrix, scores
+from ..runs.reader import Run
 from .page import INNER, MARGIN, Page, write_lines
 from .styles import GREY, INK, RunStyle
 from .text import BOLD, widest, wrap
@@ -118,25 +122,38 @@ def metric_values(styles: list[RunStyle], metric: Metric) -> list[float | None]:
     return [style.run.best[metric.column] for style in styles]
 
 
-def metric_columns(styles: list[RunStyle]) -> list[Column]:
+def heading(key: str, say: Language, **values: Phrase) -> list[str]:
+    """Return the lines of the heading of a column."""
+    return say(key, **values).split("|")
+
+
+def metric_columns(styles: list[RunStyle], say: Language) -> list[Column]:
     """Return one column per metric."""
     return [
-        Column.of(styles, metric.title.split(), metric_values(styles, metric), decimals=4, best=max)
+        Column.of(
+            styles,
+            say(metric_title(metric)).split(),
+            metric_values(styles, metric),
+            decimals=4,
+            best=max,
+        )
         for metric in METRICS
     ]
 
 
-def cost_columns(styles: list[RunStyle]) -> list[Column]:
+def cost_columns(styles: list[RunStyle], say: Language) -> list[Column]:
     """Return parameters, trained parameters where they are not all of them, and training time."""
     total = recorded(styles, "params_million")
     trained = recorded(styles, "trainable_params_million")
     unit, times = training_times(styles)
     decimals = _decimals(total)
-    columns = [Column.of(styles, ["Params", "(M)"], total, decimals=decimals, best=min)]
+    params = heading("column_params", say)
+    columns = [Column.of(styles, params, total, decimals=decimals, best=min)]
     if any(abs(a - b) > 1e-6 for a, b in zip(total, trained, strict=True)):
-        columns.append(Column(["Trained", "(M)"], [f"{value:.{decimals}f}" for value in trained]))
-    time = Column.of(styles, ["Time", f"({unit})"], times, decimals=_decimals(times), best=min)
-    return [*columns, time]
+        cells = [f"{value:.{decimals}f}" for value in trained]
+        columns.append(Column(heading("column_trained", say), cells))
+    time = heading("column_time", say, unit=phrase(f"unit_{unit}"))
+    return [*columns, Column.of(styles, time, times, decimals=_decimals(times), best=min)]
 
 
 def recorded(styles: list[RunStyle], key: str) -> list[float]:
@@ -161,22 +178,45 @@ def training_times(styles: list[RunStyle]) -> tuple[str, list[float]]:
     return unit, [time / seconds for time in times]
 
 
-def remark_on_best(styles: list[RunStyle]) -> str:
+def remark_on_best(styles: list[RunStyle]) -> Phrase:
     """Say on which samples and at which epoch the numbers were measured."""
     counts = {style.run.number("samples", "val") for style in styles}
     known = len(counts) == 1 and None not in counts
-    samples = f"{counts.pop()} validation samples" if known else "validation"
-    return f"Measured on {samples}, at the epoch with the highest macro-F1."
+    where = phrase("so_many_samples", n=counts.pop()) if known else phrase("validation")
+    return phrase("measured", where=where)
 
 
-def result_table(styles: list[RunStyle]) -> Figure:
+def _test_column(styles: list[RunStyle], say: Language) -> list[Column]:
+    """Return macro-F1 on labelled test pairs, where any run was measured on them.
+
+    None is marked as the best: nobody should choose by them.
+    """
+    values = [_f1_on_test(style.run) for style in styles]
+    if values.count(None) == len(values):
+        return []
+    title = heading("column_test", say, metric=metric_title(MAIN))
+    return [Column(title, ["–" if value is None else f"{value:.4f}" for value in values])]
+
+
+def _f1_on_test(run: Run) -> float | None:
+    if run.test is None:
+        return None
+    labels, predicted = np.array(run.test.labels), np.array(run.test.predicted)
+    found = scores(confusion_matrix(labels, predicted, len(run.test.classes)))
+    return float(found[MAIN.key])
+
+
+def result_table(styles: list[RunStyle], say: Language) -> Figure:
     """Draw all runs in numbers."""
     runs = [style.run for style in styles]
     epochs = [f"{run.best['epoch']:.0f}/{len(run.history)}" for run in runs]
-    columns = [*metric_columns(styles), Column(["Best", "epoch"], epochs), *cost_columns(styles)]
+    best_epoch = Column(heading("column_best_epoch", say), epochs)
+    columns = [*metric_columns(styles, say), *_test_column(styles, say), best_epoch]
+    columns += cost_columns(styles, say)
     table = Table(styles, columns, names=True)
-    among = " among the comparable runs" if any(style.differs for style in styles) else ""
-    marked = f" Bold on grey: the best of its column{among}." if len(styles) > 1 else ""
-    page = Page("Results", remark_on_best(styles) + marked, table.height)
+    some_differ = any(style.differs for style in styles)
+    marked = phrase("bold_is_best_comparable" if some_differ else "bold_is_best")
+    remark = [remark_on_best(styles), marked if len(styles) > 1 else None]
+    page = Page(say("title_result_table"), say.sentences(remark), table.height)
     table.draw(page, 0)
     return page.figure

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 
 from matplotlib import font_manager
@@ -13,13 +14,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
-# For numbers and our own words only: few Chinese fonts have a bold face.
-BOLD = {"weight": "bold", "family": "DejaVu Sans"}
+BOLD = {"weight": "bold"}  # of a Chinese font without a bold face it is the usual one
 _CHINESE_FONTS = (
-    "Noto Sans CJK", "Noto Sans SC", "Source Han Sans", "Microsoft YaHei", "PingFang",
+    "Noto Sans CJK SC", "Noto Sans CJK", "Noto Sans SC", "Source Han Sans", "Microsoft YaHei", "PingFang",
     "Hiragino Sans GB", "SimHei", "Heiti", "STHeiti", "WenQuanYi", "Droid Sans Fallback",
     "SimSun", "Arial Unicode MS",
 )  # fmt: skip
+_HAN, _OPEN, _MARK = "\u3400-\u9fff", "（“《", "，。；：、！？）”》"
+_WORD = re.compile(
+    f"(?:· [^ _/-]*|[{_OPEN}]*(?:[{_HAN}]|[^ _/{_HAN}{_OPEN}{_MARK}-]+)?)[{_MARK}]*[ _/-]*"
+)
 _CONTROLS = ("Cc", "Cf", "Zl", "Zp")
 _RESOLUTION = 300
 _RULER = FigureCanvasAgg(Figure(figsize=(1, 1), dpi=_RESOLUTION)).get_renderer()
@@ -43,6 +47,18 @@ def add_new_fonts() -> bool:
         with suppress(OSError, RuntimeError):  # a font that cannot be read helps nobody
             font_manager.fontManager.addfont(path)
     return bool(new)
+
+
+@contextmanager
+def one_weight_will_do() -> Iterator[None]:
+    """Keep matplotlib from warning of a font, such as SimHei, that has no bold face."""
+    logger = logging.getLogger("matplotlib.font_manager")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def without_glyph(texts: Iterable[str], fonts: list[str]) -> str:
@@ -72,11 +88,12 @@ def widest(texts: Iterable[str], size: float, **style: str) -> float:
 def wrap(text: str, size: float, width: float) -> list[str]:
     """Break a text into lines that fit a width in inches.
 
-    It is broken after a space, ``_``, ``-`` or ``/``, and within a word where one is wider than a
-    line. A ``·`` stays on the line of the word behind it.
+    It is broken after a space, ``_``, ``-`` or ``/``, beside a Chinese character, and within a word
+    where one is wider than a line. A ``·`` stays on the line of all that is behind it up to the
+    next space, a Chinese mark on that of the word before it.
     """
     lines = [""]
-    for word in re.findall(r"(?:· )?[^ _/-]*[ _/-]*", text):
+    for word in _WORD.findall(text):
         if lines[-1] and measure((lines[-1] + word).rstrip(), size) > width:
             lines.append("")
         for character in word:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..files import printable
+from ..language import ENGLISH, Phrase
 from ..metrics import COLUMNS, MAIN, METRICS, scores
 from ..runs.reader import Run
 from .bootstrap import PLACE, Figures
@@ -49,7 +50,7 @@ class Compared:
     scores: dict[str, Estimate]  # by COLUMNS; of a family, over its folds and seeds
     spread: dict[str, float | None]  # by COLUMNS: standard deviation over seeds, None for one seed
     comparable: str  # YES if the protocol is that of most runs; UNKNOWN if none is recorded
-    differs: list[str]  # "epochs 9 instead of 5"
+    differs: list[Phrase]  # "epochs 9 instead of 5"
     verdict: str
     p_vs_best: float | None  # macro-F1; adjusted for the number of models and for the choice
     mcnemar_p: float | None = None  # accuracy against the best run; times the pairs of runs
@@ -57,7 +58,7 @@ class Compared:
     rates: int = 1
     by_rate: dict[float | None, Estimate] = field(default_factory=dict)  # macro-F1 at each
     seeds: int = 1
-    doubt: str = ""  # why the intervals are not to be trusted
+    doubt: Phrase | None = None  # why the intervals are not to be trusted
     test: Judged | None = None  # on labelled test pairs
 
 
@@ -73,7 +74,7 @@ class Comparison:
     confidence: float
     majority_class: str | None  # the most frequent one of the training split
     majority: dict[str, float] | None  # by COLUMNS, of always predicting it
-    notes: list[str]  # what weakens the comparison, a line each
+    notes: list[Phrase]  # what weakens the comparison, a line each
 
     @property
     def pairs(self) -> int:
@@ -126,7 +127,7 @@ def require_one_protocol(comparison: Comparison) -> None:
         UserError: it names every run that did not keep it, or recorded none.
     """
     problems = [
-        f"{entry.name}: {', '.join(entry.differs) or 'no protocol recorded'}"
+        f"{entry.name}: {', '.join(map(ENGLISH, entry.differs)) or 'no protocol recorded'}"
         for entry in comparison.runs
         if entry.comparable != YES
     ]
@@ -139,13 +140,13 @@ def require_one_protocol(comparison: Comparison) -> None:
 class _Tests:
     """The outcome of all tests."""
 
-    differs: dict[str, list[str]]  # by the name of the run
+    differs: dict[str, list[Phrase]]  # by the name of the run
     ranked: dict[str, Family]  # those that are judged, without the runs that are left out
     validation: Judgement | None
     test: Judgement | None
 
 
-def _ranked(everyone: list[Family], differs: dict[str, list[str]]) -> list[Family]:
+def _ranked(everyone: list[Family], differs: dict[str, list[Phrase]]) -> list[Family]:
     """Return the families that are compared, each with the runs that can be."""
     found = []
     for family in everyone:
@@ -247,7 +248,7 @@ def _family_entry(family: Family, tests: _Tests) -> Compared:
     )
 
 
-def _left_out(family: Family, differs: dict[str, list[str]]) -> Compared:
+def _left_out(family: Family, differs: dict[str, list[Phrase]]) -> Compared:
     """Return the entry of a family, or of a run by itself, that is not judged."""
     first = max(family.runs, key=lambda run: bool(differs[run.name]))
     return Compared(
@@ -263,11 +264,11 @@ def _left_out(family: Family, differs: dict[str, list[str]]) -> Compared:
     )
 
 
-def _comparable(run: Run, differs: list[str]) -> str:
+def _comparable(run: Run, differs: list[Phrase]) -> str:
     return NO if differs else YES if run.recorded("protocol") else UNKNOWN
 
 
-def _why_not(family: Family, differs: list[str]) -> str:
+def _why_not(family: Family, differs: list[Phrase]) -> str:
     """Return the verdict of a family that is not judged."""
     if differs:
         return NOT_COMPARABLE

@@ -7,154 +7,165 @@ import unicodedata
 import pandas as pd
 
 from ..files import printable
+from ..language import Language
 from ..metrics import MAIN, METRICS
 from ..runs.reader import Run
 from .compare import NO, Compared, Comparison
 from .intervals import Estimate
 from .judging import Judged
 from .tables import PROBE
-from .wording import conclusion
+from .wording import conclusion, metric_short, metric_title
 
 WIDTH = 120
 _OTHER_METRICS = [metric for metric in METRICS if metric.key == "acc" or not metric.required]
 
 
-def report(comparison: Comparison) -> str:
+def report(comparison: Comparison, say: Language) -> str:
     """Return the tables, what weakens the comparison, and the sentences that sum it up."""
-    tables = _result_tables(comparison)
-    if comparison.ensembles:
-        tables.append([_judged_result("together", *item) for item in comparison.ensembles.items()])
-    if comparison.test:
-        named = [(entry.name, entry.test) for entry in comparison.families if entry.test]
-        tables.append([_judged_result("on the test pairs", *item) for item in named])
-    probed = [entry.runs[0] for entry in comparison.runs if entry.runs[0].recorded("probe")]
-    if probed:
-        tables.append([_probe_row(run) for run in probed])
+    tables = _Tables(say)
+    parts = [_aligned(rows) for rows in tables.all(comparison)]
     remarks = [
-        f"not comparable: {entry.name}: {', '.join(entry.differs)}"
+        say("is_not_comparable", name=entry.name, reasons=say.joined(entry.differs))
         for entry in comparison.runs
         if entry.comparable == NO
     ]
-    remarks += [f"warning: {note}" for note in comparison.notes]
-    parts = [_aligned(_without_empty(rows)) for rows in tables]
+    remarks += [say("warning", note=note) for note in comparison.notes]
     if remarks:
         parts.append("\n".join(map(printable, remarks)))
-    return "\n\n".join([*parts, printable(conclusion(comparison))])
+    return "\n\n".join([*parts, printable(conclusion(comparison, say))])
 
 
-def _result_tables(comparison: Comparison) -> list[list[dict[str, str]]]:
-    """Return the rows of the tables of results.
+class _Tables:
+    """Rows by their headings, in a language."""
 
-    A verdict stands beside the figures that it is on: those of the runs, or of the families where
-    one has several runs.
-    """
-    reference = []
-    if comparison.majority:
-        main = _figure(comparison.majority[MAIN.column])
-        others = _other_metrics(comparison.majority)
-        reference = [{"run": f"(always {comparison.majority_class})", MAIN.title: main, **others}]
-    if comparison.several_runs:
-        runs = [{**_result(entry), **_costs(entry)} for entry in comparison.runs]
-        others = [_mean_result(group) for group in comparison.families]
-    else:
-        runs = [
-            _result(entry, _verdict(entry.verdict, entry.p_vs_best)) for entry in comparison.runs
+    def __init__(self, say: Language):
+        self.say = say
+        self.main = say(metric_title(MAIN))
+
+    def all(self, comparison: Comparison) -> list[list[dict[str, str]]]:
+        """Return the rows of each table."""
+        ensembles, families = comparison.ensembles.items(), comparison.families
+        tested = [(entry.name, entry.test) for entry in families if entry.test]
+        probed = [entry.runs[0] for entry in comparison.runs if entry.runs[0].recorded("probe")]
+        tables = [
+            *self._results(comparison),
+            [self._judged("console_together", *item) for item in ensembles],
+            [self._judged("console_on_test", *item) for item in tested],
+            [self._probe(run) for run in probed],
         ]
-        others = [{"run": entry.name, **_costs(entry)} for entry in comparison.runs]
-    return [runs + reference, others]
+        return [self._without_empty(rows) for rows in tables if rows]
 
+    def _results(self, comparison: Comparison) -> list[list[dict[str, str]]]:
+        """Return the rows of the tables of results.
 
-def _without_empty(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Leave out the corrected figures where none is corrected."""
-    if any(row.get("corrected") for row in rows):
-        return rows
-    table = pd.DataFrame(rows).fillna("").drop(columns="corrected", errors="ignore")
-    return table.to_dict("records")
+        A verdict stands beside the figures that it is on: those of the runs, or of the families
+        where one has several runs.
+        """
+        heading, reference = self.say("console_run"), []
+        if comparison.majority:
+            name = self.say("console_always", name=comparison.majority_class)
+            main = _figure(comparison.majority[MAIN.column])
+            others = self._other_metrics(comparison.majority)
+            reference = [{heading: name, self.main: main, **others}]
+        if comparison.several_runs:
+            runs = [{**self._run(entry), **self._costs(entry)} for entry in comparison.runs]
+            others = [self._mean(group) for group in comparison.families]
+        else:
+            runs = [
+                self._run(entry, self._verdict(entry.verdict, entry.p_vs_best))
+                for entry in comparison.runs
+            ]
+            others = [{heading: entry.name, **self._costs(entry)} for entry in comparison.runs]
+        return [runs + reference, others]
 
+    def _without_empty(self, rows: list[dict[str, str]]) -> list[dict[str, str]]:
+        """Leave out the corrected figures where none is corrected."""
+        heading = self.say("console_corrected")
+        if any(row.get(heading) for row in rows):
+            return rows
+        table = pd.DataFrame(rows).fillna("").drop(columns=heading, errors="ignore")
+        return table.to_dict("records")
 
-def _result(entry: Compared, verdict: dict[str, str] | None = None) -> dict[str, str]:
-    (run,) = entry.runs
-    return {
-        "run": run.name,
-        MAIN.title: _figure(run.best[MAIN.column]),
-        **_corrected(entry.scores[MAIN.column]),
-        **(verdict or {}),
-        **_other_metrics(run.best),
-    }
+    def _run(self, entry: Compared, verdict: dict[str, str] | None = None) -> dict[str, str]:
+        (run,) = entry.runs
+        return {
+            self.say("console_run"): run.name,
+            self.main: _figure(run.best[MAIN.column]),
+            **self._corrected(entry.scores[MAIN.column]),
+            **(verdict or {}),
+            **self._other_metrics(run.best),
+        }
 
+    def _mean(self, group: Compared) -> dict[str, str]:
+        values = {column: estimate.value for column, estimate in group.scores.items()}
+        mean, spread = _figure(values[MAIN.column]), group.spread[MAIN.column]
+        with_sd = self.say("console_with_sd", metric=self.main)
+        return {
+            self.say("console_families"): group.name,
+            self.say("console_seeds"): str(group.seeds),
+            with_sd: mean if spread is None else f"{mean} ± {_figure(spread)}",
+            **self._corrected(group.scores[MAIN.column]),
+            **self._verdict(group.verdict, group.p_vs_best),
+            **self._other_metrics(values),
+        }
 
-def _mean_result(group: Compared) -> dict[str, str]:
-    values = {column: estimate.value for column, estimate in group.scores.items()}
-    mean, spread = _figure(values[MAIN.column]), group.spread[MAIN.column]
-    return {
-        "over folds and seeds": group.name,
-        "seeds": str(group.seeds),
-        f"{MAIN.title} ± sd": mean if spread is None else f"{mean} ± {_figure(spread)}",
-        **_corrected(group.scores[MAIN.column]),
-        **_verdict(group.verdict, group.p_vs_best),
-        **_other_metrics(values),
-    }
+    def _judged(self, heading: str, name: str, judged: Judged) -> dict[str, str]:
+        values = {column: estimate.value for column, estimate in judged.estimates.items()}
+        return {
+            self.say(heading): name,
+            self.main: _figure(values[MAIN.column]),
+            **self._corrected(judged.estimates[MAIN.column]),
+            **self._verdict(judged.verdict, judged.p),
+            **self._other_metrics(values),
+        }
 
+    def _verdict(self, verdict: str, p: float | None) -> dict[str, str]:
+        text = "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+        return {self.say("console_verdict"): self.say(verdict), "p": text}
 
-def _judged_result(heading: str, name: str, judged: Judged) -> dict[str, str]:
-    values = {column: estimate.value for column, estimate in judged.estimates.items()}
-    return {
-        heading: name,
-        MAIN.title: _figure(values[MAIN.column]),
-        **_corrected(judged.estimates[MAIN.column]),
-        **_verdict(judged.verdict, judged.p),
-        **_other_metrics(values),
-    }
+    def _other_metrics(self, values: dict[str, float | None]) -> dict[str, str]:
+        return {
+            self.say(metric_short(metric)): _figure(values[metric.column])
+            for metric in _OTHER_METRICS
+        }
 
+    def _corrected(self, estimate: Estimate) -> dict[str, str]:
+        """Return the figure less what choosing gains by luck, and the interval around it."""
+        value, corrected = _figure(estimate.value), _figure(estimate.corrected)
+        shown = corrected if corrected != value else ""
+        return {self.say("console_corrected"): shown, self.say("interval"): _bounds(estimate)}
 
-def _verdict(verdict: str, p: float | None) -> dict[str, str]:
-    text = "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-    return {"against the best": verdict, "p": text}
+    def _costs(self, entry: Compared) -> dict[str, str]:
+        (run,) = entry.runs
 
+        def number(key: str, decimals: int, factor: int = 1, unit: str = "") -> str:
+            value = run.recorded(key)
+            if value is None:
+                return ""
+            value = float(value) * factor  # a whole number may have 300 digits
+            return f"{value:.{decimals}f}{unit}" if value < 1e6 else f"{value:.0e}{unit}"
 
-def _other_metrics(values: dict[str, float | None]) -> dict[str, str]:
-    return {metric.short: _figure(values[metric.column]) for metric in _OTHER_METRICS}
+        return {
+            self.say("console_epoch"): f"{run.best['epoch']:g}/{len(run.history)}",
+            self.say("console_params"): number("params_million", 1),
+            self.say("console_time"): number("train_time_sec", 0),
+            self.say("console_cut"): number("truncated_rate", 1, 100, "%"),
+            self.say("console_unknown"): number("unknown_rate", 1, 100, "%"),
+        }
 
-
-def _costs(entry: Compared) -> dict[str, str]:
-    (run,) = entry.runs
-
-    def number(key: str, decimals: int, factor: int = 1, unit: str = "") -> str:
-        value = run.recorded(key)
-        if value is None:
-            return ""
-        value = float(value) * factor  # a whole number may have 300 digits
-        return f"{value:.{decimals}f}{unit}" if value < 1e6 else f"{value:.0e}{unit}"
-
-    return {
-        "epoch": f"{run.best['epoch']:g}/{len(run.history)}",
-        "params (M)": number("params_million", 1),
-        "time (s)": number("train_time_sec", 0),
-        "cut texts": number("truncated_rate", 1, 100, "%"),
-        "unknown": number("unknown_rate", 1, 100, "%"),
-    }
-
-
-def _probe_row(run: Run) -> dict[str, str]:
-    images, texts, additive, pairs = (run.number("probe", key) for key in PROBE)
-    return {
-        "what it relies on": run.name,
-        "F1 lost: images shuffled": _figure(images),
-        "texts shuffled": _figure(texts),
-        "F1 of best additive model": _figure(additive),
-        "pairs": "" if pairs is None else f"{pairs:g}",
-    }
+    def _probe(self, run: Run) -> dict[str, str]:
+        images, texts, additive, pairs = (run.number("probe", key) for key in PROBE)
+        return {
+            self.say("console_probed"): run.name,
+            self.say("console_images_shuffled"): _figure(images),
+            self.say("console_texts_shuffled"): _figure(texts),
+            self.say("console_additive"): _figure(additive),
+            self.say("console_probe_pairs"): "" if pairs is None else f"{pairs:g}",
+        }
 
 
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}" if abs(value) < 1e3 else f"{value:.1e}"
-
-
-def _corrected(estimate: Estimate) -> dict[str, str]:
-    """Return the figure less what choosing gains by luck, and the interval around it."""
-    value, corrected = _figure(estimate.value), _figure(estimate.corrected)
-    shown = corrected if corrected != value else ""
-    return {"corrected": shown, "95% interval": _bounds(estimate)}
 
 
 def _bounds(estimate: Estimate) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri  # scipy.stats takes longer to import than all the rest
 
+from ..language import Phrase, phrase
 from ..metrics import METRICS
 from .bootstrap import Figures
 
@@ -71,8 +72,8 @@ def bca(observed: float, draws: np.ndarray, left_out: np.ndarray) -> tuple[float
     return float(low), float(high)
 
 
-def doubts(labels: np.ndarray, predicted: np.ndarray, classes: list[str]) -> str:
-    """Say why the intervals of a model hold the truth too rarely, or return "".
+def doubts(labels: np.ndarray, predicted: np.ndarray, classes: list[str]) -> Phrase | None:
+    """Say why the intervals of a model hold the truth too rarely, if they do.
 
     Args:
         labels: (N,) true classes of independent pairs, counted from 0.
@@ -82,8 +83,10 @@ def doubts(labels: np.ndarray, predicted: np.ndarray, classes: list[str]) -> str
     rare = [name for name, count in zip(classes, counts, strict=True) if 0 < count < FEW]
     if rare:
         shown = ", ".join(rare[:3]) + (", ..." if len(rare) > 3 else "")
-        return f"under {FEW} pairs of {shown}"
+        return phrase("under_few", n=FEW, classes=shown)
     errors = int((labels != predicted).sum())
     if min(errors, len(labels) - errors) < FEW:
-        return f"only {errors} errors" if errors < FEW else f"only {len(labels) - errors} hits"
-    return ""
+        few_errors = errors < FEW
+        count = errors if few_errors else len(labels) - errors
+        return phrase("few_errors" if few_errors else "few_hits", n=count)
+    return None

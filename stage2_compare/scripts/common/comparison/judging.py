@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..language import Phrase
 from ..metrics import MAIN
 from ..runs.predictions import Predictions
 from ..runs.reader import Run
@@ -41,7 +42,7 @@ class Judged:
     verdict: str
     p: float | None  # macro-F1 against the best, adjusted; None where there is no test
     rate: float | None
-    doubt: str  # why its intervals are not to be trusted, or ""
+    doubt: Phrase | None  # why its intervals are not to be trusted
     by_rate: dict[float | None, Estimate]  # macro-F1 at each learning rate, on validation
 
 
@@ -186,8 +187,8 @@ def _verdict(ranking: Ranking, place: int, few: bool) -> tuple[str, float | None
     return (WORSE if ranking.worse[place] else NO_DIFFERENCE), float(ranking.p[place])
 
 
-def _doubt(model: Contender, pairs: Pairs) -> str:
+def _doubt(model: Contender, pairs: Pairs) -> Phrase | None:
     """Say why the intervals of a model are not to be trusted, by its first seed that gives one."""
     places = pairs.one_of_each_group
     found = (doubts(pairs.labels[places], row[places], pairs.classes) for row in model.predicted)
-    return next(filter(None, found), "")
+    return next(filter(None, found), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 
+from ..language import Phrase, phrase
 from ..runs.layout import MAY_VARY
 from ..runs.reader import Run
 from .families import Family
@@ -14,7 +15,7 @@ from .pairs import key
 _OF_A_FOLD = ("train_sha256", "val_sha256", "val_pairs_sha256")
 
 
-def differences(runs: list[Run], families: list[Family]) -> dict[str, list[str]]:
+def differences(runs: list[Run], families: list[Family]) -> dict[str, list[Phrase]]:
     """Name, for each run, what keeps it from a comparison with most runs: "epochs 9 instead of 5".
 
     Seeds and folds may differ, and learning rates within a family that also has the usual one. What
@@ -31,11 +32,11 @@ def differences(runs: list[Run], families: list[Family]) -> dict[str, list[str]]
     for names, own in pairs.items():
         if own != usual[0][0]:
             for name in names:
-                found[name].append("other validation pairs or labels")
+                found[name].append(phrase("other_pairs"))
     return found
 
 
-def _protocol_differences(runs: list[Run], families: list[Family]) -> dict[str, list[str]]:
+def _protocol_differences(runs: list[Run], families: list[Family]) -> dict[str, list[Phrase]]:
     """Compare each recorded value with that of most runs.
 
     Where as many runs have one value as another, the run that is otherwise most like all others
@@ -68,7 +69,7 @@ def _protocol_differences(runs: list[Run], families: list[Family]) -> dict[str, 
             if own.get("val_pairs_sha256", "") == usual.get("val_pairs_sha256"):
                 own = {**own, "val_sha256": usual.get("val_sha256")}  # at most another order
             found[run.name] = [
-                f"{name} {_short(own[name])} instead of {_short(usual[name])}"
+                phrase("instead_of", name=name, own=_short(own[name]), usual=_short(usual[name]))
                 for name in counts
                 if own.get(name, usual[name]) not in (usual[name], None)
             ]

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ..files import escaped, write_result
+from ..language import ENGLISH, Phrase
 from ..metrics import MAIN, METRICS, Metric
 from .compare import Compared, Comparison
 from .intervals import Estimate
@@ -110,7 +111,7 @@ def _ensemble_row(name: str, ensemble: Judged) -> dict[str, Any]:
         row[metric.column] = ensemble.estimates[metric.column].value
         row |= _interval_cells(ensemble.estimates, metric)
     row["f1_corrected"] = ensemble.estimates[MAIN.column].corrected
-    return row | {"doubt": ensemble.doubt}
+    return row | {"doubt": _doubt(ensemble.doubt)}
 
 
 def _comparison_cells(entry: Compared) -> dict[str, Any]:
@@ -122,13 +123,17 @@ def _comparison_cells(entry: Compared) -> dict[str, Any]:
         "p_vs_best": entry.p_vs_best,
         "verdict": entry.verdict,
         "comparable": entry.comparable,
-        "differs": "; ".join(entry.differs),
+        "differs": "; ".join(map(ENGLISH, entry.differs)),
     }
 
 
 def _corrected_cells(entry: Compared) -> dict[str, Any]:
     """Return macro-F1 less what choosing gains by luck, and why not to trust its interval."""
-    return {"f1_corrected": entry.scores[MAIN.column].corrected, "doubt": entry.doubt}
+    return {"f1_corrected": entry.scores[MAIN.column].corrected, "doubt": _doubt(entry.doubt)}
+
+
+def _doubt(doubt: Phrase | None) -> str:
+    return ENGLISH(doubt) if doubt else ""
 
 
 def _test_cells(entry: Compared) -> dict[str, Any]:

@@ -70,6 +70,7 @@ class Split:
     labels: list[str]  # "" where the pair has none (only in lists that may lack labels)
     rows: list[int]  # as a spreadsheet counts: header = 1, a quoted newline starts no new row
     encodings: dict[str, int]  # number of texts by encoding, see encodings.decode
+    text_encodings: list[str] = field(default_factory=list)  # of each text
     text_paths: list[str] = field(default_factory=list)  # empty if there is a ``text`` column
     notes: dict[str, int] = field(default_factory=dict)  # only those that are not 0
     line_end: str = "\n"  # of the csv
@@ -552,7 +553,7 @@ def _decoded(table: _Table, sources: _Sources, legacy: str) -> Split:
         "nul_text": nul_texts,
         "empty_text": texts.count(""),
     }
-    encodings = Counter(encoding for _, encoding in decoded)
+    encodings = [encoding for _, encoding in decoded]
     return Split(
         path=table.path,
         guids=table.guids,
@@ -560,7 +561,8 @@ def _decoded(table: _Table, sources: _Sources, legacy: str) -> Split:
         image_paths=sources.image_paths,
         labels=table.labels,
         rows=table.rows,
-        encodings={"utf-8": 0, "gb18030": 0, "replaced": 0, **encodings},
+        encodings={"utf-8": 0, "gb18030": 0, "replaced": 0, **Counter(encodings)},
+        text_encodings=encodings,
         text_paths=sources.text_paths,
         notes={name: count for name, count in notes.items() if count},
         line_end=table.line_end,

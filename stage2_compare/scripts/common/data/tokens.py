@@ -39,9 +39,13 @@ class Tokens:
     ids: np.ndarray  # (sum of lengths,) int32
     starts: np.ndarray  # (N + 1,) int64
     pad_id: int
-    truncated_rate: float  # share of texts cut at the maximum length
+    cut: np.ndarray  # (N,) bool: at the maximum length
     unknown_rate: float  # share of tokens that the vocabulary does not know
     per_character: float  # tokens per character, before cutting
+
+    @property
+    def truncated_rate(self) -> float:
+        return float(self.cut.mean())
 
     @property
     def lengths(self) -> np.ndarray:
@@ -65,7 +69,7 @@ def tokenise(texts: list[str], tokenizer: Any, max_length: int) -> Tokens:
     Of a very long text only the beginning is tokenised: it counts as cut."""
     longest = _CHARACTERS_PER_TOKEN * max(max_length, 64)
     ids, starts = [], [0]
-    truncated, unknown, words, cut_words = 0, 0, 0, 0
+    were_cut, unknown, words, cut_words = [], 0, 0, 0
     specials = tokenizer.num_special_tokens_to_add()
     for portion in _portions(texts, longest):
         beginnings = [text[:longest] for text in portion]
@@ -75,7 +79,7 @@ def tokenise(texts: list[str], tokenizer: Any, max_length: int) -> Tokens:
             is_word = np.asarray(special) == 0
             ids.append(row)
             starts.append(starts[-1] + len(row))
-            truncated += cut > 0 or len(text) > longest
+            were_cut.append(cut > 0 or len(text) > longest)
             unknown += int((row[is_word] == tokenizer.unk_token_id).sum())
             words += len(row) - specials
             cut_words += cut
@@ -84,7 +88,7 @@ def tokenise(texts: list[str], tokenizer: Any, max_length: int) -> Tokens:
         ids=np.concatenate(ids),
         starts=np.asarray(starts, dtype=np.int64),
         pad_id=tokenizer.pad_token_id,
-        truncated_rate=truncated / len(texts),
+        cut=np.array(were_cut),
         unknown_rate=unknown / max(words, 1),
         per_character=(words + cut_words) / max(characters, 1),
     )

@@ -31,7 +31,6 @@ function speak(language) {
   root.dataset.language = language;
   root.lang = language === "zh" ? "zh-CN" : "en";
   document.title = t("title");
-  for (const node of document.querySelectorAll("[data-alt]")) node.alt = t(node.dataset.alt);
   for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", t(node.dataset.label));
   if (head) explore();
 }
@@ -276,5 +275,4 @@ if (head) {
   addEventListener("hashchange", follow);
   if (readAddress()) addEventListener("load", () => by("pairs").scrollIntoView());
 }
-const own = navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
-speak(remembered("language") || own);
+speak(remembered("language") || root.dataset.language);

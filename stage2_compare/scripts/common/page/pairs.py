@@ -25,6 +25,7 @@ class PairTable:
     chosen: np.ndarray  # (R, N) places in classes, or NONE
     shares: np.ndarray  # (R, N, C) float32 probabilities, 0 where there is no prediction
     copies: np.ndarray | None  # (N,) has a copy among the pairs; None where no run recorded it
+    cut: np.ndarray  # (N,) has a text that is too long for at least one run
 
     def __len__(self) -> int:
         return len(self.guids)
@@ -71,7 +72,8 @@ def gather(comparison: Comparison) -> PairTable | None:
         chosen[place, own] = columns[run.predictions.predicted]
         shares[place, own[:, None], columns] = run.predictions.probabilities
     guids, labels = [guid for guid, _ in rows], np.array([label for _, label in rows])
-    return PairTable(classes, guids, labels, runs, chosen, shares, _copies(runs, guids))
+    copies, cut = _copies(runs, guids), _cut(runs, guids)
+    return PairTable(classes, guids, labels, runs, chosen, shares, copies, cut)
 
 
 def _pairs(run: Run, place_of: dict[str, int]) -> list[tuple[str, int]]:
@@ -91,6 +93,14 @@ def _copies(runs: list[Run], guids: list[str]) -> np.ndarray | None:
         for guid, first in zip(predictions.guids, predictions.groups, strict=True):
             if guid != first:
                 found |= {guid, first}
+    return np.array([guid in found for guid in guids])
+
+
+def _cut(runs: list[Run], guids: list[str]) -> np.ndarray:
+    found = set()
+    for predictions in (run.predictions for run in runs):
+        known = predictions.cut or [False] * len(predictions.guids)
+        found |= {guid for guid, cut in zip(predictions.guids, known, strict=True) if cut}
     return np.array([guid in found for guid in guids])
 
 

@@ -1,4 +1,5 @@
-"""The data of the page as scripts: up to 2 MB in the page, the rest in files beside it.
+"""The data of the page as scripts: so much in it that the page has less than 2 MB, the rest in files
+beside it.
 
 Browsers refuse ``fetch`` for pages that are opened from the disk, but load scripts. A part is
 ``parts.push({...});``; the page's script joins the parts, whatever their number.
@@ -15,7 +16,7 @@ import numpy as np
 from .pairs import NONE, PairTable
 from .sources import Sources, thumbnail_name
 
-INLINE = 2_000_000  # bytes in the page, and in each file beside it
+INLINE = 1_500_000  # bytes in the page, and in each file beside it
 LONGEST_TEXT = 2_000  # characters of a text that are shown
 _PER_PART = 200  # pairs
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"

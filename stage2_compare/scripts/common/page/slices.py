@@ -30,15 +30,20 @@ def slices(table: PairTable, sources: Sources) -> dict[str, np.ndarray]:
         source = sources.of_pair.get((guid, table.classes[table.labels[place]]))
         for name in kinds(source) if source else ():
             found.setdefault(name, np.zeros(len(table), bool))[place] = True
+    if table.cut.any():
+        found["text_cut"] = table.cut
     return {name: found[name] for name in _ORDER if name in found}
 
 
 def kinds(source: Source) -> list[str]:
-    """Return the kinds of one pair, at most one of text length, language, photo shape and size."""
+    """Return the kinds of one pair, at most one of text length, language, encoding, photo shape and
+    size."""
     length, (width, height) = len(source.text), source.size
     names = [_by_limit(length, (0, 50, 100), ("empty", "short", "middle", "long"), "text")]
     if length:
         names.append("chinese" if _CHINESE.search(source.text) else "not_chinese")
+    encodings = {"utf-8": "encoding_utf8", "replaced": "encoding_replaced"}
+    names.append(encodings.get(source.encoding, "encoding_other"))
     if width and height:
         names += [
             _by_limit(width / height, (0.85, 1.18), ("tall", "square", "wide"), "photo"),
@@ -54,7 +59,8 @@ def _by_limit(value: float, limits: tuple, names: tuple[str, ...], what: str) ->
 
 
 _ORDER = (
-    *("text_empty", "text_short", "text_middle", "text_long", "chinese", "not_chinese"),
+    *("text_empty", "text_short", "text_middle", "text_long", "text_cut"),
+    *("chinese", "not_chinese", "encoding_utf8", "encoding_other", "encoding_replaced"),
     *("photo_tall", "photo_square", "photo_wide", "photo_small", "photo_middle", "photo_large"),
 )
 

@@ -7,13 +7,16 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from ..data.photos import decode, open_file, upright_size
+from ..data.quality import read_quality
 from ..data.splits import Split, fingerprint, read_training_splits
 from ..errors import UserError
 from ..files import error_text, replacing
+from ..language import Phrase, phrase
 from ..runs.reader import Run
 
 SIDE = 256  # of a thumbnail, in pixels
@@ -28,6 +31,7 @@ class Source:
     """Where a pair comes from."""
 
     text: str
+    encoding: str  # of the file of the text
     photo: str  # path
     digest: str  # SHA-256 of the photo file
     size: tuple[int, int]  # of the upright photo, width and height
@@ -38,7 +42,8 @@ class Sources:
     """The sources of pairs by guid and true class, and why some are not there."""
 
     of_pair: dict[tuple[str, str], Source] = field(default_factory=dict)
-    reasons: list[tuple[str, str]] = field(default_factory=list)  # phrase and what it is about
+    reasons: list[Phrase] = field(default_factory=list)
+    quality: list[dict[str, Any]] = field(default_factory=list)  # of quality.json, each split's
 
 
 def find_sources(runs: list[Run], project_root: Path) -> Sources:
@@ -47,7 +52,7 @@ def find_sources(runs: list[Run], project_root: Path) -> Sources:
     for run in runs:
         wanted, paths = run.recorded("protocol", "val_sha256"), _paths(run)
         if not isinstance(wanted, str):
-            found.reasons.append(("reason_unrecorded", ""))
+            found.reasons.append(phrase("reason_unrecorded"))
         elif (wanted, *paths.items()) not in seen:
             seen.add((wanted, *paths.items()))
             _add_split(found, paths, wanted, project_root)
@@ -72,19 +77,23 @@ def _add_split(found: Sources, paths: dict[str, str], wanted: str, root: Path) -
         split = splits["val"]
         photos = _in_threads(_photo_facts, split.image_paths, "Reading photos")
     except (UserError, OSError, LookupError, ValueError) as error:
-        found.reasons.append(("reason_unreadable", _first_line(error)))
+        found.reasons.append(phrase("reason_unreadable", what=_first_line(error)))
         return
     if fingerprint(split, [digest for digest, _ in photos]) != wanted:
-        found.reasons.append(("reason_changed", csv_paths["val"]))
+        found.reasons.append(phrase("reason_changed", what=csv_paths["val"]))
         return
     found.of_pair |= _sources(split, photos)
+    quality = read_quality(split.path)
+    if quality is not None and quality not in found.quality:
+        found.quality.append(quality)
 
 
 def _sources(split: Split, photos: list[tuple]) -> dict[tuple[str, str], Source]:
-    rows = zip(split.guids, split.labels, split.texts, split.image_paths, photos, strict=True)
+    keys = zip(split.guids, split.labels, strict=True)
+    texts = zip(split.texts, split.text_encodings, split.image_paths, photos, strict=True)
     return {
-        (guid, label): Source(text, path, digest, size)
-        for guid, label, text, path, (digest, size) in rows
+        key: Source(text, encoding, path, digest, size)
+        for key, (text, encoding, path, (digest, size)) in zip(keys, texts, strict=True)
     }
 
 

@@ -9,24 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from ..comparison import wording
 from ..comparison.compare import Compared, Comparison
 from ..comparison.intervals import Estimate
+from ..data.quality import Shared
+from ..language import Phrase, phrase
 from ..metrics import MAIN, METRICS
 from ..runs.reader import Run
 
-VERDICTS = {
-    wording.BEST: "verdict_best",
-    wording.NO_DIFFERENCE: "verdict_no_difference",
-    wording.WORSE: "verdict_worse",
-    wording.TOO_FEW: "verdict_too_few",
-    wording.INCOMPLETE: "verdict_incomplete",
-    wording.NOT_COMPARABLE: "verdict_not_comparable",
-    wording.NO_PREDICTIONS: "verdict_no_predictions",
-    wording.BETTER: "verdict_better",
-    wording.NOT_CORRECTED: "verdict_not_corrected",
-}
 _DATA = ("samples", "class_counts", "text_encodings", "text_notes", "image_notes", "duplicates")
+_QUALITY = (
+    "class_counts",
+    "text_encodings",
+    "text_notes",
+    "same_text",
+    "near_text",
+    "same_photo",
+    "near_photo",
+    "largest_group",
+    "left_out",
+)
 _LONGEST_VALUE = 80  # characters of a setting
 
 
@@ -68,7 +69,7 @@ def _result(entry: Compared) -> Result:
         name=entry.name,
         runs=[run.name for run in entry.runs],
         main=entry.scores[MAIN.column],
-        verdict=VERDICTS[entry.verdict],
+        verdict=entry.verdict,
         p=entry.p_vs_best,
         acc=entry.scores[METRICS[0].column].value,
         params=_mean(entry.runs, "params_million"),
@@ -85,7 +86,7 @@ def ensembles(comparison: Comparison) -> list[Ensemble]:
         Ensemble(
             name=name,
             main=judged.estimates[MAIN.column],
-            verdict=VERDICTS[judged.verdict],
+            verdict=judged.verdict,
             p=judged.p,
             acc=judged.estimates[METRICS[0].column].value,
         )
@@ -120,6 +121,23 @@ def data_facts(runs: list[Run]) -> list[tuple[str, str, bool]]:
         if values:
             rows.append((name, Counter(values).most_common(1)[0][0], len(set(values)) > 1))
     return rows
+
+
+def quality_facts(found: list[dict[str, Any]]) -> list[tuple[str, list[Phrase]]]:
+    """Return what make_splits.py found in the data: the name of the fact, and its different values
+    in the splits."""
+    rows = []
+    for name in _QUALITY:
+        values = dict.fromkeys(_fact(one[name]) for one in found if one.get(name) is not None)
+        if values:
+            rows.append((name, list(values)))
+    return rows
+
+
+def _fact(value: Any) -> Phrase:
+    if isinstance(value, dict) and sorted(value) == sorted(Shared._fields):
+        return phrase("quality_shared", **{key: _listed(count) for key, count in value.items()})
+    return phrase("as_written", text=_listed(value))
 
 
 def _listed(value: Any) -> str:

@@ -13,13 +13,14 @@ from markupsafe import Markup
 from ..comparison.compare import Comparison
 from ..comparison.wording import conclusion
 from ..files import write_result
-from . import sentence
+from ..language import LANGUAGES, Language, Phrase, known
+from ..language import page as phrases
 from .pairs import PairTable, gather, presets
 from .parts import distribute, pair_parts, run_parts, script
-from .phrases import PHRASES, both
+from .phrases import both, in_each
 from .slices import Slice, accuracies, slices
 from .sources import Sources, find_sources, write_thumbnails
-from .tables import data_facts, ensembles, results, settings
+from .tables import data_facts, ensembles, quality_facts, results, settings
 
 PAGE = "index.html"
 FOLDER = "page"  # beside it
@@ -65,12 +66,17 @@ class Explorer:
 
 
 def write_page(
-    visuals: Path, comparison: Comparison, charts: dict[str, bytes], project_root: Path
+    visuals: Path,
+    comparison: Comparison,
+    charts: dict[str, bytes],
+    project_root: Path,
+    say: Language,
 ) -> Path:
     """Write the page and all that lies beside it; remove what an earlier page has left there.
 
     Args:
-        charts: SVG files by name.
+        charts: SVG files by name, ``radar.en.svg``.
+        say: the language in which the page opens.
 
     Raises:
         UserError: a file cannot be written.
@@ -92,7 +98,7 @@ def write_page(
         write_result(folder / name, _utf8(text))
         written.add(folder / name)
     # 2. The page itself, when all that it names is there.
-    html = _render(comparison, explorer, list(charts), inline, list(scripts))
+    html = _render(comparison, explorer, list(charts), inline, list(scripts), say)
     write_result(visuals / PAGE, _utf8(html))
     _remove_others(folder, written)
     return visuals / PAGE
@@ -125,8 +131,9 @@ def _render(
     charts: list[str],
     inline: str,
     scripts: list[str],
+    say: Language,
 ) -> str:
-    names = [Path(chart).stem for chart in charts]
+    names = list(dict.fromkeys(chart.split(".")[0] for chart in charts))
     runs = [entry.runs[0] for entry in comparison.runs]
     return (
         _environment()
@@ -134,11 +141,12 @@ def _render(
         .render(
             style=_own_text("page.css"),
             behaviour=_own_text("page.js"),
-            phrases=Markup(script({"phrases": PHRASES})),
+            phrases=Markup(script({"phrases": phrases.PHRASES})),
             data=Markup(inline),
             scripts=[f"{FOLDER}/{name}" for name in scripts],
             folder=FOLDER,
-            sentences={"zh": sentence.conclusion(comparison), "en": conclusion(comparison)},
+            say=say,
+            sentence=in_each(lambda each: conclusion(comparison, each)),
             notes=comparison.notes,
             results=results(comparison),
             most_classes=_MOST_CLASSES,
@@ -147,8 +155,10 @@ def _render(
             entries=comparison.runs,
             settings=settings(runs),
             facts=data_facts(runs),
+            quality=quality_facts(explorer.sources.quality if explorer else []),
             first=_FIRST if _FIRST in names else None,
             charts=[name for name in names if name != _FIRST],
+            files=charts,
             explorer=explorer,
         )
     )
@@ -162,8 +172,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"t": both, "phrases_of": PHRASES}
-    environment.filters |= {"figure": _figure, "share": _share}
+    environment.globals |= {"t": both, "known": known, "languages": LANGUAGES}
+    environment.filters |= {"figure": _figure, "share": _share, "joined": _joined}
     return environment
 
 
@@ -177,6 +187,10 @@ def _figure(value: float | None, decimals: int = 3) -> str:
 
 def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
+
+
+def _joined(phrases: list[Phrase]) -> Markup:
+    return in_each(lambda say: say.joined(phrases))
 
 
 def _utf8(text: str) -> bytes:

@@ -78,7 +78,7 @@ def lock(parent: Path, name: str) -> Path:
     return parent / f".{name}{LOCK}"
 
 
-GROUP = "group"  # last column of predictions.csv
+GROUP, CUT = "group", "cut"  # last columns of predictions.csv
 
 
 def probability_columns(classes: list[str]) -> list[str]:

@@ -36,12 +36,13 @@ class Predictions:
     predicted: list[int]  # (N,) places in classes
     probabilities: list[list[float]]  # (N, C)
     groups: list[str] | None = None  # (N,) guid of the first copy of each; None: not recorded
+    cut: list[bool] | None = None  # (N,) where the text was longer than the model reads
 
 
 def read_predictions(path: Path) -> Predictions | None:
-    """Return what a file ``guid,label,pred,p_<class>,...,group`` holds, None where there is none.
+    """Return what a file ``guid,label,pred,p_<class>,...,group,cut`` holds, None where there is none.
 
-    Earlier versions wrote no column ``group``.
+    Earlier versions wrote neither ``group`` nor ``cut``.
     """
     if not path.exists():
         return None
@@ -62,16 +63,18 @@ def read_predictions(path: Path) -> Predictions | None:
     guids = texts(rows[0], escaped)
     groups = texts(rows[end], escaped) if end < len(header) else None
     _check_groups(path.name, guids, groups)
+    cut = _cut(path.name, rows[end + 1]) if end + 1 < len(header) else None
     labels, predicted = chosen.T.tolist()
-    return Predictions(classes, guids, labels, predicted, shares.tolist(), groups)
+    return Predictions(classes, guids, labels, predicted, shares.tolist(), groups, cut)
 
 
 def _classes(name: str, header: list[str]) -> list[str]:
-    grouped = header[-1:] == [layout.GROUP]
-    columns = header[3:-1] if grouped else header[3:]
+    endings = ([layout.GROUP, layout.CUT], [layout.GROUP], [])
+    ending = next(each for each in endings if header[len(header) - len(each) :] == each)
+    columns = header[3 : len(header) - len(ending)]
     classes = [column.removeprefix("p_") for column in columns]
     expected = ["guid", "label", "pred", *layout.probability_columns(classes)]
-    if header != expected + [layout.GROUP] * grouped or not classes:
+    if header != expected + ending or not classes:
         raise Unreadable(
             f"{name} begins with {','.join(header)!r}, not with guid,label,pred,p_<class>,..."
         )
@@ -101,6 +104,14 @@ def _check_groups(name: str, guids: list[str], groups: list[str] | None) -> None
     for row, group in enumerate(groups or ()):
         if group not in known:
             raise Unreadable(f"{_row(name, row)}: group {group!r} is no guid of this file")
+
+
+def _cut(name: str, cells: pd.Series) -> list[bool]:
+    wrong = ~cells.isin(["0", "1"]).to_numpy()
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise Unreadable(f"{_row(name, row)}: cut {cells.iloc[row]!r} is neither 0 nor 1")
+    return (cells == "1").tolist()
 
 
 def read_test_predictions(path: Path, classes: list[str]) -> Predictions | None:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from .. import metrics
 from ..data.batches import read_through
+from ..data.dataset import PairDataset
 from ..data.duplicates import copy_groups
-from ..data.image_cache import ImageStore
 from ..data.splits import UNLABELLED, Split
 from ..data.tokens import Tokens
 from ..errors import UserError
@@ -111,7 +111,7 @@ def _write_test(
     split, dataset, classes = prepared.splits[name], prepared.datasets[name], prepared.classes
     logits = evaluate(model, read_through(dataset, micro), prepared.precision)
     if name == "test":
-        table = predictions_table(split, dataset.images, logits, classes)
+        table = predictions_table(split, dataset, logits, classes)
         folder.write_spreadsheet(layout.TEST_PREDICTIONS, table)
         scores = logit_scores(logits, dataset.labels)
         return {f"test_{key}": value for key, value in scores.items()}
@@ -127,8 +127,8 @@ def _write_validation(prepared: PreparedRun, folder: RunFolder, result: Training
     """Write the figures and predictions of every epoch, and the predictions of the best one."""
     history = pd.DataFrame(result.history, columns=list(layout.HISTORY_COLUMNS))
     folder.write_table(layout.HISTORY, history)
-    split, images = prepared.splits["val"], prepared.datasets["val"].images
-    table = predictions_table(split, images, result.best_logits, prepared.classes)
+    split, dataset = prepared.splits["val"], prepared.datasets["val"]
+    table = predictions_table(split, dataset, result.best_logits, prepared.classes)
     folder.write_spreadsheet(layout.PREDICTIONS, table)
     table = epoch_predictions_table(split, result.logits, prepared.classes)
     folder.write_spreadsheet(layout.EPOCH_PREDICTIONS, table)
@@ -214,13 +214,14 @@ def _sum_of_counts(counts: Any) -> dict[str, int]:
 
 
 def predictions_table(
-    split: Split, images: ImageStore, logits: Tensor, classes: list[str]
+    split: Split, dataset: PairDataset, logits: Tensor, classes: list[str]
 ) -> pd.DataFrame:
-    """Return predictions.csv: guid, label, predicted class, probability of each class, and the guid
-    of the first copy, from logits (N, C)."""
+    """Return predictions.csv: guid, label, predicted class, probability of each class, the guid of
+    the first copy, and 1 where the text was cut, from logits (N, C)."""
     table = answers_table(split, predicted_classes(logits), probabilities(logits), classes)
-    groups = [split.guids[first] for first in copy_groups(split, images)]
-    return table.assign(**{layout.GROUP: groups})
+    groups = [split.guids[first] for first in copy_groups(split, dataset.images)]
+    cut = dataset.tokens.cut.astype(int)
+    return table.assign(**{layout.GROUP: groups, layout.CUT: cut})
 
 
 def epoch_predictions_table(split: Split, logits: list[Tensor], classes: list[str]) -> pd.DataFrame:

@@ -1,0 +1,98 @@
+"""A language, which says phrases of the table, and a phrase that waits for its language."""
+
+from __future__ import annotations
+
+import locale
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .table import CODES, PHRASES
+
+_MOST_NAMES = 5  # in one sentence
+
+
+class Phrase(NamedTuple):
+    """A phrase and what fills it: text, numbers, lists of names, or other phrases."""
+
+    key: str
+    values: tuple[tuple[str, Any], ...]  # a tuple, so that equal phrases can be counted
+
+
+def phrase(key: str, /, **values: Any) -> Phrase:
+    return Phrase(key, tuple(values.items()))
+
+
+def known(key: str, otherwise: str) -> Phrase:
+    """Return a phrase without values, or ``otherwise`` in all languages where the table has none:
+    of a new metric, for example."""
+    return phrase(key) if key in PHRASES else phrase("as_written", text=otherwise)
+
+
+class _Count(int):
+    """A number in a phrase: ``{n:pair|pairs}`` chooses between the words for one and for several."""
+
+    def __format__(self, form: str) -> str:
+        if "|" not in form:
+            return super().__format__(form)
+        return form.split("|")[self != 1]
+
+
+@dataclass(frozen=True)
+class Language:
+    """Chinese or English: ``say("this_run", name="late")``."""
+
+    code: str  # of CODES
+
+    def __call__(self, key: str | Phrase, /, **values: Any) -> str:
+        """Say a phrase of the table, or one that was kept."""
+        if isinstance(key, Phrase):
+            key, values = key.key, dict(key.values)
+        filled = {name: self._filled(value) for name, value in values.items()}
+        return PHRASES[key][CODES.index(self.code)].format(**filled)
+
+    def texts(self, table: dict[str, tuple[str, str]]) -> list[str]:
+        """Return the phrases of a table, with nothing filled in."""
+        return [versions[CODES.index(self.code)] for versions in table.values()]
+
+    def sentences(self, phrases: Iterable[Phrase | None]) -> str:
+        """Say sentences one after another."""
+        return self("between_sentences").join(self(each) for each in phrases if each)
+
+    def joined(self, phrases: Iterable[Phrase]) -> str:
+        """Say all of several parts of one line."""
+        return self("between_parts").join(map(self, phrases))
+
+    def listed(self, names: Iterable[str | Phrase]) -> str:
+        """Join names; of many, only the first are named."""
+        said = [self._filled(name) for name in names]
+        between = self("between_names")
+        if len(said) > _MOST_NAMES + 1:
+            first, others = between.join(said[:_MOST_NAMES]), len(said) - _MOST_NAMES
+            return self("and_others", names=first, n=others)
+        if len(said) < 2:
+            return "".join(said)
+        return self("and", names=between.join(said[:-1]), last=said[-1])
+
+    def _filled(self, value: Any) -> Any:
+        if isinstance(value, Phrase):
+            return self(value)
+        if isinstance(value, list):
+            return self.listed(value)
+        return _Count(value) if type(value) is int else value
+
+
+CHINESE, ENGLISH = LANGUAGES = tuple(map(Language, CODES))
+
+
+def system_language() -> str:
+    """Return the code of the language that the system speaks; English where it is neither."""
+    name = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    if sys.platform == "win32" and not name:
+        import ctypes
+
+        number = ctypes.windll.kernel32.GetUserDefaultUILanguage()
+        name = locale.windows_locale.get(number, "")
+    return "zh" if name.lower().startswith("zh") else "en"
