@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+from copy import deepcopy
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from .. import seeding
 from ..data.batches import BatchSchedule, Prefetcher
+from ..data.dataset import FeatureDataset
 from ..errors import UserError
 from ..models.classifier import ImageTextClassifier
 from ..models.fusion import FUSIONS
@@ -22,11 +24,13 @@ from ..runs.writer import RunFolder
 from . import identity
 from .device import device_failures_named, device_name, is_out_of_memory, keep_freed_memory
 from .engine import TrainingResult, fit
-from .evaluation import encode
+from .features import encode, feature_cache
 from .precision import allow_fast_float32
 from .prepare import PreparedRun, prepare
 from .record import MemoryFit, write_run
 from .settings import TrainingRun
+
+BEST_HEAD = "best_head"  # in a checkpoint: of a run whose head learns alone
 
 
 def train(settings: TrainingRun) -> None:
@@ -175,10 +179,7 @@ def _fit(
     datasets, workers = prepared.datasets, machine.num_workers
     if model.head_learns_alone:
         trained, workers = model.head, 0
-        datasets = {
-            name: encode(model, datasets[name], memory.micro, prepared.precision)
-            for name in ("train", "val")
-        }
+        datasets = prepared.features = _encode(prepared, model, memory.micro)
     schedule = BatchSchedule(
         train=datasets["train"],
         val=datasets["val"],
@@ -192,15 +193,38 @@ def _fit(
     batches = Prefetcher(schedule, workers, pin_memory)
     weights = class_weights(datasets["train"].labels, len(prepared.classes), protocol.class_weights)
 
+    best_head = checkpoint[BEST_HEAD] if model.head_learns_alone and checkpoint else {}
+
     def save(content: dict[str, Any], improved: bool) -> None:
-        if improved:
-            arguments, labels = prepared.settings.arguments, prepared.classes
-            best = {"model_state": model.state_dict(), "args": arguments, "labels": labels}
-            folder.write_tensors(BEST, best)
         kept = {"identity": json.dumps(agreed), "finish": vars(memory)}
+        if model.head_learns_alone:
+            if improved:
+                best_head.update(deepcopy(model.head.state_dict()))
+            kept[BEST_HEAD] = best_head
+        elif improved:
+            _write_best(prepared, folder, model)
         folder.write_tensors(CHECKPOINT, {**content, **kept})
 
-    return fit(trained, batches, protocol, weights, prepared.precision, save, checkpoint)
+    result = fit(trained, batches, protocol, weights, prepared.precision, save, checkpoint)
+    if model.head_learns_alone:
+        model.head.load_state_dict(best_head)
+        _write_best(prepared, folder, model)
+    return result
+
+
+def _encode(
+    prepared: PreparedRun, model: ImageTextClassifier, micro: int
+) -> dict[str, FeatureDataset]:
+    """Let the frozen encoder read all splits, or find what it made of them."""
+    names, datasets = zip(*prepared.datasets.items(), strict=True)
+    cache = feature_cache(prepared, micro)
+    return dict(zip(names, encode(model, datasets, micro, prepared.precision, cache), strict=True))
+
+
+def _write_best(prepared: PreparedRun, folder: RunFolder, model: ImageTextClassifier) -> None:
+    arguments, labels = prepared.settings.arguments, prepared.classes
+    best = {"model_state": model.state_dict(), "args": arguments, "labels": labels}
+    folder.write_tensors(BEST, best)
 
 
 def _epochs_done(checkpoint: dict[str, Any] | None) -> int:
@@ -212,7 +236,7 @@ def disk_space(model: ImageTextClassifier) -> float:
     is written."""
     everything = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    in_checkpoint = trained if model.head_learns_alone else everything
+    in_checkpoint = 2 * trained if model.head_learns_alone else everything  # its last and best head
     numbers = 2 * (in_checkpoint + 2 * trained) + 2 * everything  # AdamW keeps two for each weight
     return 4e-6 * numbers
 
