@@ -17,6 +17,7 @@ import json
 import math
 import os
 import shutil
+import weakref
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,6 +33,7 @@ from tqdm import tqdm
 
 from ..errors import UserError
 from ..files import error_text, listed, owned, remove_left_overs, replacing, temporary_name
+from .cache_limit import hold
 from .fingerprints import FINGERPRINT_SHAPE, fingerprint
 from .photos import decode, open_file, reason
 
@@ -220,15 +222,22 @@ def load_images(
         count=len(photos),
         side=side,
     )
+    held = hold(cache.path)  # from before it is checked
     header = None if faults else _valid_header(cache)
     if header is None:
+        if held is not None:
+            held.close()
         header = _build(cache, photos, faults, show_progress)
+        held = hold(cache.path)
     # 3. Map each sample to its photo.
     row_of = {}
     for row, same in enumerate(photos.values()):
         row_of.update(dict.fromkeys(same, row))
     rows = np.fromiter((row_of[str(path)] for path in paths), np.int64, len(paths))
-    return ImageStore(path=cache.path, side=side, rows=rows, digests=digests, notes=header["notes"])
+    store = ImageStore(cache.path, side, rows, digests, header["notes"])
+    if held is not None:
+        weakref.finalize(store, held.close)
+    return store
 
 
 @dataclass(frozen=True)

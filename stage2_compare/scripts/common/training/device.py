@@ -66,6 +66,18 @@ def keep_freed_memory(keep: bool = True) -> None:
         libc.malloc_trim(ctypes.c_size_t(0))
 
 
+@contextmanager
+def one_thread(wanted: bool) -> Iterator[None]:
+    """Compute on one thread of the processor if ``wanted``: a head alone is so small that several
+    wait for each other for longer than they work, ten times as long where other programs run."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if wanted else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def find_device(wanted: str) -> torch.device:
     """Return the device called ``wanted``; auto takes CUDA where there is one.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .. import seeding
 from ..data.batches import BatchSchedule, Prefetcher
+from ..data.cache_limit import keep_below
 from ..data.dataset import FeatureDataset
 from ..errors import UserError
 from ..models.classifier import ImageTextClassifier
@@ -22,7 +23,13 @@ from ..models.loading import check_transformers
 from ..runs.layout import BEST, CHECKPOINT
 from ..runs.writer import RunFolder
 from . import identity
-from .device import device_failures_named, device_name, is_out_of_memory, keep_freed_memory
+from .device import (
+    device_failures_named,
+    device_name,
+    is_out_of_memory,
+    keep_freed_memory,
+    one_thread,
+)
 from .engine import TrainingResult, fit
 from .features import encode, feature_cache
 from .precision import allow_fast_float32
@@ -48,6 +55,7 @@ def train(settings: TrainingRun) -> None:
     with RunFolder(settings.paths.runs, settings.name) as folder, device_failures_named():
         try:
             prepared = prepare(settings)
+            _limit_cache(settings)
             _announce(prepared, folder)
             model, result, memory = fit_to_the_end(prepared, folder)
             write_run(prepared, folder, model, result, memory)
@@ -205,7 +213,8 @@ def _fit(
             _write_best(prepared, folder, model)
         folder.write_tensors(CHECKPOINT, {**content, **kept})
 
-    result = fit(trained, batches, protocol, weights, prepared.precision, save, checkpoint)
+    with one_thread(model.head_learns_alone):
+        result = fit(trained, batches, protocol, weights, prepared.precision, save, checkpoint)
     if model.head_learns_alone:
         model.head.load_state_dict(best_head)
         _write_best(prepared, folder, model)
@@ -218,7 +227,14 @@ def _encode(
     """Let the frozen encoder read all splits, or find what it made of them."""
     names, datasets = zip(*prepared.datasets.items(), strict=True)
     cache = feature_cache(prepared, micro)
-    return dict(zip(names, encode(model, datasets, micro, prepared.precision, cache), strict=True))
+    features = encode(model, datasets, micro, prepared.precision, cache)
+    _limit_cache(prepared.settings)
+    return dict(zip(names, features, strict=True))
+
+
+def _limit_cache(settings: TrainingRun) -> None:
+    if settings.machine.cache_limit is not None:
+        keep_below(settings.paths.cache, settings.machine.cache_limit)
 
 
 def _write_best(prepared: PreparedRun, folder: RunFolder, model: ImageTextClassifier) -> None:
