@@ -1,5 +1,5 @@
-"""How much the photos and features below outputs/cache may take: what was not used for longest goes
-first, and nothing that a process uses."""
+"""Keeps the photos and features below outputs/cache within a limit: what was not used for longest
+goes first, and nothing that a process uses."""
 
 from __future__ import annotations
 

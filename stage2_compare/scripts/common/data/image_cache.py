@@ -204,15 +204,7 @@ def load_images(
     """
     side = image_size * 8 // 7
     # 1. Identify the photos by their bytes.
-    distinct = list(dict.fromkeys(map(str, paths)))
-    photos: dict[bytes, list[str]] = {}  # digest -> its paths, in the order of the stored photos
-    faults: dict[str, str] = {}  # path -> why the photo cannot be used
-    results = _in_parallel(_digest_or_reason, distinct, "Reading images", show_progress)
-    for path, result in zip(distinct, results, strict=True):
-        if isinstance(result, str):
-            faults[path] = result
-        else:
-            photos.setdefault(result, []).append(path)
+    photos, faults = _identified(paths, show_progress)
     # 2. Find or make the file that holds exactly these.
     digests = b"".join(photos)
     key = hashlib.sha256(f"{VERSION} {side} ".encode() + digests).hexdigest()
@@ -222,11 +214,11 @@ def load_images(
         count=len(photos),
         side=side,
     )
-    held = hold(cache.path)  # from before it is checked
+    held = hold(cache.path)  # before it is checked: from now on nobody throws it away
     header = None if faults else _valid_header(cache)
     if header is None:
         if held is not None:
-            held.close()
+            held.close()  # or Windows could not replace it
         header = _build(cache, photos, faults, show_progress)
         held = hold(cache.path)
     # 3. Map each sample to its photo.
@@ -238,6 +230,23 @@ def load_images(
     if held is not None:
         weakref.finalize(store, held.close)
     return store
+
+
+def _identified(
+    paths: Sequence[str | Path], show_progress: bool
+) -> tuple[dict[bytes, list[str]], dict[str, str]]:
+    """Return the paths of each photo by its digest, in the order in which photos are stored, and
+    of each path that cannot be used why."""
+    distinct = list(dict.fromkeys(map(str, paths)))
+    photos: dict[bytes, list[str]] = {}
+    faults: dict[str, str] = {}
+    results = _in_parallel(_digest_or_reason, distinct, "Reading images", show_progress)
+    for path, result in zip(distinct, results, strict=True):
+        if isinstance(result, str):
+            faults[path] = result
+        else:
+            photos.setdefault(result, []).append(path)
+    return photos, faults
 
 
 @dataclass(frozen=True)

@@ -67,11 +67,11 @@ def keep_freed_memory(keep: bool = True) -> None:
 
 
 @contextmanager
-def one_thread(wanted: bool) -> Iterator[None]:
-    """Compute on one thread of the processor if ``wanted``: a head alone is so small that several
-    wait for each other for longer than they work, ten times as long where other programs run."""
+def one_thread() -> Iterator[None]:
+    """Compute on one thread of the processor: on a head alone several wait for each other for longer
+    than they work, ten times as long where other programs run."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1 if wanted else threads)
+    torch.set_num_threads(1)
     try:
         yield
     finally:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import json
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import seeding
 from ..data.batches import BatchSchedule, Prefetcher
@@ -181,44 +182,87 @@ def _fit(
     checkpoint: dict[str, Any] | None,
 ) -> TrainingResult:
     """Fit with ``memory.micro`` samples at once, keeping a checkpoint after every epoch."""
-    protocol, machine = prepared.settings.protocol, prepared.settings.machine
-    agreed = {"choices": identity.choices(prepared.settings), "contents": prepared.contents}
-    trained = model
-    datasets, workers = prepared.datasets, machine.num_workers
     if model.head_learns_alone:
-        trained, workers = model.head, 0
-        datasets = prepared.features = _encode(prepared, model, memory.micro)
-    schedule = BatchSchedule(
+        return _fit_head(prepared, folder, model, memory, checkpoint)
+    workers = prepared.settings.machine.num_workers
+    schedule = _schedule(prepared, prepared.datasets, model, memory.micro, checkpoint)
+
+    def save(content: dict[str, Any], improved: bool) -> None:
+        if improved:
+            _write_best(prepared, folder, model)
+        folder.write_tensors(CHECKPOINT, {**content, **_agreement(prepared, memory)})
+
+    return _fit_on(prepared, model, schedule, workers, save, checkpoint)
+
+
+def _fit_head(
+    prepared: PreparedRun,
+    folder: RunFolder,
+    model: ImageTextClassifier,
+    memory: MemoryFit,
+    checkpoint: dict[str, Any] | None,
+) -> TrainingResult:
+    """Fit the head alone, on what the frozen encoder made of the pairs.
+
+    Until the end only heads are written, the last and the best; the encoder takes a thousand times
+    as much."""
+    prepared.features = _encode(prepared, model, memory.micro)
+    schedule = _schedule(prepared, prepared.features, model, memory.micro, checkpoint)
+    best_head = checkpoint[BEST_HEAD] if checkpoint else {}
+    (folder.partial / BEST).unlink(missing_ok=True)  # of a process that was killed at its end
+
+    def save(content: dict[str, Any], improved: bool) -> None:
+        if improved:
+            best_head.update(deepcopy(model.head.state_dict()))
+        kept = {BEST_HEAD: best_head, **_agreement(prepared, memory)}
+        folder.write_tensors(CHECKPOINT, {**content, **kept})
+
+    with one_thread():
+        result = _fit_on(prepared, model.head, schedule, 0, save, checkpoint)
+    model.head.load_state_dict(best_head)
+    _write_best(prepared, folder, model)
+    return result
+
+
+def _schedule(
+    prepared: PreparedRun,
+    datasets: dict[str, Any],
+    model: ImageTextClassifier,
+    micro: int,
+    checkpoint: dict[str, Any] | None,
+) -> BatchSchedule:
+    """Plan the epochs that are left, on ``datasets`` of pairs or of their features."""
+    protocol = prepared.settings.protocol
+    return BatchSchedule(
         train=datasets["train"],
         val=datasets["val"],
         seed=protocol.seed,
         epochs=range(_epochs_done(checkpoint) + 1, protocol.epochs + 1),
-        micro=memory.micro,
+        micro=micro,
         effective=protocol.effective_batch_size,
         dropout_shape=model.head.dropout_shape,
     )
-    pin_memory = machine.pin_memory and prepared.precision.device.type == "cuda"
+
+
+def _fit_on(
+    prepared: PreparedRun,
+    trained: nn.Module,
+    schedule: BatchSchedule,
+    workers: int,
+    save: Callable[[dict[str, Any], bool], None],
+    checkpoint: dict[str, Any] | None,
+) -> TrainingResult:
+    protocol, precision = prepared.settings.protocol, prepared.precision
+    pin_memory = prepared.settings.machine.pin_memory and precision.device.type == "cuda"
     batches = Prefetcher(schedule, workers, pin_memory)
-    weights = class_weights(datasets["train"].labels, len(prepared.classes), protocol.class_weights)
+    weights = class_weights(schedule.train.labels, len(prepared.classes), protocol.class_weights)
+    return fit(trained, batches, protocol, weights, precision, save, checkpoint)
 
-    best_head = checkpoint[BEST_HEAD] if model.head_learns_alone and checkpoint else {}
 
-    def save(content: dict[str, Any], improved: bool) -> None:
-        kept = {"identity": json.dumps(agreed), "finish": vars(memory)}
-        if model.head_learns_alone:
-            if improved:
-                best_head.update(deepcopy(model.head.state_dict()))
-            kept[BEST_HEAD] = best_head
-        elif improved:
-            _write_best(prepared, folder, model)
-        folder.write_tensors(CHECKPOINT, {**content, **kept})
-
-    with one_thread(model.head_learns_alone):
-        result = fit(trained, batches, protocol, weights, prepared.precision, save, checkpoint)
-    if model.head_learns_alone:
-        model.head.load_state_dict(best_head)
-        _write_best(prepared, folder, model)
-    return result
+def _agreement(prepared: PreparedRun, memory: MemoryFit) -> dict[str, Any]:
+    """Return what a checkpoint holds beside the training: what must agree to go on from it."""
+    agreed = {"choices": identity.choices(prepared.settings), "contents": prepared.contents}
+    return {"identity": json.dumps(agreed), "finish": vars(memory)}
 
 
 def _encode(
@@ -249,11 +293,14 @@ def _epochs_done(checkpoint: dict[str, Any] | None) -> int:
 
 def disk_space(model: ImageTextClassifier) -> float:
     """Return the megabytes of the best weights and two checkpoints: one lies there while the next
-    is written."""
+    is written, as with best weights that change."""
     everything = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    in_checkpoint = 2 * trained if model.head_learns_alone else everything  # its last and best head
-    numbers = 2 * (in_checkpoint + 2 * trained) + 2 * everything  # AdamW keeps two for each weight
+    if model.head_learns_alone:  # a checkpoint has its last and its best head
+        in_checkpoint, in_best = 2 * trained, everything
+    else:
+        in_checkpoint, in_best = everything, 2 * everything
+    numbers = 2 * (in_checkpoint + 2 * trained) + in_best  # AdamW keeps two for each weight
     return 4e-6 * numbers
 
 
