@@ -11,7 +11,7 @@ import compare_blip
 import compare_clip
 import compare_train
 import pytest
-from common.cli import positive_int, share
+from common.cli import positive_float, positive_int, share
 
 COMMANDS = [compare_train, compare_clip, compare_blip]
 GROUPS = ["data", "model", "protocol", "machine", "output"]
@@ -43,7 +43,7 @@ def other_value(action: argparse.Action) -> list[str]:
         return [flag, "0.5"]
     if isinstance(action.default, (int, float)):
         return [flag, str(action.default * 2 + 1)]
-    return [flag, "2" if action.type is positive_int else "another"]
+    return [flag, "2" if action.type in (positive_int, positive_float) else "another"]
 
 
 def leaves(settings: Any, above: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:

@@ -7,21 +7,23 @@ import pytest
 import torch
 from common.data.batches import BatchSchedule, Prefetcher, read_through
 from common.data.dataset import PairDataset
-from common.data.image_cache import load_images
+from common.data.image_cache import ImageStore, load_images
 from common.data.tokens import tokenise
 from common.errors import UserError
+from common.models.blip import Blip
 from common.models.classifier import ImageTextClassifier
 from common.models.clip import Clip
 from common.models.loading import load_tokenizer
-from common.training import probes, record
+from common.training import probes, record, run
 from common.training.engine import fit
-from common.training.evaluation import encode, evaluate, logit_scores
+from common.training.evaluation import evaluate, logit_scores
+from common.training.features import encode
 from common.training.precision import Precision, choose_precision
 from common.training.probes import emap, probe
 from common.training.settings import Protocol
 from helpers.hub import BERT, BLIP, CLIP
 from helpers.models import build
-from helpers.small_project import make_small_project, run_small
+from helpers.small_project import assert_same_run, make_small_project, run_small
 from helpers.small_project import record as read_record
 from PIL import Image
 
@@ -71,7 +73,7 @@ def test_training_on_stored_features_is_training_the_frozen_model(hub, images, n
     for stored in (False, True):
         model = make_model(hub, name)
         model.freeze_encoder()
-        side = encode(model, part, 4, FLOAT32) if stored else part
+        side = encode(model, [part], 4, FLOAT32)[0] if stored else part
         plan = BatchSchedule(side, side, 42, range(1, 4), 4, 8, (4, 256))
         fitted = fit(
             model.head if stored else model,
@@ -88,21 +90,143 @@ def test_training_on_stored_features_is_training_the_frozen_model(hub, images, n
     assert histories[0][0] != histories[0][2]
 
 
-def test_a_frozen_run_calls_its_encoder_once_a_split(hub, tmp_path, monkeypatch):
+def read_rows(monkeypatch, kind=Clip) -> list[tuple[int, int]]:
+    """The texts and photos of each call of an encoder from now on, without its trial."""
+    seen, real = [], kind.forward
+
+    def forward(self, ids, mask, pixels):
+        counts = tuple(0 if part is None else len(part) for part in (ids, pixels))
+        if counts != (1, 1):
+            seen.append(counts)
+        return real(self, ids, mask, pixels)
+
+    monkeypatch.setattr(kind, "forward", forward)
+    return seen
+
+
+def test_a_frozen_run_reads_each_text_and_photo_once(hub, tmp_path, monkeypatch):
     project = make_small_project(tmp_path)
-    seen = []
-    real = Clip.forward
-    monkeypatch.setattr(
-        Clip, "forward", lambda self, *args: seen.append(len(args[0])) or real(self, *args)
-    )
+    seen = read_rows(monkeypatch)
     folder = run_small(project, hub, "clip", "--freeze-encoders")
-    assert seen[0] == 1  # tried out, before the data are read
-    assert sum(seen[1:]) == 14 + 6
+    # 14 different texts, 6 of them in validation too, and 20 photos, in batches of 16
+    assert seen == [(16, 0), (0, 16), (0, 16)]
     assert read_record(folder)["protocol"]["augmentation"] == "none"
     state = torch.load(folder / "best.pt", weights_only=True)["model_state"]
     assert any(
         key.startswith("encoder.") for key in state
     )  # the whole model, so that it can be used by itself
+
+
+@pytest.mark.parametrize("kind", ["bert", "clip", "blip"])
+def test_runs_with_and_without_kept_features_are_equal(hub, tmp_path, kind: str):
+    project = make_small_project(tmp_path)
+    frozen = ("--freeze-encoders", "--probe")
+    without = run_small(project, hub, kind, *frozen, "--no-feature-cache", "--output-dir", "a")
+    assert not list((project / "outputs" / "cache").glob("features_*"))
+    made = run_small(project, hub, kind, *frozen, "--output-dir", "b")
+    assert list((project / "outputs" / "cache").glob("features_*.f32"))
+    found = run_small(project, hub, kind, *frozen, "--output-dir", "c")
+    for other in (made, found):
+        assert_same_run(without, other)
+        assert read_record(without)["probe"] == read_record(other)["probe"]
+
+
+@pytest.mark.parametrize(
+    "more", [("--seed", "7"), ("--fusion", "late"), ("--lr", "1e-2"), ("--fusion", "text")]
+)
+def test_seeds_fusions_and_rates_share_features(hub, tmp_path, monkeypatch, more):
+    project = make_small_project(tmp_path)
+    run_small(project, hub, "clip", "--freeze-encoders")
+    seen = read_rows(monkeypatch)
+    run_small(project, hub, "clip", "--freeze-encoders", *more)
+    assert seen == []
+
+
+def test_other_splits_of_the_same_pairs_share_features(hub, tmp_path, monkeypatch):
+    project = make_small_project(tmp_path)
+    run_small(project, hub, "blip", "--freeze-encoders")
+    splits = project / "outputs" / "splits"
+    (splits / "train.csv").rename(splits / "other.csv")
+    (splits / "val.csv").rename(splits / "train.csv")
+    (splits / "other.csv").rename(splits / "val.csv")
+    seen = read_rows(monkeypatch, Blip)
+    run_small(project, hub, "blip", "--freeze-encoders")
+    assert seen == []
+
+
+def test_a_changed_text_photo_or_encoder_is_read_again(hub, tmp_path, monkeypatch):
+    project = make_small_project(tmp_path)
+    name = shutil.copytree(hub.folder(CLIP), tmp_path / "checkpoint")
+    frozen = ("--freeze-encoders", "--model-name", str(name))
+    run_small(project, hub, "clip", *frozen)
+    seen = read_rows(monkeypatch)
+
+    train = project / "outputs" / "splits" / "train.csv"
+    train.write_text(train.read_text("utf-8").replace("今日天气", "天气今日"), "utf-8")
+    run_small(project, hub, "clip", *frozen)
+    assert seen == [(16, 0)]
+
+    Image.new("RGB", (40, 40), "red").save(project / "data" / "val0.png")
+    run_small(project, hub, "clip", *frozen)
+    assert seen == [(16, 0), (0, 16)]
+
+    weights = torch.load(name / "pytorch_model.bin", weights_only=True)
+    weights["visual_projection.weight"] += 1
+    torch.save(weights, name / "pytorch_model.bin")
+    run_small(project, hub, "clip", *frozen)
+    assert seen == [(16, 0), (0, 16), (0, 16), (0, 16)]
+
+
+@pytest.mark.parametrize("name", [BERT, CLIP, BLIP])
+def test_features_depend_neither_on_neighbours_nor_on_the_order(hub, images, name: str):
+    model, part = make_model(hub, name).eval(), make_part(hub, name, images)
+    [whole] = encode(model, [part], 4, FLOAT32)
+    for order in (np.arange(COUNT)[::-1].copy(), np.array([7, 2, 2, 11]), np.array([5])):
+        [found] = encode(model, [taken(hub, name, images, order)], 4, FLOAT32)
+        for modality, values in found.features.items():
+            assert torch.equal(values, whole.features[modality][order]), modality
+
+
+def taken(hub, name: str, images, order: np.ndarray) -> PairDataset:
+    """The pairs at ``order`` of the dataset that ``make_part`` makes."""
+    texts = [TEXTS[i] for i in order]
+    tokens = tokenise(texts, load_tokenizer(hub.folder(name)), 16)
+    chosen = ImageStore(images.path, images.side, images.rows[order], images._digests, {})
+    return PairDataset(tokens, chosen, [int(i) % 3 for i in order], SIZE, False)
+
+
+def test_a_process_keeps_its_frozen_encoder_and_no_other(hub, tmp_path, monkeypatch):
+    project = make_small_project(tmp_path)
+    made, real = [], Clip.__init__
+    monkeypatch.setattr(Clip, "__init__", lambda self, *args: made.append(1) or real(self, *args))
+    for fusion in ("concat", "gated"):
+        run_small(project, hub, "clip", "--freeze-encoders", "--fusion", fusion)
+    assert len(made) == 1
+    for _ in range(2):
+        run_small(project, hub, "clip")
+    assert len(made) == 3
+    run_small(project, hub, "clip", "--freeze-encoders", "--image-size", "64")
+    assert len(made) == 4
+
+
+def test_an_unfinished_frozen_run_holds_heads_only_and_goes_on(hub, tmp_path, monkeypatch):
+    project = make_small_project(tmp_path)
+    frozen = ("--freeze-encoders", "--fusion", "late")
+    whole = run_small(project, hub, "clip", *frozen, "--output-dir", "whole")
+    real = run._write_best
+
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_write_best", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_small(project, hub, "clip", *frozen)
+    [partial] = (project / "outputs" / "compare").glob(".*.partial")
+    assert {path.name for path in partial.iterdir()} == {"checkpoint.pt"}
+    checkpoint = torch.load(partial / "checkpoint.pt", weights_only=True)
+    assert checkpoint["best_head"].keys() == checkpoint["trainer"]["model"].keys()
+    monkeypatch.setattr(run, "_write_best", real)
+    assert_same_run(whole, run_small(project, hub, "clip", *frozen))
 
 
 def test_a_frozen_encoder_of_tokens_and_patches_reads_every_epoch_and_says_so(
@@ -126,7 +250,7 @@ def test_a_frozen_encoder_of_tokens_and_patches_reads_every_epoch_and_says_so(
 
 def test_features_come_back_in_the_order_of_the_split(hub, images):
     model, part = make_model(hub, CLIP), make_part(hub, CLIP, images)
-    features = encode(model, part, 2, FLOAT32).features
+    features = encode(model, [part], 2, FLOAT32)[0].features
     text, image = features["text"], features["image"]
     for i in range(COUNT):
         batch = part.batch(0, 0, np.array([i]))

@@ -276,6 +276,17 @@ def _add_machine_flags(parser: argparse.ArgumentParser, batch_size: int) -> None
     add("--device", default=Machine.device, help="auto, cpu, cuda, cuda:1, ...")
     add("--amp", choices=formats, default=Machine.amp, help="number format on a CUDA device")
     add("--deterministic", action="store_true", help="same sums in the same order on CUDA; slower")
+    add(
+        "--cache-limit",
+        type=positive_float,
+        metavar="GB",
+        help="of outputs/cache: what was not used for longest is thrown away; any size by default",
+    )
+    add(
+        "--no-feature-cache",
+        action="store_true",
+        help="do not keep, or use, what frozen encoders made of texts and photos",
+    )
 
 
 def _add_output_flags(parser: argparse.ArgumentParser) -> None:
@@ -317,7 +328,7 @@ def training_run(args: argparse.Namespace, family: str) -> TrainingRun:
         name=run_name(model, protocol),
         protocol=protocol,
         model=model,
-        machine=_from_flags(Machine, args),
+        machine=_from_flags(Machine, args, feature_cache=not args.no_feature_cache),
         paths=_from_flags(Paths, args),
         probe=args.probe,
         restart=args.restart,

@@ -76,7 +76,7 @@ class FeatureDataset:
         text, image: (N, text_dim) and (N, image_dim); None for a modality that is not used.
     """
 
-    def __init__(self, labels: np.ndarray, text: Tensor | None, image: Tensor | None):
+    def __init__(self, labels: np.ndarray, text: Tensor | None = None, image: Tensor | None = None):
         self.labels = labels
         features = {"text": text, "image": image}
         self.features = {name: value for name, value in features.items() if value is not None}

@@ -17,6 +17,7 @@ import json
 import math
 import os
 import shutil
+import weakref
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,6 +33,7 @@ from tqdm import tqdm
 
 from ..errors import UserError
 from ..files import error_text, listed, owned, remove_left_overs, replacing, temporary_name
+from .cache_limit import hold
 from .fingerprints import FINGERPRINT_SHAPE, fingerprint
 from .photos import decode, open_file, reason
 
@@ -202,15 +204,7 @@ def load_images(
     """
     side = image_size * 8 // 7
     # 1. Identify the photos by their bytes.
-    distinct = list(dict.fromkeys(map(str, paths)))
-    photos: dict[bytes, list[str]] = {}  # digest -> its paths, in the order of the stored photos
-    faults: dict[str, str] = {}  # path -> why the photo cannot be used
-    results = _in_parallel(_digest_or_reason, distinct, "Reading images", show_progress)
-    for path, result in zip(distinct, results, strict=True):
-        if isinstance(result, str):
-            faults[path] = result
-        else:
-            photos.setdefault(result, []).append(path)
+    photos, faults = _identified(paths, show_progress)
     # 2. Find or make the file that holds exactly these.
     digests = b"".join(photos)
     key = hashlib.sha256(f"{VERSION} {side} ".encode() + digests).hexdigest()
@@ -220,15 +214,39 @@ def load_images(
         count=len(photos),
         side=side,
     )
+    held = hold(cache.path)  # before it is checked: from now on nobody throws it away
     header = None if faults else _valid_header(cache)
     if header is None:
+        if held is not None:
+            held.close()  # or Windows could not replace it
         header = _build(cache, photos, faults, show_progress)
+        held = hold(cache.path)
     # 3. Map each sample to its photo.
     row_of = {}
     for row, same in enumerate(photos.values()):
         row_of.update(dict.fromkeys(same, row))
     rows = np.fromiter((row_of[str(path)] for path in paths), np.int64, len(paths))
-    return ImageStore(path=cache.path, side=side, rows=rows, digests=digests, notes=header["notes"])
+    store = ImageStore(cache.path, side, rows, digests, header["notes"])
+    if held is not None:
+        weakref.finalize(store, held.close)
+    return store
+
+
+def _identified(
+    paths: Sequence[str | Path], show_progress: bool
+) -> tuple[dict[bytes, list[str]], dict[str, str]]:
+    """Return the paths of each photo by its digest, in the order in which photos are stored, and
+    of each path that cannot be used why."""
+    distinct = list(dict.fromkeys(map(str, paths)))
+    photos: dict[bytes, list[str]] = {}
+    faults: dict[str, str] = {}
+    results = _in_parallel(_digest_or_reason, distinct, "Reading images", show_progress)
+    for path, result in zip(distinct, results, strict=True):
+        if isinstance(result, str):
+            faults[path] = result
+        else:
+            photos.setdefault(result, []).append(path)
+    return photos, faults
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, TimeoutError
@@ -51,11 +52,18 @@ class Tokens:
     def lengths(self) -> np.ndarray:
         return np.diff(self.starts)  # (N,)
 
-    def pad(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return ``input_ids`` and ``attention_mask``, (B, L) int64, L the longest of the batch,
-        padded to the right."""
+    @property
+    def digests(self) -> list[bytes]:
+        """SHA-256 of the token ids of each text, (N,)."""
+        parts = np.split(self.ids.astype("<i4"), self.starts[1:-1])
+        return [hashlib.sha256(part.tobytes()).digest() for part in parts]
+
+    def pad(self, indices: np.ndarray, length: int = 1) -> tuple[Tensor, Tensor]:
+        """Return ``input_ids`` and ``attention_mask``, (B, L) int64, L the longest of the batch, or
+        ``length`` if that is more, padded to the right."""
         lengths = self.lengths[indices]  # (B,)
-        longest = max(1, lengths.max())  # texts may be empty, and not every model marks their ends
+        # At least 1: texts may be empty, and not every model marks their ends.
+        longest = max(length, lengths.max())
         mask = np.arange(longest) < lengths[:, None]  # (B, L)
         ids = np.full(mask.shape, self.pad_id, dtype=np.int64)  # (B, L)
         ids[mask] = np.concatenate([self.ids[self.starts[i] : self.starts[i + 1]] for i in indices])

@@ -31,6 +31,7 @@ class BertResNet(Encoder):
     the last feature map, 7 x 7 at 224 px. A modality that the fusion does not use is not built."""
 
     reads_apart = True
+    weights_of = {"text": "text.", "image": "image."}
     mean = (0.485, 0.456, 0.406)  # ImageNet's, as in the training of the ResNets
     std = (0.229, 0.224, 0.225)
 
@@ -51,9 +52,13 @@ class BertResNet(Encoder):
                 choice.name, lambda ids, mask: (self._encode_text(ids, mask),), self.text_dim
             )
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor | None) -> tuple:
-        text = self._encode_text(input_ids, attention_mask) if self.text is not None else None
-        if self.image is None:
+    def forward(
+        self, input_ids: Tensor | None, attention_mask: Tensor | None, pixels: Tensor | None
+    ) -> tuple:
+        text = None
+        if self.text is not None and input_ids is not None:
+            text = self._encode_text(input_ids, attention_mask)
+        if self.image is None or pixels is None:
             return text, None  # (B, hidden)
         # Channels last: a third faster in training on a processor, and what CUDA's tensor cores
         # want.

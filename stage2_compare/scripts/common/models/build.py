@@ -10,13 +10,17 @@ from torch import Tensor
 from .. import seeding
 from .bert_resnet import BertResNet
 from .blip import Blip
+from .checkpoint import local_folder
 from .choice import ModelChoice
 from .classifier import ImageTextClassifier
 from .clip import Clip
 from .encoder import Encoder
+from .fusion import FUSIONS
 from .loading import load_config
 
 ENCODERS: dict[str, type[Encoder]] = {"bert_resnet": BertResNet, "clip": Clip, "blip": Blip}
+# At most one: the frozen encoder of this process's last classifier, by all that it was made of.
+_shared: dict[tuple, Encoder] = {}
 
 
 def build_classifier(
@@ -26,6 +30,7 @@ def build_classifier(
     seed: int | None = None,
     pretrained: bool = True,
     state: dict[str, Tensor] | None = None,
+    frozen: bool = False,
 ) -> ImageTextClassifier:
     """Build the classifier of a choice.
 
@@ -35,6 +40,8 @@ def build_classifier(
         seed: of the weights that start random; None draws them from torch's own stream.
         pretrained: False starts the encoder from random weights too.
         state: ``model_state`` of a finished run's best.pt; then no pretrained weights are read.
+        frozen: train the head alone. The process keeps such an encoder, if pretrained, for its next
+            classifier: reading the weights takes longer than training a head.
     Raises:
         UserError: the checkpoint is absent, broken, of another kind, or lacks a weight in use.
     """
@@ -42,12 +49,43 @@ def build_classifier(
     def stream(part: str):
         return nullcontext() if seed is None else seeding.initialising(seed, part)
 
-    config = load_config(choice.name)
+    pretrained = pretrained and state is None
     with stream("encoder"):
-        encoder = ENCODERS[choice.family](choice, config, image_size, pretrained and state is None)
+        if frozen and pretrained:
+            encoder = _shared_encoder(choice, image_size)
+        else:
+            _shared.clear()
+            encoder = _load_encoder(choice, image_size, pretrained)
     with stream("head"):
         model = ImageTextClassifier(encoder, choice.fusion, classes)
+    if frozen:
+        model.freeze_encoder()
     if state is not None:
         encoder.drop_missing({name.removeprefix("encoder.") for name in state})
         model.load_state_dict(state)
     return model
+
+
+def _load_encoder(choice: ModelChoice, image_size: int, pretrained: bool) -> Encoder:
+    return ENCODERS[choice.family](choice, load_config(choice.name), image_size, pretrained)
+
+
+def _shared_encoder(choice: ModelChoice, image_size: int) -> Encoder:
+    """Return the pretrained encoder that is kept, or load it and keep it instead of another."""
+    encoder = _shared.get(_made_of(choice, image_size))
+    if encoder is None:
+        _shared.clear()
+        encoder = _load_encoder(choice, image_size, pretrained=True)
+        _shared[_made_of(choice, image_size)] = encoder  # what was downloaded is there only now
+    return encoder
+
+
+def _made_of(choice: ModelChoice, image_size: int) -> tuple:
+    """Return what decides a pretrained encoder: the fusion by what it takes, files by their
+    times."""
+    fusion = FUSIONS[choice.fusion]
+    folder = local_folder(choice.name)
+    files = sorted(folder.iterdir()) if folder is not None else []
+    times = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    family, backbone = choice.family, choice.image_backbone
+    return family, choice.name, backbone, fusion.uses, fusion.pooled, image_size, *times

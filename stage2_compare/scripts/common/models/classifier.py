@@ -72,10 +72,16 @@ class ImageTextClassifier(nn.Module):
         self.register_buffer("pixel_scale", 1 / (255 * std), persistent=False)
         self.register_buffer("pixel_shift", -mean / std, persistent=False)
 
-    def encode(self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor) -> tuple:
-        """Return text and image features, see ``Encoder.forward``."""
+    def encode(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+    ) -> tuple:
+        """Return text and image features, see ``Encoder.forward``; one modality alone where its
+        weights are named in ``weights_of``."""
         pixels = None
-        if self.encoder.image_dim:
+        if self.encoder.image_dim and pixel_values is not None:
             pixels = pixel_values * self.pixel_scale + self.pixel_shift  # (B, 3, H, W) float32
         return self.encoder(input_ids, attention_mask, pixels)
 

@@ -23,6 +23,7 @@ class Clip(Encoder):
     """
 
     reads_apart = True
+    weights_of = {"text": "clip.text_", "image": "clip.vis"}  # towers and projections
 
     def __init__(self, choice: ModelChoice, config: Any, image_size: int, pretrained: bool):
         super().__init__(choice, config, image_size, pretrained)
@@ -65,14 +66,16 @@ class Clip(Encoder):
         position_ids = torch.arange(len(table)).unsqueeze(0)  # (1, 1 + g*g)
         embeddings.register_buffer("position_ids", position_ids, persistent=False)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor | None) -> tuple:
+    def forward(
+        self, input_ids: Tensor | None, attention_mask: Tensor | None, pixels: Tensor | None
+    ) -> tuple:
         text = image = None
         words = {"input_ids": input_ids, "attention_mask": attention_mask}
         if not self.pooled:
             return self._tokens(words), self._patches(pixels)
-        if self.text_dim:
+        if self.text_dim and input_ids is not None:
             text = self.clip.get_text_features(**words)
-        if self.image_dim:
+        if self.image_dim and pixels is not None:
             image = self.clip.get_image_features(pixel_values=pixels)
         return text, image  # (B, D) each
 

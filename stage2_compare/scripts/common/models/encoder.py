@@ -30,6 +30,8 @@ class Encoder(nn.Module):
         vocabulary: the number of token ids.
         reads_apart: True where each feature depends on its own modality alone, so that features of
             different pairs can be combined; False where the text is read in the light of the image.
+        weights_of: for encoders whose ``forward`` reads one modality alone where the other one is
+            None: how the names of the weights of each begin. Empty: pairs are read whole.
     """
 
     uses: tuple[str, ...]
@@ -41,6 +43,7 @@ class Encoder(nn.Module):
     positions: int
     vocabulary: int
     reads_apart: bool
+    weights_of: dict[str, str] = {}
 
     def __init__(self, choice: ModelChoice, config: Any, image_size: int, pretrained: bool):
         """Load the encoder.

@@ -66,6 +66,18 @@ def keep_freed_memory(keep: bool = True) -> None:
         libc.malloc_trim(ctypes.c_size_t(0))
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread of the processor: on a head alone several wait for each other for longer
+    than they work, ten times as long where other programs run."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def find_device(wanted: str) -> torch.device:
     """Return the device called ``wanted``; auto takes CUDA where there is one.
 

@@ -1,4 +1,4 @@
-"""A model over a whole split, without training: features, logits, metrics."""
+"""A model over a whole split, without training: logits, metrics."""
 
 from __future__ import annotations
 
@@ -8,38 +8,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from ..data.batches import read_through
-from ..data.dataset import Batch, FeatureDataset, PairDataset
+from ..data.dataset import Batch
 from ..metrics import run_scores
-from ..models.classifier import ImageTextClassifier
 from .precision import Precision
-
-
-@torch.no_grad()  # not inference_mode: the head trains on these
-def encode(
-    model: ImageTextClassifier, dataset: PairDataset, micro: int, precision: Precision
-) -> FeatureDataset:
-    """Run the encoder once over a dataset; the features are float32 on the CPU, in the order of the
-    split."""
-    model.to(precision.device).eval()
-    stored: list[Tensor | None] = [None, None]  # text (N, text_dim), image (N, image_dim)
-    count = len(dataset)
-    with tqdm(total=count, desc="encoding", unit=" samples", disable=None, leave=False) as bar:
-        for places, batch in read_through(dataset, micro):
-            inputs, _ = to_device(batch, precision.device)
-            with precision.autocast():
-                features = model.encode(**inputs)
-            for which, feature in enumerate(features):
-                if feature is None:
-                    continue
-                if stored[which] is None:
-                    stored[which] = torch.empty(count, feature.shape[1])
-                stored[which][torch.from_numpy(places)] = feature.float().cpu()
-            bar.update(len(places))
-    text, image = stored
-    return FeatureDataset(dataset.labels, text, image)
 
 
 def to_device(batch: Batch, device: torch.device) -> tuple[Batch, Tensor]:

@@ -12,11 +12,14 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
+from torch import nn
 
 from ..data.dataset import PairDataset
 from ..models.classifier import ImageTextClassifier
+from ..models.encoder import Encoder
 from .settings import TrainingRun
 
 # Contents by key of the ``content`` block in metrics.json, and how a message calls them.
@@ -35,6 +38,8 @@ CONTENTS = {
 }
 CODE = ("data", "models", "training", "seeding.py", "metrics.py")  # below common/; decides results
 COMMON = Path(__file__).resolve().parents[1]
+# Digests of the weights of frozen encoders, which several runs of one process may share.
+_FROZEN: WeakKeyDictionary[nn.Module, dict[str, str]] = WeakKeyDictionary()
 NOT_OF_THE_MODEL = ("_name_or_path", "transformers_version")  # keys of a configuration
 
 
@@ -62,7 +67,6 @@ def contents(
         config: the checkpoint's configuration, of transformers.
     """
     protocol, encoder = settings.protocol, model.encoder
-    weights = sorted(model.state_dict().items())
     arrays = (array for name in ("train", "val") for array in _token_arrays(datasets[name]))
     values = config.to_dict().items()
     plain = {key: value for key, value in values if key not in NOT_OF_THE_MODEL}
@@ -73,12 +77,18 @@ def contents(
         "val_pairs_sha256": protocol.val_pairs_sha256,
         "folds_sha256": protocol.folds_sha256,
         "max_length": max_length,
-        "weights_sha256": _sha256((name, tensor.numpy()) for name, tensor in weights),
+        "weights_sha256": _joined(_weight_digests(encoder) | _weight_digests(model.head)),
         "config_sha256": _sha256_of_bytes(json.dumps(plain, sort_keys=True, default=str).encode()),
         "tokens_sha256": _sha256(("tokens", array) for array in arrays),
         "pixel_statistics": [float(value) for value in (*encoder.mean, *encoder.std)],
         "code_sha256": code_sha256(),
     }
+
+
+def encoder_sha256(encoder: Encoder, start: str = "") -> str:
+    """Return a hash of the weights of an encoder whose names begin with ``start``."""
+    digests = _weight_digests(encoder)
+    return _joined({name: digest for name, digest in digests.items() if name.startswith(start)})
 
 
 def changed(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
@@ -100,6 +110,21 @@ def code_sha256(common: Path = COMMON) -> str:
 
 def _token_arrays(dataset: PairDataset) -> tuple[np.ndarray, np.ndarray]:
     return dataset.tokens.ids, dataset.tokens.starts
+
+
+def _weight_digests(module: nn.Module) -> dict[str, str]:
+    """Return a hash of each weight by its name. Those of a frozen module are computed once."""
+    if module in _FROZEN:
+        return _FROZEN[module]
+    weights = module.state_dict().items()
+    digests = {name: _sha256([(name, tensor.cpu().numpy())]) for name, tensor in weights}
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        _FROZEN[module] = digests
+    return digests
+
+
+def _joined(digests: dict[str, str]) -> str:
+    return _sha256_of_bytes(json.dumps(digests, sort_keys=True).encode())
 
 
 def _sha256(arrays: Iterable[tuple[str, np.ndarray]]) -> str:

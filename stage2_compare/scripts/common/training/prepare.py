@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..data.dataset import PairDataset
+from ..data.dataset import FeatureDataset, PairDataset
 from ..data.duplicates import Duplicates, find_duplicates
 from ..data.image_cache import load_splits
 from ..data.splits import UNLABELLED, Split, class_names, fingerprint, label_indices
@@ -39,6 +39,8 @@ class PreparedRun:
     config: Any  # of the checkpoint, of transformers
     tokenizer: Any  # of transformers
     build: Callable[[], ImageTextClassifier]  # the same model each time, on the CPU
+    # of the same names as ``datasets``, once a frozen encoder has read them
+    features: dict[str, FeatureDataset] = field(default_factory=dict)
 
     @property
     def classes(self) -> list[str]:
@@ -169,8 +171,9 @@ def _builder(
     settings: TrainingRun, classes: int, precision: Precision
 ) -> Callable[[], ImageTextClassifier]:
     protocol = settings.protocol
-    # On CUDA the backward pass of fused attention is not deterministic.
-    fused = not (precision.device.type == "cuda" and settings.machine.deterministic)
+    # On CUDA the backward pass of fused attention, which frozen encoders lack, is not deterministic.
+    exact = precision.device.type == "cuda" and settings.machine.deterministic
+    fused = protocol.frozen_encoders or not exact
 
     def build() -> ImageTextClassifier:
         model = build_classifier(
@@ -179,9 +182,8 @@ def _builder(
             protocol.image_size,
             seed=protocol.seed,
             pretrained=protocol.pretrained,
+            frozen=protocol.frozen_encoders,
         )
-        if protocol.frozen_encoders:
-            model.freeze_encoder()
         if fused:
             use_fused_attention(model)
         return model

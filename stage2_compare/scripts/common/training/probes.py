@@ -12,10 +12,11 @@ from tqdm import tqdm
 
 from .. import seeding
 from ..data.batches import EVALUATION_FACTOR
-from ..data.dataset import Batch, PairDataset
+from ..data.dataset import Batch, FeatureDataset, PairDataset
 from ..data.tokens import Tokens
 from ..models.classifier import ImageTextClassifier
-from .evaluation import encode, logit_scores, to_device
+from .evaluation import logit_scores, to_device
+from .features import encode
 from .precision import Precision
 
 # Gives logits (B, C) for the texts of the samples (B,) with the images of the samples (B,).
@@ -35,6 +36,7 @@ def probe(
     micro: int,
     precision: Precision,
     seed: int,
+    features: FeatureDataset | None = None,
 ) -> dict[str, Any]:
     """Measure what is lost when images, or texts, are shuffled between the pairs or blanked, and
     without any interaction.
@@ -43,13 +45,14 @@ def probe(
     2020, arXiv 2010.06572). As far as it does as well, no interaction of text and image was of use.
     A split too large for all its pairs is represented by ``emap_pairs`` samples; ``f1_macro``, also
     called ``f1_same_pairs``, and ``acc`` are the model's own on them, and they are what is blanked.
-    ``empty_text`` is one text, without a word."""
+    ``empty_text`` is one text, without a word; ``features`` are those of the dataset, where a
+    frozen encoder has read it already."""
     permutations, most = CHEAP if keeps_features(model) else EXPENSIVE
     random = np.random.Generator(np.random.Philox(seeding.derive(seed, "probe")))
     orders = [random.permutation(len(dataset)) for _ in range(permutations)]
     chosen = np.sort(random.permutation(len(dataset))[:most])  # (M,)
     with tqdm(desc="probing", unit=" pairs", disable=None, leave=False) as bar:
-        predict = predictor(model, dataset, micro, precision, bar)
+        predict = predictor(model, dataset, micro, precision, bar, features)
         drops = drops_when_shuffled(predict, dataset.labels, orders)
         table = all_pairs(predict, chosen)  # (M, M, C)
     labels = dataset.labels[chosen]
@@ -150,12 +153,19 @@ def keeps_features(model: ImageTextClassifier) -> bool:
 
 
 def predictor(
-    model: ImageTextClassifier, dataset: PairDataset, micro: int, precision: Precision, bar: tqdm
+    model: ImageTextClassifier,
+    dataset: PairDataset,
+    micro: int,
+    precision: Precision,
+    bar: tqdm,
+    features: FeatureDataset | None = None,
 ) -> Predict:
     """Return a function that predicts any pairs of texts and images, in batches that fit in
     memory."""
     if keeps_features(model):
-        predict_batch = _from_features(model, dataset, micro, precision)
+        if features is None:  # compute them once, then run the head for each pair
+            [features] = encode(model, [dataset], micro, precision)
+        predict_batch = _from_features(model, features, precision)
         size = 16 * EVALUATION_FACTOR * micro
     else:
         predict_batch = _from_pairs(model, dataset, precision)
@@ -173,11 +183,11 @@ def predictor(
 
 
 def _from_features(
-    model: ImageTextClassifier, dataset: PairDataset, micro: int, precision: Precision
+    model: ImageTextClassifier, features: FeatureDataset, precision: Precision
 ) -> Predict:
-    """Where features can be stored: compute them once, then run the head for each pair."""
-    features = encode(model, dataset, micro, precision).features
-    text, image = features["text"], features["image"]
+    """Where features can be stored: run the head for each pair."""
+    model.to(precision.device).eval()
+    text, image = features.features["text"], features.features["image"]
 
     @torch.inference_mode()
     def predict(texts: np.ndarray, images: np.ndarray) -> Tensor:

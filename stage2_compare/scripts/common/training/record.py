@@ -83,13 +83,15 @@ def write_run(
         **origin(prepared.contents["code_sha256"]),
         **data_record(prepared),
     }
-    if settings.probe or len(prepared.splits) > 2:  # there are test pairs
+    # A head that learns alone is at its best already.
+    if not prepared.features and (settings.probe or len(prepared.splits) > 2):
         best = torch.load(folder.partial / layout.BEST, map_location="cpu", weights_only=True)
         model.load_state_dict(best["model_state"])
         model.to(precision.device)
     if settings.probe:
         seed, empty = settings.protocol.seed, prepared.empty_text
-        record["probe"] = probe(model, val, empty, memory.micro, precision, seed)
+        features = prepared.features.get("val")
+        record["probe"] = probe(model, val, empty, memory.micro, precision, seed, features)
     record |= _write_test(prepared, folder, model, memory.micro)
     _write_validation(prepared, folder, result)
     write_encoder(prepared, folder, model)
@@ -109,7 +111,11 @@ def _write_test(
     if name is None:
         return {}
     split, dataset, classes = prepared.splits[name], prepared.datasets[name], prepared.classes
-    logits = evaluate(model, read_through(dataset, micro), prepared.precision)
+    features = prepared.features.get(name)
+    if features is not None:
+        logits = evaluate(model.head, read_through(features, micro), prepared.precision)
+    else:
+        logits = evaluate(model, read_through(dataset, micro), prepared.precision)
     if name == "test":
         table = predictions_table(split, dataset, logits, classes)
         folder.write_spreadsheet(layout.TEST_PREDICTIONS, table)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gc
 import json
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import seeding
 from ..data.batches import BatchSchedule, Prefetcher
+from ..data.cache_limit import keep_below
+from ..data.dataset import FeatureDataset
 from ..errors import UserError
 from ..models.classifier import ImageTextClassifier
 from ..models.fusion import FUSIONS
@@ -20,13 +24,21 @@ from ..models.loading import check_transformers
 from ..runs.layout import BEST, CHECKPOINT
 from ..runs.writer import RunFolder
 from . import identity
-from .device import device_failures_named, device_name, is_out_of_memory, keep_freed_memory
+from .device import (
+    device_failures_named,
+    device_name,
+    is_out_of_memory,
+    keep_freed_memory,
+    one_thread,
+)
 from .engine import TrainingResult, fit
-from .evaluation import encode
+from .features import encode, feature_cache
 from .precision import allow_fast_float32
 from .prepare import PreparedRun, prepare
 from .record import MemoryFit, write_run
 from .settings import TrainingRun
+
+BEST_HEAD = "best_head"  # in a checkpoint: of a run whose head learns alone
 
 
 def train(settings: TrainingRun) -> None:
@@ -44,6 +56,7 @@ def train(settings: TrainingRun) -> None:
     with RunFolder(settings.paths.runs, settings.name) as folder, device_failures_named():
         try:
             prepared = prepare(settings)
+            _limit_cache(settings)
             _announce(prepared, folder)
             model, result, memory = fit_to_the_end(prepared, folder)
             write_run(prepared, folder, model, result, memory)
@@ -169,38 +182,109 @@ def _fit(
     checkpoint: dict[str, Any] | None,
 ) -> TrainingResult:
     """Fit with ``memory.micro`` samples at once, keeping a checkpoint after every epoch."""
-    protocol, machine = prepared.settings.protocol, prepared.settings.machine
-    agreed = {"choices": identity.choices(prepared.settings), "contents": prepared.contents}
-    trained = model
-    datasets, workers = prepared.datasets, machine.num_workers
     if model.head_learns_alone:
-        trained, workers = model.head, 0
-        datasets = {
-            name: encode(model, datasets[name], memory.micro, prepared.precision)
-            for name in ("train", "val")
-        }
-    schedule = BatchSchedule(
+        return _fit_head(prepared, folder, model, memory, checkpoint)
+    workers = prepared.settings.machine.num_workers
+    schedule = _schedule(prepared, prepared.datasets, model, memory.micro, checkpoint)
+
+    def save(content: dict[str, Any], improved: bool) -> None:
+        if improved:
+            _write_best(prepared, folder, model)
+        folder.write_tensors(CHECKPOINT, {**content, **_agreement(prepared, memory)})
+
+    return _fit_on(prepared, model, schedule, workers, save, checkpoint)
+
+
+def _fit_head(
+    prepared: PreparedRun,
+    folder: RunFolder,
+    model: ImageTextClassifier,
+    memory: MemoryFit,
+    checkpoint: dict[str, Any] | None,
+) -> TrainingResult:
+    """Fit the head alone, on what the frozen encoder made of the pairs.
+
+    Until the end only heads are written, the last and the best; the encoder takes a thousand times
+    as much."""
+    prepared.features = _encode(prepared, model, memory.micro)
+    schedule = _schedule(prepared, prepared.features, model, memory.micro, checkpoint)
+    best_head = checkpoint[BEST_HEAD] if checkpoint else {}
+    (folder.partial / BEST).unlink(missing_ok=True)  # of a process that was killed at its end
+
+    def save(content: dict[str, Any], improved: bool) -> None:
+        if improved:
+            best_head.update(deepcopy(model.head.state_dict()))
+        kept = {BEST_HEAD: best_head, **_agreement(prepared, memory)}
+        folder.write_tensors(CHECKPOINT, {**content, **kept})
+
+    with one_thread():
+        result = _fit_on(prepared, model.head, schedule, 0, save, checkpoint)
+    model.head.load_state_dict(best_head)
+    _write_best(prepared, folder, model)
+    return result
+
+
+def _schedule(
+    prepared: PreparedRun,
+    datasets: dict[str, Any],
+    model: ImageTextClassifier,
+    micro: int,
+    checkpoint: dict[str, Any] | None,
+) -> BatchSchedule:
+    """Plan the epochs that are left, on ``datasets`` of pairs or of their features."""
+    protocol = prepared.settings.protocol
+    return BatchSchedule(
         train=datasets["train"],
         val=datasets["val"],
         seed=protocol.seed,
         epochs=range(_epochs_done(checkpoint) + 1, protocol.epochs + 1),
-        micro=memory.micro,
+        micro=micro,
         effective=protocol.effective_batch_size,
         dropout_shape=model.head.dropout_shape,
     )
-    pin_memory = machine.pin_memory and prepared.precision.device.type == "cuda"
+
+
+def _fit_on(
+    prepared: PreparedRun,
+    trained: nn.Module,
+    schedule: BatchSchedule,
+    workers: int,
+    save: Callable[[dict[str, Any], bool], None],
+    checkpoint: dict[str, Any] | None,
+) -> TrainingResult:
+    protocol, precision = prepared.settings.protocol, prepared.precision
+    pin_memory = prepared.settings.machine.pin_memory and precision.device.type == "cuda"
     batches = Prefetcher(schedule, workers, pin_memory)
-    weights = class_weights(datasets["train"].labels, len(prepared.classes), protocol.class_weights)
+    weights = class_weights(schedule.train.labels, len(prepared.classes), protocol.class_weights)
+    return fit(trained, batches, protocol, weights, precision, save, checkpoint)
 
-    def save(content: dict[str, Any], improved: bool) -> None:
-        if improved:
-            arguments, labels = prepared.settings.arguments, prepared.classes
-            best = {"model_state": model.state_dict(), "args": arguments, "labels": labels}
-            folder.write_tensors(BEST, best)
-        kept = {"identity": json.dumps(agreed), "finish": vars(memory)}
-        folder.write_tensors(CHECKPOINT, {**content, **kept})
 
-    return fit(trained, batches, protocol, weights, prepared.precision, save, checkpoint)
+def _agreement(prepared: PreparedRun, memory: MemoryFit) -> dict[str, Any]:
+    """Return what a checkpoint holds beside the training: what must agree to go on from it."""
+    agreed = {"choices": identity.choices(prepared.settings), "contents": prepared.contents}
+    return {"identity": json.dumps(agreed), "finish": vars(memory)}
+
+
+def _encode(
+    prepared: PreparedRun, model: ImageTextClassifier, micro: int
+) -> dict[str, FeatureDataset]:
+    """Let the frozen encoder read all splits, or find what it made of them."""
+    names, datasets = zip(*prepared.datasets.items(), strict=True)
+    cache = feature_cache(prepared, micro)
+    features = encode(model, datasets, micro, prepared.precision, cache)
+    _limit_cache(prepared.settings)
+    return dict(zip(names, features, strict=True))
+
+
+def _limit_cache(settings: TrainingRun) -> None:
+    if settings.machine.cache_limit is not None:
+        keep_below(settings.paths.cache, settings.machine.cache_limit)
+
+
+def _write_best(prepared: PreparedRun, folder: RunFolder, model: ImageTextClassifier) -> None:
+    arguments, labels = prepared.settings.arguments, prepared.classes
+    best = {"model_state": model.state_dict(), "args": arguments, "labels": labels}
+    folder.write_tensors(BEST, best)
 
 
 def _epochs_done(checkpoint: dict[str, Any] | None) -> int:
@@ -209,11 +293,14 @@ def _epochs_done(checkpoint: dict[str, Any] | None) -> int:
 
 def disk_space(model: ImageTextClassifier) -> float:
     """Return the megabytes of the best weights and two checkpoints: one lies there while the next
-    is written."""
+    is written, as with best weights that change."""
     everything = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    in_checkpoint = trained if model.head_learns_alone else everything
-    numbers = 2 * (in_checkpoint + 2 * trained) + 2 * everything  # AdamW keeps two for each weight
+    if model.head_learns_alone:  # a checkpoint has its last and its best head
+        in_checkpoint, in_best = 2 * trained, everything
+    else:
+        in_checkpoint, in_best = everything, 2 * everything
+    numbers = 2 * (in_checkpoint + 2 * trained) + in_best  # AdamW keeps two for each weight
     return 4e-6 * numbers
 
 

@@ -58,6 +58,8 @@ class Machine:
     device: str = "auto"
     amp: str = "auto"
     deterministic: bool = False
+    feature_cache: bool = True  # keep what frozen encoders make of texts and photos
+    cache_limit: float | None = None  # GB of outputs/cache; None: any
 
 
 @dataclass(frozen=True)
