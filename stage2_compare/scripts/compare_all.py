@@ -24,7 +24,14 @@ import compare_clip
 import compare_summary
 import compare_train
 import compare_visualize
-from common.cli import not_negative_int, positive_float, positive_int, run_command, training_parser
+from common.cli import (
+    add_language,
+    not_negative_int,
+    positive_float,
+    positive_int,
+    run_command,
+    training_parser,
+)
 from common.errors import UserError
 from common.sweep.jobs import Job
 from common.sweep.report import print_commands, report_end, report_start
@@ -55,6 +62,7 @@ class Plan:
     devices: list[str]
     dry_run: bool
     paths: Paths
+    language: str  # of summary, pictures and page
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -67,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     faults = run_all(left, plan.devices)
     if any(job.folder.is_dir() for job in plan.jobs):
         folders = ["--project-root", str(plan.paths.project_root)]
-        folders += ["--compare-dir", str(plan.paths.output_dir)]
+        folders += ["--compare-dir", str(plan.paths.output_dir), "--lang", plan.language]
         compare_summary.main(folders)
         compare_visualize.main(folders)
     report_end(faults)
@@ -88,12 +96,15 @@ def parse(argv: list[str] | None = None) -> Plan:
         replaced.add_argument(flag, action=_Refuse, help=argparse.SUPPRESS)
     _add_run_flags(parser)
     _add_queue_flags(parser)
+    add_language(parser)
     args = parser.parse_args(argv)
     # By identity: a flag that names its default is a flag too.
     given = [name for name, default in shared.items() if getattr(args, name) is not default]
     given = [_flag(name) for name in given if _flag(name) not in REPLACED]
     jobs = [_job(args, given, *choice) for choice in _choices(args)]
-    return Plan(jobs, _flat(args.devices, Machine.device), args.dry_run, jobs[0].run.paths)
+    return Plan(
+        jobs, _flat(args.devices, Machine.device), args.dry_run, jobs[0].run.paths, args.lang
+    )
 
 
 class _Refuse(argparse.Action):
@@ -167,8 +178,13 @@ def _choices(args: argparse.Namespace) -> list[tuple[str, int, float, int | None
     )
     choices = [(model, *other) for other, model in itertools.product(others, models)]
     if args.freeze_encoders:
-        choices.sort(key=lambda choice: _command(choice[0]).__name__)
+        choices.sort(key=lambda choice: _encoder(choice[0]))
     return choices
+
+
+def _encoder(model: str) -> tuple[str, str]:
+    """Return what is equal for models that share an encoder where it is frozen."""
+    return _command(model).__name__, model if model in BASELINES else ""
 
 
 def _job(

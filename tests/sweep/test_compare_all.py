@@ -199,6 +199,15 @@ def test_lists_take_commas_and_spaces_and_every_value_once():
     assert names == [(*model, seed) for seed in (1, 2, 3) for model in three]
 
 
+def test_runs_that_share_a_frozen_encoder_follow_each_other():
+    jobs = compare_all.parse(["--freeze-encoders", "--seeds", "1,2", "--baselines"]).jobs
+    found = [
+        job.run.model.fusion if job.command == "compare_train" else job.command for job in jobs
+    ]
+    three, command = ["concat", "gated", "late"], ["compare_blip", "compare_clip"]
+    assert found == [command[0]] * 2 + [command[1]] * 2 + three * 2 + ["image"] * 2 + ["text"] * 2
+
+
 def test_blip_keeps_its_batch_and_every_model_gets_the_flags_that_it_has():
     line = ["--batch-size", "32", "--image-backbone", "resnet50", "--epochs", "7"]
     jobs = {job.name.split("_")[0]: job.run for job in compare_all.parse(line).jobs}
