@@ -191,7 +191,7 @@ def taken(hub, name: str, images, order: np.ndarray) -> PairDataset:
     """The pairs at ``order`` of the dataset that ``make_part`` makes."""
     texts = [TEXTS[i] for i in order]
     tokens = tokenise(texts, load_tokenizer(hub.folder(name)), 16)
-    chosen = ImageStore(images.path, images.side, images.rows[order], images._digests, {})
+    chosen = ImageStore(images.path, images.side, images.rows[order], images._digests)
     return PairDataset(tokens, chosen, [int(i) % 3 for i in order], SIZE, False)
 
 

@@ -1,13 +1,14 @@
-"""Photos -> one uint8 file of squares per split, made once and mapped by all runs and workers.
+"""Photos -> one uint8 file of squares, made once and mapped by all runs and workers.
 
 Each distinct photo (by its bytes) is decoded once. Its centre square is stored with ``side`` = 8/7
 of the image size (256 for 224); crops and flips are cut out of that. The name of the file depends
-on the bytes of the photos in their order. So a changed photo, size or filter gives another file,
-and equal splits share one::
+on the bytes of all its photos, which lie in the order of their digests. So a changed photo, size or
+filter gives another file, and all splits and folds of the same pairs share one::
 
     outputs/cache/images_256_<key>.u8 = header: JSON, padded to 4096 bytes
                                         | pixels (M, 3, side, side) uint8
                                         | fingerprints (M, 2, 32, 32) uint8
+                                        | notes (M,) uint8: a bit for each of photos.NOTES
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ import os
 import shutil
 import weakref
 import zlib
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -35,10 +37,10 @@ from ..errors import UserError
 from ..files import error_text, listed, owned, remove_left_overs, replacing, temporary_name
 from .cache_limit import hold
 from .fingerprints import FINGERPRINT_SHAPE, fingerprint
-from .photos import decode, open_file, reason
+from .photos import NOTES, decode, open_file, reason
 
 # Part of the key: change the number when the pixels, fingerprints or layout of the file change.
-VERSION = f"3 bicubic Pillow {PIL.__version__}"
+VERSION = f"4 bicubic Pillow {PIL.__version__}"
 HEADER_BYTES = 4096
 _FINGERPRINT_BYTES = math.prod(FINGERPRINT_SHAPE)
 _INSPECTED_SIDE = 64  # a photo of which this can be made can be used
@@ -48,31 +50,35 @@ _WINDOW = 4 * _THREADS  # photos in flight, so that memory does not grow with th
 
 
 class ImageStore:
-    """The decoded photos of a split: N samples with M distinct photos. Pickles without its pixels.
+    """The decoded photos of N samples, in a file of M distinct photos. Pickles without its pixels.
 
     Attributes:
         path: the cache file.
         side: the stored side in pixels.
         rows: (N,) int64, the photo of each sample.
-        notes: number of distinct photos by what decoding them needed, see ``photos.decode``.
     """
 
-    def __init__(
-        self, path: Path, side: int, rows: np.ndarray, digests: bytes, notes: dict[str, int]
-    ):
-        self.path, self.side, self.rows, self.notes = path, side, rows, notes
+    def __init__(self, path: Path, side: int, rows: np.ndarray, digests: bytes):
+        self.path, self.side, self.rows = path, side, rows
         self._digests = digests  # 32 bytes for each photo: a fourth of the memory of a string list
         self._pixels: np.ndarray | None = None
+        self._whole: ImageStore | None = None  # which holds the file, where this is a part of it
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pixels": None}
+        return {**self.__dict__, "_pixels": None, "_whole": None}
+
+    def part(self, samples: slice) -> ImageStore:
+        """Return the store of some of the samples."""
+        store = ImageStore(self.path, self.side, self.rows[samples], self._digests)
+        store._whole = self
+        return store
 
     @property
     def count(self) -> int:
-        """M, the number of distinct photos."""
+        """M, the number of distinct photos in the file."""
         return len(self._digests) // 32
 
     @property
@@ -92,9 +98,22 @@ class ImageStore:
     @property
     def fingerprints(self) -> np.ndarray:
         """See fingerprints.py: of each sample's photo, (N, 2, 32, 32) uint8."""
-        start = HEADER_BYTES + self.count * 3 * self.side * self.side
-        values = np.fromfile(self.path, np.uint8, self.count * _FINGERPRINT_BYTES, offset=start)
+        values = self._behind_pixels(0, self.count * _FINGERPRINT_BYTES)
         return values.reshape(self.count, *FINGERPRINT_SHAPE)[self.rows]
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """Number of distinct photos of the samples by what decoding them needed, see
+        ``photos.NOTES``."""
+        bits = self._behind_pixels(self.count * _FINGERPRINT_BYTES, self.count)  # (M,)
+        bits = np.unpackbits(bits[np.unique(self.rows)][:, None], axis=1, bitorder="little")
+        counts = dict(zip(NOTES, bits.sum(0).tolist(), strict=False))
+        return {note: count for note, count in counts.items() if count}
+
+    def _behind_pixels(self, start: int, count: int) -> np.ndarray:
+        """Read ``count`` bytes of the file, from so many bytes behind its pixels on."""
+        end = HEADER_BYTES + self.count * 3 * self.side * self.side
+        return np.fromfile(self.path, np.uint8, count, offset=end + start)
 
     def gather(
         self,
@@ -169,30 +188,17 @@ def _inspect(path: str) -> tuple[str, np.ndarray, str]:
 def load_splits(
     paths: dict[str, Sequence[str]], image_size: int, cache_dir: str | Path
 ) -> dict[str, ImageStore]:
-    """Map the photos of several splits, see ``load_images``.
-
-    Raises:
-        ImagesUnusable: for the photos of all splits together.
-    """
-    stores, faults = {}, {}
-    for name, of_split in paths.items():
-        if faults:  # no more caches are made
-            found = zip(of_split, inspect_images(of_split).faults, strict=True)
-            faults |= {path: why for path, why in found if why}
-            continue
-        try:
-            stores[name] = load_images(of_split, image_size, cache_dir)
-        except ImagesUnusable as error:
-            faults |= error.faults
-    if faults:
-        raise ImagesUnusable(faults)
-    return stores
+    """Map the photos of several splits, which share a file, see ``load_images``."""
+    everything = load_images([*chain.from_iterable(paths.values())], image_size, cache_dir)
+    ends = np.cumsum([len(of_split) for of_split in paths.values()]).tolist()
+    parts = map(slice, [0, *ends], ends)
+    return {name: everything.part(part) for name, part in zip(paths, parts, strict=True)}
 
 
 def load_images(
     paths: Sequence[str | Path], image_size: int, cache_dir: str | Path, show_progress: bool = True
 ) -> ImageStore:
-    """Map the photos of a split. Decode them first unless the cache holds exactly these.
+    """Map the photos of samples. Decode them first unless the cache holds exactly these.
 
     Args:
         paths: the photo of each sample (N,); a path may occur several times.
@@ -215,18 +221,17 @@ def load_images(
         side=side,
     )
     held = hold(cache.path)  # before it is checked: from now on nobody throws it away
-    header = None if faults else _valid_header(cache)
-    if header is None:
+    if faults or not _is_valid(cache):
         if held is not None:
             held.close()  # or Windows could not replace it
-        header = _build(cache, photos, faults, show_progress)
+        _build(cache, photos, faults, show_progress)
         held = hold(cache.path)
     # 3. Map each sample to its photo.
     row_of = {}
     for row, same in enumerate(photos.values()):
         row_of.update(dict.fromkeys(same, row))
     rows = np.fromiter((row_of[str(path)] for path in paths), np.int64, len(paths))
-    store = ImageStore(cache.path, side, rows, digests, header["notes"])
+    store = ImageStore(cache.path, side, rows, digests)
     if held is not None:
         weakref.finalize(store, held.close)
     return store
@@ -246,7 +251,7 @@ def _identified(
             faults[path] = result
         else:
             photos.setdefault(result, []).append(path)
-    return photos, faults
+    return dict(sorted(photos.items())), faults
 
 
 @dataclass(frozen=True)
@@ -261,29 +266,28 @@ class _CacheFile:
     @property
     def size(self) -> int:
         """Bytes of the whole file."""
-        return HEADER_BYTES + self.count * (3 * self.side * self.side + _FINGERPRINT_BYTES)
+        return HEADER_BYTES + self.count * (3 * self.side * self.side + _FINGERPRINT_BYTES + 1)
 
 
-def _valid_header(cache: _CacheFile) -> dict[str, Any] | None:
-    """Return the header if the file holds what it should, down to the last byte, else None."""
+def _is_valid(cache: _CacheFile) -> bool:
+    """Tell if the file holds what it should, down to the last byte."""
     try:
         with open(cache.path, "rb") as file:
             header = json.loads(file.read(HEADER_BYTES))
             if header["key"] != cache.key or os.fstat(file.fileno()).st_size != cache.size:
-                return None
+                return False
             checksum = 0
             while block := file.read(_BLOCK):
                 checksum = zlib.crc32(block, checksum)
-        valid = checksum == header["checksum"] and isinstance(header["notes"], dict)
-        return header if valid else None
+        return checksum == header["checksum"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):  # a header of brackets
-        return None
+        return False
 
 
 def _build(
     cache: _CacheFile, photos: dict[bytes, list[str]], faults: dict[str, str], show_progress: bool
-) -> dict[str, Any]:
-    """Write the cache file, whole or not at all. Return its header.
+) -> None:
+    """Write the cache file, whole or not at all.
 
     Raises:
         ImagesUnusable: some cannot be used (``faults``, and those found here).
@@ -293,12 +297,11 @@ def _build(
     try:
         _make_room(cache)
         with owned(temporary), replacing(cache.path, temporary) as file:
-            return _write_photos(file, cache, photos, faults, show_progress)
+            _write_photos(file, cache, photos, faults, show_progress)
     except OSError as error:
         # Windows lets nobody replace a file that another command maps: then that file will do.
-        header = _valid_header(cache) if isinstance(error, PermissionError) else None
-        if header is not None:
-            return header
+        if isinstance(error, PermissionError) and _is_valid(cache):
+            return
         raise UserError(
             f"cannot write the image cache {cache.path}: {error_text(error)}; "
             "free space there, or end other commands that use it, and start again"
@@ -321,33 +324,34 @@ def _write_photos(
     photos: dict[bytes, list[str]],
     faults: dict[str, str],
     show_progress: bool,
-) -> dict[str, Any]:
-    """Decode every distinct photo into ``file``. Return the header.
+) -> None:
+    """Decode every distinct photo into ``file``.
 
     Raises:
         ImagesUnusable: some cannot be used.
     """
     file.write(bytes(HEADER_BYTES))  # the header needs the checksum, so it is written at the end
-    checksum, notes, prints = 0, Counter(), bytearray()
+    checksum, prints, notes = 0, bytearray(), bytearray()
+    broken: dict[str, str] = {}
     square = partial(_square_or_reason, side=cache.side)
     results = _in_parallel(square, photos.items(), "Resizing images", show_progress)
     for same, result in zip(photos.values(), results, strict=True):
         if isinstance(result, str):
-            faults.update(dict.fromkeys(same, result))
-        elif not faults:  # after a fault there will be no cache; only further faults are looked for
+            broken.update(dict.fromkeys(same, result))
+        elif not (
+            faults or broken
+        ):  # after a fault there will be no cache; only further faults are looked for
             pixels, of_photo, done = result
             file.write(pixels)
             checksum = zlib.crc32(pixels, checksum)
             prints += of_photo.tobytes()
-            notes.update(done)
-    if faults:
-        raise ImagesUnusable(faults)
-    file.write(prints)
-    checksum = zlib.crc32(prints, checksum)
-    header = {"key": cache.key, "checksum": checksum, "notes": dict(sorted(notes.items()))}
+            notes.append(sum(1 << NOTES.index(note) for note in done))
+    if faults or broken:
+        raise ImagesUnusable(faults | dict(sorted(broken.items())))
+    file.write(prints + notes)
+    checksum = zlib.crc32(prints + notes, checksum)
     file.seek(0)
-    file.write(json.dumps(header).encode().ljust(HEADER_BYTES))
-    return header
+    file.write(json.dumps({"key": cache.key, "checksum": checksum}).encode().ljust(HEADER_BYTES))
 
 
 def _square_or_reason(

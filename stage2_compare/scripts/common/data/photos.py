@@ -63,10 +63,13 @@ def open_image(path: str | Path) -> Image.Image:
         raise UserError(f"1 image cannot be used: {path} ({reason(error)})") from None
 
 
+NOTES = ("16bit", "alpha", "animated", "cmyk", "exif_rotated", "truncated")
+
+
 class Decoded(NamedTuple):
     """The two pictures that are kept of a photo.
 
-    The notes are some of "animated", "truncated", "16bit", "cmyk", "alpha", "exif_rotated".
+    The notes are some of ``NOTES``.
     """
 
     square: Image.Image  # RGB: the centre square
