@@ -41,6 +41,9 @@ def run_command(main: Callable[[], None]) -> None:
         # A Windows console is not always UTF-8: a label that it cannot show must not end a run.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0":
+        # What torchrun started beside the first process; see training.processes.
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     received: list[int] = []
     stop = partial(_stop, received)
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -29,12 +29,13 @@ def initialising(seed: int, part: str) -> Iterator[None]:
         yield
 
 
-def start_epoch(seed: int, epoch: int) -> None:
+def start_epoch(seed: int, epoch: int, rank: int = 0) -> None:
     """Put the encoders' dropout at the start of its stream for this epoch, on every device.
 
-    So there is no random state to keep: a resumed epoch draws what it would have drawn.
+    So there is no random state to keep: a resumed epoch draws what it would have drawn. Of several
+    processes each has a stream of its own; the first one's is that of one process.
     """
-    torch.manual_seed(derive(seed, "dropout", epoch))
+    torch.manual_seed(derive(seed, "dropout", epoch, *([rank] if rank else [])))
 
 
 def use_deterministic_algorithms() -> None:

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,12 +19,21 @@ EVALUATION_FACTOR = 4  # without gradients a batch may be so many times larger
 Dataset = PairDataset | FeatureDataset
 
 
+@dataclass(frozen=True)
+class Share:
+    """Which part of the samples is this process's, where several train one model."""
+
+    rank: int = 0  # of this process
+    processes: int = 1
+
+
 class BatchSchedule:
     """Which samples make which batch, for the whole run: epoch by epoch, training and then
     validation.
 
     The training order is a permutation by (seed, epoch). It is cut into groups of ``effective``
-    samples, one optimizer step each, and these into micro-batches of at most ``micro`` samples."""
+    samples, one optimizer step each, these into a share for each process, and the shares into
+    micro-batches of at most ``micro`` samples."""
 
     def __init__(
         self,
@@ -34,19 +44,30 @@ class BatchSchedule:
         micro: int,
         effective: int,
         dropout_shape: tuple[int, int],
+        share: Share = Share(),
     ):
         self.train, self.val = train, val
         self.seed, self.epochs = seed, epochs
-        self.micro, self.effective = micro, effective
+        self.micro, self.effective, self.share = micro, effective, share
         self.dropout_shape = dropout_shape  # of the random numbers that a sample needs, see Head
 
     def groups(self, epoch: int) -> list[list[np.ndarray]]:
-        """Return the samples of each optimizer step, a list of micro-batches (B,) each."""
+        """Return the samples of each optimizer step: the micro-batches (B,) of this process.
+
+        Every process has as many of them in a step, so that they can do something together in each;
+        the last one is empty where others have more samples."""
         order = seeding.permutation(self.seed, epoch, len(self.train))
-        return [_cut(group, self.micro) for group in _cut(order, self.effective)]
+        return [self._own_share(group) for group in _cut(order, self.effective)]
+
+    def _own_share(self, group: np.ndarray) -> list[np.ndarray]:
+        shares = np.array_split(group, self.share.processes)  # the first ones are the longer ones
+        own, longest = (_cut(part, self.micro) for part in (shares[self.share.rank], shares[0]))
+        return own + [group[:0]] * (len(longest) - len(own))
 
     def val_batches(self) -> list[np.ndarray]:
-        return evaluation_batches(self.val, self.micro)
+        """Return the validation batches (B,) of this process."""
+        own = self.val.by_length[self.share.rank :: self.share.processes]
+        return _cut(own, EVALUATION_FACTOR * self.micro)
 
     def batch(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
         """Make one batch; in training with the random numbers of its samples for the head's

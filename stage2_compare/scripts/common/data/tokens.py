@@ -62,11 +62,12 @@ class Tokens:
         """Return ``input_ids`` and ``attention_mask``, (B, L) int64, L the longest of the batch, or
         ``length`` if that is more, padded to the right."""
         lengths = self.lengths[indices]  # (B,)
-        # At least 1: texts may be empty, and not every model marks their ends.
-        longest = max(length, lengths.max())
+        # At least 1: texts may be empty, and not every model marks their ends. Batches may be too.
+        longest = max(length, lengths.max(initial=0))
         mask = np.arange(longest) < lengths[:, None]  # (B, L)
         ids = np.full(mask.shape, self.pad_id, dtype=np.int64)  # (B, L)
-        ids[mask] = np.concatenate([self.ids[self.starts[i] : self.starts[i + 1]] for i in indices])
+        texts = [self.ids[self.starts[i] : self.starts[i + 1]] for i in indices]
+        ids[mask] = np.concatenate([self.ids[:0], *texts])
         return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
 
 

@@ -97,6 +97,28 @@ def find_device(wanted: str) -> torch.device:
     return device
 
 
+def device_of_process(wanted: str, local_rank: int) -> str:
+    """Name the device of one of several processes on a machine: each takes a card of its own.
+
+    Raises:
+        UserError: ``wanted`` names one card, or there are too few.
+    """
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    if wanted not in ("auto", "cuda"):
+        raise UserError(
+            f"--device {wanted}: under torchrun each process takes a card of its own. Give auto, "
+            "cuda or cpu"
+        )
+    cards = torch.cuda.device_count()
+    if local_rank >= cards:
+        raise UserError(
+            f"torchrun started more processes than this machine has CUDA cards ({cards}): lower "
+            "--nproc-per-node, or give --device cpu"
+        )
+    return f"cuda:{local_rank}"
+
+
 def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 

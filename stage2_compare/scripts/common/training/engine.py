@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from ..errors import UserError
 from ..metrics import MAIN
 from .evaluation import evaluate, to_device, validation_scores
 from .precision import Precision
+from .processes import ALONE, Processes, synchronised
 from .progress import Progress
 from .rates import learning_rate
 from .settings import Protocol
@@ -76,6 +78,7 @@ class Trainer:
         class_weights: Tensor,
         precision: Precision,
         steps: int,
+        processes: Processes = ALONE,
     ):
         """``steps``: optimizer steps that the whole run plans, on which the learning rate
         depends."""
@@ -83,6 +86,8 @@ class Trainer:
         self.device = precision.device
         self.model = model.to(self.device)
         self.precision = precision
+        self.processes = processes
+        self.synchronised = synchronised(model)
         self.trainable = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = OPTIMIZERS[protocol.optimizer](self.trainable, protocol)
         self.scaler = precision.scaler()
@@ -106,7 +111,8 @@ class Trainer:
 
         The loss of a step is ``CrossEntropyLoss(weight=class_weights)`` over the whole group: each
         micro-batch adds its sum, divided by the group's total weight, so how the group was cut
-        changes nothing."""
+        changes nothing: neither into micro-batches nor into shares of several processes, which go
+        through their own micro-batches here."""
         self.model.train()
         losses, weights = [], []
         for group in groups:
@@ -114,16 +120,25 @@ class Trainer:
             weights_of_group = [
                 self.class_weights_cpu[batch["labels"]].sum().item() for batch in group
             ]
-            weight = sum(weights_of_group)
-            loss = torch.zeros((), device=self.device)
-            for batch in group:
-                loss += self._backward(batch, weight)
-            self._take_step()
+            samples_of_group = sum(len(batch["labels"]) for batch in group)
+            weight, samples = self.processes.totals(sum(weights_of_group), samples_of_group)
+            loss = self.processes.together(partial(self._gradients, group, weight))
+            self.processes.sum_gradients(self.trainable, loss)
+            self.processes.together(self._take_step)
             losses.append(loss)
             weights.append(weight)
-            if progress.advance(sum(len(batch["labels"]) for batch in group)):
+            if progress.advance(int(samples)):
                 progress.show(_finite(losses)[-1])
         return float(np.average(_finite(losses), weights=weights))
+
+    def _gradients(self, group: list[Batch], weight: float) -> Tensor:
+        """Add the gradients of the micro-batches of this process; return their part of the step's
+        loss, a scalar on the device."""
+        loss = torch.zeros((), device=self.device)
+        for batch in group:
+            if len(batch["labels"]) or self.synchronised:  # BatchNorm awaits every process
+                loss += self._backward(batch, weight)
+        return loss
 
     def _take_step(self) -> None:
         """Change the weights by the gradients of a whole step, and forget these."""
@@ -179,21 +194,22 @@ def fit(
     precision: Precision,
     save: Callable[[dict[str, Any], bool], None],
     checkpoint: dict[str, Any] | None = None,
+    processes: Processes = ALONE,
 ) -> TrainingResult:
     """Train for the epochs of the schedule, or until macro-F1 has not risen for ``patience`` of
     them.
 
     Args:
         class_weights: (C,) float32.
-        save: called after every epoch with the checkpoint, a dict of tensors and plain types,
-            and True where the model is the best so far.
+        save: called after every epoch, by the first process, with the checkpoint, a dict of tensors
+            and plain types, and True where the model is the best so far.
         checkpoint: what ``save`` was given after the epoch before the first.
     Raises:
         UserError: a loss is not finite.
     """
     schedule = batches.schedule
     steps = protocol.epochs * math.ceil(len(schedule.train) / schedule.effective)
-    trainer = Trainer(model, protocol, class_weights, precision, steps)
+    trainer = Trainer(model, protocol, class_weights, precision, steps, processes)
     result = TrainingResult()
     if checkpoint is not None:
         # Taken out of the checkpoint, or a second copy of it all stays in memory.
@@ -203,10 +219,11 @@ def fit(
         if result.stalled(protocol.patience):
             _report_stop(result, protocol)
             break
-        seeding.start_epoch(protocol.seed, epoch)
+        seeding.start_epoch(protocol.seed, epoch, processes.rank)
         row, logits = _run_epoch(trainer, batches, epoch)
         improved = result.add(row, logits)
-        save({"trainer": trainer.state(), "fitted": vars(result)}, improved)
+        content = {"trainer": trainer.state(), "fitted": vars(result)}
+        processes.from_first(partial(save, content, improved))
         _report(row, protocol.epochs)
     return result
 
@@ -217,7 +234,9 @@ def _run_epoch(trainer: Trainer, batches: Prefetcher, epoch: int) -> tuple[dict[
     started = time.perf_counter()
     train_loss = _train_epoch(trainer, batches, epoch)
     trained = time.perf_counter()
-    logits = evaluate(trainer.model, batches.val_batches(), trainer.precision)  # (N, C)
+    trainer.processes.take_statistics_of_first(trainer.model)
+    val_batches, processes = batches.val_batches(), trainer.processes
+    logits = evaluate(trainer.model, val_batches, trainer.precision, processes)  # (N, C)
     scores = validation_scores(logits, schedule.val.labels, trainer.class_weights_cpu)
     if not (torch.isfinite(logits).all() and math.isfinite(scores["val_loss"])):
         raise _not_finite(epoch, "the model's answers on the validation pairs are not finite")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from ..data.dataset import Batch
 from ..metrics import run_scores
 from .precision import Precision
+from .processes import ALONE, Processes
 
 
 def to_device(batch: Batch, device: torch.device) -> tuple[Batch, Tensor]:
@@ -22,13 +24,29 @@ def to_device(batch: Batch, device: torch.device) -> tuple[Batch, Tensor]:
 
 
 def evaluate(
-    model: nn.Module, batches: Iterable[tuple[np.ndarray, Batch]], precision: Precision
+    model: nn.Module,
+    batches: Iterable[tuple[np.ndarray, Batch]],
+    precision: Precision,
+    processes: Processes = ALONE,
 ) -> Tensor:
     """Return the logits (N, C) of every sample in the order of the split, float32 on the CPU.
 
-    ``batches``: the places (B,) of the samples in the split, and the batch.
+    Args:
+        batches: the places (B,) of the samples in the split, and the batch. Of several processes
+            each has its own, at least one, and all get the logits of the whole split.
     """
     model.eval()
+    places, logits = processes.together(partial(_measure, model, batches, precision))
+    (count,) = processes.totals(len(places))
+    ordered = torch.zeros(int(count), logits.shape[1])
+    ordered[places] = logits
+    return processes.sum(ordered)  # all but one add a zero
+
+
+def _measure(
+    model: nn.Module, batches: Iterable[tuple[np.ndarray, Batch]], precision: Precision
+) -> tuple[Tensor, Tensor]:
+    """Return the places (n,) and logits (n, C) of the samples of all batches, on the CPU."""
     places, parts = [], []
     # Batches are fetched outside inference mode: a tensor made in it can never be trained on.
     for batch_places, batch in batches:
@@ -36,10 +54,7 @@ def evaluate(
             inputs, _ = to_device(batch, precision.device)
             parts.append(model(**inputs).float())  # (B, C)
         places.append(torch.from_numpy(batch_places))
-    logits = torch.cat(parts).cpu()  # (N, C), in the order of the batches
-    ordered = torch.empty_like(logits)
-    ordered[torch.cat(places)] = logits
-    return ordered
+    return torch.cat(places), torch.cat(parts).cpu()
 
 
 def predicted_classes(logits: Tensor) -> np.ndarray:

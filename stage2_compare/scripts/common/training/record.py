@@ -41,6 +41,12 @@ class MemoryFit:
     micro: int  # samples that go through the model at once
     halvings: list[dict[str, int]]  # where memory ran out: epoch and micro-batch
 
+    def resume(self, earlier: dict[str, Any]) -> None:
+        """Take over what an interrupted run found out about memory, and keep what fits."""
+        if earlier["halvings"]:
+            self.micro = min(self.micro, earlier["micro"])
+            self.halvings.extend(earlier["halvings"])
+
     def halve(self, epoch: int) -> None:
         """Go on with half the micro-batch.
 
@@ -65,8 +71,9 @@ def write_run(
     model: ImageTextClassifier,
     result: TrainingResult,
     memory: MemoryFit,
+    processes: int,
 ) -> None:
-    """Write all results of a run into its folder, and finish the folder."""
+    """Write all results of a run, of so many processes, into its folder, and finish the folder."""
     settings, precision, classes = prepared.settings, prepared.precision, prepared.classes
     val = prepared.datasets["val"]
     record = {
@@ -76,6 +83,7 @@ def write_run(
         "model": settings.model_record(memory.micro, prepared.max_length),
         "content": prepared.contents,
         "out_of_memory": memory.halvings,
+        "processes": processes,
         "device": device_name(precision.device),
         "threads": torch.get_num_threads(),
         "peak_memory_mb": peak_memory_mb(precision.device),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gc
 import json
+import platform
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,13 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from .. import seeding
-from ..data.batches import BatchSchedule, Prefetcher
+from ..data.batches import BatchSchedule, Prefetcher, Share
 from ..data.cache_limit import keep_below
 from ..data.dataset import FeatureDataset
 from ..errors import UserError
 from ..models.classifier import ImageTextClassifier
 from ..models.fusion import FUSIONS
 from ..models.loading import check_transformers
+from ..runs import layout
 from ..runs.layout import BEST, CHECKPOINT
 from ..runs.writer import RunFolder
 from . import identity
@@ -35,6 +39,7 @@ from .engine import TrainingResult, fit
 from .features import encode, feature_cache
 from .precision import allow_fast_float32
 from .prepare import PreparedRun, prepare
+from .processes import Processes, joined, synchronised
 from .record import MemoryFit, write_run
 from .settings import TrainingRun
 
@@ -47,28 +52,64 @@ def train(settings: TrainingRun) -> None:
     Raises:
         UserError: before the first batch, wherever the input allows it to be known.
     """
-    _check(settings)
     if settings.machine.deterministic:
         seeding.use_deterministic_algorithms()
     else:
         allow_fast_float32()
     keep_freed_memory()
-    with RunFolder(settings.paths.runs, settings.name) as folder, device_failures_named():
+    with joined(settings.machine.device) as processes, device_failures_named():
         try:
-            prepared = prepare(settings)
-            _limit_cache(settings)
-            _announce(prepared, folder)
-            model, result, memory = fit_to_the_end(prepared, folder)
-            write_run(prepared, folder, model, result, memory)
+            _check(settings)
+            _train(settings, processes)
         except KeyboardInterrupt:
-            kept = (folder.partial / CHECKPOINT).exists()
-            raise KeyboardInterrupt(
-                "the epochs that were finished are kept: run the same command again to go on"
-                if kept
-                else "no epoch was finished, so nothing is kept"
-            ) from None
-    best = result.best_row["val_f1_macro"]
-    print(f"best macro-F1 {best:.4f} at epoch {result.best_epoch}: {folder.final}", flush=True)
+            raise KeyboardInterrupt(_what_is_kept(settings, processes)) from None
+
+
+def _train(settings: TrainingRun, processes: Processes) -> None:
+    """Train as one of the processes; the first has the run folder."""
+    settings = processes.on_its_device(settings)
+    own = RunFolder(settings.paths.runs, settings.name) if processes.first else nullcontext()
+    with own as folder:
+        prepared = processes.in_turn(partial(prepare, settings))
+        _check_shares(prepared, processes)
+        if processes.first:
+            _limit_cache(settings)
+            _announce(prepared, folder, processes)
+        model, result, memory = fit_to_the_end(prepared, folder, processes)
+        finish = partial(write_run, prepared, folder, model, result, memory, processes.count)
+        processes.from_first(finish)
+        if processes.first:
+            best, epoch = result.best_row["val_f1_macro"], result.best_epoch
+            print(f"best macro-F1 {best:.4f} at epoch {epoch}: {folder.final}", flush=True)
+
+
+def _what_is_kept(settings: TrainingRun, processes: Processes) -> str:
+    """Say after a signal what a next run can go on from."""
+    kept = (layout.partial(settings.paths.runs, settings.name) / CHECKPOINT).exists()
+    reason = "a signal, or another process that has ended; " if processes.count > 1 else ""
+    return reason + (
+        "the epochs that were finished are kept: run the same command again to go on"
+        if kept
+        else "no epoch was finished, so nothing is kept"
+    )
+
+
+def _check_shares(prepared: PreparedRun, processes: Processes) -> None:
+    """Refuse processes that would have nothing to do, or that read something else."""
+    step, pairs = prepared.settings.protocol.effective_batch_size, len(prepared.datasets["val"])
+    if processes.count > min(step, pairs):
+        raise UserError(
+            f"{processes.count} processes are too many: a step has {step} samples "
+            f"(--effective-batch-size), and there are {pairs} validation pairs. Start fewer"
+        )
+    found = {**identity.choices(prepared.settings), **prepared.contents}
+    keys = identity.changed(processes.from_first(lambda: found), found)
+    if keys:
+        names = ", ".join(identity.CONTENTS.get(key, key) for key in keys)
+        raise UserError(
+            f"process {processes.rank} on {platform.node()} differs from the first one in {names}: "
+            "give all machines the same files, packages and cards"
+        )
 
 
 def _check(settings: TrainingRun) -> None:
@@ -81,12 +122,13 @@ def _check(settings: TrainingRun) -> None:
         )
 
 
-def _announce(prepared: PreparedRun, folder: RunFolder) -> None:
+def _announce(prepared: PreparedRun, folder: RunFolder, processes: Processes) -> None:
     train_pairs, val_pairs = len(prepared.datasets["train"]), len(prepared.datasets["val"])
     precision = prepared.precision
     print(
         f"{prepared.settings.name}: {train_pairs} training and {val_pairs} validation pairs "
-        f"on {device_name(precision.device)}, {precision.name}",
+        f"on {device_name(precision.device)}, {precision.name}"
+        + (f", {processes.count} processes" if processes.count > 1 else ""),
         flush=True,
     )
     settings = prepared.settings
@@ -108,37 +150,63 @@ def _announce(prepared: PreparedRun, folder: RunFolder) -> None:
             "used (--effective-batch-size)",
             flush=True,
         )
+    share = settings.micro_batch_of(processes.count)
+    if share < settings.micro_batch:
+        print(
+            f"--batch-size {settings.micro_batch} is more than the share of one of "
+            f"{processes.count} processes in a step of {step}: batches of {share} are used",
+            flush=True,
+        )
 
 
 def fit_to_the_end(
-    prepared: PreparedRun, folder: RunFolder
+    prepared: PreparedRun, folder: RunFolder | None, processes: Processes
 ) -> tuple[ImageTextClassifier, TrainingResult, MemoryFit]:
     """Fit from the last checkpoint, if there is one; where memory runs out, again with half the
     micro-batch.
 
     The effective batch stays, and so does the result: exactly for CLIP and BLIP; for BERT + ResNet
     up to BatchNorm and the text encoder's dropout, which see the micro-batch."""
-    checkpoint = unfinished(prepared, folder)
-    memory = MemoryFit(prepared.settings.micro_batch, [])
+    checkpoint = processes.from_first(lambda: unfinished(prepared, folder))
+    memory = MemoryFit(prepared.settings.micro_batch_of(processes.count), [])
     if checkpoint is not None:
-        memory = MemoryFit(**checkpoint["finish"])
+        memory.resume(checkpoint["finish"])
         done, epochs = _epochs_done(checkpoint), prepared.settings.protocol.epochs
         print(f"going on after epoch {done} of {epochs} (--restart would begin anew)", flush=True)
     while True:
-        model = prepared.build()
-        folder.need_space(disk_space(model))
+        model = share_statistics(prepared.build(), prepared.precision.device, processes)
+        needed = disk_space(model)
+        processes.from_first(lambda: folder.need_space(needed))  # noqa: B023 - called at once
         try:
-            result = _fit(prepared, folder, model, memory, checkpoint)
+            result = _fit(prepared, folder, processes, model, memory, checkpoint)
             return model, result, memory
         except RuntimeError as error:
-            if not is_out_of_memory(error):
+            known = is_out_of_memory(error) and processes.all_know(error)
+            if not known or synchronised(model):  # its peers wait on their cards, without an end
                 raise
         # Outside the except clause, whose traceback would keep the tensors alive.
         del model, checkpoint
         gc.collect()
         torch.cuda.empty_cache()
-        checkpoint = folder.read_checkpoint()
+        checkpoint = processes.from_first(lambda: folder.read_checkpoint())
         memory.halve(_epochs_done(checkpoint) + 1)
+
+
+def share_statistics(
+    model: ImageTextClassifier, device: torch.device, processes: Processes
+) -> ImageTextClassifier:
+    """Let BatchNorm take its statistics over all processes, where torch can."""
+    learning = not model.frozen and any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
+    if processes.count == 1 or not learning:
+        return model
+    if device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    print(
+        "BatchNorm sees the samples of one process only: torch synchronises it on CUDA alone. The "
+        "statistics of the first process are kept",
+        flush=True,
+    )
+    return model
 
 
 def unfinished(prepared: PreparedRun, folder: RunFolder) -> dict[str, Any] | None:
@@ -176,28 +244,31 @@ def unfinished(prepared: PreparedRun, folder: RunFolder) -> dict[str, Any] | Non
 
 def _fit(
     prepared: PreparedRun,
-    folder: RunFolder,
+    folder: RunFolder | None,
+    processes: Processes,
     model: ImageTextClassifier,
     memory: MemoryFit,
     checkpoint: dict[str, Any] | None,
 ) -> TrainingResult:
     """Fit with ``memory.micro`` samples at once, keeping a checkpoint after every epoch."""
     if model.head_learns_alone:
-        return _fit_head(prepared, folder, model, memory, checkpoint)
+        return _fit_head(prepared, folder, processes, model, memory, checkpoint)
     workers = prepared.settings.machine.num_workers
-    schedule = _schedule(prepared, prepared.datasets, model, memory.micro, checkpoint)
+    pairs, share = prepared.datasets, processes.share
+    schedule = _schedule(prepared, pairs, model, memory.micro, checkpoint, share)
 
     def save(content: dict[str, Any], improved: bool) -> None:
         if improved:
             _write_best(prepared, folder, model)
         folder.write_tensors(CHECKPOINT, {**content, **_agreement(prepared, memory)})
 
-    return _fit_on(prepared, model, schedule, workers, save, checkpoint)
+    return _fit_on(prepared, processes, model, schedule, workers, save, checkpoint)
 
 
 def _fit_head(
     prepared: PreparedRun,
-    folder: RunFolder,
+    folder: RunFolder | None,
+    processes: Processes,
     model: ImageTextClassifier,
     memory: MemoryFit,
     checkpoint: dict[str, Any] | None,
@@ -206,10 +277,14 @@ def _fit_head(
 
     Until the end only heads are written, the last and the best; the encoder takes a thousand times
     as much."""
-    prepared.features = _encode(prepared, model, memory.micro)
-    schedule = _schedule(prepared, prepared.features, model, memory.micro, checkpoint)
+    # In turn, so that the first leaves its features to the others.
+    encoding = partial(_encode, prepared, model, memory)
+    prepared.features = processes.together(partial(processes.in_turn, encoding))
+    features, share = prepared.features, processes.share
+    schedule = _schedule(prepared, features, model, memory.micro, checkpoint, share)
     best_head = checkpoint[BEST_HEAD] if checkpoint else {}
-    (folder.partial / BEST).unlink(missing_ok=True)  # of a process that was killed at its end
+    if processes.first:  # of a process that was killed at its end
+        (folder.partial / BEST).unlink(missing_ok=True)
 
     def save(content: dict[str, Any], improved: bool) -> None:
         if improved:
@@ -218,9 +293,10 @@ def _fit_head(
         folder.write_tensors(CHECKPOINT, {**content, **kept})
 
     with one_thread():
-        result = _fit_on(prepared, model.head, schedule, 0, save, checkpoint)
-    model.head.load_state_dict(best_head)
-    _write_best(prepared, folder, model)
+        result = _fit_on(prepared, processes, model.head, schedule, 0, save, checkpoint)
+    if processes.first:
+        model.head.load_state_dict(best_head)
+        _write_best(prepared, folder, model)
     return result
 
 
@@ -230,6 +306,7 @@ def _schedule(
     model: ImageTextClassifier,
     micro: int,
     checkpoint: dict[str, Any] | None,
+    share: Share,
 ) -> BatchSchedule:
     """Plan the epochs that are left, on ``datasets`` of pairs or of their features."""
     protocol = prepared.settings.protocol
@@ -241,11 +318,13 @@ def _schedule(
         micro=micro,
         effective=protocol.effective_batch_size,
         dropout_shape=model.head.dropout_shape,
+        share=share,
     )
 
 
 def _fit_on(
     prepared: PreparedRun,
+    processes: Processes,
     trained: nn.Module,
     schedule: BatchSchedule,
     workers: int,
@@ -256,7 +335,7 @@ def _fit_on(
     pin_memory = prepared.settings.machine.pin_memory and precision.device.type == "cuda"
     batches = Prefetcher(schedule, workers, pin_memory)
     weights = class_weights(schedule.train.labels, len(prepared.classes), protocol.class_weights)
-    return fit(trained, batches, protocol, weights, precision, save, checkpoint)
+    return fit(trained, batches, protocol, weights, precision, save, checkpoint, processes)
 
 
 def _agreement(prepared: PreparedRun, memory: MemoryFit) -> dict[str, Any]:
@@ -266,9 +345,12 @@ def _agreement(prepared: PreparedRun, memory: MemoryFit) -> dict[str, Any]:
 
 
 def _encode(
-    prepared: PreparedRun, model: ImageTextClassifier, micro: int
+    prepared: PreparedRun, model: ImageTextClassifier, memory: MemoryFit
 ) -> dict[str, FeatureDataset]:
-    """Let the frozen encoder read all splits, or find what it made of them."""
+    """Let the frozen encoder read all splits, or find what it made of them.
+
+    Unless memory has run out, its batches do not depend on the number of processes."""
+    micro = memory.micro if memory.halvings else prepared.settings.micro_batch
     names, datasets = zip(*prepared.datasets.items(), strict=True)
     cache = feature_cache(prepared, micro)
     features = encode(model, datasets, micro, prepared.precision, cache)

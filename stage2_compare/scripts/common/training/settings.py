@@ -6,6 +6,7 @@ agree but for ``runs.layout.MAY_VARY``; runs of one model form a seed group.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,12 @@ class TrainingRun:
 
     @property
     def micro_batch(self) -> int:
+        """Return how many samples go through the model at once."""
         return min(self.machine.batch_size, self.protocol.effective_batch_size)
+
+    def micro_batch_of(self, processes: int) -> int:
+        """Return the same for one of several processes: at most the longest share of a step."""
+        return min(self.micro_batch, math.ceil(self.protocol.effective_batch_size / processes))
 
     def model_record(self, micro_batch: int, max_length: int) -> dict[str, Any]:
         """Return the ``model`` block of metrics.json; ``max_length`` is what the model reads at
