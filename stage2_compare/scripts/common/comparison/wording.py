@@ -196,6 +196,7 @@ def remarks(runs: list[Run], families: list[Family], judgement: Judgement | None
         *_on_duplicates(runs),
         *_on_metrics(runs),
         *_on_code(runs),
+        *_on_processes(runs),
     ]
 
 
@@ -301,6 +302,20 @@ def _on_code(runs: list[Run]) -> list[Phrase]:
     if not others:
         return []
     return [phrase("other_code", names=others)]
+
+
+def _on_processes(runs: list[Run]) -> list[Phrase]:
+    """Say where models that depend on the number of processes were trained by different ones."""
+    names = defaultdict(list)
+    for run in runs:
+        # Not so CLIP and BLIP, which have neither dropout in the encoder nor BatchNorm.
+        two_encoders = run.recorded("model", "image_backbone") is not None
+        if two_encoders and not run.recorded("protocol", "frozen_encoders"):
+            names[run.number("processes") or 1].append(run.name)
+    if len(names) < 2:
+        return []
+    each = [phrase("processes_of", names=names[n], n=f"{n:g}") for n in sorted(names)]
+    return [phrase("different_processes", each=each)]
 
 
 def _on_metrics(runs: list[Run]) -> list[Phrase]:

@@ -179,6 +179,11 @@ PHRASES: dict[str, tuple[str, str]] = {
         "they are",
     ),
     "only_in": ("{note}（见 {names}）", "{note} (in {names})"),
+    "processes_of": ("{names}：{n} 个", "{names} with {n}"),
+    "different_processes": (
+        "BERT 的 dropout 和 BatchNorm 取决于训练的进程数，而它们不同（{each}）",
+        "BERT's dropout and BatchNorm depend on the number of processes, which differs ({each})",
+    ),
     "other_code": (
         "{names} 是由另一个版本的程序训练的",
         "another version of this program than that of most runs has made {names}",
