@@ -15,19 +15,23 @@ and of the input pipelines of (a) and (c) alone. A repetition measures all of th
 and backwards, each with a fresh model; a ratio is the median of the repetitions' ratios. With
 workers, take more steps than the batches they hold ready (two each), or these hide the work. Needs
 outputs/splits/, as the training commands do.
+
+With --processes 2 instead: (c) in two processes, as torchrun starts them, against one.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import compare_blip
 import compare_clip
 import compare_train
 from common.cli import not_negative_int, positive_int, run_command
+from common.training.settings import TrainingRun
 
 if TYPE_CHECKING:
     from common.benchmarking.measure import Measurements
@@ -50,20 +54,36 @@ def main(argv: list[str] | None = None) -> None:
     from common.benchmarking.workload import Workload
 
     print(machine(args.device), flush=True)
+    if args.processes:
+        _measure_processes(args)
+        return
     print(", ".join(f"{letter}: {way}" for letter, way in LETTERS.items()), flush=True)
     ways = list(LETTERS.values())
     if not trainer_works():
         ways.remove("Trainer")
         print("b is left out: accelerate is not installed, or is not from 0.21 to 0.29", flush=True)
+    for model, workers, settings in _runs(args):
+        work = Workload(settings, args.steps, PLAIN_SIZES.get(model))
+        found = measure(work, args.repetitions, ways)
+        print(table(f"{model}, {workers} workers", found), flush=True)
+
+
+def _measure_processes(args: argparse.Namespace) -> None:
+    from common.benchmarking.sharing import rates_of_processes
+
+    for model, workers, settings in _runs(args):
+        rates = rates_of_processes(settings, args.steps, args.processes, args.repetitions)
+        print(table_of_processes(f"{model}, {workers} workers", rates), flush=True)
+
+
+def _runs(args: argparse.Namespace) -> Iterator[tuple[str, int, TrainingRun]]:
+    """Go through what is measured: model, workers and the settings of the command."""
     shared = ["--project-root", str(args.project_root), "--device", args.device]
     shared += ["--pin-memory"] * args.pin_memory + ["--no-pretrained"] * args.no_pretrained
     for model in args.models:
         parse, flags = COMMANDS[model]
         for workers in args.num_workers:
-            settings = parse([*flags, *shared, "--num-workers", str(workers)])
-            work = Workload(settings, args.steps, PLAIN_SIZES.get(model))
-            found = measure(work, args.repetitions, ways)
-            print(table(f"{model}, {workers} workers", found), flush=True)
+            yield model, workers, parse([*flags, *shared, "--num-workers", str(workers)])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,6 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-pretrained", action="store_true", help="random weights")
     add("--pin-memory", action="store_true", help="as in the training commands")
     add("--device", default="auto", help="as in the training commands")
+    several = "measure so many processes against one, and nothing else"
+    add("--processes", type=positive_int, help=several)
     return parser
 
 
@@ -113,7 +135,18 @@ def table(title: str, found: Measurements) -> str:
     return "\n".join(lines)
 
 
-def _ratio(rates: dict[str, list[float]], over: str, under: str) -> float:
+def table_of_processes(title: str, rates: dict[tuple[int, int], list[float]]) -> str:
+    """Lay out the rates by processes and threads of each; compare the last one with the others."""
+    last, lines = list(rates)[-1], [f"\n{title}, processes x threads"]
+    for way, found in rates.items():
+        line = f"  {way[0]} x {way[1]}: {median(found):.2f} samples/s"
+        if way != last:
+            line += f"; {last[0]} x {last[1]} is {_ratio(rates, last, way):.2f} times as fast"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _ratio(rates: dict[Any, list[float]], over: Any, under: Any) -> float:
     """Return the median of the ratios of two ways within each repetition."""
     return median(x / y for x, y in zip(rates[over], rates[under], strict=True))
 

@@ -1,6 +1,7 @@
 """The benchmark compares like with like, and says all it promises. No figure is judged here."""
 
 import re
+import sys
 from itertools import chain
 
 import benchmark
@@ -81,6 +82,18 @@ def test_it_prints_every_figure_for_every_model_and_number_of_workers(
             r"pipeline alone: a \d+, c \d+ samples/s.*\n.*\n  validation .* checkpoint and best.pt",
             block,
         )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="torchrun does not work there")
+def test_it_measures_several_processes_against_one(commands, project, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "COMMANDS", commands)
+    flags = ["--models", "clip", "--steps", "1", "--repetitions", "1", "--num-workers", "0"]
+    benchmark.main(["--project-root", project, "--device", "cpu", "--processes", "2", *flags])
+    lines = capsys.readouterr().out.splitlines()
+    number = r"\d+\.\d\d"
+    one = rf"  1 x 1: {number} samples/s; 2 x 1 is {number} times as fast"
+    assert re.fullmatch(one, lines[-2])
+    assert re.fullmatch(rf"  2 x 1: {number} samples/s", lines[-1])
 
 
 def test_the_ceiling_trains_on_the_batches_of_the_command(blip, monkeypatch):

@@ -76,9 +76,9 @@ def engine_rate(work: Workload, groups: Iterator[list[Batch]]) -> float:
 
 
 def _trainer(work: Workload) -> Trainer:
-    prepared = work.prepared
-    protocol, steps = work.settings.protocol, len(work.schedule.groups(1))
-    return Trainer(prepared.build(), protocol, work.class_weights, prepared.precision, steps)
+    prepared, protocol = work.prepared, work.settings.protocol
+    plan = prepared.precision, len(work.schedule.groups(1)), work.processes
+    return Trainer(prepared.build(), protocol, work.class_weights, *plan)
 
 
 def time_parts(work: Workload) -> PartTimes:

@@ -10,6 +10,7 @@ import numpy as np
 from ..data.batches import BatchSchedule, Prefetcher
 from ..errors import UserError
 from ..training.prepare import prepare
+from ..training.processes import ALONE, Processes
 from ..training.run import class_weights
 from ..training.settings import TrainingRun
 
@@ -38,6 +39,7 @@ class Workload:
         settings: of the command.
         steps: the optimizer steps to measure; fewer where the split has fewer.
         plain_size: image side of the plain loop in pixels, where it is not that of the command.
+        processes: those that share the work.
     Attributes:
         schedule: one epoch of one step to warm up and the steps to measure.
         samples: the samples of the steps to measure.
@@ -47,12 +49,19 @@ class Workload:
         UserError: as the command itself, or because the split is too small for two steps.
     """
 
-    def __init__(self, settings: TrainingRun, steps: int, plain_size: int | None = None):
-        self.prepared = prepare(settings)
+    def __init__(
+        self,
+        settings: TrainingRun,
+        steps: int,
+        plain_size: int | None = None,
+        processes: Processes = ALONE,
+    ):
+        self.prepared = processes.in_turn(lambda: prepare(processes.on_its_device(settings)))
+        self.processes = processes
         self.settings = self.prepared.settings
         protocol, machine = self.settings.protocol, self.settings.machine
         self.plain_size = plain_size or protocol.image_size
-        self.micro = self.settings.micro_batch
+        self.micro = self.settings.micro_batch_of(processes.count)
         self.device = self.prepared.precision.device
         self.workers = machine.num_workers
         self.pin_memory = machine.pin_memory and self.device.type == "cuda"
@@ -91,4 +100,5 @@ class Workload:
             micro=self.micro,
             effective=self.settings.protocol.effective_batch_size,
             dropout_shape=self.dropout_shape,
+            share=self.processes.share,
         )
