@@ -57,6 +57,33 @@ def test_a_signal_keeps_the_finished_epochs_and_says_how_to_go_on(
     assert (unfinished / "checkpoint.pt").is_file()
 
 
+SLOW_TO_END = """
+import time
+from common.cli import run_command
+def main():
+    try:
+        print("begun", flush=True)
+        time.sleep(600)
+    finally:
+        print("ending", flush=True)
+        time.sleep(600)
+run_command(main)
+"""
+
+
+@posix
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_ends_a_command_at_once(number: int, status: int):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    command = [sys.executable, "-c", SLOW_TO_END]
+    process = subprocess.Popen(command, cwd=SCRIPTS, preexec_fn=heed_ctrl_c, **pipes)
+    for line in ("begun", "ending"):
+        assert process.stdout.readline().strip() == line
+        process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (status, "stopped at once\n")
+
+
 # Starts a command, and sends a signal to itself while it imports a package.
 INTERRUPTED = """
 import builtins, os, runpy, signal, sys
