@@ -36,7 +36,7 @@ _COARSE, _FINE = 8, 16  # cells per side of the second and the third test
 _AGREE, _EDGES_AGREE = 0.9, 0.85
 _EDGES_LIKELY = 0.5  # before finer cuts are tried; no planted copy was below 0.57
 _ALMOST = 0.999  # for rounding
-_BLOCK, _FINE_BLOCK = 1024, 32  # views at once; pairs at once in the third test
+_BLOCK, _FINE_BLOCK = 1024, 8  # views at once; pairs at once in the third test
 
 
 def photo_keys(digests: list[str], fingerprints: Sequence[np.ndarray]) -> list[str]:
