@@ -374,9 +374,7 @@ def test_fifty_runs_share_no_style_and_a_page_has_a_limit(ten):
 def test_runs_of_an_older_version_are_named_and_only_in_the_pictures_of_all_runs(ten, figures):
     runs = [replace(ten[0], predictions=None), *ten[1:3]]
     drawn, notes = pictures.draw(runs, compare(runs), ENGLISH)
-    assert [
-        note for note in notes if note.startswith(f"{ten[0].name}: it keeps no predictions.csv")
-    ]
+    assert [note for note in notes if note.startswith(f"{ten[0].name}: no predictions.csv")]
     panels = {
         name: len([a for a in figure.axes if a.get_xlabel()])
         for name, figure in drawn.items()
@@ -416,7 +414,7 @@ def test_runs_on_other_pairs_are_kept_out_of_agreement_and_named(ten, figures):
     drawn, notes = pictures.draw([ten[0], other, ten[2]], compare([ten[0], other, ten[2]]), ENGLISH)
     words = [text for text, _ in texts_of(drawn["agreement.png"])]
     assert "3" not in words and "2" in words
-    assert notes == [f"{other.name}: it was validated on other pairs: not in agreement.png"]
+    assert notes == [f"{other.name}: validated on other pairs: not in agreement.png"]
 
 
 def test_agreement_needs_two_runs(ten, figures):
@@ -605,7 +603,7 @@ def test_a_radar_has_an_axis_per_metric_and_no_name_covers_another(
 def test_a_metric_that_an_old_run_lacks_is_a_gap_a_dash_and_a_note(with_metrics, figures):
     runs = with_metrics(5, 3)
     drawn, notes = pictures.draw(runs, compare(runs), ENGLISH)
-    assert [note for note in notes if note.startswith(f"{runs[1].name}: it has no Balanced acc")]
+    assert [note for note in notes if note.startswith(f"{runs[1].name}: no Balanced acc")]
     assert len(notes) == 1
     lines = {line.get_color(): line.get_ydata() for line in drawn["radar.png"].axes[0].lines}
     for style in styles_of(runs):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..comparison.compare import Comparison
 from ..comparison.wording import metric_title
-from ..language import ENGLISH, LANGUAGES, Language, phrase
+from ..language import ENGLISH, LANGUAGES, Language, Phrase, phrase
 from ..language.charts import PHRASES
 from ..metrics import METRICS
 from ..runs.layout import PREDICTIONS
@@ -127,18 +127,21 @@ def _on_the_same_pairs(styles: list[RunStyle]) -> list[RunStyle]:
 
 def _notes(styles: list[RunStyle], missing: str, say: Language) -> list[str]:
     paired = _on_the_same_pairs(_predicting(styles))
-    of_runs = ", ".join(f"{name}.png" for name in OF_RUNS)
-    notes = []
-    for style in styles:
-        run = style.run
-        lacking = [metric_title(metric) for metric in METRICS if run.best[metric.column] is None]
-        if lacking:
-            notes.append(say("note_no_metric", name=run.name, what=lacking))
-        if not run.predictions:
-            note = say("note_no_predictions", name=run.name, file=PREDICTIONS, pictures=of_runs)
-            notes.append(note)
-        elif len(paired) > 1 and style not in paired:
-            notes.append(say("note_other_pairs", name=run.name))
+    lacking: dict[tuple[Phrase, ...], list[str]] = {}  # names of runs by the metrics they lack
+    for run in (style.run for style in styles):
+        metrics = [metric_title(each) for each in METRICS if run.best[each.column] is None]
+        lacking.setdefault(tuple(metrics), []).append(run.name)
+    notes = [
+        say("note_no_metric", names=names, what=list(metrics))
+        for metrics, names in lacking.items()
+        if metrics
+    ]
+    if names := [style.run.name for style in styles if not style.run.predictions]:
+        of_runs = ", ".join(f"{name}.png" for name in OF_RUNS)
+        notes.append(say("note_no_predictions", names=names, file=PREDICTIONS, pictures=of_runs))
+    others = [style.run.name for style in _predicting(styles) if style not in paired]
+    if others and len(paired) > 1:
+        notes.append(say("note_other_pairs", names=others))
     if len(paired) < 2:
         notes.append(say("note_no_agreement"))
     if missing:

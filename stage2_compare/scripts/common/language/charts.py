@@ -17,16 +17,16 @@ PHRASES: dict[str, tuple[str, str]] = {
     ),
     "note_best_runs": ("图中只画{what}", "the pictures show {what} by macro-F1"),
     "note_no_metric": (
-        "{name}：没有 {what}：radar.png 中断开，表中为 –",
-        "{name}: it has no {what}: a gap in radar.png, – in the tables",
+        "{names}：没有 {what}：radar.png 中断开，表中为 –",
+        "{names}: no {what}: a gap in radar.png, – in the tables",
     ),
     "note_no_predictions": (
-        "{name}：没有 {file}：只出现在 {pictures} 中",
-        "{name}: it keeps no {file}: only in {pictures}",
+        "{names}：没有 {file}：只出现在 {pictures} 中",
+        "{names}: no {file}: only in {pictures}",
     ),
     "note_other_pairs": (
-        "{name}：验证样本与别的运行不同：不在 agreement.png 中",
-        "{name}: it was validated on other pairs: not in agreement.png",
+        "{names}：验证样本与别的运行不同：不在 agreement.png 中",
+        "{names}: validated on other pairs: not in agreement.png",
     ),
     "note_no_agreement": (
         "agreement.png 需要两个用同样样本验证的运行：没有画",
