@@ -33,6 +33,7 @@ from common.cli import (
     training_parser,
 )
 from common.errors import UserError
+from common.models.choice import fusion_names
 from common.sweep.jobs import Job
 from common.sweep.report import print_commands, report_end, report_start
 from common.sweep.run_all import run_all
@@ -41,8 +42,8 @@ from common.training.settings import Machine, Paths, Protocol
 
 COMMANDS = {"clip": compare_clip, "blip": compare_blip}  # the others are fusions of compare_train
 THE_FIVE = ("concat", "gated", "late", *COMMANDS)
-MODELS = (*THE_FIVE, "attention", "lowrank")
 BASELINES = ("text", "image")
+MODELS = (*THE_FIVE, *(name for name in fusion_names() if name not in (*THE_FIVE, *BASELINES)))
 # Flags of a single run, and those that stand here instead of them.
 REPLACED = {
     "--model-name": "--text-model, --clip-model or --blip-model",

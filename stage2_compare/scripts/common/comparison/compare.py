@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -169,10 +170,21 @@ def _on_validation(
     contenders, of_run = _measured(ranked, pairs, draws)
     judgement = judge(contenders, pairs)
     joint = ensembles(contenders, judgement, draws)
-    if judgement.close and (more := draws.more(_answers(ranked))):
-        again, _ = _measured(ranked, pairs, more)
-        judgement = settled(judgement, judge(again, pairs))
-    return judgement, of_run, joint
+
+    def judged(more: Draws) -> Judgement:
+        return judge(_measured(ranked, pairs, more)[0], pairs)
+
+    return _settled(judgement, draws, _answers(ranked), judged), of_run, joint
+
+
+def _settled(
+    judgement: Judgement, draws: Draws, answers: int, judged: Callable[[Draws], Judgement]
+) -> Judgement:
+    """Return the judgement; where a verdict is close, with that of more draws.
+
+    ``answers``: see ``Draws.more``."""
+    more = draws.more(answers) if judgement.close else None
+    return settled(judgement, judged(more)) if more else judgement
 
 
 def _measured(
@@ -211,11 +223,8 @@ def _on_test(ranked: list[Family], validation: Judgement | None) -> Judgement | 
         return judge([on_test(family, rate, pairs, draws) for family, rate in taking_part], pairs)
 
     draws = Draws(pairs.groups)
-    judgement = judged(draws)
     answers = len(pairs) * sum(len(family.by_rate[rate]) for family, rate in taking_part)
-    if judgement.close and (more := draws.more(answers)):
-        judgement = settled(judgement, judged(more))
-    return judgement
+    return _settled(judged(draws), draws, answers, judged)
 
 
 def _test_pairs(trial: Trial) -> tuple | None:

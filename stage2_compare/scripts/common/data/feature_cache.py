@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..files import error_text, lock, owned, remove_left_overs, replacing, temporary_name, unlock
+from .cache_limit import mark_as_used
 
 VERSION = 1  # part of the key: change it when the layout of the file changes
 HEADER_BYTES = 4096
@@ -61,7 +61,7 @@ class FeatureCache:
         file = _FeatureFile(self.folder / f"features_{kind}_{key[:16]}.f32", key, width)
         table = file.read()
         if not table.missing(digests).size:
-            file.mark_as_used()
+            mark_as_used(file.path)
             return table.features_of(digests)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -150,10 +150,6 @@ class _FeatureFile:
             file.write(json.dumps(header).encode().ljust(HEADER_BYTES))
             file.write(digests)
             file.write(features)
-
-    def mark_as_used(self) -> None:
-        """Set the time of the last use, by which the oldest files are thrown away."""
-        os.utime(self.path)
 
 
 @contextmanager

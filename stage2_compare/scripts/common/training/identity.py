@@ -97,6 +97,11 @@ def changed(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     return [key for key in plain | found if found.get(key) != plain.get(key)]
 
 
+def named(keys: list[str]) -> str:
+    """Return what a message calls these keys of choices and contents."""
+    return ", ".join(CONTENTS.get(key, key) for key in keys)
+
+
 def code_sha256(common: Path = COMMON) -> str:
     """Return a hash of the code that decides results, the same on Windows and Linux."""
     files = [path for name in CODE for path in [common / name, *(common / name).rglob("*.py")]]

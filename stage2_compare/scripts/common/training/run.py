@@ -105,7 +105,7 @@ def _check_shares(prepared: PreparedRun, processes: Processes) -> None:
     found = {**identity.choices(prepared.settings), **prepared.contents}
     keys = identity.changed(processes.from_first(lambda: found), found)
     if keys:
-        names = ", ".join(identity.CONTENTS.get(key, key) for key in keys)
+        names = identity.named(keys)
         raise UserError(
             f"process {processes.rank} on {platform.node()} differs from the first one in {names}: "
             "give all machines the same files, packages and cards"
@@ -233,7 +233,7 @@ def unfinished(prepared: PreparedRun, folder: RunFolder) -> dict[str, Any] | Non
         return None
     keys = identity.changed(found.get("contents", {}), prepared.contents)
     if keys:
-        names = ", ".join(identity.CONTENTS.get(key, key) for key in keys)
+        names = identity.named(keys)
         raise UserError(
             f"the unfinished run in {folder.partial} cannot go on as if nothing had happened: "
             f"changed since it stopped: {names}. It is kept: undo the change to go on, or give "
