@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -86,17 +87,18 @@ class _Table:
     digests: np.ndarray  # (M, 32) uint8
     features: np.ndarray  # (M, D) float32
 
+    @cached_property
     def rows(self) -> dict[bytes, int]:
+        """The row of each digest."""
         return {digest.tobytes(): row for row, digest in enumerate(self.digests)}
 
     def missing(self, digests: Sequence[bytes]) -> np.ndarray:
         """Return the places in ``digests`` of those that are not here."""
-        known = self.rows()
-        return np.array([i for i, digest in enumerate(digests) if digest not in known], np.int64)
+        absent = [i for i, digest in enumerate(digests) if digest not in self.rows]
+        return np.array(absent, np.int64)
 
     def features_of(self, digests: Sequence[bytes]) -> np.ndarray:
-        known = self.rows()
-        return self.features[[known[digest] for digest in digests]]
+        return self.features[[self.rows[digest] for digest in digests]]
 
 
 def _completed(table: _Table, digests: Sequence[bytes], make: Make) -> _Table:

@@ -8,15 +8,14 @@ from functools import cache
 from pathlib import Path
 
 from ..data.image_cache import load_splits
-from ..data.splits import fingerprint
 from ..files import lock, unlock
 from ..runs import layout
 from ..runs.record import differences, read_record
-from ..training.reading import read_pairs
+from ..training.reading import fingerprints, read_pairs
 from ..training.settings import Paths, TrainingRun
 
 # Fields of the protocol that a run learns from its data, beside the fingerprints of its pairs.
-FOUND_IN_THE_DATA = ("precision", "classes", "val_pairs_sha256", "folds", "folds_sha256")
+FOUND_IN_THE_DATA = ("precision", "classes", "folds", "folds_sha256")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +89,4 @@ class Job:
 def _fingerprints(paths: Paths, fold: int | None, image_size: int) -> dict[str, str]:
     splits, _, _ = read_pairs(paths, fold)
     photos = {name: split.image_paths for name, split in splits.items()}
-    images = load_splits(photos, image_size, paths.cache)
-    return {
-        f"{name}_sha256": fingerprint(splits[name], images[name].digests)
-        for name in ("train", "val")
-    }
+    return fingerprints(splits, load_splits(photos, image_size, paths.cache))

@@ -9,7 +9,7 @@ from typing import Any
 from ..data.dataset import FeatureDataset, PairDataset
 from ..data.duplicates import Duplicates, find_duplicates
 from ..data.image_cache import load_splits
-from ..data.splits import UNLABELLED, Split, class_names, fingerprint, label_indices
+from ..data.splits import UNLABELLED, Split, class_names, label_indices
 from ..data.tokens import Tokens, check_tokens, language_warning, tokenise
 from ..errors import UserError
 from ..models.build import build_classifier
@@ -20,7 +20,7 @@ from .device import find_device
 from .folds import Folds
 from .identity import contents
 from .precision import Precision, choose_precision
-from .reading import read_pairs
+from .reading import fingerprints, read_pairs
 from .settings import TrainingRun
 
 
@@ -158,9 +158,7 @@ def _with_data(
         settings.protocol,
         precision=precision.name,
         classes=classes,
-        train_sha256=fingerprint(splits["train"], datasets["train"].images.digests),
-        val_sha256=fingerprint(splits["val"], datasets["val"].images.digests),
-        val_pairs_sha256=fingerprint(splits["val"], datasets["val"].images.digests, in_order=False),
+        **fingerprints(splits, {name: dataset.images for name, dataset in datasets.items()}),
         folds=folds.count if folds else None,
         folds_sha256=folds.sha256 if folds else "",
     )

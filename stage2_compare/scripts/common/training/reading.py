@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..data.splits import Split, read_training_splits
+from ..data.image_cache import ImageStore
+from ..data.splits import Split, fingerprint, read_training_splits
 from .folds import Folds, read_folds
 from .settings import Paths
 
@@ -29,3 +30,14 @@ def read_pairs(paths: Paths, fold: int | None) -> tuple[dict[str, Split], Folds 
         text_encoding=paths.text_encoding,
     )
     return splits, folds, remarks
+
+
+def fingerprints(splits: dict[str, Split], images: dict[str, ImageStore]) -> dict[str, str]:
+    """Return what a protocol records of its pairs, see ``settings.Protocol``."""
+    train, val = splits["train"], splits["val"]
+    digests = images["val"].digests
+    return {
+        "train_sha256": fingerprint(train, images["train"].digests),
+        "val_sha256": fingerprint(val, digests),
+        "val_pairs_sha256": fingerprint(val, digests, in_order=False),
+    }
