@@ -7,7 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from common.files import LISTED, listed, lock, owned, replace_all, unlock, write_result
+from common import files
+from common.files import (
+    LISTED,
+    WAITING,
+    alone,
+    listed,
+    lock,
+    owned,
+    replace_all,
+    unlock,
+    write_result,
+)
 from helpers.hub import STAGE2
 
 HOLDER = """
@@ -44,6 +55,21 @@ def test_a_lock_ends_with_its_process_and_not_before(tmp_path, end):
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EAGAIN, errno.EDEADLK, errno.ENOLCK])
+def test_who_waits_for_another_says_so_until_it_has_its_turn(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "features.f32"
+    answers = iter([None, None, lock(tmp_path / "features.f32.lock")])
+    seen = []
+    monkeypatch.setattr(
+        files, "lock", lambda marker: seen.append(WAITING.is_set()) or next(answers)
+    )
+    monkeypatch.setattr(files, "_PAUSE_SEC", 0)
+    with alone(path):
+        assert not WAITING.is_set()
+    assert seen == [False, True, True]
+    assert capsys.readouterr().out == "waiting for another command, which makes features.f32\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_that_can_be_opened_but_not_locked_is_held_by_another(tmp_path, monkeypatch, number):
     def refuse(*args):
         raise OSError(number, os.strerror(number))

@@ -1,6 +1,8 @@
 """Features are kept by content, checked when they are read, and made by one process at a time."""
 
+import gc
 import hashlib
+import shutil
 import subprocess
 import sys
 import time
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from common.data import feature_cache
+from common.data.cache_limit import keep_below
 from common.data.feature_cache import FeatureCache
 from helpers.hub import STAGE2
 
@@ -26,16 +29,23 @@ class Encoder:
         self.read: list[str] = []
 
     def features(self, cache: FeatureCache, *names: str, weights: str = "w") -> np.ndarray:
-        def make(places: np.ndarray) -> np.ndarray:
-            chosen = [names[place] for place in places]
-            self.read += chosen
-            return expected(*chosen)
+        return cache.features(*self.asked(*names, weights=weights))
 
-        return cache.features("text", weights, digests(*names), WIDTH, make)
+    def asked(self, *names: str, weights: str = "w") -> tuple:
+        """The arguments of FeatureCache.features and FeatureCache.table."""
+
+        def make(places: np.ndarray):
+            for chosen in (places[1::2], places[::2]):  # in whatever order suits it
+                found = [names[place] for place in chosen]
+                self.read += found
+                yield chosen, expected(*found)
+
+        return "text", weights, digests(*names), WIDTH, make
 
 
 def expected(*names: str) -> np.ndarray:
-    return np.array([[len(n), len(n) + 0.5, -len(n)] for n in names], np.float32)
+    rows = [[len(n), len(n) + 0.5, -len(n)] for n in names]
+    return np.array(rows, np.float32).reshape(-1, WIDTH)
 
 
 def only_file(folder: Path) -> Path:
@@ -49,7 +59,7 @@ def test_what_is_kept_is_not_read_again_in_any_order(tmp_path):
     again = encoder.features(cache, "ccc", "a")
     np.testing.assert_array_equal(first, expected("a", "bb", "ccc"))
     np.testing.assert_array_equal(again, expected("ccc", "a"))
-    assert encoder.read == ["a", "bb", "ccc"]
+    assert sorted(encoder.read) == ["a", "bb", "ccc"]
 
 
 def test_new_things_are_added_to_the_same_file(tmp_path):
@@ -57,7 +67,7 @@ def test_new_things_are_added_to_the_same_file(tmp_path):
     encoder.features(cache, "a", "bb")
     found = encoder.features(cache, "bb", "dddd", "a")
     np.testing.assert_array_equal(found, expected("bb", "dddd", "a"))
-    assert encoder.read == ["a", "bb", "dddd"]
+    assert sorted(encoder.read) == ["a", "bb", "dddd"]
     size = only_file(tmp_path).stat().st_size
     assert size == feature_cache.HEADER_BYTES + 3 * (32 + 4 * WIDTH)
 
@@ -84,8 +94,8 @@ def flip_last_bit(content: bytes) -> bytes:
         lambda content: b"",
         lambda content: b"[" * len(content),
         lambda content: content.replace(b'"key": "', b'"key": "0'),
-        lambda content: content.replace(b'"count": 2', b'"count": 9'),
-        lambda content: content.replace(b'"count": 2', b'"count": -'),
+        lambda content: content.replace(b'"checksum": ', b'"checksum": 1'),
+        lambda content: content[: feature_cache.HEADER_BYTES],
     ],
 )
 def test_a_broken_or_stale_file_is_made_again(tmp_path, damage):
@@ -95,7 +105,7 @@ def test_a_broken_or_stale_file_is_made_again(tmp_path, damage):
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
     np.testing.assert_array_equal(encoder.features(cache, "a", "bb"), expected("a", "bb"))
-    assert encoder.read == ["a", "bb"] * 2
+    assert sorted(encoder.read) == ["a", "a", "bb", "bb"]
     assert path.read_bytes() == whole
 
 
@@ -104,6 +114,26 @@ def test_where_nothing_can_be_written_the_features_serve_this_run(tmp_path, caps
     found = Encoder().features(FeatureCache(tmp_path / "file" / "cache", {}), "a")
     np.testing.assert_array_equal(found, expected("a"))
     assert "warning: features cannot be kept in" in capsys.readouterr().out
+
+
+def test_a_disk_that_is_nearly_full_is_left_to_the_runs(tmp_path, monkeypatch, capsys):
+    usage = shutil.disk_usage(tmp_path)._replace(free=80)  # bytes, and one row takes 44
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    encoder = Encoder()
+    np.testing.assert_array_equal(encoder.features(FeatureCache(tmp_path, {}), "a"), expected("a"))
+    assert "the runs need half of them" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_is_in_use_for_as_long_as_a_process_has_it(tmp_path):
+    table = FeatureCache(tmp_path, {}).table(*Encoder().asked("a", "bb"))
+    keep_below(tmp_path, 1e-9)
+    np.testing.assert_array_equal(table.of(digests("bb")), expected("bb"))
+    only_file(tmp_path)
+    del table
+    gc.collect()
+    keep_below(tmp_path, 1e-9)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_stop_while_features_are_made_leaves_nothing(tmp_path):
@@ -135,7 +165,7 @@ def make(places):
         file.write("read\\n")
     while not (folder / "go").exists():
         time.sleep(0.01)
-    return np.ones((len(places), 3), np.float32)
+    yield places, np.ones((len(places), 3), np.float32)
 
 print(FeatureCache(folder / "cache", {{}}).features("text", "w", [bytes(32)], 3, make).tolist())
 """

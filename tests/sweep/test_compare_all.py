@@ -12,9 +12,9 @@ from pathlib import Path
 import compare_all
 import pytest
 from common.errors import UserError
-from common.files import lock, unlock
+from common.files import WAITING, lock, unlock
 from common.runs import layout
-from common.sweep import run_all
+from common.sweep import run_all, worker
 from common.sweep.process import Process
 from helpers.hub import CLIP, STAGE2
 from helpers.signals import heed_ctrl_c
@@ -142,6 +142,31 @@ def test_a_run_that_hangs_does_not_hang_the_others(project, hub, monkeypatch, ca
         compare_all.main(command(project, hub, "--seeds", "42,43"))
     assert list(folders(project)) == ["seed43"]
     assert "hangs" in capsys.readouterr().out
+
+
+def test_a_process_that_waits_for_what_another_makes_shows_life(monkeypatch):
+    """It uses no processor time, and would be taken for one that hangs."""
+
+    class Reported(Exception):
+        pass
+
+    class Connection:
+        def send(self, report):
+            raise Reported
+
+    looks = []
+
+    def pause(seconds):  # the other process begins after two looks
+        looks.append(seconds)
+        if len(looks) == 3:
+            WAITING.set()
+
+    monkeypatch.setattr(worker.time, "sleep", pause)
+    monkeypatch.setattr(worker.time, "process_time", worker.time.thread_time)
+    with pytest.raises(Reported):
+        worker._Worker(Connection()).show_life()
+    WAITING.clear()
+    assert len(looks) == 3
 
 
 def test_a_run_that_another_process_trains_for_long_fails_alone(project, hub, monkeypatch, capsys):

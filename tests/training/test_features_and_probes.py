@@ -1,5 +1,6 @@
 """Frozen encoders run once; probes tell what each modality and their interaction contribute."""
 
+import errno
 import shutil
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from common.data.batches import BatchSchedule, Prefetcher, read_through
 from common.data.dataset import PairDataset
+from common.data.feature_cache import FeatureCache
 from common.data.image_cache import ImageStore, load_images
 from common.data.tokens import tokenise
 from common.errors import UserError
@@ -17,7 +19,7 @@ from common.models.loading import load_tokenizer
 from common.training import probes, record, run
 from common.training.engine import fit
 from common.training.evaluation import evaluate, logit_scores
-from common.training.features import encode
+from common.training.features import encode, encode_tokens
 from common.training.precision import Precision, choose_precision
 from common.training.probes import emap, probe
 from common.training.settings import Protocol
@@ -65,15 +67,17 @@ def probed(hub, model: ImageTextClassifier, name: str, part: PairDataset) -> dic
 # Frozen
 
 
+@pytest.mark.parametrize("fusion", ["concat", "attention"])
 @pytest.mark.parametrize("name", [BERT, CLIP, BLIP])
-def test_training_on_stored_features_is_training_the_frozen_model(hub, images, name: str):
+def test_training_on_stored_features_is_training_the_frozen_model(hub, images, name: str, fusion):
     part = make_part(hub, name, images)
     protocol = Protocol(epochs=3, lr=1e-3)
+    read = encode if fusion == "concat" else encode_tokens
     histories = []
     for stored in (False, True):
-        model = make_model(hub, name)
+        model = make_model(hub, name, fusion)
         model.freeze_encoder()
-        side = encode(model, [part], 4, FLOAT32)[0] if stored else part
+        side = read(model, [part], 4, FLOAT32)[0] if stored else part
         plan = BatchSchedule(side, side, 42, range(1, 4), 4, 8, (4, 256))
         fitted = fit(
             model.head if stored else model,
@@ -117,10 +121,11 @@ def test_a_frozen_run_reads_each_text_and_photo_once(hub, tmp_path, monkeypatch)
     )  # the whole model, so that it can be used by itself
 
 
+@pytest.mark.parametrize("fusion", ["concat", "attention"])
 @pytest.mark.parametrize("kind", ["bert", "clip", "blip"])
-def test_runs_with_and_without_kept_features_are_equal(hub, tmp_path, kind: str):
+def test_runs_with_and_without_kept_features_are_equal(hub, tmp_path, kind: str, fusion: str):
     project = make_small_project(tmp_path)
-    frozen = ("--freeze-encoders", "--probe")
+    frozen = ("--freeze-encoders", "--fusion", fusion, "--probe")
     without = run_small(project, hub, kind, *frozen, "--no-feature-cache", "--output-dir", "a")
     assert not list((project / "outputs" / "cache").glob("features_*"))
     made = run_small(project, hub, kind, *frozen, "--output-dir", "b")
@@ -229,23 +234,67 @@ def test_an_unfinished_frozen_run_holds_heads_only_and_goes_on(hub, tmp_path, mo
     assert_same_run(whole, run_small(project, hub, "clip", *frozen))
 
 
-def test_a_frozen_encoder_of_tokens_and_patches_reads_every_epoch_and_says_so(
-    hub, tmp_path, monkeypatch, capsys
-):
+ATTENTION = ("--freeze-encoders", "--fusion", "attention")
+
+
+def test_tokens_and_patches_are_read_once_and_the_encoder_stays(hub, tmp_path, monkeypatch):
     project = make_small_project(tmp_path)
-    seen = []
-    real = Clip.forward
-    monkeypatch.setattr(
-        Clip, "forward", lambda self, *args: seen.append(len(args[0])) or real(self, *args)
-    )
-    folder = run_small(project, hub, "clip", "--freeze-encoders", "--fusion", "attention")
-    assert "the frozen encoder reads all pairs in every epoch" in capsys.readouterr().out
-    assert sum(seen[1:]) == 3 * (14 + 6)
+    seen = read_rows(monkeypatch)
+    folder = run_small(project, hub, "clip", *ATTENTION)
+    # 14 different texts and 20 photos, in batches of 8
+    assert seen == [(8, 0)] * 2 + [(0, 8)] * 3
     assert folder.name.endswith("_attention_frozen_lr0.001")
     saved = torch.load(folder / "best.pt", weights_only=True)["model_state"]
     before = build(hub, "clip attention", 32).state_dict()
     encoder = [key for key in saved if key.startswith("encoder.")]
     assert encoder and all(torch.equal(saved[key], before[key]) for key in encoder)
+    seen.clear()
+    run_small(project, hub, "clip", *ATTENTION, "--seed", "7")
+    assert seen == []
+
+
+def test_tokens_beyond_the_limit_are_read_in_every_epoch_and_it_is_said(
+    hub, tmp_path, monkeypatch, capsys
+):
+    project = make_small_project(tmp_path)
+    kept = run_small(project, hub, "clip", *ATTENTION, "--output-dir", "a")
+    seen = read_rows(monkeypatch)
+    limited = run_small(project, hub, "clip", *ATTENTION, "--cache-limit", "0.0001")
+    said = capsys.readouterr().out
+    assert "more than --cache-limit 0.0001, so they are not kept" in said
+    assert "the frozen encoder reads all pairs in every epoch" in said
+    texts, photos = (sum(counts) for counts in zip(*seen, strict=True))
+    assert min(texts, photos) >= 3 * (14 + 6)
+    assert_same_run(kept, limited)
+
+
+def test_tokens_that_no_disk_takes_are_read_in_every_epoch(hub, tmp_path, monkeypatch, capsys):
+    project = make_small_project(tmp_path)
+    kept = run_small(project, hub, "blip", *ATTENTION, "--output-dir", "a")
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(FeatureCache, "table", full)
+    assert_same_run(kept, run_small(project, hub, "blip", *ATTENTION, "--output-dir", "b"))
+    said = capsys.readouterr().out
+    assert "warning: tokens and patches cannot be kept in" in said and "No space left" in said
+
+
+def test_tokens_end_with_their_text_and_come_in_the_order_of_the_split(hub, images):
+    model, part = make_model(hub, CLIP, "attention"), make_part(hub, CLIP, images)
+    [dataset] = encode_tokens(model, [part], 2, FLOAT32)
+    places = np.array([4, 1, 9])
+    batch, pairs = dataset.batch(0, 0, places), part.batch(0, 0, places)
+    with torch.no_grad():
+        text, image = model.eval().encode(
+            pairs["input_ids"], pairs["attention_mask"], pairs["pixel_values"]
+        )
+    assert torch.equal(batch["mask"], pairs["attention_mask"])
+    expected = text * pairs["attention_mask"].unsqueeze(2)
+    torch.testing.assert_close(batch["text"], expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(batch["image"], image, atol=1e-5, rtol=1e-5)
+    assert dataset.batch(0, 0, places[:0])["text"].shape == (0, 1, text.shape[2])
 
 
 def test_features_come_back_in_the_order_of_the_split(hub, images):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import threading
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +19,8 @@ from typing import BinaryIO
 from .errors import UserError
 
 LISTED = 10  # an error names this many faults and counts the rest
+WAITING = threading.Event()  # set while this process waits for what another one makes
+_PAUSE_SEC = 0.2  # between two looks at a lock
 _LOCK = ".lock"  # ends the name of the lock of a temporary file
 _LOCKED_BYTE = 1 << 30  # far behind the end: Windows also bars others from reading what is locked
 
@@ -159,6 +163,26 @@ def unlock(path: Path, file: BinaryIO) -> None:
     with suppress(OSError):
         path.unlink()
     file.close()
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Let one process at a time make a file; the others wait, and say so."""
+    marker = path.with_name(path.name + _LOCK)
+    held = lock(marker)
+    if held is None:
+        print(f"waiting for another command, which makes {path.name}", flush=True)
+        WAITING.set()
+    try:
+        while held is None:
+            time.sleep(_PAUSE_SEC)
+            held = lock(marker)
+    finally:
+        WAITING.clear()
+    try:
+        yield
+    finally:
+        unlock(marker, held)
 
 
 @contextmanager

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from .. import seeding
-from .dataset import Batch, FeatureDataset, PairDataset
+from .dataset import Batch, FeatureDataset, PairDataset, TokenDataset
 
 EVALUATION_FACTOR = 4  # without gradients a batch may be so many times larger
 
-Dataset = PairDataset | FeatureDataset
+Dataset = PairDataset | FeatureDataset | TokenDataset
 
 
 @dataclass(frozen=True)

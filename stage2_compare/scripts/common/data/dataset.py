@@ -3,6 +3,7 @@ features."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -90,3 +91,49 @@ class FeatureDataset:
         ``labels`` (B,)."""
         batch = {name: values[indices] for name, values in self.features.items()}
         return {**batch, "labels": torch.from_numpy(self.labels[indices])}
+
+
+class TokenDataset:
+    """Samples of which a frozen encoder gives every token and patch, for the head alone.
+
+    Args:
+        labels: (N,) int64.
+        lengths: (N,) of the texts, in tokens.
+        text_dim, patches, image_dim: the sizes of what is read.
+        read: gives of the samples (B,) the tokens, each (at least its length, text_dim), and the
+            patches, each (patches, image_dim).
+    """
+
+    def __init__(
+        self,
+        labels: np.ndarray,
+        lengths: np.ndarray,
+        text_dim: int,
+        patches: int,
+        image_dim: int,
+        read: Callable[[np.ndarray], tuple[list[np.ndarray], list[np.ndarray]]],
+    ):
+        self.labels, self.lengths = labels, lengths
+        self._text_dim, self._image_shape = text_dim, (patches, image_dim)
+        self._read = read
+        self.by_length = np.argsort(lengths, kind="stable")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, seed: int, epoch: int, indices: np.ndarray) -> Batch:
+        """Return ``text`` (B, L, text_dim), zero behind the end of a text, ``mask`` (B, L), ``image``
+        (B, P, image_dim) and ``labels`` (B,)."""
+        tokens, patches = self._read(indices)
+        lengths = self.lengths[indices]  # (B,)
+        text = np.zeros((len(indices), lengths.max(initial=1), self._text_dim), np.float32)
+        for row, length, made in zip(text, lengths, tokens, strict=True):
+            row[:length] = made[:length]
+        image = np.array(patches, np.float32).reshape(-1, *self._image_shape)
+        mask = np.arange(text.shape[1]) < lengths[:, None]  # (B, L)
+        return {
+            "text": torch.from_numpy(text),
+            "mask": torch.from_numpy(mask.astype(np.int64)),
+            "image": torch.from_numpy(image),
+            "labels": torch.from_numpy(self.labels[indices]),
+        }

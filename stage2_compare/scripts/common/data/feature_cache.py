@@ -5,35 +5,52 @@ content. So the order of a split, its folds and the labels do not matter. The na
 depends on all else that decides a feature: another encoder, precision or version has another::
 
     outputs/cache/features_text_<key>.f32 = header: JSON, padded to 4096 bytes
-                                            | digests (M, 32) uint8
                                             | features (M, D) float32
+                                            | digests (M, 32) uint8
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-import time
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..files import error_text, lock, owned, remove_left_overs, replacing, temporary_name, unlock
-from .cache_limit import mark_as_used
+from ..files import alone, error_text, owned, remove_left_overs, replacing, temporary_name
+from .cache_limit import hold
+from .checked_file import HEADER_BYTES, CheckedWriter, checked_header
 
-VERSION = 1  # part of the key: change it when the layout of the file changes
-HEADER_BYTES = 4096
+VERSION = 2  # part of the key: change it when the layout of the file changes
 _DIGEST_BYTES = 32
-_PAUSE = 0.2  # seconds between two looks at a lock
+_ROWS = 256  # copied at once
+_SHARE_OF_THE_DISK = 0.5  # of what is free: the runs need the rest
 
-# Makes the features (m, D) float32 of what stands at the places (m,).
-Make = Callable[[np.ndarray], np.ndarray]
+# Reads what stands at the places (m,). Yields some of them (b,) and their features (b, D) float32,
+# until all had their turn.
+Make = Callable[[np.ndarray], Iterable[tuple[np.ndarray, np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features by digest. While it lives, its file is in use and is not thrown away."""
+
+    features: np.ndarray  # (M, D) float32, mapped from the file
+    rows: dict[bytes, int]  # by digest
+
+    def has(self, digests: Sequence[bytes]) -> bool:
+        return all(digest in self.rows for digest in digests)
+
+    def of(self, digests: Sequence[bytes]) -> np.ndarray:
+        """Return a copy of the features (N, D) of N things."""
+        return self.features[[self.rows[digest] for digest in digests]]
 
 
 @dataclass(frozen=True)
@@ -46,71 +63,58 @@ class FeatureCache:
     def features(
         self, kind: str, weights: str, digests: Sequence[bytes], width: int, make: Make
     ) -> np.ndarray:
-        """Return the features (N, width) float32 of N different things; make those that are new.
+        """Return the features (N, width) float32 of N different things, in memory.
 
-        Where two processes want the same, one waits for the other. Where nothing can be written,
-        the features serve this run only, and a line says so.
+        Where nothing can be written, they serve this run only, and a line says so. The arguments
+        are those of ``table``.
+        """
+        try:
+            return self.table(kind, weights, digests, width, make).of(digests)
+        except OSError as error:
+            print(
+                f"warning: features cannot be kept in {self.folder}: {error_text(error)}. This run "
+                "goes on with them, the next one makes them again",
+                flush=True,
+            )
+            return in_memory(make, len(digests), width)
+
+    def table(
+        self, kind: str, weights: str, digests: Sequence[bytes], width: int, make: Make
+    ) -> FeatureTable:
+        """Return a table with N different things; make those that no run has made.
+
+        Where two processes want the same, one waits for the other.
 
         Args:
             kind: text, image or pair, for the name of the file.
-            weights: a hash of the weights that make them.
+            weights: a hash of the weights that make the features.
             digests: a hash of each thing, 32 bytes.
             make: given places in ``digests``.
+        Raises:
+            OSError: they cannot be kept.
         """
         decided = json.dumps([VERSION, kind, weights, width, self.stamp], sort_keys=True)
         key = hashlib.sha256(decided.encode()).hexdigest()
         file = _FeatureFile(self.folder / f"features_{kind}_{key[:16]}.f32", key, width)
-        table = file.read()
-        if not table.missing(digests).size:
-            mark_as_used(file.path)
-            return table.features_of(digests)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with _alone(file.path):
-                table = file.read()  # another process may have made them meanwhile
-                table = _completed(table, digests, make)
-                file.write(table)
-        except OSError as error:
-            print(
-                f"warning: features cannot be kept in {file.path}: {error_text(error)}. This run "
-                "goes on with them, the next one makes them again",
-                flush=True,
-            )
-            table = _completed(table, digests, make)
-        return table.features_of(digests)
-
-
-@dataclass(frozen=True)
-class _Table:
-    """Features by digest."""
-
-    digests: np.ndarray  # (M, 32) uint8
-    features: np.ndarray  # (M, D) float32
-
-    @cached_property
-    def rows(self) -> dict[bytes, int]:
-        """The row of each digest."""
-        return {digest.tobytes(): row for row, digest in enumerate(self.digests)}
-
-    def missing(self, digests: Sequence[bytes]) -> np.ndarray:
-        """Return the places in ``digests`` of those that are not here."""
-        absent = [i for i, digest in enumerate(digests) if digest not in self.rows]
-        return np.array(absent, np.int64)
-
-    def features_of(self, digests: Sequence[bytes]) -> np.ndarray:
-        return self.features[[self.rows[digest] for digest in digests]]
-
-
-def _completed(table: _Table, digests: Sequence[bytes], make: Make) -> _Table:
-    """Return the table with all of ``digests``, which are made where it lacks them."""
-    places = table.missing(digests)
-    if not places.size:
+        table = file.table()
+        if table.has(digests):
+            return table
+        del table  # Windows replaces no file that is mapped
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with alone(file.path):
+            file.complete(digests, make)
+        table = file.table()
+        if not table.has(digests):
+            raise OSError(errno.ENOENT, "another command threw them away at once (--cache-limit)")
         return table
-    new = np.frombuffer(b"".join(digests[place] for place in places), np.uint8)
-    return _Table(
-        np.concatenate([table.digests, new.reshape(-1, _DIGEST_BYTES)]),
-        np.concatenate([table.features, make(places)]),
-    )
+
+
+def in_memory(make: Make, count: int, width: int) -> np.ndarray:
+    """Make the features (count, width) float32 of all things."""
+    features = np.empty((count, width), np.float32)
+    for places, made in make(np.arange(count)):
+        features[places] = made
+    return features
 
 
 @dataclass(frozen=True)
@@ -121,50 +125,66 @@ class _FeatureFile:
     key: str
     width: int  # D
 
-    def read(self) -> _Table:
-        """Return the features; none where there is no file, or a broken or stale one."""
-        try:
-            with open(self.path, "rb") as file:
-                header = json.loads(file.read(HEADER_BYTES))
-                content = file.read()
-            count = header["count"]
-            size = count * (_DIGEST_BYTES + 4 * self.width)
-            valid = header["key"] == self.key and len(content) == size
-            if not valid or zlib.crc32(content) != header["checksum"]:
-                return self._empty()
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # a header of brackets
-            return self._empty()
-        digests = np.frombuffer(content, np.uint8, count * _DIGEST_BYTES)
-        features = np.frombuffer(content, "<f4", offset=count * _DIGEST_BYTES)
-        return _Table(digests.reshape(count, _DIGEST_BYTES), features.reshape(count, self.width))
+    def table(self) -> FeatureTable:
+        """Map the file; without rows where there is none, or a broken or stale one."""
+        file = hold(self.path)  # before it is checked: from now on nobody throws it away
+        empty = FeatureTable(np.empty((0, self.width), "<f4"), {})
+        if file is None:
+            return empty
+        with file:
+            size = os.fstat(file.fileno()).st_size - HEADER_BYTES
+            count = size // self._row_bytes
+            if count < 1 or checked_header(file, self.key) is None:
+                return empty
+            features = np.memmap(file, "<f4", "r", HEADER_BYTES, (count, self.width))
+            file.seek(HEADER_BYTES + features.nbytes)
+            digests = file.read()
+        places = range(0, len(digests), _DIGEST_BYTES)
+        rows = {digests[place : place + _DIGEST_BYTES]: row for row, place in enumerate(places)}
+        return FeatureTable(np.asarray(features), rows)
 
-    def _empty(self) -> _Table:
-        return _Table(np.empty((0, _DIGEST_BYTES), np.uint8), np.empty((0, self.width), "<f4"))
+    @property
+    def _row_bytes(self) -> int:
+        return 4 * self.width + _DIGEST_BYTES
 
-    def write(self, table: _Table) -> None:
-        """Replace the file, whole or not at all."""
+    def complete(self, digests: Sequence[bytes], make: Make) -> None:
+        """Add those of ``digests`` that are missing: replace the file, whole or not at all."""
+        known = self.table().rows
+        places = np.array([i for i, d in enumerate(digests) if d not in known], np.int64)
+        if not len(places):  # another process has made them meanwhile
+            return
+        self._need_space(len(known) + len(places))
         remove_left_overs(self.path.parent, "*features_*.tmp")
         temporary = temporary_name(self.path)
-        digests, features = table.digests.tobytes(), table.features.astype("<f4").tobytes()
-        checksum = zlib.crc32(features, zlib.crc32(digests))
-        header = {"key": self.key, "count": len(table.digests), "checksum": checksum}
         with owned(temporary), replacing(self.path, temporary) as file:
-            file.write(json.dumps(header).encode().ljust(HEADER_BYTES))
-            file.write(digests)
-            file.write(features)
+            writer, written = CheckedWriter(file), bytearray()
+            for of_block, features in chain(self._blocks(), _named(digests, make(places))):
+                writer.write(np.ascontiguousarray(features, "<f4"))
+                written += of_block
+            writer.write(written)
+            writer.finish(self.key)
+
+    def _blocks(self) -> Iterator[tuple[bytes, np.ndarray]]:
+        """Go through the digests and features of the file, some rows at once."""
+        table = self.table()
+        digests = list(table.rows)
+        for start in range(0, len(digests), _ROWS):
+            end = start + _ROWS
+            yield b"".join(digests[start:end]), table.features[start:end]
+
+    def _need_space(self, rows: int) -> None:
+        needed, free = rows * self._row_bytes, shutil.disk_usage(self.path.parent).free
+        if needed > _SHARE_OF_THE_DISK * free:
+            raise OSError(
+                errno.ENOSPC,
+                f"{needed / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free, and the runs need "
+                "half of them",
+            )
 
 
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Let one process at a time make the features of a file; the others wait, and say so."""
-    marker = path.with_name(path.name + ".lock")
-    held = lock(marker)
-    if held is None:
-        print(f"waiting for another command, which makes {path.name}", flush=True)
-    while held is None:
-        time.sleep(_PAUSE)
-        held = lock(marker)
-    try:
-        yield
-    finally:
-        unlock(marker, held)
+def _named(
+    digests: Sequence[bytes], made: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> Iterator[tuple[bytes, np.ndarray]]:
+    """Give the digests, one behind the other, instead of their places."""
+    for places, features in made:
+        yield b"".join(digests[place] for place in places), features

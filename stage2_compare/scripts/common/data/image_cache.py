@@ -14,12 +14,10 @@ filter gives another file, and all splits and folds of the same pairs share one:
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import shutil
 import weakref
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,12 +34,12 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..files import error_text, listed, owned, remove_left_overs, replacing, temporary_name
 from .cache_limit import hold
+from .checked_file import HEADER_BYTES, CheckedWriter, checked_header
 from .fingerprints import FINGERPRINT_SHAPE, fingerprint
 from .photos import NOTES, decode, open_file, reason
 
 # Part of the key: change the number when the pixels, fingerprints or layout of the file change.
 VERSION = f"4 bicubic Pillow {PIL.__version__}"
-HEADER_BYTES = 4096
 _FINGERPRINT_BYTES = math.prod(FINGERPRINT_SHAPE)
 _INSPECTED_SIDE = 64  # a photo of which this can be made can be used
 _BLOCK = 1 << 20  # bytes read at once
@@ -273,14 +271,9 @@ def _is_valid(cache: _CacheFile) -> bool:
     """Tell if the file holds what it should, down to the last byte."""
     try:
         with open(cache.path, "rb") as file:
-            header = json.loads(file.read(HEADER_BYTES))
-            if header["key"] != cache.key or os.fstat(file.fileno()).st_size != cache.size:
-                return False
-            checksum = 0
-            while block := file.read(_BLOCK):
-                checksum = zlib.crc32(block, checksum)
-        return checksum == header["checksum"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # a header of brackets
+            has_its_size = os.fstat(file.fileno()).st_size == cache.size
+            return has_its_size and checked_header(file, cache.key) is not None
+    except OSError:
         return False
 
 
@@ -330,8 +323,7 @@ def _write_photos(
     Raises:
         ImagesUnusable: some cannot be used.
     """
-    file.write(bytes(HEADER_BYTES))  # the header needs the checksum, so it is written at the end
-    checksum, prints, notes = 0, bytearray(), bytearray()
+    writer, prints, notes = CheckedWriter(file), bytearray(), bytearray()
     broken: dict[str, str] = {}
     square = partial(_square_or_reason, side=cache.side)
     results = _in_parallel(square, photos.items(), "Resizing images", show_progress)
@@ -342,16 +334,13 @@ def _write_photos(
             faults or broken
         ):  # after a fault there will be no cache; only further faults are looked for
             pixels, of_photo, done = result
-            file.write(pixels)
-            checksum = zlib.crc32(pixels, checksum)
+            writer.write(pixels)
             prints += of_photo.tobytes()
             notes.append(sum(1 << NOTES.index(note) for note in done))
     if faults or broken:
         raise ImagesUnusable(faults | dict(sorted(broken.items())))
-    file.write(prints + notes)
-    checksum = zlib.crc32(prints + notes, checksum)
-    file.seek(0)
-    file.write(json.dumps({"key": cache.key, "checksum": checksum}).encode().ljust(HEADER_BYTES))
+    writer.write(prints + notes)
+    writer.finish(cache.key)
 
 
 def _square_or_reason(

@@ -110,12 +110,6 @@ class ImageTextClassifier(nn.Module):
         self.encoder.requires_grad_(False)
         self.frozen = True
 
-    @property
-    def head_learns_alone(self) -> bool:
-        """True where a frozen encoder has to read every pair only once. All tokens and patches of a
-        split would be too much to keep."""
-        return self.frozen and self.encoder.pooled
-
     def train(self, mode: bool = True) -> ImageTextClassifier:
         super().train(mode)
         if self.frozen:

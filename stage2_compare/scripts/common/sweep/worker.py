@@ -27,6 +27,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..errors import UserError
+from ..files import WAITING
 
 LOOK_EVERY_SEC = 1.0
 GRACE_SEC = 3.0  # for keeping what is done, after which the process ends in any case
@@ -80,11 +81,13 @@ class _Worker:
         os._exit(1)
 
     def show_life(self) -> None:
-        """Report now and then while the process computes: one that hangs does not."""
+        """Report now and then while the process computes, or waits for one that does: one that
+        hangs does neither."""
         while True:
             used = time.process_time() - time.thread_time()
             time.sleep(LOOK_EVERY_SEC)
-            if time.process_time() - time.thread_time() - used > _AT_WORK * LOOK_EVERY_SEC:
+            computed = time.process_time() - time.thread_time() - used
+            if computed > _AT_WORK * LOOK_EVERY_SEC or WAITING.is_set():
                 self._report({})
 
     def _report(self, report: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..data.dataset import FeatureDataset, PairDataset
+from ..data.dataset import FeatureDataset, PairDataset, TokenDataset
 from ..data.duplicates import Duplicates, find_duplicates
 from ..data.image_cache import load_splits
 from ..data.splits import UNLABELLED, Split, class_names, label_indices
@@ -40,7 +40,7 @@ class PreparedRun:
     tokenizer: Any  # of transformers
     build: Callable[[], ImageTextClassifier]  # the same model each time, on the CPU
     # of the same names as ``datasets``, once a frozen encoder has read them
-    features: dict[str, FeatureDataset] = field(default_factory=dict)
+    features: dict[str, FeatureDataset | TokenDataset] = field(default_factory=dict)
 
     @property
     def classes(self) -> list[str]:

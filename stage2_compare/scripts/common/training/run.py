@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from .. import seeding
 from ..data.batches import BatchSchedule, Prefetcher, Share
 from ..data.cache_limit import keep_below
-from ..data.dataset import FeatureDataset
+from ..data.dataset import FeatureDataset, TokenDataset
 from ..errors import UserError
 from ..models.classifier import ImageTextClassifier
 from ..models.fusion import FUSIONS
@@ -36,7 +36,7 @@ from .device import (
     one_thread,
 )
 from .engine import TrainingResult, fit
-from .features import encode, feature_cache
+from .features import encode, encode_tokens, feature_cache
 from .precision import allow_fast_float32
 from .prepare import PreparedRun, prepare
 from .processes import Processes, joined, synchronised
@@ -136,13 +136,6 @@ def _announce(prepared: PreparedRun, folder: RunFolder, processes: Processes) ->
     replaced = folder.replaced_run(asdict(settings.protocol), model)
     if replaced:
         print(replaced, flush=True)
-    fusion = settings.model.fusion
-    if settings.protocol.frozen_encoders and not FUSIONS[fusion].pooled:
-        print(
-            f"--fusion {fusion} takes every token and patch, too much to keep: the frozen encoder "
-            "reads all pairs in every epoch",
-            flush=True,
-        )
     asked, step = settings.machine.batch_size, settings.protocol.effective_batch_size
     if asked > step:
         print(
@@ -251,7 +244,7 @@ def _fit(
     checkpoint: dict[str, Any] | None,
 ) -> TrainingResult:
     """Fit with ``memory.micro`` samples at once, keeping a checkpoint after every epoch."""
-    if model.head_learns_alone:
+    if model.frozen:
         return _fit_head(prepared, folder, processes, model, memory, checkpoint)
     workers = prepared.settings.machine.num_workers
     pairs, share = prepared.datasets, processes.share
@@ -292,7 +285,8 @@ def _fit_head(
         kept = {BEST_HEAD: best_head, **_agreement(prepared, memory)}
         folder.write_tensors(CHECKPOINT, {**content, **kept})
 
-    with one_thread():
+    # Tokens and patches are work for several threads.
+    with one_thread() if model.encoder.pooled else nullcontext():
         result = _fit_on(prepared, processes, model.head, schedule, 0, save, checkpoint)
     if processes.first:
         model.head.load_state_dict(best_head)
@@ -346,14 +340,17 @@ def _agreement(prepared: PreparedRun, memory: MemoryFit) -> dict[str, Any]:
 
 def _encode(
     prepared: PreparedRun, model: ImageTextClassifier, memory: MemoryFit
-) -> dict[str, FeatureDataset]:
+) -> dict[str, FeatureDataset | TokenDataset]:
     """Let the frozen encoder read all splits, or find what it made of them.
 
     Unless memory has run out, its batches do not depend on the number of processes."""
     micro = memory.micro if memory.halvings else prepared.settings.micro_batch
     names, datasets = zip(*prepared.datasets.items(), strict=True)
-    cache = feature_cache(prepared, micro)
-    features = encode(model, datasets, micro, prepared.precision, cache)
+    asked = (model, datasets, micro, prepared.precision, feature_cache(prepared, micro))
+    if model.encoder.pooled:
+        features = encode(*asked)
+    else:
+        features = encode_tokens(*asked, prepared.settings.machine.cache_limit)
     _limit_cache(prepared.settings)
     return dict(zip(names, features, strict=True))
 
@@ -378,7 +375,7 @@ def disk_space(model: ImageTextClassifier) -> float:
     is written, as with best weights that change."""
     everything = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    if model.head_learns_alone:  # a checkpoint has its last and its best head
+    if model.frozen:  # a checkpoint has its last and its best head
         in_checkpoint, in_best = 2 * trained, everything
     else:
         in_checkpoint, in_best = everything, 2 * everything

@@ -1,0 +1,45 @@
+"""Files that are believed only when they are whole: a header, JSON padded to 4096 bytes, and a
+content whose CRC-32 the header gives."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any, BinaryIO
+
+HEADER_BYTES = 4096
+_BLOCK = 1 << 20  # bytes read at once
+
+
+class CheckedWriter:
+    """Writes the content, then the header before it."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._checksum = file, 0
+        file.write(bytes(HEADER_BYTES))
+
+    def write(self, content: Any) -> None:
+        """Add bytes, or an array in C order."""
+        self._file.write(content)
+        self._checksum = zlib.crc32(content, self._checksum)
+
+    def finish(self, key: str, **more: Any) -> None:
+        """Write the header: ``key`` says what the file holds."""
+        header = {"key": key, "checksum": self._checksum, **more}
+        self._file.seek(0)
+        self._file.write(json.dumps(header).encode().ljust(HEADER_BYTES))
+
+
+def checked_header(file: BinaryIO, key: str) -> dict[str, Any] | None:
+    """Read a file to its end; return its header if it is whole and holds what ``key`` says, else
+    None."""
+    try:
+        header = json.loads(file.read(HEADER_BYTES))
+        if header["key"] != key:
+            return None
+        checksum = 0
+        while block := file.read(_BLOCK):
+            checksum = zlib.crc32(block, checksum)
+        return header if checksum == header["checksum"] else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # a header of brackets
+        return None
