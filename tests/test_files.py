@@ -55,6 +55,15 @@ def test_a_lock_ends_with_its_process_and_not_before(tmp_path, end):
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EAGAIN, errno.EDEADLK, errno.ENOLCK])
+def test_a_file_that_can_be_opened_but_not_locked_is_held_by_another(tmp_path, monkeypatch, number):
+    def refuse(*args):
+        raise OSError(number, os.strerror(number))
+
+    module, name = ("msvcrt", "locking") if os.name == "nt" else ("fcntl", "lockf")
+    monkeypatch.setattr(f"{module}.{name}", refuse)
+    assert lock(tmp_path / "a.lock") is None
+
+
 def test_who_waits_for_another_says_so_until_it_has_its_turn(tmp_path, monkeypatch, capsys):
     path = tmp_path / "features.f32"
     answers = iter([None, None, lock(tmp_path / "features.f32.lock")])
@@ -68,15 +77,6 @@ def test_who_waits_for_another_says_so_until_it_has_its_turn(tmp_path, monkeypat
     assert seen == [False, True, True]
     assert capsys.readouterr().out == "waiting for another command, which makes features.f32\n"
     assert not list(tmp_path.iterdir())
-
-
-def test_a_file_that_can_be_opened_but_not_locked_is_held_by_another(tmp_path, monkeypatch, number):
-    def refuse(*args):
-        raise OSError(number, os.strerror(number))
-
-    module, name = ("msvcrt", "locking") if os.name == "nt" else ("fcntl", "lockf")
-    monkeypatch.setattr(f"{module}.{name}", refuse)
-    assert lock(tmp_path / "a.lock") is None
 
 
 def test_a_lock_that_cannot_be_opened_is_an_error(tmp_path):

@@ -16,7 +16,9 @@ and backwards, each with a fresh model; a ratio is the median of the repetitions
 workers, take more steps than the batches they hold ready (two each), or these hide the work. Needs
 outputs/splits/, as the training commands do.
 
-With --processes 2 instead: (c) in two processes, as torchrun starts them, against one.
+With --processes 2 instead: (c) in two processes, as torchrun starts them, against one. With --whole
+instead: whole runs of (a) and (c), all epochs with validation and files, and the share of the time in
+which a CUDA card has nothing to do.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from common.training.settings import TrainingRun
 
 if TYPE_CHECKING:
     from common.benchmarking.measure import Measurements
+    from common.benchmarking.whole import WholeRun
 
 COMMANDS = {
     "concat": (compare_train.parse, ["--fusion", "concat"]),
@@ -54,8 +57,8 @@ def main(argv: list[str] | None = None) -> None:
     from common.benchmarking.workload import Workload
 
     print(machine(args.device), flush=True)
-    if args.processes:
-        _measure_processes(args)
+    if args.processes or args.whole:
+        _measure_processes(args) if args.processes else _measure_whole_runs(args)
         return
     print(", ".join(f"{letter}: {way}" for letter, way in LETTERS.items()), flush=True)
     ways = list(LETTERS.values())
@@ -74,6 +77,14 @@ def _measure_processes(args: argparse.Namespace) -> None:
     for model, workers, settings in _runs(args):
         rates = rates_of_processes(settings, args.steps, args.processes, args.repetitions)
         print(table_of_processes(f"{model}, {workers} workers", rates), flush=True)
+
+
+def _measure_whole_runs(args: argparse.Namespace) -> None:
+    from common.benchmarking.whole import whole_runs
+
+    for model, workers, settings in _runs(args):
+        found = whole_runs(settings, PLAIN_SIZES.get(model))
+        print(table_of_whole_runs(f"{model}, {workers} workers", found), flush=True)
 
 
 def _runs(args: argparse.Namespace) -> Iterator[tuple[str, int, TrainingRun]]:
@@ -101,7 +112,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--pin-memory", action="store_true", help="as in the training commands")
     add("--device", default="auto", help="as in the training commands")
     several = "measure so many processes against one, and nothing else"
-    add("--processes", type=positive_int, help=several)
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--processes", type=positive_int, help=several)
+    whole = "measure whole runs against those of a plain loop, and nothing else"
+    instead.add_argument("--whole", action="store_true", help=whole)
     return parser
 
 
@@ -144,6 +158,16 @@ def table_of_processes(title: str, rates: dict[tuple[int, int], list[float]]) ->
             line += f"; {last[0]} x {last[1]} is {_ratio(rates, last, way):.2f} times as fast"
         lines.append(line)
     return "\n".join(lines)
+
+
+def table_of_whole_runs(title: str, found: dict[str, WholeRun]) -> str:
+    """Lay out what whole runs took."""
+    lines = [f"\n{title}, whole runs"]
+    for way, run in found.items():
+        waiting = "" if run.waiting is None else f", the card waits for {run.waiting:.1%} of it"
+        lines.append(f"  {way}: {run.seconds:.1f} s{waiting}")
+    ratio = found["plain loop"].seconds / found["command"].seconds
+    return "\n".join([*lines, f"  the command is {ratio:.2f} times as fast"])
 
 
 def _ratio(rates: dict[Any, list[float]], over: Any, under: Any) -> float:

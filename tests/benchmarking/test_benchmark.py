@@ -2,7 +2,9 @@
 
 import re
 import sys
+import threading
 from itertools import chain
+from pathlib import Path
 
 import benchmark
 import compare_blip
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from common.benchmarking import command, hugging_face, plain_loop
+from common.benchmarking import command, hugging_face, plain_loop, whole
 from common.benchmarking.timing import Stopwatch
 from common.benchmarking.workload import Workload
 from common.data.batches import Prefetcher
@@ -94,6 +96,32 @@ def test_it_measures_several_processes_against_one(commands, project, monkeypatc
     one = rf"  1 x 1: {number} samples/s; 2 x 1 is {number} times as fast"
     assert re.fullmatch(one, lines[-2])
     assert re.fullmatch(rf"  2 x 1: {number} samples/s", lines[-1])
+
+
+def test_it_measures_whole_runs_and_leaves_nothing(commands, project, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "COMMANDS", commands)
+    monkeypatch.setattr(benchmark, "PLAIN_SIZES", {"blip": 96})
+    outputs = Path(project) / "outputs"
+    (outputs / "cache").mkdir(exist_ok=True)
+    before = set(outputs.iterdir())
+    flags = ["--models", "blip", "--num-workers", "0", "--device", "cpu", "--whole"]
+    benchmark.main(["--project-root", project, *flags])
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("epoch ") for line in lines) == 5  # of the command
+    assert lines[-4] == "blip, 0 workers, whole runs"
+    assert re.fullmatch(r"  plain loop: \d+\.\d s", lines[-3])
+    assert re.fullmatch(r"  command: \d+\.\d s", lines[-2])
+    assert re.fullmatch(r"  the command is \d+\.\d\d times as fast", lines[-1])
+    assert set(outputs.iterdir()) == before
+
+
+@pytest.mark.parametrize("idle, share", [(True, 1.0), (False, 0.0)])
+def test_the_share_in_which_a_card_waits_is_that_of_the_looks_at_it(monkeypatch, idle, share):
+    monkeypatch.setattr(whole, "_LOOK_EVERY_SEC", 0)
+    looked = threading.Event()
+    with whole._watched(lambda: looked.set() or idle) as run:
+        assert looked.wait(60)
+    assert run.waiting == share
 
 
 def test_the_ceiling_trains_on_the_batches_of_the_command(blip, monkeypatch):

@@ -53,7 +53,7 @@ def measure(work: Workload, repetitions: int, ways: list[str]) -> Measurements:
     for repetition in range(repetitions):
         step = -1 if repetition % 2 else 1  # so that a machine that gets slower favours none
         for way in ways[::step]:
-            with _torch_settings(own=way in OWN_WAYS), _peak_memory(work.device) as peak:
+            with torch_settings(own=way in OWN_WAYS), _peak_memory(work.device) as peak:
                 rates[way].append(WAYS[way](work))
             peaks[way].append(peak["mb"])
         for way in list(PIPELINES)[::step]:
@@ -62,7 +62,7 @@ def measure(work: Workload, repetitions: int, ways: list[str]) -> Measurements:
 
 
 @contextmanager
-def _torch_settings(own: bool) -> Iterator[None]:
+def torch_settings(own: bool) -> Iterator[None]:
     """Set torch and the C library as the command does, if ``own``; restore their defaults after."""
     precision = torch.get_float32_matmul_precision()
     tf32, searching = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark

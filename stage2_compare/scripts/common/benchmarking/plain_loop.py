@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from itertools import islice
+from pathlib import Path
 
 import torch
 from PIL import Image
@@ -24,11 +25,11 @@ from .workload import ShortSchedule, Workload
 
 
 class PlainDataset(Dataset):
-    """The training split, each photo decoded whenever it is asked for."""
+    """A split, each photo decoded whenever it is asked for; cropped and flipped in training."""
 
-    def __init__(self, work: Workload, image_size: int):
+    def __init__(self, work: Workload, image_size: int, name: str = "train"):
         prepared = work.prepared
-        split = prepared.splits["train"]
+        split = prepared.splits[name]
         tokenizer = load_tokenizer(work.settings.model.name)
         tokens = tokenizer(
             split.texts, padding="longest", truncation=True, max_length=prepared.max_length,
@@ -36,13 +37,13 @@ class PlainDataset(Dataset):
         )  # fmt: skip
         self.tokens = dict(tokens)  # input_ids and attention_mask, (N, L) int64
         self.paths = split.image_paths
-        self.labels = torch.from_numpy(prepared.datasets["train"].labels)  # (N,)
+        self.labels = torch.from_numpy(prepared.datasets[name].labels)  # (N,)
         side = image_size * 8 // 7
+        augmented = [transforms.RandomCrop(image_size), transforms.RandomHorizontalFlip()]
         self.transform = transforms.Compose(
             [
                 transforms.Resize((side, side)),
-                transforms.RandomCrop(image_size),
-                transforms.RandomHorizontalFlip(),
+                *(augmented if name == "train" else [transforms.CenterCrop(image_size)]),
                 transforms.ToTensor(),
                 transforms.Normalize(work.mean, work.std),
             ]
@@ -100,25 +101,62 @@ def plain_rate(work: Workload) -> float:
     """Return the samples per second of the plain loop, after a step to warm up."""
     protocol = work.settings.protocol
     model = plain_model(work, work.plain_size).to(work.device).train()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=protocol.lr, weight_decay=protocol.weight_decay
-    )
-
-    def train(batches: Iterable[dict[str, Tensor]]) -> None:
-        for batch in batches:
-            inputs = {name: tensor.to(work.device) for name, tensor in batch.items()}
-            loss = model(**inputs)["loss"]
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            loss.item()
-
+    optimizer = _optimizer(model, work)
     batches = iter(plain_loader(work, work.schedule))
-    train(islice(batches, protocol.effective_batch_size // work.micro))
+    _train(model, optimizer, islice(batches, protocol.effective_batch_size // work.micro))
     clock = Stopwatch(work.device)
     with clock.block("steps"):
-        train(batches)
+        _train(model, optimizer, batches)
     return work.samples / clock.seconds["steps"]
+
+
+def train_plainly(work: Workload, best: Path) -> None:
+    """Train for all epochs of the protocol; keep the weights of the best one in a file."""
+    model = plain_model(work, work.plain_size).to(work.device)
+    optimizer = _optimizer(model, work)
+    loading = {"num_workers": work.workers, "pin_memory": work.pin_memory}
+    train, val = (
+        DataLoader(
+            PlainDataset(work, work.plain_size, name), work.micro, name == "train", **loading
+        )
+        for name in ("train", "val")
+    )
+    most = -1.0
+    for _ in range(work.settings.protocol.epochs):
+        _train(model.train(), optimizer, train)
+        accuracy = _accuracy(model.eval(), val)
+        if accuracy > most:
+            most = accuracy
+            torch.save(model.state_dict(), best)
+
+
+def _optimizer(model: PlainModel, work: Workload) -> torch.optim.Optimizer:
+    protocol = work.settings.protocol
+    options = {"lr": protocol.lr, "weight_decay": protocol.weight_decay}
+    return torch.optim.AdamW(model.parameters(), **options)
+
+
+def _train(
+    model: PlainModel, optimizer: torch.optim.Optimizer, batches: Iterable[dict[str, Tensor]]
+) -> None:
+    device = next(model.parameters()).device
+    for batch in batches:
+        inputs = {name: tensor.to(device) for name, tensor in batch.items()}
+        loss = model(**inputs)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+
+@torch.no_grad()
+def _accuracy(model: PlainModel, batches: Iterable[dict[str, Tensor]]) -> float:
+    device = next(model.parameters()).device
+    right = []
+    for batch in batches:
+        inputs = {name: tensor.to(device) for name, tensor in batch.items()}
+        right.append(model(**inputs)["logits"].argmax(1) == inputs["labels"])
+    return torch.cat(right).float().mean().item()
 
 
 def plain_pipeline_rate(work: Workload) -> float:
