@@ -63,6 +63,17 @@ def test_fold_seed_and_rate_in_that_order_are_what_tells_the_runs_of_a_family_ap
     assert found == {"m": 4, "other_seed43": 1}
 
 
+def test_the_best_family_stands_first_even_where_the_choice_of_an_epoch_flatters_another():
+    """The steady model is a little worse than the lucky one at the best of its twenty epochs."""
+    lucky = some_predictions(20, 0.6)
+    steady = max(lucky, key=f1).copy()
+    spoilt = np.flatnonzero(steady == LABELS)[:5]
+    steady[spoilt] = (LABELS[spoilt] + 1) % 3
+    found = compare([made_run("lucky", lucky), made_run("steady", steady)]).families
+    assert found[0].scores[F1].value < found[1].scores[F1].value
+    assert (found[0].name, found[0].verdict) == ("steady", BEST)
+
+
 def test_runs_with_one_rate_keep_it_in_the_name_of_the_family():
     runs = [
         made_run(name, GOOD, model="m", lr=1e-3, seed=seed)

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 from ..comparison.wording import metric_title
 from ..language import Language, phrase
 from ..metrics import MAIN
-from .page import MARGIN, WIDTH, Page, clean_axes
+from .page import MARGIN, Page, clean_axes
 from .styles import RunStyle
 from .table import (
     Column,
@@ -34,7 +34,7 @@ def params_time(styles: list[RunStyle], say: Language) -> Figure:
     table = Table(styles, [*cost_columns(styles, say), f1_column])
     page = Page(say("title_params_time"), say(remark_on_best(styles)), 3.35 + table.height)
     left = page.axes(MARGIN + 0.45, 0.05, _SIDE, 2.75)
-    right = page.axes(WIDTH - MARGIN - _SIDE - 0.05, 0.05, _SIDE, 2.75)
+    right = page.axes(page.width - MARGIN - _SIDE - 0.05, 0.05, _SIDE, 2.75)
     _scatter(left, styles, params, times)
     _scatter(right, styles, times, f1)
     time = phrase("axis_time", unit=phrase(f"unit_{unit}"))

@@ -12,26 +12,27 @@ from matplotlib.figure import Figure
 from .styles import GREY, RunStyle
 from .text import BOLD, wrap
 
-WIDTH = 7.5  # inches
-MARGIN = 0.2
-INNER = WIDTH - 2 * MARGIN
+MARGIN = 0.2  # inches
+INNER = 7.1  # width of a page between its margins
 LINE = 0.15  # from one line of text to the next
 
 
 class Page:
     """A figure that is filled from the top down; places are inches from its upper left corner."""
 
-    def __init__(self, title: str, remark: str, height: float):
-        lines = wrap(remark, 8, INNER)
+    def __init__(self, title: str, remark: str, height: float, inner: float = INNER):
+        """Begin a page with its heading; ``inner`` is its width without the margins."""
+        lines = wrap(remark, 8, inner)
+        self.width = inner + 2 * MARGIN
         self.top = 0.45 + LINE * len(lines) + 0.12
         self.height = self.top + height + MARGIN
-        self.figure = Figure(figsize=(WIDTH, self.height))
+        self.figure = Figure(figsize=(self.width, self.height))
         self._text(0.33, title, size=11, **BOLD)
         for place, text in enumerate(lines):
             self._text(0.52 + LINE * place, text, size=8, color=GREY)
 
     def _text(self, y: float, text: str, **style) -> None:
-        self.figure.text(MARGIN / WIDTH, 1 - y / self.height, text, **style)
+        self.figure.text(MARGIN / self.width, 1 - y / self.height, text, **style)
 
     def lines(self, y: float, texts: list[str], **style) -> None:
         """Write small lines of text from ``y`` below the heading downwards."""
@@ -42,7 +43,7 @@ class Page:
         """Add axes at (x, y) below the heading."""
         bottom = self.height - self.top - y - height
         return self.figure.add_axes(
-            (x / WIDTH, bottom / self.height, width / WIDTH, height / self.height)
+            (x / self.width, bottom / self.height, width / self.width, height / self.height)
         )
 
     def inches(self, x: float, y: float, width: float, height: float) -> Axes:
@@ -55,7 +56,7 @@ class Page:
 
 def write_corner(figure: Figure, text: str) -> None:
     """Write a few words into the upper right corner of a page, beside its title."""
-    x, y = 1 - MARGIN / WIDTH, 1 - 0.33 / figure.get_figheight()
+    x, y = 1 - MARGIN / figure.get_figwidth(), 1 - 0.33 / figure.get_figheight()
     figure.text(x, y, text, ha="right", size=8, color=GREY)
 
 

@@ -33,7 +33,7 @@ def sensitivity(styles: list[RunStyle], comparison: Comparison, say: Language) -
         if family.by_rate and family.runs[0].name in style_of
     ]
     rates = sorted({rate for family, _ in rows for rate in family.by_rate})
-    labels = [wrap(family.name, 8.5, INNER - 0.5) for family, _ in rows]
+    labels = [wrap(style.model, 8.5, INNER - 0.5) for _, style in rows]
     key = LINE * sum(map(len, labels)) + 0.1
     remark = say("about_sensitivity", order=order_over_rates(comparison))
     page = Page(say("title_sensitivity"), remark, _PLOT + 0.6 + key)

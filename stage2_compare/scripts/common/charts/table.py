@@ -56,9 +56,12 @@ class Column:
 
 
 class Table:
-    """A row per run: its line, its label, perhaps the name of its folder, and numbers."""
+    """A row per run: its line, its label, perhaps the name of its folder, and numbers.
+
+    With the names it stands on a page of its own, which is widened to give labels their room."""
 
     LINE, PAD, SWATCH = 0.16, 0.05, 0.5
+    GAP, LABEL = 0.12, 1.8  # the least between two columns; the most that widens a page
     NAME_LINE = 0.85 * LINE  # of the names, which are smaller
 
     def __init__(self, styles: list[RunStyle], columns: list[Column], names: bool = False):
@@ -66,15 +69,19 @@ class Table:
         self.widths = [
             max(widest(column.title, 8.5), widest(column.cells, 8.5, **BOLD)) for column in columns
         ]
-        room = INNER - self.SWATCH - sum(self.widths)
-        # Many columns stand closer together, so that the labels keep an inch.
-        self.gap = min(0.2, max(0.12, (room - 1) / len(columns)))
+        taken = self.SWATCH + sum(self.widths)
+        labels = widest([style.label for style in styles], 8.5) + 0.02
+        kept = min(self.LABEL, labels) if names else 1.0
+        self.inner = max(INNER, taken + self.GAP * len(columns) + kept) if names else INNER
+        room = self.inner - taken
+        # Many columns stand closer together, so that the labels keep their room.
+        self.gap = min(0.2, max(self.GAP, (room - kept) / len(columns)))
         room -= self.gap * len(columns)
         self.labels, self.names, self.heights = [], [], []
         for style in styles:
             label, name = wrap(style.label, 8.5, room), []
             if names and style.name != style.label:
-                name = wrap(style.name, 7, INNER - self.SWATCH)
+                name = wrap(style.name, 7, self.inner - self.SWATCH)
             self.labels.append(label)
             self.names.append(name)
             self.heights.append(self.LINE * len(label) + self.NAME_LINE * len(name) + 2 * self.PAD)
@@ -83,15 +90,15 @@ class Table:
 
     def draw(self, page: Page, y: float) -> None:
         """Draw the table ``y`` inches below the heading."""
-        axes = page.inches(MARGIN, y, INNER, self.height)
+        axes = page.inches(MARGIN, y, self.inner, self.height)
         for rule, strength in ((0.01, 1.0), (self.head, 0.6), (self.height - 0.03, 1.0)):
-            axes.plot((0, INNER), (rule, rule), color=INK, linewidth=strength)
+            axes.plot((0, self.inner), (rule, rule), color=INK, linewidth=strength)
         tops = [self.head + sum(self.heights[:row]) for row in range(len(self.styles))]
         for row, top in enumerate(tops):
             self._draw_run(axes, row, top + self.PAD + self.LINE / 2)
         for place, (column, width) in enumerate(zip(self.columns, self.widths, strict=True)):
             behind = self.widths[place + 1 :]
-            right = INNER - sum(behind) - self.gap * len(behind) - 0.06
+            right = self.inner - sum(behind) - self.gap * len(behind) - 0.06
             for up, text in enumerate(reversed(column.title)):
                 bottom = self.head - self.PAD - 0.04 - self.LINE * up
                 axes.text(right, bottom, text, ha="right", va="baseline", color=GREY)
@@ -217,6 +224,6 @@ def result_table(styles: list[RunStyle], say: Language) -> Figure:
     some_differ = any(style.differs for style in styles)
     marked = phrase("bold_is_best_comparable" if some_differ else "bold_is_best")
     remark = [remark_on_best(styles), marked if len(styles) > 1 else None]
-    page = Page(say("title_result_table"), say.sentences(remark), table.height)
+    page = Page(say("title_result_table"), say.sentences(remark), table.height, table.inner)
     table.draw(page, 0)
     return page.figure

@@ -65,7 +65,8 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs and families, best macro-F1 first. A run has the verdict and the p of its family."""
+    """Runs and families, highest macro-F1 first: of runs as it was recorded, of families as the
+    verdicts take it, less what choosing gains by luck. A run has the verdict and the p of its family."""
 
     runs: list[Compared]
     families: list[Compared]
@@ -109,8 +110,8 @@ def compare(runs: list[Run]) -> Comparison:
     entries = _run_entries(compared, tests, of_run)
     majority_class, majority = _majority(ranked, validation)
     return Comparison(
-        runs=_best_first(entries),
-        families=_best_first(compared),
+        runs=sorted(entries, key=lambda run: (-run.scores[MAIN.column].value, run.name)),
+        families=sorted(compared, key=lambda family: (-_judged_by(family), family.name)),
         ensembles=joint,
         validation=validation,
         test=test,
@@ -371,8 +372,11 @@ def _right(run: Run, pairs: Pairs) -> np.ndarray:
     return said([run.predictions], pairs) == pairs.labels
 
 
-def _best_first(entries: list[Compared]) -> list[Compared]:
-    return sorted(entries, key=lambda entry: (-entry.scores[MAIN.column].value, entry.name))
+def _judged_by(family: Compared) -> float:
+    """Return the macro-F1 that the verdict rests on: less what choosing the best one gains by
+    luck, where that is known."""
+    found = family.scores[MAIN.column]
+    return found.value if found.corrected is None else found.corrected
 
 
 def _majority(
