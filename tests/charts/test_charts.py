@@ -277,7 +277,8 @@ def test_of_more_runs_than_fit_the_best_are_drawn_and_the_caption_counts_them(
     """The best is CLIP, whose other seed is left out: its row still shows the mean of both."""
     monkeypatch.setattr(pictures, "MOST_RUNS", 1)
     drawn = figures(ten)
-    _, notes = pictures.draw(ten, compare(ten), ENGLISH)
+    files, notes = pictures.draw(ten, compare(ten), ENGLISH)
+    assert "radar.en.svg" in files and not [name for name in files if name.endswith(".zh.svg")]
     assert notes[0] == "the pictures show the best 1 of 10 runs by macro-F1"
     for name, figure in drawn.items():
         assert "the best 1 of 10 runs" in words_of(figure), name

@@ -274,8 +274,9 @@ def test_the_page_opens_in_the_language_that_is_asked_for_and_holds_both(project
     assert "在 30 对验证样本上，concat" in en and "On 30 validation pairs this run of concat" in zh
 
 
-def test_each_language_has_its_pictures_and_english_ones_where_no_font_was_there(project):
+def test_each_language_has_its_pictures_and_those_of_the_other_where_it_lacks_them(project):
     charts = {"radar.en.svg": b"<svg/>", "radar.zh.svg": b"<svg/>", "confusion.en.svg": b"<svg/>"}
+    charts["agreement.zh.svg"] = b"<svg/>"  # of many runs there is one language only
     html = page_of(project, charts)
     images = [attributes for tag, attributes in Tags(html).tags if tag == "img"]
     shown = [(image["src"], image["alt"], image["loading"]) for image in images]
@@ -284,6 +285,8 @@ def test_each_language_has_its_pictures_and_english_ones_where_no_font_was_there
         ("page/radar.en.svg", "Metrics as radars", "lazy"),
         ("page/confusion.en.svg", "混淆矩阵（图）", "lazy"),
         ("page/confusion.en.svg", "Confusion matrices as a picture", "lazy"),
+        ("page/agreement.zh.svg", "错误一致性", "lazy"),
+        ("page/agreement.zh.svg", "Agreement in errors", "lazy"),
     ]
 
 

@@ -53,13 +53,15 @@ def draw(
 
     Returns:
         Files by their names: PNG in a language, which are some of PICTURES, and for the page SVG of
-        each in all languages, ``radar.en.svg``; and notes, one line for each thing that the
+        each, ``radar.en.svg``, in all languages unless runs are left out; and notes, one line for each thing that the
         pictures leave out.
     """
     shown = runs[:MOST_RUNS]
     fonts = _fonts_for(shown, comparison)
     languages = _languages(fonts)
     spoken = say if say in languages else ENGLISH
+    if len(shown) < len(runs):  # charts of so many runs take long, and twice as long in two
+        languages = (spoken,)
     files, notes = {}, []
     left_out = phrase("best_runs", shown=len(shown), total=len(runs))
     with matplotlib.style.context(["default", _settings(fonts)]), one_weight_will_do():
