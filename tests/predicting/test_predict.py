@@ -228,6 +228,10 @@ SPOILED = {
         lambda f: edited(f, lambda c: c["model"].update(family="../x")),
         "is not the record of a run",
     ),
+    "NUL in a class": (
+        lambda f: edited(f, lambda c: c.update(labels=["a\0", "b", "c"])),
+        "is not the record of a run",
+    ),
     "huge photos": (
         lambda f: edited(f, lambda c: c["protocol"].update(image_size=10**6)),
         "is not the record of a run",

@@ -1,6 +1,7 @@
 """Several processes learn what one process learns, and end together."""
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from common.errors import UserError
 from common.training import device, processes
 from common.training.device import device_of_process
 from common.training.processes import ALONE, Processes, buckets, joined
+from helpers.hub import STAGE2
 from helpers.small_project import (
     COMMANDS,
     arguments,
@@ -29,6 +31,21 @@ from helpers.torchrun import torchrun
 # Odd on purpose: the last of four steps has 13 samples.
 TRAIN, VAL = 61, 17
 STEP = ("--effective-batch-size", "16", "--batch-size", "16")
+
+# Join and leave a process group again and again; no thread gets Python's lock unless it is offered.
+LEAVER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import torch
+import torch.distributed as dist
+from common.training.processes import _disconnect
+sys.setswitchinterval(1000)
+for _ in range(200):
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    for _ in range(3):
+        dist.all_reduce(torch.ones(3))
+    _disconnect()
+"""
 
 needs_torchrun = pytest.mark.skipif(sys.platform == "win32", reason="torchrun does not work there")
 
@@ -144,6 +161,12 @@ def test_a_head_that_learns_alone_and_uneven_shares(project, hub):
     three, status, printed, _ = run_shared(project, hub, "clip", *place, count=3)
     assert status == 0 and "batches of 6 are used" in printed
     assert_nearly_same_run(one, three)
+
+
+@needs_torchrun
+def test_leaving_the_group_does_not_wait_for_a_thread_that_waits_for_python():
+    command = [sys.executable, "-c", LEAVER, str(STAGE2 / "scripts")]
+    assert subprocess.run(command, timeout=120).returncode == 0
 
 
 @needs_torchrun

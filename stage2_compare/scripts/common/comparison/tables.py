@@ -168,4 +168,5 @@ def _spreadsheet_cell(value: Any) -> Any:
     """Round numbers to six places, and protect text that a spreadsheet would run as a formula."""
     if isinstance(value, float):
         return round(value, 6)
-    return escaped(value) if isinstance(value, str) else value
+    # The csv writer of Python 3.10 fails on NUL, which a record may hold and no table needs.
+    return escaped(value.replace("\0", "")) if isinstance(value, str) else value

@@ -89,8 +89,10 @@ def _read_record(folder: Path) -> dict[str, Any]:
 
 
 def _are_classes(classes: Any) -> bool:
-    named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
-    return named and len(classes) > 1
+    if not isinstance(classes, list) or len(classes) < 2:
+        return False
+    # A split file with NUL is refused, so no run knows such a class; Python 3.10 cannot write it.
+    return all(isinstance(name, str) and "\0" not in name for name in classes)
 
 
 def _are_sizes(opened: dict[str, Any]) -> bool:

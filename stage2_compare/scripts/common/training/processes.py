@@ -296,7 +296,7 @@ def joined(wanted: str) -> Iterator[Processes]:
         with _peers_named():
             _connect(processes, device)
         yield replace(processes, device=device)
-        dist.destroy_process_group()
+        _disconnect()
     except BaseException as error:
         _ignore_signals()  # torchrun ends the others as soon as one has failed
         speaks = processes.speaks_of(error)
@@ -335,6 +335,17 @@ def _connect(processes: Processes, device: str) -> None:
         world_size=processes.count,
         timeout=_LAST_RESORT,
     )
+
+
+def _disconnect() -> None:
+    """Leave the process group.
+
+    Where the group owns gloo, torch 2.1 keeps Python's lock while it waits for gloo's threads, and
+    these may need it to release a tensor: then neither ever ends. Gloo by itself lets go of it.
+    """
+    gloo = dist.group.WORLD._get_backend(torch.device("cpu"))
+    dist.destroy_process_group()
+    del gloo
 
 
 def _heed_one_signal() -> None:
