@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from common import files
+from common.errors import UserError
 from common.files import (
     LISTED,
     WAITING,
     alone,
+    is_disk_full,
     listed,
     lock,
     owned,
@@ -109,6 +111,37 @@ def test_left_overs_of_a_result_go_with_its_next_write_unless_their_process_runs
     assert set(tmp_path.iterdir()) == {path, other} and path.read_bytes() == b"newer"
     with owned(busy) as is_ours:
         assert is_ours
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.ENOSPC, "Make room on that disk"),
+        (errno.EDQUOT, "Make room on that disk"),
+        (errno.EACCES, "open in another program"),
+    ],
+)
+def test_a_result_that_cannot_be_written_says_what_to_do(tmp_path, monkeypatch, number, says):
+    def refuse(descriptor):
+        raise OSError(number, os.strerror(number))
+
+    path = tmp_path / "a.csv"
+    write_result(path, b"earlier")
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(UserError, match=f"cannot write .*a.csv: {os.strerror(number)}. .*{says}"):
+        write_result(path, b"later")
+    assert path.read_bytes() == b"earlier" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_known_by_its_number_and_else_by_the_words_of_rust():
+    assert is_disk_full(OSError(errno.ENOSPC, "x")) and is_disk_full(OSError(errno.EDQUOT, "x"))
+    assert is_disk_full(Exception("No space left on device (os error 28)"))
+    others = (
+        OSError(errno.EACCES, "(os error 28)"),
+        Exception("Denied (os error 13)"),
+        ValueError(),
+    )
+    assert not any(map(is_disk_full, others))
 
 
 def test_a_message_names_the_first_faults_and_counts_the_others():

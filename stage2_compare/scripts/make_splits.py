@@ -79,9 +79,9 @@ def main(argv: list[str] | None = None) -> None:
     if test:
         _report_overlap(split, content["labelled"], test, content["test"])
     _report_left_out(pairs.left_out)
+    _report_files(output_dir, tables, changed)
     facts = _quality(split, content["labelled"], sides, groups, pairs)
     _write_quality(output_dir, tables, facts)
-    _report_files(output_dir, tables, changed)
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -451,6 +451,7 @@ def _write_quality(folder: Path, tables: dict[str, str], facts: dict[str, Any]) 
     """
     written = {name: _marked(text).encode("utf-8") for name, text in tables.items()}
     write_result(folder / QUALITY, quality_json(written, facts))
+    print(f"wrote {folder / QUALITY}")
 
 
 # The report
@@ -556,7 +557,7 @@ def _report_overlap(split: Split, content: _Content, test: Split, test_content: 
 
 
 def _report_files(folder: Path, tables: dict[str, str], changed: bool) -> None:
-    for name in (*tables, QUALITY):
+    for name in tables:
         print(f"wrote {folder / name}")
     if changed:
         print("warning: the split that was there was another one; do not compare runs made with it")

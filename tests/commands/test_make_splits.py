@@ -474,6 +474,23 @@ def test_ctrl_c_between_the_renames_leaves_the_splits_as_they_were(tmp_path, mon
     assert len(training_guids(tmp_path)[0]) == 54
 
 
+def test_a_disk_that_fills_up_behind_the_splits_does_not_hide_that_they_are_new(
+    tmp_path, monkeypatch, capsys
+):
+    make_project(tmp_path, MIXED)
+    cut(tmp_path)
+
+    def full(*args):
+        raise UserError("cannot write quality.json: No space left on device")
+
+    monkeypatch.setattr(make_splits, "write_result", full)
+    with pytest.raises(UserError, match="No space left"):
+        cut(tmp_path, "--seed", "7")
+    said = capsys.readouterr().out
+    assert f"wrote {tmp_path / 'outputs/splits/val.csv'}" in said
+    assert "warning: the split that was there was another one" in said
+
+
 def test_a_split_that_cannot_be_put_back_is_not_trained_on(tmp_path, monkeypatch):
     make_project(tmp_path, MIXED)
     cut(tmp_path)

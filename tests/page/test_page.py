@@ -54,6 +54,15 @@ def data(root: Path, html: str) -> dict:
     return {**head, **joined, "runs": {part["run"]: part for part in rest if "run" in part}}
 
 
+def test_what_a_killed_command_has_left_of_the_thumbnails_goes(project):
+    thumbs = project / "outputs/compare/visuals/page/thumbs"
+    thumbs.mkdir(parents=True)
+    for name in (".a.jpg.0.tmp", ".b.jpg.1.tmp.lock"):
+        (thumbs / name).write_bytes(b"")
+    page_of(project)
+    assert {path.suffix for path in thumbs.iterdir()} == {".jpg"}
+
+
 def test_texts_photos_and_predictions_of_every_pair_are_in_the_page(project):
     html = page_of(project)
     found = data(project, html)

@@ -1,5 +1,6 @@
 """A run folder says who made it and how, in a model card, and holds no code."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from common.errors import UserError
 from common.metrics import METRICS
 from common.models.loading import load_config, load_tokenizer
 from common.models.saving import save_encoder
@@ -132,3 +134,24 @@ def test_a_tokenizer_that_cannot_be_kept_is_said_and_the_run_is_whole(
     folder = run_small(project, hub, "bert", "--fusion", "text", "--epochs", "1")
     assert (folder / "README.md").exists() and not (folder / "encoder").exists()
     assert "predict.py will need the checkpoint itself" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [OSError(errno.ENOSPC, "No space left on device"), Exception("No space left (os error 28)")],
+    ids=["as Python says it", "as Rust says it"],
+)
+def test_a_full_disk_is_no_fault_of_the_tokenizer(hub, tmp_path, monkeypatch, fault):
+    """The run would be finished, and never get the files that let it travel."""
+    project = make_small_project(tmp_path)
+    flags = ("--fusion", "text", "--epochs", "1")
+
+    def save(*args):
+        raise fault
+
+    with monkeypatch.context() as patch:
+        patch.setattr(travel, "save_encoder", save)
+        with pytest.raises(UserError, match="encoder: .*No space left.*Is the disk full"):
+            run_small(project, hub, "bert", *flags)
+    assert not [path for path in (project / "outputs/compare").iterdir() if path.name[0] != "."]
+    assert (run_small(project, hub, "bert", *flags) / "encoder").exists()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
 import threading
 import time
 import uuid
@@ -24,6 +25,9 @@ _PAUSE_SEC = 0.2  # between two looks at a lock
 _LOCK = ".lock"  # ends the name of the lock of a temporary file
 _LOCKED_BYTE = 1 << 30  # far behind the end: Windows also bars others from reading what is locked
 
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+# What packages written in Rust say of ENOSPC, of Windows' own number for it, and of EDQUOT.
+_DISK_FULL_IN_RUST = re.compile(r"\(os error (28|112|122)\)")
 
 MARK = b"\xef\xbb\xbf"  # without it, Excel on a Chinese Windows reads GBK
 # A spreadsheet, a Chinese one too, may take these for the start of a formula.
@@ -221,9 +225,22 @@ def write_result(path: Path, content: bytes) -> None:
         remove_left_overs(path.parent, f".{glob.escape(path.name)}.*.tmp")
         with owned(temporary), replacing(path, temporary) as file:
             file.write(content)
-    except OSError as error:  # Windows lets nobody replace a file that Excel has open
-        reason = error_text(error)
-        raise UserError(f"cannot write {path}: {reason}. Is it open in another program?") from error
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error_text(error)}. {remedy(error)}") from error
+
+
+def remedy(error: Exception) -> str:
+    """Say what to do about a result that cannot be written."""
+    if is_disk_full(error):
+        return "Make room on that disk, and run the same command again"
+    return "Is it open in another program?"  # Windows lets nobody replace what Excel has open
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Tell if an error says that the disk, or the user's share of it, is full."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _DISK_FULL
+    return bool(_DISK_FULL_IN_RUST.search(str(error)))
 
 
 def listed(faults: Sequence[str]) -> str:

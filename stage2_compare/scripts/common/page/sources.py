@@ -15,7 +15,7 @@ from ..data.photos import decode, open_file, upright_size
 from ..data.quality import read_quality
 from ..data.splits import Split, fingerprint, read_training_splits
 from ..errors import UserError
-from ..files import error_text, replacing
+from ..files import error_text, owned, remedy, remove_left_overs, replacing, temporary_name
 from ..language import Phrase, phrase
 from ..runs.reader import Run
 
@@ -129,9 +129,11 @@ def write_thumbnails(sources: Sources, folder: Path) -> set[str]:
     if missing:
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            remove_left_overs(folder, ".*.tmp")
             _in_threads(_write_thumbnail, missing, "Thumbnails")
         except OSError as error:
-            raise UserError(f"cannot write into {folder}: {error_text(error)}") from error
+            reason = f"{error_text(error)}. {remedy(error)}"
+            raise UserError(f"cannot write into {folder}: {reason}") from error
     return {name for name in photos if (folder / name).exists()}
 
 
@@ -147,7 +149,8 @@ def _write_thumbnail(task: tuple[Path, str]) -> None:
             picture = decode(file, SIDE).square
     except Exception:  # of almost any class, see decode
         return
-    with replacing(path) as file:
+    temporary = temporary_name(path)
+    with owned(temporary), replacing(path, temporary) as file:
         picture.save(file, "JPEG", quality=_QUALITY)
 
 

@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 
 from ..errors import UserError
-from ..files import MARK, escaped, lock, quoted, replacing, unlock
+from ..files import MARK, escaped, is_disk_full, lock, quoted, replacing, unlock
 from . import layout
 from .layout import CHECKPOINT, OWNER
 from .record import differences, read_record
@@ -120,7 +120,11 @@ class RunFolder:
         self._write(name, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
     def write_folder(self, name: str, write: Callable[[Path], None]) -> None:
-        """Let ``write`` fill a new folder."""
+        """Let ``write`` fill a new folder.
+
+        Raises:
+            UserError: the disk is full. Other errors of ``write`` are the caller's to judge.
+        """
         path = self.partial / name
         try:
             shutil.rmtree(path, ignore_errors=True)  # of a process that was killed
@@ -129,8 +133,10 @@ class RunFolder:
             for file in path.iterdir():
                 with open(file, "r+b") as written:
                     os.fsync(written.fileno())  # before the run takes its name
-        except OSError as error:
-            raise _not_written(path, error) from error
+        except Exception as error:
+            if is_disk_full(error):
+                raise _not_written(path, error) from error
+            raise
 
     def remove_folder(self, name: str) -> None:
         shutil.rmtree(self.partial / name, ignore_errors=True)

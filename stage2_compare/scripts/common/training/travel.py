@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..data.tokens import tokenise
+from ..errors import UserError
 from ..models.classifier import ImageTextClassifier
 from ..models.loading import load_tokenizer
 from ..models.saving import save_encoder
@@ -25,20 +26,22 @@ _PATIENCE = 10  # seconds for git, which may have to read a slow disk
 
 def write_encoder(prepared: PreparedRun, folder: RunFolder, model: ImageTextClassifier) -> None:
     """Write the encoder's files. Keep them only if their tokenizer reads the validation texts as the
-    run did; else say so."""
-    encoder, tokens = model.encoder, prepared.datasets["val"].tokens
+    run did; else say so.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    config, tokenizer, encoder = prepared.config, prepared.tokenizer, model.encoder
     try:
         folder.write_folder(
-            ENCODER,
-            lambda path: save_encoder(
-                path, prepared.config, prepared.tokenizer, encoder.mean, encoder.std
-            ),
+            ENCODER, lambda path: save_encoder(path, config, tokenizer, encoder.mean, encoder.std)
         )
-        saved = load_tokenizer(str(folder.partial / ENCODER))
-        again = tokenise(prepared.splits["val"].texts, saved, prepared.max_length)
-        reason = "" if np.array_equal(again.ids, tokens.ids) else "a saved copy reads otherwise"
+    except UserError:
+        raise
     except Exception as error:  # a foreign tokenizer can fail in any way
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = _in_short(error)
+    else:
+        reason = _why_unlike(prepared, folder.partial / ENCODER)
     if reason:
         folder.remove_folder(ENCODER)
         print(
@@ -46,6 +49,21 @@ def write_encoder(prepared: PreparedRun, folder: RunFolder, model: ImageTextClas
             "predict.py will need the checkpoint itself",
             flush=True,
         )
+
+
+def _why_unlike(prepared: PreparedRun, saved: Path) -> str:
+    """Return why the saved tokenizer does not do what that of the run did; "" if it does."""
+    try:
+        texts = prepared.splits["val"].texts
+        again = tokenise(texts, load_tokenizer(str(saved)), prepared.max_length)
+    except Exception as error:  # as above
+        return _in_short(error)
+    same = np.array_equal(again.ids, prepared.datasets["val"].tokens.ids)
+    return "" if same else "a saved copy reads otherwise"
+
+
+def _in_short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def origin(code_sha256: str) -> dict[str, Any]:
