@@ -97,6 +97,35 @@ def test_a_failed_run_does_not_stop_the_others_and_is_the_only_one_made_again(
     assert len(folders(project)) == 2 and (good / "metrics.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("in_the_way", ["a full disk", "a folder"])
+def test_a_log_that_cannot_be_written_is_told_of_its_run_alone(project, hub, capsys, in_the_way):
+    line = command(project, hub, "--seeds", "42,43")
+    log = compare_all.parse(line).jobs[0].log
+    log.parent.mkdir(parents=True)
+    if in_the_way == "a folder":
+        log.mkdir()
+    elif os.path.exists("/dev/full"):
+        log.symlink_to("/dev/full")
+    else:
+        pytest.skip("needs a device that is always full")
+    with pytest.raises(SystemExit) as stopped:
+        compare_all.main(line)
+    assert stopped.value.code == 1 and len(folders(project)) == 1
+    (told,) = [text for text in capsys.readouterr().out.splitlines() if text.startswith("failed:")]
+    says = {"a full disk": "No space left on device: make room", "a folder": f"cannot write {log}"}
+    assert log.stem in told and says[in_the_way] in told
+
+    log.rename(log.with_suffix(".old"))
+    compare_all.main(line)
+    assert len(folders(project)) == 2
+
+
+def test_a_folder_in_which_nothing_can_be_written_is_named(project, hub):
+    compare_dir(project).write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match="cannot write in .*compare.*--output-dir"):
+        compare_all.main(command(project, hub))
+
+
 @posix
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stop_ends_the_processes_and_the_same_command_goes_on(project, hub, number, status):

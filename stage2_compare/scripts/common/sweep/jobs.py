@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 
 from ..data.image_cache import load_splits
-from ..files import lock, unlock
+from ..errors import UserError
+from ..files import error_text, lock, unlock
 from ..runs import layout
 from ..runs.record import differences, read_record
 from ..training.reading import fingerprints, read_pairs
@@ -76,10 +77,20 @@ class Job:
         return _fingerprints(self.run.paths, protocol.fold, protocol.image_size)
 
     def is_being_trained(self) -> bool:
-        """Tell if another process holds the lock of its folder."""
+        """Tell if another process holds the lock of its folder.
+
+        Raises:
+            UserError: nothing can be written there.
+        """
         path = layout.lock(self.run.paths.runs, self.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        held = lock(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held = lock(path)
+        except OSError as error:
+            reason = error_text(error)
+            raise UserError(
+                f"cannot write in {path.parent}: {reason}. Give another --output-dir"
+            ) from error
         if held is not None:
             unlock(path, held)
         return held is None

@@ -35,7 +35,6 @@ class Process:
         """Let it make a run."""
         self.job = job
         self.started = self.last_sign = time.monotonic()
-        job.log.parent.mkdir(parents=True, exist_ok=True)
         device = [] if self.device == "auto" else ["--device", self.device]
         order = {"command": job.command, "arguments": [*job.arguments, *device]}
         with suppress(OSError):  # it has ended, and ``reports`` will say so

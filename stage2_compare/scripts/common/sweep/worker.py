@@ -22,12 +22,13 @@ import time
 import traceback
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..files import WAITING
+from ..files import WAITING, error_text, is_disk_full
 
 LOOK_EVERY_SEC = 1.0
 GRACE_SEC = 3.0  # for keeping what is done, after which the process ends in any case
@@ -62,9 +63,11 @@ class _Worker:
     def make_runs(self) -> None:
         while (job := self._jobs.get()) is not None:
             self._is_making.set()
-            with open(job["log"], "wb") as log:
-                _print_to(log.fileno())
-            fault = make(job["command"], job["arguments"])
+            try:
+                _print_to(Path(job["log"]))
+                fault = make(job["command"], job["arguments"])
+            except OSError as error:
+                fault = f"cannot write {job['log']}: {error_text(error)}"
             self._is_making.clear()
             self._report({"fault": fault})
 
@@ -104,19 +107,29 @@ def make(command: str, arguments: list[str]) -> str:
         return ""
     except UserError as error:
         fault = " ".join(str(error).split())
-        print(f"error: {fault}", flush=True)
-        return fault
+        with suppress(OSError):  # the log's disk is full
+            print(f"error: {fault}", flush=True)
     except Exception as error:  # the other runs go on
-        traceback.print_exc()
-        return " ".join(f"{type(error).__name__}: {error}".split())
+        fault = " ".join(f"{type(error).__name__}: {error}".split())
+        if is_disk_full(error):
+            fault = f"{error_text(error)}: make room, and run the same command again to go on"
+        with suppress(OSError):
+            traceback.print_exc()
+    return fault
 
 
-def _print_to(file: int) -> None:
-    """Send all output to an open file, also that of libraries that are not written in Python."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-        os.dup2(file, stream.fileno())
-        stream.reconfigure(encoding="utf-8", errors="replace", line_buffering=True)
+def _print_to(log: Path) -> None:
+    """Send all output to a new file, also that of libraries that are not written in Python.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as file:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(file.fileno(), stream.fileno())
+            stream.reconfigure(encoding="utf-8", errors="replace", line_buffering=True)
 
 
 def _interrupt_main_thread() -> None:
