@@ -146,6 +146,8 @@ def test_a_full_output_ends_without_a_traceback(project, hub, stream: str):
             )
         assert done.returncode in (0, 1)
         assert "Traceback" not in (done.stdout or "") + (done.stderr or "")
+        if stream == "stdout" and done.returncode:
+            assert "error: No space left on device: make room" in done.stderr
 
 
 @posix

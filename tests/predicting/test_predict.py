@@ -1,10 +1,12 @@
 """A run folder predicts anywhere: without the checkpoint it was trained from, hub or network."""
 
 import csv
+import errno
 import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +180,19 @@ def test_blank_photos_are_counted_and_predicted_as_the_probe_does(project, hub, 
     cpu = Precision("fp32", torch.device("cpu"))
     blanked = predict_blanked(model, prepared.datasets["val"], np.array([1, 2]), blank, 4, cpu)
     np.testing.assert_allclose(shares[1:3], probabilities(blanked), atol=1e-5)
+
+
+@pytest.mark.parametrize("what", ["one pair", "blanks"])
+def test_a_temporary_folder_without_room_is_named(project, run, gaps, monkeypatch, what):
+    def full(*args, **more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    pair = ["--text", "好", "--image", "data/val0.png"]
+    blanks = ["--csv", str(gaps), "--blank-missing", "--output", "predicted.csv"]
+    flags = pair if what == "one pair" else blanks
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    with pytest.raises(UserError, match="temporary folder: No space left.*TMPDIR"):
+        command.main(["--project-root", str(project), "--run", str(run), *flags])
 
 
 def test_a_missing_text_is_blank_and_counted(project, run, tmp_path, capsys):

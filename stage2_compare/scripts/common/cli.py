@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from .data.encodings import ENCODINGS
 from .errors import UserError
-from .files import printable
+from .files import error_text, is_disk_full, printable
 from .language import CODES, system_language
 from .models.choice import ModelChoice, fusion_names
 from .runs.layout import DEFAULT_FUSION, DEFAULT_SEED, folder_name
@@ -81,6 +81,8 @@ def _status_of(error: BaseException, received: list[int]) -> int:
         return 2
     # An error of a file names the file. One without a name is of the output's streams.
     if isinstance(error, OSError) and error.filename is None and error.errno in _OUTPUT_IS_GONE:
+        if is_disk_full(error):  # one stream alone may be on that disk
+            _say(f"error: {error_text(error)}: make room, and run the same command again")
         return 1
     raise error
 

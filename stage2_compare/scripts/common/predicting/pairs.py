@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +15,7 @@ from ..data.image_cache import ImageStore, ImagesUnusable, load_images
 from ..data.splits import Split, read_splits, without_placeholders
 from ..data.splits_files import describe, file_problem
 from ..errors import UserError
+from ..files import error_text, write_result
 from .settings import Prediction
 
 _REMEDY = "or give --blank-missing to let them pass"
@@ -84,9 +88,34 @@ def load_photos(
             raise UserError(f"{error}, {_REMEDY}") from None
         faults = error.faults
     pairs.blank_photos = sum(path in faults for path in paths)
-    with TemporaryDirectory() as folder:
-        blank = str(Path(folder) / "blank.png")
-        Image.new("RGB", (8, 8), tuple(round(255 * value) for value in mean)).save(blank)
+    with temporary_folder() as folder:
+        blank = folder / "blank.png"
+        write_result(blank, _png(mean))
         return load_images(
-            [blank if path in faults else path for path in paths], image_size, pairs.cache
+            [str(blank) if path in faults else path for path in paths], image_size, pairs.cache
         )
+
+
+def _png(colour: tuple[float, ...]) -> bytes:
+    """Return a small picture of one colour, each value from 0 to 1."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), tuple(round(255 * value) for value in colour)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder that is removed afterwards.
+
+    Raises:
+        UserError: there is no room for it.
+    """
+    try:  # Windows removes no file that is mapped
+        made = TemporaryDirectory(ignore_cleanup_errors=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot make a temporary folder: {error_text(error)}. Make room there, or let TMPDIR "
+            "(on Windows TEMP) name another folder"
+        ) from error
+    with made as name:
+        yield Path(name)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -27,7 +25,7 @@ from ..training.evaluation import evaluate, probabilities
 from ..training.precision import Precision, allow_fast_float32, choose_precision
 from ..training.settings import Paths
 from .opening import OpenedRun, load_run, open_run
-from .pairs import Pairs, load_photos, one_pair, read_pairs
+from .pairs import Pairs, load_photos, one_pair, read_pairs, temporary_folder
 from .settings import Prediction
 
 
@@ -67,9 +65,8 @@ def _common_classes(runs: list[OpenedRun]) -> list[str]:
 def _pairs(settings: Prediction, run: OpenedRun) -> Iterator[Pairs]:
     """Read the pairs. The photo of a single one is decoded into a folder that is removed."""
     if settings.csv is None:
-        # Windows removes no file that is mapped.
-        with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            yield one_pair(settings, Path(folder))
+        with temporary_folder() as folder:
+            yield one_pair(settings, folder)
         return
     _check_target(settings)
     told = settings.text_encoding
