@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "stage2_compare"))
 from common.runs import layout
 from common.runs.reader import read_runs
 from helpers.fast_start import make_fast_project
-from helpers.hub import STAGE2, Hub
+from helpers.hub import CLIP, STAGE2, Hub
 from helpers.project import make_project
 from helpers.run_folders import make_runs
 from helpers.small_project import COMMANDS, arguments, assert_same_run, make_small_project
@@ -191,6 +191,43 @@ def training(root: Path, hub: Hub, kind: str) -> Case:
     )
 
 
+def sweeping(root: Path, hub: Hub) -> Case:
+    """Two runs of compare_all.py. The process that makes them outlives a kill by seconds at most."""
+    place = root / "outputs" / "soak_all"
+    model = ("--models", "clip", "--clip-model", hub.folder(CLIP), "--seeds", "1,2")
+    small = arguments(hub, "clip", "--output-dir", "outputs/soak_all")[2:]  # no --model-name
+    flags = ["--lrs" if flag == "--lr" else flag for flag in small]
+    command = script("compare_all", root, *model, *flags)
+    finish(hub, command)
+    whole = place.rename(root / "outputs" / "whole_all")
+    names = {run.name for run in read_runs(whole)[0]}
+    assert len(names) == 2
+    made: set[str] = set()
+
+    def line(draw: random.Random) -> list[str]:
+        if made == names:  # so that there is something to do
+            name = draw.choice(sorted(names))
+            shutil.rmtree(place / name)
+            made.remove(name)
+        return command
+
+    def after_a_kill() -> None:
+        runs, problems = read_runs(place) if place.exists() else ([], [])
+        for problem in problems:
+            assert "in progress" in problem or "stopped" in problem, problems
+        found = {run.name for run in runs}
+        assert made <= found <= names, (made, problems)  # what was finished stays
+        made.update(found)
+
+    def at_the_end() -> None:
+        for name in names:
+            assert_same_run(place / name, whole / name)
+        left = [path.name for path in place.iterdir() if path.name.startswith(".")]
+        assert not left, left
+
+    return Case("compare_all", line, 20, after_a_kill, at_the_end)
+
+
 def splitting(root: Path, hub: Hub) -> Case:
     """Splits of two seeds replace each other. A mixture of them must not be trained on."""
     make_project(root, pairs=40)
@@ -349,6 +386,7 @@ def main() -> None:
             "train bert": lambda: training(small, hub, "bert"),
             "train clip": lambda: training(small, hub, "clip"),
             "train blip": lambda: training(small, hub, "blip"),
+            "compare_all": lambda: sweeping(small, hub),
         }
         for name, make in cases.items():
             if name.startswith(chosen):
