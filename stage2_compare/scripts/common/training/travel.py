@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..data.tokens import tokenise
+from ..files import quoted
 from ..models.classifier import ImageTextClassifier
 from ..models.loading import load_tokenizer
 from ..models.saving import save_encoder
@@ -42,7 +43,7 @@ def write_encoder(prepared: PreparedRun, folder: RunFolder, model: ImageTextClas
     if reason:
         folder.remove_folder(ENCODER)
         print(
-            f"warning: the tokenizer of {prepared.settings.model.name!r} cannot be kept ({reason}): "
+            f"warning: the tokenizer of {quoted(prepared.settings.model.name)} cannot be kept ({reason}): "
             "predict.py will need the checkpoint itself",
             flush=True,
         )
