@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..files import printable
+from ..files import printable, quoted
 
 # Texts, and characters, that are tokenised together: the tokenizer's own objects take some hundred
 # bytes for each character.
@@ -26,7 +26,7 @@ _PORTION_CHARACTERS = 500_000
 _CHARACTERS_PER_TOKEN = 200
 _PATIENCE = 60  # seconds for a portion; real tokenizers need less than one
 _UNFIT = (
-    "the tokenizer of {!r} does not get through the texts with the patterns in its "
+    "the tokenizer of {} does not get through the texts with the patterns in its "
     "tokenizer.json; take the files of the model's publisher. It gave up"
 )
 _HAN = re.compile("[\u4e00-\u9fff]")
@@ -138,13 +138,15 @@ def _in_time(encode: Callable[[], Any], name: str) -> Any:
         except Exception as error:
             result.set_exception(error)
         except BaseException as panic:  # tokenizers' own: it is no Exception
-            result.set_exception(UserError(f"{_UNFIT.format(name)} ({printable(str(panic))})"))
+            result.set_exception(
+                UserError(f"{_UNFIT.format(quoted(name))} ({printable(str(panic))})")
+            )
 
     Thread(target=run, daemon=True).start()
     try:
         return result.result(_PATIENCE)
     except TimeoutError:
-        raise UserError(f"{_UNFIT.format(name)} in {_PATIENCE} seconds") from None
+        raise UserError(f"{_UNFIT.format(quoted(name))} in {_PATIENCE} seconds") from None
 
 
 def _portions(texts: list[str], longest: int) -> Iterator[list[str]]:
@@ -166,7 +168,7 @@ def check_tokens(tokens: Tokens, vocabulary: int, name: str) -> None:
     largest = max(int(tokens.ids.max(initial=0)), tokens.pad_id)
     if largest >= vocabulary:
         raise UserError(
-            f"the tokenizer of {name!r} gives token id {largest}, but the model knows "
+            f"the tokenizer of {quoted(name)} gives token id {largest}, but the model knows "
             f"{vocabulary} tokens: tokenizer and weights are of different checkpoints"
         )
 
@@ -182,7 +184,7 @@ def language_warning(texts: list[str], tokens: Tokens, name: str) -> str:
     if tokens.unknown_rate < 0.05 and tokens.per_character < 1.25 * usual:
         return ""
     return (
-        f"warning: the vocabulary of {name!r} does not suit these texts "
+        f"warning: the vocabulary of {quoted(name)} does not suit these texts "
         f"({tokens.per_character:.2f} tokens per character where {usual:.2f} are usual, "
         f"{tokens.unknown_rate:.1%} of the tokens unknown): its text side is at a disadvantage; "
         "take a model of the language of the texts"

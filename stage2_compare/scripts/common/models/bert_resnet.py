@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.hub import load_state_dict_from_url
 
 from ..errors import UserError
+from ..files import quoted
 from .checkpoint import reason_of
 from .choice import ModelChoice
 from .encoder import Encoder
@@ -114,7 +115,7 @@ def load_text_encoder(name: str, config, pretrained: bool) -> nn.Module:
     }
     if config.model_type in elsewhere:
         raise UserError(
-            f"{name!r} is a {config.model_type} checkpoint: train it with "
+            f"{quoted(name)} is a {config.model_type} checkpoint: train it with "
             f"{elsewhere[config.model_type]}"
         )
     if (
@@ -123,13 +124,13 @@ def load_text_encoder(name: str, config, pretrained: bool) -> nn.Module:
         or not hasattr(config, "hidden_size")
     ):
         raise UserError(
-            f"{name!r} is a {config.model_type} checkpoint, not a text encoder such as "
+            f"{quoted(name)} is a {config.model_type} checkpoint, not a text encoder such as "
             "bert-base-chinese"
         )
     model, missing = load_weights(AutoModel, name, config, pretrained, optional=("pooler.",))
     if "attention_mask" not in inspect.signature(model.forward).parameters:
         raise UserError(
-            f"{name!r} is a {config.model_type} checkpoint, which cannot leave the padding of a "
+            f"{quoted(name)} is a {config.model_type} checkpoint, which cannot leave the padding of a "
             "batch out: what it makes of a text would depend on the texts beside it. Use another "
             "text encoder"
         )

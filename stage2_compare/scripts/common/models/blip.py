@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..files import quoted
 from .choice import ModelChoice
 from .encoder import Encoder
 from .loading import image_statistics, patches_per_side, resize_positions
@@ -32,7 +33,7 @@ class Blip(Encoder):
 
         if config.model_type != "blip":
             raise UserError(
-                f"{choice.name!r} is a {config.model_type} checkpoint: "
+                f"{quoted(choice.name)} is a {config.model_type} checkpoint: "
                 "compare_blip.py takes BLIP captioning ones"
             )
         self.mean, self.std = image_statistics(choice.name)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..files import quoted
 
 CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -65,7 +66,7 @@ def find_weights(name: str) -> list[Path]:
     path = find_file(name, *_WEIGHTS_AND_INDEXES)
     if path is None:
         raise UserError(
-            f"cannot load {name!r}: it has no file named {' or '.join(WEIGHTS)}; weights of "
+            f"cannot load {quoted(name)}: it has no file named {' or '.join(WEIGHTS)}; weights of "
             "TensorFlow or Flax cannot be used"
         )
     if path.suffix != ".json":
@@ -73,11 +74,15 @@ def find_weights(name: str) -> list[Path]:
     table = read_json(name, path).get("weight_map")
     names = set(table.values()) if isinstance(table, dict) else {None}
     if not all(isinstance(part, str) and Path(part).name == part for part in names):
-        raise UserError(f"cannot load {name!r}: {path.name} has no table of files, weight_map")
+        raise UserError(
+            f"cannot load {quoted(name)}: {path.name} has no table of files, weight_map"
+        )
     parts = {part: find_file(name, part) for part in sorted(names)}
     for part, found in parts.items():
         if found is None:
-            raise UserError(f"cannot load {name!r}: {part}, which {path.name} lists, is missing")
+            raise UserError(
+                f"cannot load {quoted(name)}: {part}, which {path.name} lists, is missing"
+            )
     return list(parts.values())
 
 
@@ -108,13 +113,13 @@ def check_file(name: str, path: Path) -> None:
         start = file.read(len(_POINTER))
     if start == _POINTER:
         raise UserError(
-            f"cannot load {name!r}: {path.name} is a git-lfs pointer, not the file itself: run "
+            f"cannot load {quoted(name)}: {path.name} is a git-lfs pointer, not the file itself: run "
             "git lfs pull in that folder, or download the file"
         )
     size = path.stat().st_size
     if size > _LARGEST and path.suffix not in (".safetensors", ".bin"):
         raise UserError(
-            f"cannot load {name!r}: {path.name} has {size / 2**20:,.0f} MB, more than the "
+            f"cannot load {quoted(name)}: {path.name} has {size / 2**20:,.0f} MB, more than the "
             f"{_LARGEST / 2**20:.0f} MB that such a file may have"
         )
 
@@ -124,9 +129,9 @@ def read_json(name: str, path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"cannot load {name!r}: {path.name} is not JSON: {error}") from error
+        raise UserError(f"cannot load {quoted(name)}: {path.name} is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise UserError(f"cannot load {name!r}: {path.name} holds no JSON object")
+        raise UserError(f"cannot load {quoted(name)}: {path.name} holds no JSON object")
     return content
 
 
@@ -171,7 +176,7 @@ def _download(name: str, file: str, folder: Path | None) -> Path | None:
         return Path(hf_hub_download(name, file, revision=commit, cache_dir=TRANSFORMERS_CACHE))
     except RepositoryNotFoundError as error:  # the same for a name that is private
         raise UserError(
-            f"cannot load {name!r}: the hub at {_endpoint()} has no model of this name that you "
+            f"cannot load {quoted(name)}: the hub at {_endpoint()} has no model of this name that you "
             "may read. Check the name; log in with huggingface-cli login if it is private or "
             "asks you to agree to its terms"
         ) from error
@@ -217,7 +222,7 @@ def unreachable(name: str, file: str, error: Exception | None = None) -> str:
     reason = reason_of(error) if error is not None else _why_unreachable()
     online = "unset HF_HUB_OFFLINE and, if need be, set" if _is_offline() else "set"
     return (
-        f"cannot load {name!r}: {file} is not in the cache (HF_HOME says where that is), and "
+        f"cannot load {quoted(name)}: {file} is not in the cache (HF_HOME says where that is), and "
         f"the hub at {_endpoint()} does not give it: {reason}. Either download the checkpoint by "
         f"other means and give its folder as --model-name, or {online} HF_ENDPOINT to a mirror"
     )

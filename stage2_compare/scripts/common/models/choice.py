@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
+from ..files import quoted
 
 # The hub's own rule: https://huggingface.co/docs/huggingface_hub, validate_repo_id
 _HUB_NAME = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.|\.git$))(\w[\w.-]*/)?\w([\w.-]*\w)?", re.ASCII)
@@ -29,9 +30,8 @@ class ModelChoice:
     def __post_init__(self):
         if os.path.isdir(self.name) or _HUB_NAME.fullmatch(self.name):
             return
-        shown = self.name if len(self.name) <= 100 else f"{self.name[:50]}...{self.name[-50:]}"
         raise UserError(
-            f"cannot load {shown!r}: --model-name is neither a folder that exists nor a name on "
+            f"cannot load {quoted(self.name)}: --model-name is neither a folder that exists nor a name on "
             "the hub such as bert-base-chinese or openai/clip-vit-base-patch32"
         )
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..files import quoted
 from .choice import ModelChoice
 from .encoder import Encoder
 from .loading import image_statistics, patches_per_side, resize_positions
@@ -32,12 +33,12 @@ class Clip(Encoder):
         kinds = {"clip": CLIPModel, "chinese_clip": ChineseCLIPModel}
         if config.model_type not in kinds:
             raise UserError(
-                f"{choice.name!r} is a {config.model_type} checkpoint: "
+                f"{quoted(choice.name)} is a {config.model_type} checkpoint: "
                 "compare_clip.py takes CLIP and Chinese-CLIP"
             )
         if config.projection_dim < 1:
             raise UserError(
-                f"config.json of {choice.name!r} says projection_dim {config.projection_dim}: no "
+                f"config.json of {quoted(choice.name)} says projection_dim {config.projection_dim}: no "
                 "feature is left to classify. Give another checkpoint"
             )
         self.mean, self.std = image_statistics(choice.name)

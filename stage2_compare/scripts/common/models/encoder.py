@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..files import quoted
 from .checkpoint import reason_of
 from .choice import ModelChoice
 from .fusion import FUSIONS
@@ -100,12 +101,12 @@ class Encoder(nn.Module):
             if "memory" in str(error):
                 raise
             raise UserError(
-                f"{name!r} cannot be used as a {type(self).__name__} encoder: it fails at a short "
+                f"{quoted(name)} cannot be used as a {type(self).__name__} encoder: it fails at a short "
                 f"text: {type(error).__name__}: {reason_of(error)}"
             ) from error
         if not all(self._fits(shape, size) for shape, size in found):
             raise UserError(
-                f"{name!r} cannot be used as a {type(self).__name__} encoder: its features are "
+                f"{quoted(name)} cannot be used as a {type(self).__name__} encoder: its features are "
                 f"{[shape for shape, _ in found]}"
             )
         self.eval()

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UserError
+from ..files import quoted
 from .checkpoint import (
     CONFIG,
     find_file,
@@ -63,7 +64,7 @@ def load_config(name: str) -> Any:
     logging.set_verbosity_error()  # what is wrong is said here
     path = find_file(name, CONFIG)
     if path is None:
-        raise UserError(f"cannot load {name!r}: it has no file named {CONFIG}")
+        raise UserError(f"cannot load {quoted(name)}: it has no file named {CONFIG}")
     full = read_json(name, path)
     content = _used_settings(full)
     kind = content.get("model_type")
@@ -71,25 +72,27 @@ def load_config(name: str) -> Any:
         kind = _kind_in(name, list(CONFIG_MAPPING.keys()))
     if not kind or not isinstance(kind, str):
         raise UserError(
-            f"cannot load {name!r}: {CONFIG} does not say what kind of model it is. Give it a "
+            f"cannot load {quoted(name)}: {CONFIG} does not say what kind of model it is. Give it a "
             'line such as "model_type": "bert"'
         )
     if kind not in CONFIG_MAPPING:
         raise UserError(
-            f"cannot load {name!r}: transformers {TRANSFORMERS} has no model of kind {kind!r}, "
+            f"cannot load {quoted(name)}: transformers {TRANSFORMERS} has no model of kind {kind!r}, "
             "and code of a checkpoint is not run. Use another checkpoint"
         )
     labels = full.get("num_labels") or 0
     if not isinstance(labels, int) or labels > _MOST_LABELS:
-        raise UserError(f"cannot load {name!r}: {CONFIG} speaks of {labels!r} labels")
+        raise UserError(f"cannot load {quoted(name)}: {CONFIG} speaks of {labels!r} labels")
     if content.get("quantization_config"):
-        raise UserError(f"cannot load {name!r}: its weights are quantised. Use the original ones")
+        raise UserError(
+            f"cannot load {quoted(name)}: its weights are quantised. Use the original ones"
+        )
     try:
         with warnings.catch_warnings():  # of settings with a newer name
             warnings.simplefilter("ignore")
             return CONFIG_MAPPING[kind].from_dict(content)
     except Exception as error:  # a foreign file can fail in any way
-        raise UserError(f"cannot load {name!r}: {CONFIG}: {reason_of(error)}") from error
+        raise UserError(f"cannot load {quoted(name)}: {CONFIG}: {reason_of(error)}") from error
 
 
 def _used_settings(content: dict[str, Any]) -> dict[str, Any]:
@@ -134,7 +137,7 @@ def load_tokenizer(name: str) -> Any:
         raise UserError(_why_no_tokenizer(name, error, downloads=bool(options))) from error
     if tokenizer.pad_token_id is None:
         raise UserError(
-            f"the tokenizer of {name!r} has no padding token, so batches cannot be made: use an "
+            f"the tokenizer of {quoted(name)} has no padding token, so batches cannot be made: use an "
             "encoder"
         )
     return tokenizer
@@ -151,13 +154,13 @@ def _why_no_tokenizer(name: str, error: BaseException, downloads: bool) -> str:
     for package, is_there in installed.items():
         if not is_there and package in reason.lower():
             return (
-                f"cannot load {name!r}: its tokenizer needs the package {package}, which is not "
+                f"cannot load {quoted(name)}: its tokenizer needs the package {package}, which is not "
                 f"installed: run python -m pip install {package}"
             )
     if downloads and isinstance(error, OSError):
         return unreachable(name, "its tokenizer", error)
     return (
-        f"cannot load {name!r}: its tokenizer cannot be used: {reason}. Its files may be missing "
+        f"cannot load {quoted(name)}: its tokenizer cannot be used: {reason}. Its files may be missing "
         "or broken: download them again, or use another checkpoint"
     )
 
@@ -202,7 +205,7 @@ def image_statistics(name: str) -> tuple[list[float], list[float]]:
     std = settings.get("image_std", OPENAI_CLIP_STD)
     if not (_three_numbers(mean) and _three_numbers(std) and min(std) > 0):
         raise UserError(
-            f"cannot load {name!r}: {path.name} gives no mean and standard deviation of three "
+            f"cannot load {quoted(name)}: {path.name} gives no mean and standard deviation of three "
             f"channels: {mean!r:.60}, {std!r:.60}"
         )
     return list(mean), list(std)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from ..errors import UserError
+from ..files import quoted
 from ..machine import memory
 from .checkpoint import CONFIG, find_weights, reason_of
 
@@ -68,14 +69,14 @@ def _match(
     needed = sorted(key for key in missing if not key.startswith(optional or ("\0",)))
     if needed:
         raise UserError(
-            f"{name!r} does not hold {len(needed)} of the weights that {type(model).__name__} "
+            f"{quoted(name)} does not hold {len(needed)} of the weights that {type(model).__name__} "
             f"needs (first: {needed[0]}), they would stay random: it is a checkpoint of another "
             "kind"
         )
     for key, value in found.items():
         if _form(value) != _form(wanted[key]):
             raise UserError(
-                f"cannot load {name!r}: its weight {key} is {_form(value)}, where {CONFIG} asks "
+                f"cannot load {quoted(name)}: its weight {key} is {_form(value)}, where {CONFIG} asks "
                 f"for {_form(wanted[key])}"
             )
     return found, missing
@@ -91,7 +92,7 @@ def _make(make: Any, name: str, config: Any, start_random: bool) -> nn.Module:
             return make(config).float()
     except Exception as error:  # a foreign configuration can fail in any way
         raise UserError(
-            f"cannot load {name!r}: no model can be made of {CONFIG}: {reason_of(error)}"
+            f"cannot load {quoted(name)}: no model can be made of {CONFIG}: {reason_of(error)}"
         ) from error
 
 
@@ -119,7 +120,7 @@ def _plan(make: Any, name: str, config: Any, most: int) -> nn.Module | None:
         size += 4 * parameter.numel() if parameter is not None else 0  # bytes of float32
         if size > most or tensors > _MOST_TENSORS:
             raise UserError(
-                f"cannot load {name!r}: {CONFIG} asks for a model of {tensors:,} tensors and "
+                f"cannot load {quoted(name)}: {CONFIG} asks for a model of {tensors:,} tensors and "
                 f"{size / 1e9:,.1f} GB or more, while {_MOST_TENSORS:,} tensors and "
                 f"{most / 1e9:,.1f} GB are the limits here. Use a smaller model"
             )
@@ -146,11 +147,13 @@ def _read_weights(name: str) -> dict[str, Tensor]:
                 part = _read_file(path)
         except Exception as error:  # a foreign file can fail in any way
             raise UserError(
-                f"cannot load {name!r}: {path.name} cannot be read: {reason_of(error)}. It may be "
+                f"cannot load {quoted(name)}: {path.name} cannot be read: {reason_of(error)}. It may be "
                 "broken or cut off: download it again"
             ) from error
         if not isinstance(part, dict) or not all(isinstance(v, Tensor) for v in part.values()):
-            raise UserError(f"cannot load {name!r}: {path.name} is no table of weights by name")
+            raise UserError(
+                f"cannot load {quoted(name)}: {path.name} is no table of weights by name"
+            )
         tensors |= part
     return tensors
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..files import error_text
+from ..files import error_text, quoted
 from ..models.build import ENCODERS, build_classifier
 from ..models.checkpoint import CONFIG, reason_of
 from ..models.choice import ModelChoice
@@ -130,7 +130,7 @@ def load_run(run: OpenedRun) -> tuple[ImageTextClassifier, Any]:
         raise UserError(f"{run.folder} keeps no {ENCODER}/ of its own, and {error}") from error
     except (RuntimeError, KeyError) as error:
         raise UserError(
-            f"the weights in {path} do not fit the model of {run.choice.name!r}: {reason_of(error)}"
+            f"the weights in {path} do not fit the model of {quoted(run.choice.name)}: {reason_of(error)}"
         ) from error
     use_fused_attention(model)
     return model, tokenizer

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from ..errors import UserError
-from ..files import printable
+from ..files import printable, quoted
 from .jobs import Job
 from .pace import disk_needed
 
@@ -72,5 +72,5 @@ def _quoted(text: str) -> str:
     if _PLAIN.fullmatch(text):
         return text
     if "'" in text or printable(text) != text:
-        raise UserError(f"{text!r} cannot be written for every shell: give it a plainer name")
+        raise UserError(f"{quoted(text)} cannot be written for every shell: give it a plainer name")
     return f"'{text}'"

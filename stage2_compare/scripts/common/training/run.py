@@ -21,6 +21,7 @@ from ..data.batches import BatchSchedule, Prefetcher, Share
 from ..data.cache_limit import keep_below
 from ..data.dataset import FeatureDataset, TokenDataset
 from ..errors import UserError
+from ..files import quoted
 from ..models.classifier import ImageTextClassifier
 from ..models.fusion import FUSIONS
 from ..models.loading import check_transformers
@@ -220,8 +221,8 @@ def unfinished(prepared: PreparedRun, folder: RunFolder) -> dict[str, Any] | Non
     wanted = identity.choices(prepared.settings)
     earlier = found.get("choices", {})
     for key in identity.changed(earlier, wanted) if earlier else ():
-        was, now = earlier.get(key), wanted.get(key)
-        print(f"beginning anew: the unfinished run had {key} {was!r}, not {now!r}", flush=True)
+        was, now = (_shown(values.get(key)) for values in (earlier, wanted))
+        print(f"beginning anew: the unfinished run had {key} {was}, not {now}", flush=True)
         folder.clear()
         return None
     keys = identity.changed(found.get("contents", {}), prepared.contents)
@@ -233,6 +234,11 @@ def unfinished(prepared: PreparedRun, folder: RunFolder) -> dict[str, Any] | Non
             "--restart to begin anew"
         )
     return checkpoint
+
+
+def _shown(value: object) -> str:
+    """Return a choice for a message, a path of Windows as it is written there."""
+    return quoted(value) if isinstance(value, str) else repr(value)
 
 
 def _fit(

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..data.tokens import tokenise
 from ..errors import UserError
+from ..files import quoted
 from ..models.classifier import ImageTextClassifier
 from ..models.loading import load_tokenizer
 from ..models.saving import save_encoder
@@ -45,7 +46,7 @@ def write_encoder(prepared: PreparedRun, folder: RunFolder, model: ImageTextClas
     if reason:
         folder.remove_folder(ENCODER)
         print(
-            f"warning: the tokenizer of {prepared.settings.model.name!r} cannot be kept ({reason}): "
+            f"warning: the tokenizer of {quoted(prepared.settings.model.name)} cannot be kept ({reason}): "
             "predict.py will need the checkpoint itself",
             flush=True,
         )
