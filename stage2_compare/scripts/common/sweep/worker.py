@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import _thread
 import importlib
+import io
 import os
 import queue
 import signal
@@ -112,11 +113,18 @@ def make(command: str, arguments: list[str]) -> str:
 
 
 def _print_to(file: int) -> None:
-    """Send all output to an open file, also that of libraries that are not written in Python."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-        os.dup2(file, stream.fileno())
-        stream.reconfigure(encoding="utf-8", errors="replace", line_buffering=True)
+    """Send all output to an open file, also that of libraries that are not written in Python.
+
+    The streams are new ones: those of a Windows console go on calling the console.
+    """
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        getattr(sys, name).flush()
+        os.dup2(file, number)
+        raw = io.FileIO(number, "w", closefd=False)
+        text = io.TextIOWrapper(
+            io.BufferedWriter(raw), encoding="utf-8", errors="replace", line_buffering=True
+        )
+        setattr(sys, name, text)
 
 
 def _interrupt_main_thread() -> None:
