@@ -1,5 +1,6 @@
 """compare_all.py makes what the single commands make, whatever fails, hangs or is stopped between."""
 
+import multiprocessing.connection
 import os
 import shlex
 import shutil
@@ -285,3 +286,43 @@ def is_being_trained(project: Path) -> bool:
         if file is not None:
             unlock(path, file)
     return None in held
+
+
+def test_a_process_that_ends_before_it_takes_its_connection_is_noticed(monkeypatch):
+    """Windows keeps the end of the connection that was meant for it open."""
+    ends = []
+    base = "multiprocessing.connection._ConnectionBase.close"
+    monkeypatch.setattr(base, lambda end: ends.append(end))
+    process = Process("cpu")
+    monkeypatch.undo()
+    process.process.kill()
+    assert multiprocessing.connection.wait([process.process.sentinel], 60)
+    process.process.join()
+    assert process.reports() == [None]
+
+
+def test_all_output_goes_to_the_log_though_the_streams_are_those_of_a_console(tmp_path):
+    code = """
+import io, os, sys
+from pathlib import Path
+from common.sweep.worker import _print_to
+
+class Console(io.RawIOBase):  # like that of Windows, it does not write to its file number
+    def writable(self):
+        return True
+    def write(self, text):
+        raise OSError("the handle is invalid")
+
+sys.stdout, sys.stderr = io.TextIOWrapper(Console()), io.TextIOWrapper(Console())
+for path in sys.argv[1:]:
+    _print_to(Path(path))
+    print("天气", path[-1])
+    print("很好", file=sys.stderr)
+    os.write(1, b"raw")
+"""
+    logs = [tmp_path / "log1", tmp_path / "log2"]
+    call = [sys.executable, "-c", code, *map(str, logs)]
+    subprocess.run(call, cwd=SCRIPT.parent, check=True)
+    for log in logs:
+        lines = log.read_text(encoding="utf-8").splitlines()
+        assert lines == [f"天气 {log.name[-1]}", "很好", "raw"]

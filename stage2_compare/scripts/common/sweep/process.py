@@ -14,7 +14,7 @@ class Process:
     """A process on one device.
 
     Attributes:
-        connection: becomes ready with each report, and when the process has ended.
+        connection, process.sentinel: the one becomes ready with a report, either at the end.
         job: the run that it makes, or None.
         started, last_sign: of the job, by time.monotonic().
     """
@@ -43,12 +43,14 @@ class Process:
     def reports(self) -> list[dict[str, str] | None]:
         """Return what it has reported since the last call, with None at its end."""
         found: list[dict[str, str] | None] = []
+        # Windows keeps a connection open that a process has not taken over before its end.
+        has_ended = not self.process.is_alive()
         try:
             while self.connection.poll():
                 found.append(self.connection.recv())
         except (EOFError, OSError):
-            found.append(None)
-        return found
+            has_ended = True
+        return [*found, None] if has_ended else found
 
     def take(self) -> Job:
         """Return the job that has ended."""

@@ -92,11 +92,12 @@ class Sweep:
         return None
 
     def wait_for_an_event(self) -> None:
-        by_connection = {each.connection: each for each in self.processes.values()}
-        if not by_connection:  # Windows would not wait for nothing
+        by_sign = {each.connection: each for each in self.processes.values()}
+        by_sign |= {each.process.sentinel: each for each in self.processes.values()}
+        if not by_sign:  # Windows would not wait for nothing
             time.sleep(_TICK_SEC)
-        for ready in multiprocessing.connection.wait(by_connection, _TICK_SEC):
-            process = by_connection[ready]
+        signs = multiprocessing.connection.wait(by_sign, _TICK_SEC)
+        for process in {by_sign[sign] for sign in signs}:
             for report in process.reports():
                 self._hear(process, report)
         for process in self._at_work():

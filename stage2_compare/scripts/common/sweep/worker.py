@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import _thread
 import importlib
+import io
 import os
 import queue
 import signal
@@ -121,15 +122,19 @@ def make(command: str, arguments: list[str]) -> str:
 def _print_to(log: Path) -> None:
     """Send all output to a new file, also that of libraries that are not written in Python.
 
+    The streams are new ones: those of a Windows console go on calling the console.
+
     Raises:
         OSError: it cannot be written.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as file:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-            os.dup2(file.fileno(), stream.fileno())
-            stream.reconfigure(encoding="utf-8", errors="replace", line_buffering=True)
+        for name, number in (("stdout", 1), ("stderr", 2)):
+            getattr(sys, name).flush()
+            os.dup2(file.fileno(), number)
+            raw = io.BufferedWriter(io.FileIO(number, "w", closefd=False))
+            options = {"encoding": "utf-8", "errors": "replace", "line_buffering": True}
+            setattr(sys, name, io.TextIOWrapper(raw, **options))
 
 
 def _interrupt_main_thread() -> None:
