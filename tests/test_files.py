@@ -56,6 +56,39 @@ def test_a_lock_ends_with_its_process_and_not_before(tmp_path, end):
     assert not path.exists()
 
 
+class HeldOpen(PermissionError):
+    """What Windows says of a file, or a folder with a file in it, that a program has open."""
+
+    winerror = 32
+
+
+@pytest.mark.parametrize("tries", [3, 10**6])
+def test_what_a_scanner_has_open_for_a_moment_is_moved_when_it_is_closed(
+    tmp_path, monkeypatch, tries
+):
+    """A program that keeps it open is told of in the end, and nothing has changed."""
+    folder, moved = tmp_path / "a", tmp_path / "b"
+    folder.mkdir()
+    real, calls = os.replace, []
+
+    def replace(source, target):
+        calls.append(source)
+        if len(calls) < tries:
+            raise HeldOpen(errno.EACCES, "in use")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
+    if tries == 3:
+        files.move(folder, moved)
+        assert moved.is_dir() and len(calls) == 3
+    else:
+        monkeypatch.setattr(files, "_HELD_SEC", 0.01)
+        with pytest.raises(HeldOpen):
+            files.move(folder, moved)
+        assert folder.is_dir() and not moved.exists()
+
+
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EAGAIN, errno.EDEADLK, errno.ENOLCK])
 def test_a_file_that_can_be_opened_but_not_locked_is_held_by_another(tmp_path, monkeypatch, number):
     def refuse(*args):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -264,6 +265,23 @@ def test_a_run_whose_files_are_open_elsewhere_gets_its_name_when_they_are_closed
     assert seeds(tmp_path) == {"run": 2, f"earlier/{earlier.name}": 1}
 
 
+def test_a_checkpoint_that_is_open_elsewhere_at_the_end_goes_later(tmp_path, monkeypatch):
+    finished = grown(tmp_path, 1)
+    real = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.name == CHECKPOINT:
+            raise PermissionError(errno.EACCES, "Access is denied", str(path))
+        real(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        finished.finish()
+    assert seeds(tmp_path) == {"run": 1} and (tmp_path / "run" / CHECKPOINT).exists()
+    with RunFolder(tmp_path, "run"):
+        assert not (tmp_path / "run" / CHECKPOINT).exists()
+
+
 def test_an_earlier_run_whose_files_are_open_elsewhere_is_kept_and_moves_later(
     tmp_path, monkeypatch, capsys
 ):
@@ -361,17 +379,17 @@ def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(
     project, hub, uninterrupted, monkeypatch, name: str
 ):
     more = ["--output-dir", f"outputs/full_{name}"]
-    real = runfolder.os.fsync
+    real = runfolder.replacing
 
-    def full(descriptor: int) -> None:
-        if os.readlink(f"/proc/self/fd/{descriptor}").rpartition("/")[2].startswith(f".{name}."):
-            raise OSError(28, "No space left on device")
-        real(descriptor)
+    @contextmanager
+    def full(path: Path) -> Iterator[BinaryIO]:
+        with real(path) as file:
+            yield file
+            if path.name == name:
+                raise OSError(28, "No space left on device")
 
-    if not Path("/proc/self/fd").exists():
-        pytest.skip("needs /proc to tell which file is written")
     with monkeypatch.context() as patch:
-        patch.setattr(runfolder.os, "fsync", full)
+        patch.setattr(runfolder, "replacing", full)
         with pytest.raises(
             UserError, match=f"{re.escape(name)}: .*No space left on device. Is the disk full"
         ):

@@ -23,6 +23,8 @@ LISTED = 10  # an error names this many faults and counts the rest
 WAITING = threading.Event()  # set while this process waits for what another one makes
 _PAUSE_SEC = 0.2  # between two looks at a lock
 _LOCK = ".lock"  # ends the name of the lock of a temporary file
+_HELD_OPEN = (5, 32)  # Windows' numbers for what a program has open, which then cannot be moved
+_HELD_SEC = 3.0  # a virus scanner, an indexer or a synchroniser lets go of new files within it
 _LOCKED_BYTE = 1 << 30  # far behind the end: Windows also bars others from reading what is locked
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -47,10 +49,23 @@ def replacing(path: Path, temporary: Path | None = None) -> Iterator[BinaryIO]:
     try:
         with _synced(temporary) as file:
             yield file
-        os.replace(temporary, path)
+        move(temporary, path)
     except BaseException:
         _remove(temporary)
         raise
+
+
+def move(source: Path, target: Path) -> None:
+    """Give a file or folder another name, like ``os.replace``; on Windows try again for a while."""
+    end = time.monotonic() + _HELD_SEC
+    while True:
+        try:
+            os.replace(source, target)
+            return
+        except OSError as error:
+            if getattr(error, "winerror", None) not in _HELD_OPEN or time.monotonic() > end:
+                raise
+        time.sleep(_PAUSE_SEC)
 
 
 def replace_all(texts: dict[Path, str | None], marker: Path) -> dict[Path, bytes | None]:
@@ -82,7 +97,7 @@ def replace_all(texts: dict[Path, str | None], marker: Path) -> dict[Path, bytes
                 if text is None:
                     path.unlink(missing_ok=True)
                 else:
-                    os.replace(temporaries[path], path)
+                    move(temporaries[path], path)
         except BaseException as error:
             _undo(earlier, temporaries)  # if this fails, the marker stays
             if not already_mixed:

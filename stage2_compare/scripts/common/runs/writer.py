@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 
 from ..errors import UserError
-from ..files import MARK, escaped, is_disk_full, lock, quoted, replacing, unlock
+from ..files import MARK, escaped, is_disk_full, lock, move, quoted, replacing, unlock
 from . import layout
 from .layout import CHECKPOINT, OWNER
 from .record import differences, read_record
@@ -172,8 +172,8 @@ class RunFolder:
         try:
             (self.partial / OWNER).unlink(missing_ok=True)
             if self.final.exists():
-                os.replace(self.final, self._old)
-            os.replace(self.partial, self.final)
+                move(self.final, self._old)
+            move(self.partial, self.final)
         except OSError as error:
             self._settle()
             raise UserError(
@@ -186,12 +186,12 @@ class RunFolder:
     def _settle(self) -> None:
         """Mend what a stop in the middle of ``finish`` or of a write has left."""
         if self._old.exists() and not self.final.exists():
-            os.replace(self._old, self.final)
+            move(self._old, self.final)
         elif self._old.exists():
             self._set_aside()
-        (self.final / CHECKPOINT).unlink(missing_ok=True)
-        for left_over in self.partial.glob("*.tmp"):
-            left_over.unlink()
+        for left_over in (self.final / CHECKPOINT, *self.partial.glob("*.tmp")):
+            with suppress(OSError):  # another program has it open; the next training tries again
+                left_over.unlink()
 
     def _set_aside(self) -> None:
         """Remove the earlier run of this name, or keep it where its protocol or model was another."""
@@ -212,7 +212,7 @@ class RunFolder:
         and the next training of this name tries again."""
         try:
             place.parent.mkdir(exist_ok=True)
-            os.replace(self._old, place)
+            move(self._old, place)
         except OSError as error:  # Windows moves no folder in which a file is open
             print(
                 f"warning: the earlier run of this name cannot move to {place}: "
