@@ -53,8 +53,8 @@ def draw(
 
     Returns:
         Files by their names: PNG in a language, which are some of PICTURES, and for the page SVG of
-        each, ``radar.en.svg``, in all languages unless runs are left out; and notes, one line for each thing that the
-        pictures leave out.
+        each, ``radar.en.svg``, in all languages unless runs are left out; and notes, one line for
+        each thing that the pictures leave out.
     """
     shown = runs[:MOST_RUNS]
     fonts = _fonts_for(shown, comparison)

@@ -22,7 +22,8 @@ _CHINESE_FONTS = (
 )  # fmt: skip
 _HAN, _OPEN, _MARK = "\u3400-\u9fff", "（“《", "，。；：、！？）”》"
 _WORD = re.compile(
-    rf"(?:· [^ _/-]*|[\d.]+e-\d+|[{_OPEN}]*(?:[{_HAN}]|[^ _/{_HAN}{_OPEN}{_MARK}-]+)?)[{_MARK}]*[ _/-]*"
+    rf"(?:· [^ _/-]*|[\d.]+e-\d+|[{_OPEN}]*(?:[{_HAN}]|[^ _/{_HAN}{_OPEN}{_MARK}-]+)?)"
+    rf"[{_MARK}]*[ _/-]*"
 )
 _CONTROLS = ("Cc", "Cf", "Zl", "Zp")
 _RESOLUTION = 300
@@ -88,8 +89,8 @@ def widest(texts: Iterable[str], size: float, **style: str) -> float:
 def wrap(text: str, size: float, width: float) -> list[str]:
     """Break a text into lines that fit a width in inches.
 
-    It is broken after a space, ``_``, ``/`` or a ``-`` outside a number, beside a Chinese character, and within a word
-    where one is wider than a line. A ``·`` stays on the line of all that is behind it up to the
+    It is broken after a space, ``_``, ``/`` or a ``-`` outside a number, beside a Chinese
+    character, and within a word where one is wider than a line. A ``·`` stays on the line of all that is behind it up to the
     next space, a Chinese mark on that of the word before it.
     """
     lines = [""]

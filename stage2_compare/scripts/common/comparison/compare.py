@@ -66,7 +66,8 @@ class Compared:
 @dataclass(frozen=True)
 class Comparison:
     """Runs and families, highest macro-F1 first: of runs as it was recorded, of families as the
-    verdicts take it, less what choosing gains by luck. A run has the verdict and the p of its family."""
+    verdicts take it, less what choosing gains by luck. A run has the verdict and the p of its
+    family."""
 
     runs: list[Compared]
     families: list[Compared]

@@ -122,8 +122,8 @@ class TokenDataset:
         return len(self.labels)
 
     def batch(self, seed: int, epoch: int, indices: np.ndarray) -> Batch:
-        """Return ``text`` (B, L, text_dim), zero behind the end of a text, ``mask`` (B, L), ``image``
-        (B, P, image_dim) and ``labels`` (B,)."""
+        """Return ``text`` (B, L, text_dim), zero behind the end of a text, ``mask`` (B, L),
+        ``image`` (B, P, image_dim) and ``labels`` (B,)."""
         tokens, patches = self._read(indices)
         lengths = self.lengths[indices]  # (B,)
         text = np.zeros((len(indices), lengths.max(initial=1), self._text_dim), np.float32)

@@ -130,9 +130,9 @@ def load_text_encoder(name: str, config, pretrained: bool) -> nn.Module:
     model, missing = load_weights(AutoModel, name, config, pretrained, optional=("pooler.",))
     if "attention_mask" not in inspect.signature(model.forward).parameters:
         raise UserError(
-            f"{quoted(name)} is a {config.model_type} checkpoint, which cannot leave the padding of a "
-            "batch out: what it makes of a text would depend on the texts beside it. Use another "
-            "text encoder"
+            f"{quoted(name)} is a {config.model_type} checkpoint, which cannot leave the padding "
+            "of a batch out: what it makes of a text would depend on the texts beside it. Use "
+            "another text encoder"
         )
     if missing:
         model.pooler = None

@@ -113,8 +113,8 @@ def check_file(name: str, path: Path) -> None:
         start = file.read(len(_POINTER))
     if start == _POINTER:
         raise UserError(
-            f"cannot load {quoted(name)}: {path.name} is a git-lfs pointer, not the file itself: run "
-            "git lfs pull in that folder, or download the file"
+            f"cannot load {quoted(name)}: {path.name} is a git-lfs pointer, not the file itself: "
+            "run git lfs pull in that folder, or download the file"
         )
     size = path.stat().st_size
     if size > _LARGEST and path.suffix not in (".safetensors", ".bin"):
@@ -176,8 +176,8 @@ def _download(name: str, file: str, folder: Path | None) -> Path | None:
         return Path(hf_hub_download(name, file, revision=commit, cache_dir=TRANSFORMERS_CACHE))
     except RepositoryNotFoundError as error:  # the same for a name that is private
         raise UserError(
-            f"cannot load {quoted(name)}: the hub at {_endpoint()} has no model of this name that you "
-            "may read. Check the name; log in with huggingface-cli login if it is private or "
+            f"cannot load {quoted(name)}: the hub at {_endpoint()} has no model of this name that "
+            "you may read. Check the name; log in with huggingface-cli login if it is private or "
             "asks you to agree to its terms"
         ) from error
     except EntryNotFoundError as error:

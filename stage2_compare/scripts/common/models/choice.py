@@ -31,8 +31,8 @@ class ModelChoice:
         if os.path.isdir(self.name) or _HUB_NAME.fullmatch(self.name):
             return
         raise UserError(
-            f"cannot load {quoted(self.name)}: --model-name is neither a folder that exists nor a name on "
-            "the hub such as bert-base-chinese or openai/clip-vit-base-patch32"
+            f"cannot load {quoted(self.name)}: --model-name is neither a folder that exists nor a "
+            "name on the hub such as bert-base-chinese or openai/clip-vit-base-patch32"
         )
 
 

@@ -38,8 +38,8 @@ class Clip(Encoder):
             )
         if config.projection_dim < 1:
             raise UserError(
-                f"config.json of {quoted(choice.name)} says projection_dim {config.projection_dim}: no "
-                "feature is left to classify. Give another checkpoint"
+                f"config.json of {quoted(choice.name)} says projection_dim "
+                f"{config.projection_dim}: no feature is left to classify. Give another checkpoint"
             )
         self.mean, self.std = image_statistics(choice.name)
         self.clip, _ = load_weights(kinds[config.model_type], choice.name, config, pretrained)

@@ -101,13 +101,13 @@ class Encoder(nn.Module):
             if "memory" in str(error):
                 raise
             raise UserError(
-                f"{quoted(name)} cannot be used as a {type(self).__name__} encoder: it fails at a short "
-                f"text: {type(error).__name__}: {reason_of(error)}"
+                f"{quoted(name)} cannot be used as a {type(self).__name__} encoder: it fails at a "
+                f"short text: {type(error).__name__}: {reason_of(error)}"
             ) from error
         if not all(self._fits(shape, size) for shape, size in found):
             raise UserError(
-                f"{quoted(name)} cannot be used as a {type(self).__name__} encoder: its features are "
-                f"{[shape for shape, _ in found]}"
+                f"{quoted(name)} cannot be used as a {type(self).__name__} encoder: its features "
+                f"are {[shape for shape, _ in found]}"
             )
         self.eval()
 

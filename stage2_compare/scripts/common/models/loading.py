@@ -72,13 +72,13 @@ def load_config(name: str) -> Any:
         kind = _kind_in(name, list(CONFIG_MAPPING.keys()))
     if not kind or not isinstance(kind, str):
         raise UserError(
-            f"cannot load {quoted(name)}: {CONFIG} does not say what kind of model it is. Give it a "
-            'line such as "model_type": "bert"'
+            f"cannot load {quoted(name)}: {CONFIG} does not say what kind of model it is. Give it "
+            'a line such as "model_type": "bert"'
         )
     if kind not in CONFIG_MAPPING:
         raise UserError(
-            f"cannot load {quoted(name)}: transformers {TRANSFORMERS} has no model of kind {kind!r}, "
-            "and code of a checkpoint is not run. Use another checkpoint"
+            f"cannot load {quoted(name)}: transformers {TRANSFORMERS} has no model of kind "
+            f"{kind!r}, and code of a checkpoint is not run. Use another checkpoint"
         )
     labels = full.get("num_labels") or 0
     if not isinstance(labels, int) or labels > _MOST_LABELS:
@@ -137,8 +137,8 @@ def load_tokenizer(name: str) -> Any:
         raise UserError(_why_no_tokenizer(name, error, downloads=bool(options))) from error
     if tokenizer.pad_token_id is None:
         raise UserError(
-            f"the tokenizer of {quoted(name)} has no padding token, so batches cannot be made: use an "
-            "encoder"
+            f"the tokenizer of {quoted(name)} has no padding token, so batches cannot be made: use "
+            "an encoder"
         )
     return tokenizer
 
@@ -154,14 +154,14 @@ def _why_no_tokenizer(name: str, error: BaseException, downloads: bool) -> str:
     for package, is_there in installed.items():
         if not is_there and package in reason.lower():
             return (
-                f"cannot load {quoted(name)}: its tokenizer needs the package {package}, which is not "
-                f"installed: run python -m pip install {package}"
+                f"cannot load {quoted(name)}: its tokenizer needs the package {package}, which is "
+                f"not installed: run python -m pip install {package}"
             )
     if downloads and isinstance(error, OSError):
         return unreachable(name, "its tokenizer", error)
     return (
-        f"cannot load {quoted(name)}: its tokenizer cannot be used: {reason}. Its files may be missing "
-        "or broken: download them again, or use another checkpoint"
+        f"cannot load {quoted(name)}: its tokenizer cannot be used: {reason}. Its files may be "
+        "missing or broken: download them again, or use another checkpoint"
     )
 
 
@@ -205,8 +205,8 @@ def image_statistics(name: str) -> tuple[list[float], list[float]]:
     std = settings.get("image_std", OPENAI_CLIP_STD)
     if not (_three_numbers(mean) and _three_numbers(std) and min(std) > 0):
         raise UserError(
-            f"cannot load {quoted(name)}: {path.name} gives no mean and standard deviation of three "
-            f"channels: {mean!r:.60}, {std!r:.60}"
+            f"cannot load {quoted(name)}: {path.name} gives no mean and standard deviation of "
+            f"three channels: {mean!r:.60}, {std!r:.60}"
         )
     return list(mean), list(std)
 

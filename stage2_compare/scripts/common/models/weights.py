@@ -69,15 +69,15 @@ def _match(
     needed = sorted(key for key in missing if not key.startswith(optional or ("\0",)))
     if needed:
         raise UserError(
-            f"{quoted(name)} does not hold {len(needed)} of the weights that {type(model).__name__} "
-            f"needs (first: {needed[0]}), they would stay random: it is a checkpoint of another "
-            "kind"
+            f"{quoted(name)} does not hold {len(needed)} of the weights that "
+            f"{type(model).__name__} needs (first: {needed[0]}), they would stay random: it is a "
+            "checkpoint of another kind"
         )
     for key, value in found.items():
         if _form(value) != _form(wanted[key]):
             raise UserError(
-                f"cannot load {quoted(name)}: its weight {key} is {_form(value)}, where {CONFIG} asks "
-                f"for {_form(wanted[key])}"
+                f"cannot load {quoted(name)}: its weight {key} is {_form(value)}, where {CONFIG} "
+                f"asks for {_form(wanted[key])}"
             )
     return found, missing
 
@@ -147,8 +147,8 @@ def _read_weights(name: str) -> dict[str, Tensor]:
                 part = _read_file(path)
         except Exception as error:  # a foreign file can fail in any way
             raise UserError(
-                f"cannot load {quoted(name)}: {path.name} cannot be read: {reason_of(error)}. It may be "
-                "broken or cut off: download it again"
+                f"cannot load {quoted(name)}: {path.name} cannot be read: {reason_of(error)}. It "
+                "may be broken or cut off: download it again"
             ) from error
         if not isinstance(part, dict) or not all(isinstance(v, Tensor) for v in part.values()):
             raise UserError(

@@ -130,7 +130,8 @@ def load_run(run: OpenedRun) -> tuple[ImageTextClassifier, Any]:
         raise UserError(f"{run.folder} keeps no {ENCODER}/ of its own, and {error}") from error
     except (RuntimeError, KeyError) as error:
         raise UserError(
-            f"the weights in {path} do not fit the model of {quoted(run.choice.name)}: {reason_of(error)}"
+            f"the weights in {path} do not fit the model of {quoted(run.choice.name)}: "
+            f"{reason_of(error)}"
         ) from error
     use_fused_attention(model)
     return model, tokenizer

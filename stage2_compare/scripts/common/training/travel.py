@@ -46,8 +46,8 @@ def write_encoder(prepared: PreparedRun, folder: RunFolder, model: ImageTextClas
     if reason:
         folder.remove_folder(ENCODER)
         print(
-            f"warning: the tokenizer of {quoted(prepared.settings.model.name)} cannot be kept ({reason}): "
-            "predict.py will need the checkpoint itself",
+            f"warning: the tokenizer of {quoted(prepared.settings.model.name)} cannot be kept "
+            f"({reason}): predict.py will need the checkpoint itself",
             flush=True,
         )
 
