@@ -17,8 +17,8 @@ workers, take more steps than the batches they hold ready (two each), or these h
 outputs/splits/, as the training commands do.
 
 With --processes 2 instead: (c) in two processes, as torchrun starts them, against one. With --whole
-instead: whole runs of (a) and (c), all epochs with validation and files, and the share of the time in
-which a CUDA card has nothing to do.
+instead: whole runs of (a) and (c), all epochs with validation and files, and the share of the time
+in which a CUDA card has nothing to do.
 """
 
 from __future__ import annotations
@@ -52,14 +52,22 @@ LETTERS = {"a": "plain loop", "b": "Trainer", "c": "command", "d": "ceiling"}  #
 
 def main(argv: list[str] | None = None) -> None:
     args = _parser().parse_args(argv)
-    from common.benchmarking.hugging_face import trainer_works
-    from common.benchmarking.measure import machine, measure
-    from common.benchmarking.workload import Workload
+    from common.benchmarking.measure import machine
 
     print(machine(args.device), flush=True)
-    if args.processes or args.whole:
-        _measure_processes(args) if args.processes else _measure_whole_runs(args)
-        return
+    if args.processes:
+        _measure_processes(args)
+    elif args.whole:
+        _measure_whole_runs(args)
+    else:
+        _measure_steps(args)
+
+
+def _measure_steps(args: argparse.Namespace) -> None:
+    from common.benchmarking.hugging_face import trainer_works
+    from common.benchmarking.measure import measure
+    from common.benchmarking.workload import Workload
+
     print(", ".join(f"{letter}: {way}" for letter, way in LETTERS.items()), flush=True)
     ways = list(LETTERS.values())
     if not trainer_works():

@@ -18,6 +18,7 @@ from common.data import photos
 from common.data.image_cache import load_images, load_splits
 from common.data.photos import open_image
 from common.errors import UserError
+from common.files import owned
 from helpers.hub import SAMPLE
 from helpers.photos import BROKEN, RED, WHITE, encoded, halves, noise
 from helpers.usage import cpu_seconds
@@ -327,7 +328,7 @@ def test_a_cache_folder_that_cannot_be_made_is_named(three, tmp_path):
 
 def _hold(path: Path, ready) -> None:
     """Be a command that writes a cache file, and never end."""
-    with images.owned(path), open(path, "wb"):
+    with owned(path), open(path, "wb"):
         ready.set()
         time.sleep(600)
 

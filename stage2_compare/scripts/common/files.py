@@ -219,6 +219,15 @@ def owned(temporary: Path) -> Iterator[bool]:
             unlock(path, held)
 
 
+@contextmanager
+def replacing_owned(path: Path) -> Iterator[BinaryIO]:
+    """Do as ``replacing``; a temporary file that a killed process leaves can be told from one that
+    is being written, see ``remove_left_overs``."""
+    temporary = temporary_name(path)
+    with owned(temporary), replacing(path, temporary) as file:
+        yield file
+
+
 def remove_left_overs(folder: Path, pattern: str) -> None:
     """Remove the ``owned`` temporary files of killed processes whose names fit a pattern."""
     for path in [*folder.glob(pattern), *folder.glob(pattern + _LOCK)]:
@@ -234,11 +243,10 @@ def write_result(path: Path, content: bytes) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_left_overs(path.parent, f".{glob.escape(path.name)}.*.tmp")
-        with owned(temporary), replacing(path, temporary) as file:
+        with replacing_owned(path) as file:
             file.write(content)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error_text(error)}. {remedy(error)}") from error

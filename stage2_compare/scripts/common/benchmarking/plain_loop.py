@@ -91,10 +91,14 @@ def plain_model(work: Workload, image_size: int) -> PlainModel:
 
 def plain_loader(work: Workload, schedule: ShortSchedule) -> DataLoader:
     """Load the first epoch of a schedule: the command's samples in its order and micro-batches."""
+    return _loader(work, Subset(PlainDataset(work, work.plain_size), schedule.order()))
+
+
+def _loader(work: Workload, data: Dataset, shuffle: bool = False) -> DataLoader:
     # The texts are tokens by then; this silences a warning when the workers fork.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    data = Subset(PlainDataset(work, work.plain_size), schedule.order())
-    return DataLoader(data, work.micro, num_workers=work.workers, pin_memory=work.pin_memory)
+    options = {"num_workers": work.workers, "pin_memory": work.pin_memory}
+    return DataLoader(data, work.micro, shuffle, **options)
 
 
 def plain_rate(work: Workload) -> float:
@@ -114,13 +118,8 @@ def train_plainly(work: Workload, best: Path) -> None:
     """Train for all epochs of the protocol; keep the weights of the best one in a file."""
     model = plain_model(work, work.plain_size).to(work.device)
     optimizer = _optimizer(model, work)
-    loading = {"num_workers": work.workers, "pin_memory": work.pin_memory}
-    train, val = (
-        DataLoader(
-            PlainDataset(work, work.plain_size, name), work.micro, name == "train", **loading
-        )
-        for name in ("train", "val")
-    )
+    train = _loader(work, PlainDataset(work, work.plain_size), shuffle=True)
+    val = _loader(work, PlainDataset(work, work.plain_size, "val"))
     most = -1.0
     for _ in range(work.settings.protocol.epochs):
         _train(model.train(), optimizer, train)

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from ..training.device import find_device
 from ..training.run import train
 from ..training.settings import TrainingRun
 from .measure import torch_settings
@@ -36,35 +38,35 @@ def whole_runs(settings: TrainingRun, plain_size: int | None) -> dict[str, Whole
     Loading the model and the pairs counts, and so does decoding the photos where the command finds
     none in its cache. Needs the disk for two runs, and leaves nothing.
     """
-    ways = {"plain loop": lambda: _by_plain_loop(settings, plain_size)}
-    ways["command"] = lambda: _by_command(settings)
-    found = {}
+    ways = {
+        "plain loop": partial(_by_plain_loop, settings, plain_size),
+        "command": partial(_by_command, settings),
+    }
+    is_idle, found = _idle_card(find_device(settings.machine.device)), {}
+    outputs = settings.paths.project_root / "outputs"
     for way, run in ways.items():
-        with torch_settings(own=way == "command"), _watched(_idle_card(settings)) as whole:
-            run()
-        found[way] = whole
+        with (
+            tempfile.TemporaryDirectory(dir=outputs) as folder,
+            torch_settings(own=way == "command"),
+            _watched(is_idle) as found[way],
+        ):
+            run(Path(folder))
     return found
 
 
-def _by_command(settings: TrainingRun) -> None:
+def _by_command(settings: TrainingRun, folder: Path) -> None:
     paths = settings.paths
-    outputs = paths.project_root / "outputs"
-    with tempfile.TemporaryDirectory(dir=outputs) as folder:
-        output_dir = Path(folder).relative_to(paths.project_root)
-        train(replace(settings, paths=replace(paths, output_dir=output_dir)))
+    inside = replace(paths, output_dir=folder.relative_to(paths.project_root))
+    train(replace(settings, paths=inside))
 
 
-def _by_plain_loop(settings: TrainingRun, plain_size: int | None) -> None:
-    with tempfile.TemporaryDirectory(dir=settings.paths.project_root / "outputs") as folder:
-        train_plainly(Workload(settings, 1, plain_size), Path(folder) / "best.pt")
+def _by_plain_loop(settings: TrainingRun, plain_size: int | None, folder: Path) -> None:
+    train_plainly(Workload(settings, 1, plain_size), folder / "best.pt")
 
 
-def _idle_card(settings: TrainingRun) -> Callable[[], bool] | None:
+def _idle_card(device: torch.device) -> Callable[[], bool] | None:
     """Return a function that tells if the card has nothing to do; None where there is no card."""
-    device = torch.device(settings.machine.device.replace("auto", "cuda"))
-    if device.type != "cuda" or not torch.cuda.is_available():
-        return None
-    return torch.cuda.default_stream(device).query
+    return torch.cuda.default_stream(device).query if device.type == "cuda" else None
 
 
 @contextmanager

@@ -27,14 +27,9 @@ def hold(path: Path) -> BinaryIO | None:
 
         with suppress(OSError):  # a file system without locks
             fcntl.flock(file, fcntl.LOCK_SH)
-    mark_as_used(path)
-    return file
-
-
-def mark_as_used(path: Path) -> None:
-    """Set the time of the last use, by which the oldest files are thrown away."""
     with suppress(OSError):  # the file may be another user's, or just thrown away
         os.utime(path)
+    return file
 
 
 def keep_below(folder: Path, gigabytes: float) -> None:

@@ -23,23 +23,22 @@ class CheckedWriter:
         self._file.write(content)
         self._checksum = zlib.crc32(content, self._checksum)
 
-    def finish(self, key: str, **more: Any) -> None:
+    def finish(self, key: str) -> None:
         """Write the header: ``key`` says what the file holds."""
-        header = {"key": key, "checksum": self._checksum, **more}
+        header = {"key": key, "checksum": self._checksum}
         self._file.seek(0)
         self._file.write(json.dumps(header).encode().ljust(HEADER_BYTES))
 
 
-def checked_header(file: BinaryIO, key: str) -> dict[str, Any] | None:
-    """Read a file to its end; return its header if it is whole and holds what ``key`` says, else
-    None."""
+def is_whole(file: BinaryIO, key: str) -> bool:
+    """Read a file to its end; tell if it is whole and holds what ``key`` says."""
     try:
         header = json.loads(file.read(HEADER_BYTES))
         if header["key"] != key:
-            return None
+            return False
         checksum = 0
         while block := file.read(_BLOCK):
             checksum = zlib.crc32(block, checksum)
-        return header if checksum == header["checksum"] else None
+        return checksum == header["checksum"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):  # a header of brackets
-        return None
+        return False

@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from ..files import alone, error_text, owned, remove_left_overs, replacing, temporary_name
+from ..files import alone, error_text, remove_left_overs, replacing_owned
 from .cache_limit import hold
-from .checked_file import HEADER_BYTES, CheckedWriter, checked_header
+from .checked_file import HEADER_BYTES, CheckedWriter, is_whole
 
 VERSION = 2  # part of the key: change it when the layout of the file changes
 _DIGEST_BYTES = 32
@@ -134,7 +134,7 @@ class _FeatureFile:
         with file:
             size = os.fstat(file.fileno()).st_size - HEADER_BYTES
             count = size // self._row_bytes
-            if count < 1 or checked_header(file, self.key) is None:
+            if count < 1 or not is_whole(file, self.key):
                 return empty
             features = np.memmap(file, "<f4", "r", HEADER_BYTES, (count, self.width))
             file.seek(HEADER_BYTES + features.nbytes)
@@ -149,37 +149,38 @@ class _FeatureFile:
 
     def complete(self, digests: Sequence[bytes], make: Make) -> None:
         """Add those of ``digests`` that are missing: replace the file, whole or not at all."""
-        known = self.table().rows
-        places = np.array([i for i, d in enumerate(digests) if d not in known], np.int64)
+        table = self.table()
+        places = np.array([i for i, d in enumerate(digests) if d not in table.rows], np.int64)
         if not len(places):  # another process has made them meanwhile
             return
-        self._need_space(len(known) + len(places))
+        self._need_space(len(table.rows) + len(places))
         remove_left_overs(self.path.parent, "*features_*.tmp")
-        temporary = temporary_name(self.path)
-        with owned(temporary), replacing(self.path, temporary) as file:
+        blocks = chain(_blocks(table), _named(digests, make(places)))
+        del table  # so that it ends with its last block: Windows replaces no file that is mapped
+        with replacing_owned(self.path) as file:
             writer, written = CheckedWriter(file), bytearray()
-            for of_block, features in chain(self._blocks(), _named(digests, make(places))):
+            for of_block, features in blocks:
                 writer.write(np.ascontiguousarray(features, "<f4"))
                 written += of_block
             writer.write(written)
             writer.finish(self.key)
-
-    def _blocks(self) -> Iterator[tuple[bytes, np.ndarray]]:
-        """Go through the digests and features of the file, some rows at once."""
-        table = self.table()
-        digests = list(table.rows)
-        for start in range(0, len(digests), _ROWS):
-            end = start + _ROWS
-            yield b"".join(digests[start:end]), table.features[start:end]
 
     def _need_space(self, rows: int) -> None:
         needed, free = rows * self._row_bytes, shutil.disk_usage(self.path.parent).free
         if needed > _SHARE_OF_THE_DISK * free:
             raise OSError(
                 errno.ENOSPC,
-                f"{needed / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free, and the runs need "
-                "half of them",
+                f"{needed / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free, and the runs "
+                "need half of them",
             )
+
+
+def _blocks(table: FeatureTable) -> Iterator[tuple[bytes, np.ndarray]]:
+    """Go through the digests and features of a table, some rows at once."""
+    digests = list(table.rows)
+    for start in range(0, len(digests), _ROWS):
+        end = start + _ROWS
+        yield b"".join(digests[start:end]), table.features[start:end]
 
 
 def _named(

@@ -32,9 +32,9 @@ import PIL
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..files import error_text, listed, owned, remove_left_overs, replacing, temporary_name
+from ..files import error_text, listed, remove_left_overs, replacing_owned
 from .cache_limit import hold
-from .checked_file import HEADER_BYTES, CheckedWriter, checked_header
+from .checked_file import HEADER_BYTES, CheckedWriter, is_whole
 from .fingerprints import FINGERPRINT_SHAPE, fingerprint
 from .photos import NOTES, decode, open_file, reason
 
@@ -272,7 +272,7 @@ def _is_valid(cache: _CacheFile) -> bool:
     try:
         with open(cache.path, "rb") as file:
             has_its_size = os.fstat(file.fileno()).st_size == cache.size
-            return has_its_size and checked_header(file, cache.key) is not None
+            return has_its_size and is_whole(file, cache.key)
     except OSError:
         return False
 
@@ -286,10 +286,9 @@ def _build(
         ImagesUnusable: some cannot be used (``faults``, and those found here).
         UserError: no file can be written.
     """
-    temporary = temporary_name(cache.path)
     try:
         _make_room(cache)
-        with owned(temporary), replacing(cache.path, temporary) as file:
+        with replacing_owned(cache.path) as file:
             _write_photos(file, cache, photos, faults, show_progress)
     except OSError as error:
         # Windows lets nobody replace a file that another command maps: then that file will do.

@@ -15,7 +15,7 @@ from ..data.photos import decode, open_file, upright_size
 from ..data.quality import read_quality
 from ..data.splits import Split, fingerprint, read_training_splits
 from ..errors import UserError
-from ..files import error_text, owned, remedy, remove_left_overs, replacing, temporary_name
+from ..files import error_text, remedy, remove_left_overs, replacing_owned
 from ..language import Phrase, phrase
 from ..runs.reader import Run
 
@@ -149,8 +149,7 @@ def _write_thumbnail(task: tuple[Path, str]) -> None:
             picture = decode(file, SIDE).square
     except Exception:  # of almost any class, see decode
         return
-    temporary = temporary_name(path)
-    with owned(temporary), replacing(path, temporary) as file:
+    with replacing_owned(path) as file:
         picture.save(file, "JPEG", quality=_QUALITY)
 
 

@@ -133,7 +133,10 @@ def _render(
     scripts: list[str],
     say: Language,
 ) -> str:
-    names = list(dict.fromkeys(chart.split(".")[0] for chart in charts))
+    files: dict[str, dict[str, str]] = {}  # by name and language
+    for chart in charts:
+        name, code, _ = chart.split(".")
+        files.setdefault(name, {})[code] = chart
     runs = [entry.runs[0] for entry in comparison.runs]
     return (
         _environment()
@@ -156,9 +159,9 @@ def _render(
             settings=settings(runs),
             facts=data_facts(runs),
             quality=quality_facts(explorer.sources.quality if explorer else []),
-            first=_FIRST if _FIRST in names else None,
-            charts=[name for name in names if name != _FIRST],
-            files=charts,
+            first=_FIRST if _FIRST in files else None,
+            charts=[name for name in files if name != _FIRST],
+            files=files,
             explorer=explorer,
         )
     )

@@ -66,9 +66,10 @@ class _Worker:
             self._is_making.set()
             try:
                 _print_to(Path(job["log"]))
-                fault = make(job["command"], job["arguments"])
             except OSError as error:
                 fault = f"cannot write {job['log']}: {error_text(error)}"
+            else:
+                fault = make(job["command"], job["arguments"])
             self._is_making.clear()
             self._report({"fault": fault})
 

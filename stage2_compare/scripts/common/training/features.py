@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 
 import numpy as np
 import torch
@@ -91,7 +92,7 @@ def encode(
     each split.
 
     A text or photo is read once, however often it occurs, and not at all where the cache has it."""
-    reader = _Reader(model, datasets, rows_of(micro, pooled=True), precision)
+    reader = _Reader(model, datasets, micro, precision)
     found: dict[str, Tensor] = {}  # by modality, of all datasets together
     for part in parts_of(model.encoder):
         features = torch.from_numpy(_in_memory(part, reader, cache))  # (N, D)
@@ -135,7 +136,7 @@ def encode_tokens(
     Args:
         limit: of ``cache``, in GB, the photos included.
     """
-    reader = _Reader(model, datasets, rows_of(micro, pooled=False), precision)
+    reader = _Reader(model, datasets, micro, precision)
     sources = _kept_tokens(reader, cache, limit) if cache else None
     if sources is None:
         print("the frozen encoder reads all pairs in every epoch", flush=True)
@@ -176,8 +177,8 @@ def _kept_tokens(
     reader: _Reader, cache: FeatureCache, limit: float | None
 ) -> dict[Part, Source] | None:
     """Keep the tokens and patches of all samples; return None where they cannot be kept."""
-    parts = parts_of(reader.model.encoder)
-    groups = {key: group for part in parts for key, group in _groups(part, reader).items()}
+    digests = {part: reader.digests(part) for part in parts_of(reader.model.encoder)}
+    groups = dict(chain.from_iterable(_groups(*each, reader) for each in digests.items()))
     size = sum(group.size for group in groups.values())
     photos = {dataset.images.path for dataset in reader.datasets}
     whole = size + sum(path.stat().st_size for path in photos)
@@ -196,17 +197,18 @@ def _kept_tokens(
             flush=True,
         )
         return None
-    return {part: partial(_looked_up, part, reader, tables, reader.digests(part)) for part in parts}
+    return {part: partial(_looked_up, part, reader, tables, own) for part, own in digests.items()}
 
 
-def _groups(part: Part, reader: _Reader) -> dict[tuple[Part, int], _Distinct]:
-    """Return the different contents by the length to which they are padded: tables hold rows of
-    one width."""
-    digests, lengths = reader.digests(part), reader.padded_lengths(part)
-    return {
-        (part, length): _Distinct(part, reader, digests, np.flatnonzero(lengths == length))
-        for length in np.unique(lengths).tolist()
-    }
+def _groups(
+    part: Part, digests: list[bytes], reader: _Reader
+) -> Iterator[tuple[tuple[Part, int], _Distinct]]:
+    """Give the different contents by the length to which they are padded: tables hold rows of one
+    width."""
+    lengths = reader.padded_lengths(part)
+    for length in np.unique(lengths).tolist():
+        places = np.flatnonzero(lengths == length)
+        yield (part, length), _Distinct(part, reader, digests, places)
 
 
 def _table(
@@ -264,11 +266,11 @@ class _Reader:
         self,
         model: ImageTextClassifier,
         datasets: Sequence[PairDataset],
-        rows: int,
+        micro: int,
         precision: Precision,
     ):
-        self.model, self.datasets = model, datasets
-        self.rows, self.precision = rows, precision
+        self.model, self.datasets, self.precision = model, datasets, precision
+        self.rows = rows_of(micro, model.encoder.pooled)
         self.samples = [
             (dataset, np.array([i])) for dataset in datasets for i in range(len(dataset))
         ]
