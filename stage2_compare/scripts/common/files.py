@@ -170,7 +170,8 @@ def lock(path: Path) -> BinaryIO | None:
             file.close()
             return None
         with suppress(FileNotFoundError):
-            if os.path.samestat(os.stat(path), os.fstat(file.fileno())):
+            # Windows removes no file that is open, and not all of its drives number their files.
+            if os.name == "nt" or os.path.samestat(os.stat(path), os.fstat(file.fileno())):
                 return file
         file.close()  # its owner has just removed it: the locked file has that name no longer
 
