@@ -305,7 +305,10 @@ def test_all_output_goes_to_the_log_though_the_streams_are_those_of_a_console(tm
     code = """
 import io, os, sys
 from pathlib import Path
+import compare_all  # as a new process does first
 from common.sweep.worker import _print_to
+
+assert "tqdm" not in sys.modules  # on Windows, it would use the streams of the console at the end
 
 class Console(io.RawIOBase):  # like that of Windows, it does not write to its file number
     def writable(self):

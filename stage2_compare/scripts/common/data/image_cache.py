@@ -29,7 +29,6 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import PIL
-from tqdm import tqdm
 
 from ..errors import UserError
 from ..files import error_text, listed, remove_left_overs, replacing_owned
@@ -380,6 +379,8 @@ def _in_parallel(function: Callable, items: Iterable, title: str, show_progress:
 
     Never more than _WINDOW results wait for their turn.
     """
+    from tqdm import tqdm  # not where compare_all.py is imported, see sweep/worker.py
+
     items, waiting = list(items), deque()
     disable = None if show_progress else True  # None: show it on a console only
     bar = tqdm(total=len(items), desc=title, unit="img", disable=disable, leave=False)

@@ -26,8 +26,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from ..errors import UserError
 from ..files import WAITING, error_text, is_disk_full
 
@@ -40,7 +38,6 @@ def work(connection: Connection) -> None:
     """Make the runs that ``connection`` asks for, until its other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for compare_all.py, which then ends us
     signal.signal(signal.SIGTERM, _stop)
-    tqdm.set_lock(threading.RLock())  # its own one would be left behind where we are killed
     worker = _Worker(connection)
     for task in (worker.listen, worker.show_life):
         threading.Thread(target=task, daemon=True).start()
@@ -66,6 +63,7 @@ class _Worker:
             self._is_making.set()
             try:
                 _print_to(Path(job["log"]))
+                _prepare_bars()
             except OSError as error:
                 fault = f"cannot write {job['log']}: {error_text(error)}"
             else:
@@ -136,6 +134,12 @@ def _print_to(log: Path) -> None:
             raw = io.BufferedWriter(io.FileIO(number, "w", closefd=False))
             options = {"encoding": "utf-8", "errors": "replace", "line_buffering": True}
             setattr(sys, name, io.TextIOWrapper(raw, **options))
+
+
+def _prepare_bars() -> None:
+    from tqdm import tqdm  # not earlier: on Windows, it keeps the streams that it finds
+
+    tqdm.set_lock(threading.RLock())  # its own one would be left behind where we are killed
 
 
 def _interrupt_main_thread() -> None:
