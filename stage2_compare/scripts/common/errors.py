@@ -1,4 +1,4 @@
-"""The one exception that is meant for the user."""
+"""The one exception that is meant for the user, and the words of those that are not."""
 
 
 class UserError(Exception):
@@ -7,3 +7,9 @@ class UserError(Exception):
 
     Commands print it as ``error: <message>`` and exit with status 2, without a traceback.
     """
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an error says, on one line of 300 characters at most, else its kind."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:297]}..."

@@ -12,9 +12,8 @@ import torchvision
 from torch import Tensor, nn
 from torch.hub import load_state_dict_from_url
 
-from ..errors import UserError
+from ..errors import UserError, reason_of
 from ..files import quoted
-from .checkpoint import reason_of
 from .choice import ModelChoice
 from .encoder import Encoder
 from .fusion import mean_of_tokens

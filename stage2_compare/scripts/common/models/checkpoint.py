@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, reason_of
 from ..files import quoted
 
 CONFIG = "config.json"
@@ -133,11 +133,6 @@ def read_json(name: str, path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"cannot load {quoted(name)}: {path.name} holds no JSON object")
     return content
-
-
-def reason_of(error: BaseException) -> str:
-    """Return what an error says, on one line and not too long."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _first_file(folder: Path | None, names: tuple[str, ...]) -> Path | None:

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import UserError
+from ..errors import UserError, reason_of
 from ..files import quoted
-from .checkpoint import reason_of
 from .choice import ModelChoice
 from .fusion import FUSIONS
 

@@ -12,17 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import UserError
+from ..errors import UserError, reason_of
 from ..files import quoted
-from .checkpoint import (
-    CONFIG,
-    find_file,
-    local_folder,
-    read_json,
-    reason_of,
-    tokenizer_place,
-    unreachable,
-)
+from .checkpoint import CONFIG, find_file, local_folder, read_json, tokenizer_place, unreachable
 
 TRANSFORMERS = "4.39.3"
 PIXEL_STATISTICS = "preprocessor_config.json"

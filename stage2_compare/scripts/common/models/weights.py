@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from ..errors import UserError
+from ..errors import UserError, reason_of
 from ..files import quoted
 from ..machine import memory
-from .checkpoint import CONFIG, find_weights, reason_of
+from .checkpoint import CONFIG, find_weights
 
 _MOST_RANDOM = 3 * 10**9  # bytes; the largest encoders in common use have 2.2 GB
 _MOST_TENSORS = 20_000  # of one model; the largest published encoders have some 2,000

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ..data.photos import decode, open_file, upright_size
 from ..data.quality import read_quality
 from ..data.splits import Split, fingerprint, read_training_splits
-from ..errors import UserError
+from ..errors import UserError, reason_of
 from ..files import error_text, remedy, remove_left_overs, replacing_owned
 from ..language import Phrase, phrase
 from ..runs.reader import Run
@@ -77,7 +77,7 @@ def _add_split(found: Sources, paths: dict[str, str], wanted: str, root: Path) -
         split = splits["val"]
         photos = _in_threads(_photo_facts, split.image_paths, "Reading photos")
     except (UserError, OSError, LookupError, ValueError) as error:
-        found.reasons.append(phrase("reason_unreadable", what=_first_line(error)))
+        found.reasons.append(phrase("reason_unreadable", what=reason_of(error)))
         return
     if fingerprint(split, [digest for digest, _ in photos]) != wanted:
         found.reasons.append(phrase("reason_changed", what=csv_paths["val"]))
@@ -95,11 +95,6 @@ def _sources(split: Split, photos: list[tuple]) -> dict[tuple[str, str], Source]
         key: Source(text, encoding, path, digest, size)
         for key, (text, encoding, path, (digest, size)) in zip(keys, texts, strict=True)
     }
-
-
-def _first_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 300 else f"{text[:300]}..."
 
 
 def _photo_facts(path: str) -> tuple[str, tuple[int, int]]:

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..errors import UserError, reason_of
 from ..files import error_text, quoted
 from ..models.build import ENCODERS, build_classifier
-from ..models.checkpoint import CONFIG, reason_of
+from ..models.checkpoint import CONFIG
 from ..models.choice import ModelChoice
 from ..models.classifier import ImageTextClassifier
 from ..models.fused_attention import use_fused_attention

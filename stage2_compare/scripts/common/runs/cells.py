@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..errors import reason_of
 from ..files import MARK, unescaped
 from . import layout
 
@@ -73,7 +74,7 @@ def _read_csv(path: Path, text: str, **options) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except pd.errors.ParserError as error:
-        raise Unreadable(f"{path.name} is no CSV ({' '.join(str(error).split())})") from None
+        raise Unreadable(f"{path.name} is no CSV ({reason_of(error)})") from None
 
 
 def has_mark(path: Path) -> bool:

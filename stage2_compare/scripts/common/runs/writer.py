@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..errors import UserError
+from ..errors import UserError, reason_of
 from ..files import MARK, escaped, is_disk_full, lock, move, quoted, replacing, unlock
 from . import layout
 from .layout import CHECKPOINT, OWNER
@@ -83,9 +83,7 @@ class RunFolder:
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # a file of another version or a broken disk can fail in any way
-            print(
-                f"warning: {path} cannot be read ({' '.join(str(error).split())[:150]})", flush=True
-            )
+            print(f"warning: {path} cannot be read ({reason_of(error)})", flush=True)
             return None
 
     def clear(self) -> None:
@@ -261,7 +259,7 @@ def spreadsheet_bytes(table: pd.DataFrame) -> bytes:
 
 def _not_written(path: Path, error: Exception) -> UserError:
     return UserError(
-        f"cannot write {path}: {' '.join(str(error).split())[:200]}. Is the disk full? "
+        f"cannot write {path}: {reason_of(error)}. Is the disk full? "
         "Finished runs and the last checkpoint are as they were: make room and run the "
         "same command again to go on"
     )

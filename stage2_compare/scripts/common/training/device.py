@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import torch
 
-from ..errors import UserError
+from ..errors import UserError, reason_of
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 _CUDA_FAULTS = ("cuda error", "cublas", "cudnn", "illegal", "device-side assert")
@@ -33,7 +33,7 @@ def device_failures_named() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        text = " ".join(str(error).split())[:200]
+        text = reason_of(error)
         if is_out_of_memory(error):
             raise UserError(f"out of memory ({text}). {SAVE_MEMORY}") from error
         if any(word in text.lower() for word in _CUDA_FAULTS):
@@ -90,7 +90,7 @@ def find_device(wanted: str) -> torch.device:
         device = torch.device(wanted)
         torch.zeros(1, device=device).item()  # "meta" makes tensors, but without values
     except Exception as error:  # a device that this torch was not made for fails in its own way
-        reason = " ".join(str(error).split())[:150]
+        reason = reason_of(error)
         raise UserError(
             f"--device {wanted} cannot be used: {reason}. Use auto or cpu, or see README on CUDA"
         ) from error

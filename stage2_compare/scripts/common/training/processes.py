@@ -28,7 +28,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ..data.batches import Share
-from ..errors import UserError
+from ..errors import UserError, reason_of
 from .device import device_of_process, is_out_of_memory
 from .settings import TrainingRun
 
@@ -372,7 +372,7 @@ def _peers_named() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise _lost(" ".join(str(error).split())) from error
+        raise _lost(reason_of(error)) from error
 
 
 def _lost(reason: str) -> UserError:

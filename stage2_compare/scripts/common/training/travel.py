@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..data.tokens import tokenise
-from ..errors import UserError
+from ..errors import UserError, reason_of
 from ..files import quoted
 from ..models.classifier import ImageTextClassifier
 from ..models.loading import load_tokenizer
@@ -40,7 +40,7 @@ def write_encoder(prepared: PreparedRun, folder: RunFolder, model: ImageTextClas
     except UserError:
         raise
     except Exception as error:  # a foreign tokenizer can fail in any way
-        reason = _in_short(error)
+        reason = reason_of(error)
     else:
         reason = _why_unlike(prepared, folder.partial / ENCODER)
     if reason:
@@ -58,13 +58,9 @@ def _why_unlike(prepared: PreparedRun, saved: Path) -> str:
         texts = prepared.splits["val"].texts
         again = tokenise(texts, load_tokenizer(str(saved)), prepared.max_length)
     except Exception as error:  # as above
-        return _in_short(error)
+        return reason_of(error)
     same = np.array_equal(again.ids, prepared.datasets["val"].tokens.ids)
     return "" if same else "a saved copy reads otherwise"
-
-
-def _in_short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def origin(code_sha256: str) -> dict[str, Any]:
