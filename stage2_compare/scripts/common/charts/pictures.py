@@ -31,7 +31,7 @@ from .table import result_table
 from .text import add_new_fonts, choose_fonts, measure, one_weight_will_do, without_glyph
 
 DPI = 300
-MOST_RUNS = 50  # a page has no room for more, and each takes half a second
+MOST_RUNS = 40  # a page has no room for more, and each takes most of a second
 _TALLEST = 60_000  # pixels; matplotlib's limit is 65,535
 OF_RUNS = {
     "radar": radar,
