@@ -61,15 +61,17 @@ def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     The macro means are over the classes that have a true sample: so they are over the same classes
     for every model. (scikit-learn by itself adds the classes that the model at hand predicts.)
     """
-    hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)  # (..., C)
-    support, predicted = confusion.sum(-1), confusion.sum(-2)  # (..., C)
-    present = support > 0  # (..., C)
+    # Classes first: to add up a few long rows takes numpy a tenth of the time of many short ones.
+    cells = np.ascontiguousarray(np.moveaxis(confusion, (-2, -1), (0, 1)))  # (C, C, ...)
+    hits = np.einsum("ii...->i...", cells).astype(float)  # (C, ...)
+    support, predicted = cells.sum(1), cells.sum(0)  # (C, ...)
+    present = support > 0  # (C, ...)
 
     def macro(values: np.ndarray) -> np.ndarray:
-        return _ratio((values * present).sum(-1), present.sum(-1))
+        return _ratio((values * present).sum(0), present.sum(0))
 
     return {
-        "acc": _ratio(hits.sum(-1), confusion.sum((-2, -1))),
+        "acc": _ratio(hits.sum(0), support.sum(0)),
         "f1_macro": macro(_ratio(2 * hits, support + predicted)),
         "precision_macro": macro(_ratio(hits, predicted)),
         "recall_macro": macro(_ratio(hits, support)),

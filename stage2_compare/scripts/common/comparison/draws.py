@@ -45,7 +45,7 @@ class Draws:
     def counts(self) -> np.ndarray:
         """Count how often each group is in each draw, (B, G)."""
         random = np.random.default_rng(self.seed)
-        counts = np.empty((self.resamples, self.groups), np.uint8)
+        counts = np.empty((self.groups, self.resamples), np.uint8).T  # readers take its columns
         for part in parts(self.resamples, self.groups):
             rows = part.stop - part.start
             drawn = random.integers(0, self.groups, (rows, self.groups))
