@@ -165,7 +165,6 @@ def test_closed_outputs_hinder_nothing(project, hub, streams: tuple[int, ...]):
     assert (project / "outputs" / "compare" / "compare_summary.csv").is_file()
 
 
-@posix
 def test_a_training_whose_output_is_gone_keeps_its_checkpoint(project, hub):
     process = train(project, hub, "--epochs", "500")
     for line in process.stdout:

@@ -446,7 +446,6 @@ def test_ctrl_c_keeps_the_finished_epochs_and_says_how_to_go_on(project, hub):
     assert "Traceback" not in errors
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_killed_run_goes_on_where_it_was(project, hub, uninterrupted):
     """A kill that nothing can catch, at three moments; tests/soak.py does it more often."""
     more = ["--output-dir", "outputs/killed"]
