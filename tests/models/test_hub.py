@@ -1,7 +1,9 @@
 """The hub's cache is used without the network, and a first download works as the hub's own client does it."""
 
+import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from common.errors import UserError
-from common.models import bert_resnet
+from common.models import bert_resnet, checkpoint, loading
 from demo.checkpoints import hub_variables, snapshot_folder
 from helpers.hub import BERT, BLIP, CLIP, STAGE2, LocalHub
+from torch import nn
 
 MODELS = {"text": BERT, "image": BERT, "clip": CLIP, "blip": BLIP}
 LOAD = """
@@ -165,6 +168,35 @@ def test_a_name_that_the_hub_does_not_know_is_told_so(own, online):
     nobody, empty = load(own, names, online)
     assert "has no model of this name" in nobody and "mirror" not in nobody
     assert "no file named config.json" in empty
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("No space (os error 28)")],
+    ids=["as Python says it", "as Rust says it"],
+)
+def test_a_full_disk_is_not_taken_for_a_hub_out_of_reach(hub, monkeypatch, fault):
+    import huggingface_hub
+    from transformers import AutoTokenizer
+
+    def full(*args, **options):
+        raise fault
+
+    monkeypatch.setattr(checkpoint, "_why_unreachable", lambda *patience: None)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", full)
+    monkeypatch.setattr(loading, "tokenizer_place", lambda name: (name, {"revision": "main"}))
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", full)
+    monkeypatch.setattr(bert_resnet, "load_state_dict_from_url", full)
+    loads = {
+        "HF_HOME": lambda: checkpoint.find_file("nobody/nothing", "config.json"),
+        "its tokenizer.*HF_HOME": lambda: loading.load_tokenizer(hub.folder(BERT)),
+        "TORCH_HOME": lambda: bert_resnet._load_published(nn.Identity(), "http://x/resnet18.pth"),
+    }
+    for says, load_it in loads.items():
+        with pytest.raises(UserError, match="No space.*Make room") as caught:
+            load_it()
+        assert re.search(says, str(caught.value))
+        assert "mirror" not in str(caught.value) and "other means" not in str(caught.value)
 
 
 def test_resnet_weights_come_from_torch_home_or_fail_soon(hub, monkeypatch, tmp_path):

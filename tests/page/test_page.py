@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from common.comparison.compare import compare
 from common.data.quality import QUALITY, quality_json
+from common.errors import UserError
 from common.language import CHINESE, ENGLISH
-from common.page import parts
+from common.page import parts, write
 from common.runs.reader import load_runs
 from helpers.hub import STAGE2
 from helpers.pages import VAL_CSV, Tags, fingerprint_of, page_of, write_pairs
@@ -40,7 +41,7 @@ def project(tmp_path: Path) -> Path:
 def data(root: Path, html: str) -> dict:
     """The data of the page's script, joined, from the page and from the files beside it."""
     inside = Tags(html).scripts[0]
-    files = sorted((root / "outputs/compare/visuals/page").glob("pairs_*.js"))
+    files = [root / "outputs/compare/visuals" / name for name in files_beside(html)]
     lines = [
         *inside.splitlines(),
         *(line for f in files for line in f.read_text("utf-8").splitlines()),
@@ -52,6 +53,11 @@ def data(root: Path, html: str) -> dict:
     pairs = [part for part in rest if "guids" in part]
     joined = {key: [value for part in pairs for value in part[key]] for key in pairs[0]}
     return {**head, **joined, "runs": {part["run"]: part for part in rest if "run" in part}}
+
+
+def files_beside(html: str) -> list[str]:
+    """The scripts that the page loads, in their order."""
+    return [a["src"] for tag, a in Tags(html).tags if tag == "script" and a]
 
 
 def test_what_a_killed_command_has_left_of_the_thumbnails_goes(project):
@@ -133,13 +139,36 @@ def test_much_data_lies_in_files_beside_the_page_none_too_large(project, monkeyp
     monkeypatch.setattr(parts, "_PER_PART", 4)
     html = page_of(project)
     files = list((project / "outputs/compare/visuals/page").glob("pairs_*.js"))
-    named = [a["src"] for tag, a in Tags(html).tags if tag == "script" and a]
-    assert named == [f"page/pairs_{i}.js" for i in range(1, len(files) + 1)] and len(files) >= 2
+    assert sorted(files_beside(html)) == sorted(f"page/{file.name}" for file in files)
+    assert len(files) >= 2
     assert all(file.stat().st_size <= 1_500 for file in files)
     assert data(project, html) == whole
     monkeypatch.undo()
     page_of(project)
     assert not list((project / "outputs/compare/visuals/page").glob("pairs_*.js"))
+
+
+def test_a_page_that_cannot_be_replaced_keeps_its_own_data(project, monkeypatch):
+    monkeypatch.setattr(parts, "INLINE", 1_500)
+    monkeypatch.setattr(parts, "_PER_PART", 4)
+    html = page_of(project)
+    earlier = data(project, html)
+    shutil.rmtree(project / "outputs/compare/late")
+    index = project / "outputs/compare/visuals/index.html"
+    real = write.write_result
+
+    def full(path: Path, content: bytes) -> None:
+        if path == index:
+            raise UserError("No space left on device")
+        real(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(write, "write_result", full)
+        with pytest.raises(UserError, match="No space left"):
+            page_of(project)
+    assert index.read_text("utf-8") == html
+    assert data(project, html) == earlier
+    assert list(data(project, page_of(project))["runs"]) == ["concat"]
 
 
 def test_pairs_are_not_shown_where_the_fingerprint_no_longer_agrees(project):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.hub import load_state_dict_from_url
 
 from ..errors import UserError, reason_of
-from ..files import quoted
+from ..files import is_disk_full, quoted, remedy
 from .choice import ModelChoice
 from .encoder import Encoder
 from .fusion import mean_of_tokens
@@ -160,10 +160,14 @@ def _load_published(model: nn.Module, url: str) -> None:
     try:
         model.load_state_dict(load_state_dict_from_url(url, **options))
     except (OSError, EOFError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
-        raise UserError(
-            f"cannot get the ResNet weights {file}: {reason_of(error)}. "
+        advice = (
             f"Download {url} by other means and put it in {folder} (TORCH_HOME moves that "
             "folder); delete the file there if it is broken"
+        )
+        if is_disk_full(error):
+            advice = f"They do not fit in {folder} (TORCH_HOME moves that folder). {remedy(error)}"
+        raise UserError(
+            f"cannot get the ResNet weights {file}: {reason_of(error)}. {advice}"
         ) from error
     finally:
         socket.setdefaulttimeout(patience)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, reason_of
-from ..files import quoted
+from ..files import is_disk_full, quoted, remedy
 
 CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -144,9 +144,8 @@ def _in_cache(name: str, file: str, revision: str | None = None) -> Any:
     """Return the path in the hub's cache, None where the file is unknown there, or something else
     where the hub is known to have no such file."""
     from huggingface_hub import try_to_load_from_cache
-    from transformers.utils.hub import TRANSFORMERS_CACHE
 
-    return try_to_load_from_cache(name, file, cache_dir=TRANSFORMERS_CACHE, revision=revision)
+    return try_to_load_from_cache(name, file, cache_dir=_cache(), revision=revision)
 
 
 def _download(name: str, file: str, folder: Path | None) -> Path | None:
@@ -157,7 +156,6 @@ def _download(name: str, file: str, folder: Path | None) -> Path | None:
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
     )
-    from transformers.utils.hub import TRANSFORMERS_CACHE
 
     commit = folder.name if folder is not None else None
     if _in_cache(name, file, commit) is not None:
@@ -168,7 +166,7 @@ def _download(name: str, file: str, folder: Path | None) -> Path | None:
             return None
         raise UserError(unreachable(name, file))
     try:
-        return Path(hf_hub_download(name, file, revision=commit, cache_dir=TRANSFORMERS_CACHE))
+        return Path(hf_hub_download(name, file, revision=commit, cache_dir=_cache()))
     except RepositoryNotFoundError as error:  # the same for a name that is private
         raise UserError(
             f"cannot load {quoted(name)}: the hub at {_endpoint()} has no model of this name that "
@@ -181,6 +179,12 @@ def _download(name: str, file: str, folder: Path | None) -> Path | None:
         return None
     except Exception as error:  # the network and the disk can fail in any way
         raise UserError(unreachable(name, file, error)) from error
+
+
+def _cache() -> str:
+    from transformers.utils.hub import TRANSFORMERS_CACHE
+
+    return TRANSFORMERS_CACHE
 
 
 def _endpoint() -> str:
@@ -214,6 +218,11 @@ def _ask_hub(patience: float) -> str | None:
 
 def unreachable(name: str, file: str, error: Exception | None = None) -> str:
     """Write the message for what is not in the cache and cannot be downloaded."""
+    if error is not None and is_disk_full(error):
+        return (
+            f"cannot load {quoted(name)}: {file} does not fit in {_cache()}: "
+            f"{reason_of(error)}. {remedy(error)}; HF_HOME moves that folder"
+        )
     reason = reason_of(error) if error is not None else _why_unreachable()
     online = "unset HF_HUB_OFFLINE and, if need be, set" if _is_offline() else "set"
     return (

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UserError, reason_of
-from ..files import quoted
+from ..files import is_disk_full, quoted
 from .checkpoint import CONFIG, find_file, local_folder, read_json, tokenizer_place, unreachable
 
 TRANSFORMERS = "4.39.3"
@@ -149,7 +149,7 @@ def _why_no_tokenizer(name: str, error: BaseException, downloads: bool) -> str:
                 f"cannot load {quoted(name)}: its tokenizer needs the package {package}, which is "
                 f"not installed: run python -m pip install {package}"
             )
-    if downloads and isinstance(error, OSError):
+    if downloads and (isinstance(error, OSError) or is_disk_full(error)):
         return unreachable(name, "its tokenizer", error)
     return (
         f"cannot load {quoted(name)}: its tokenizer cannot be used: {reason}. Its files may be "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,8 @@ def write_page(
         thumbnails = write_thumbnails(explorer.sources, folder / "thumbs")
         written |= {folder / "thumbs" / name for name in thumbnails}
         inline, beside = distribute(map(script, _parts(explorer, thumbnails)))
-    scripts = {f"pairs_{number}.js": text for number, text in enumerate(beside, start=1)}
+    # Named by their content: a page that is not replaced after all goes on with its own.
+    scripts = {_script_name(text): text for text in beside}
     for name, text in scripts.items():
         write_result(folder / name, _utf8(text))
         written.add(folder / name)
@@ -102,6 +104,10 @@ def write_page(
     write_result(visuals / PAGE, _utf8(html))
     _remove_others(folder, written)
     return visuals / PAGE
+
+
+def _script_name(text: str) -> str:
+    return f"pairs_{hashlib.sha256(_utf8(text)).hexdigest()[:16]}.js"
 
 
 def _explorer(comparison: Comparison, project_root: Path) -> Explorer | None:
