@@ -90,8 +90,8 @@ def wrap(text: str, size: float, width: float) -> list[str]:
     """Break a text into lines that fit a width in inches.
 
     It is broken after a space, ``_``, ``/`` or a ``-`` outside a number, beside a Chinese
-    character, and within a word where one is wider than a line. A ``·`` stays on the line of all that is behind it up to the
-    next space, a Chinese mark on that of the word before it.
+    character, and within a word where one is wider than a line. A ``·`` stays on the line of all
+    that is behind it up to the next space, a Chinese mark on that of the word before it.
     """
     lines = [""]
     for word in _WORD.findall(text):

@@ -195,8 +195,7 @@ def check_epoch_probabilities(path: Path, shape: tuple[int, int, int]) -> None:
             np.lib.format.read_magic(file)
             found, _, kind = np.lib.format.read_array_header_1_0(file)
     except Exception as error:  # a broken archive can fail in any way
-        reason = reason_of(error)
-        raise Unreadable(f"{path.name} is no archive of numpy ({reason})") from None
+        raise Unreadable(f"{path.name} is no archive of numpy ({reason_of(error)})") from None
     if found != shape or kind != np.float16:
         raise Unreadable(f"{path.name} holds {found} {kind}, not {shape} float16")
 
@@ -215,8 +214,7 @@ def load_epoch_probabilities(path: Path) -> np.ndarray | None:
         if not ((found >= 0) & (found <= 1)).all():
             raise ValueError("a probability is not between 0 and 1")
     except Exception as error:  # a broken archive can fail in any way
-        reason = reason_of(error)
         raise UserError(
-            f"{path} is damaged ({reason}): remove this file, or train the run again"
+            f"{path} is damaged ({reason_of(error)}): remove this file, or train the run again"
         ) from None
     return found
