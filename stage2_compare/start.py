@@ -18,6 +18,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,8 @@ VERSIONS = [(3, 11), (3, 12), (3, 10)]
 PROBE = (
     "import sys; print(sys.version_info[0], sys.version_info[1], 64 if sys.maxsize > 2**32 else 32)"
 )
+GB = 1e9  # bytes
+ROOM = 10  # GB: on Linux .venv takes more than 6, and what pip downloads 3 until it has ended
 INTERRUPTED, TERMINATED = 130, 143  # as a shell says Ctrl-C and SIGTERM
 
 
@@ -186,9 +189,22 @@ def install(python: str, root: Path, lists: list[str]) -> None:
     if run(command):
         raise Failed(
             2,
-            "the installation failed, pip says why above. Start again to go on; where the network "
-            "is slow or closed, name a mirror of the package index first: PIP_INDEX_URL=https://...",
+            f"the installation failed, pip says why above. {advice_on_room(root)}Start again to go "
+            "on; where the network is slow or closed, name a mirror of the package index first: "
+            "PIP_INDEX_URL=https://...",
         )
+
+
+def advice_on_room(root: Path) -> str:
+    """Name the fuller disk of those that pip writes to, where it may be too full; else say nothing.
+
+    What pip has printed is not known here, and a failed pip gives much of its room back.
+    """
+    places = [str(root), tempfile.gettempdir()]
+    free, place = min((shutil.disk_usage(place).free / GB, place) for place in places)
+    if free >= ROOM:
+        return ""
+    return f"{place} has {free:.1f} GB free, and {ROOM} may be needed: make room there. "
 
 
 # One process at a time

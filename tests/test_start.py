@@ -207,6 +207,23 @@ def test_an_environment_that_cannot_be_made_names_the_package(project, programs)
     assert not programs.named("install")
 
 
+@pytest.mark.parametrize(("free", "told"), [(0.1, True), (9.9, True), (10.1, False)])
+def test_a_failed_installation_names_a_disk_that_may_be_too_full(
+    project, programs, monkeypatch, free, told
+):
+    """The fuller one of those of .venv and of the temporary files."""
+    temporary = str(project.parent / "tmp")
+    monkeypatch.setattr(start.tempfile, "gettempdir", lambda: temporary)
+    room = namedtuple("Usage", "free")
+    monkeypatch.setattr(
+        start.shutil, "disk_usage", lambda path: room((free if path == temporary else 50) * 1e9)
+    )
+    programs.status = {"install": 1}
+    with pytest.raises(start.Failed, match="pip says why above.*Start again") as failed:
+        prepare(project)
+    assert (f"{temporary} has {free} GB free" in str(failed.value)) == told
+
+
 def test_pip_is_put_in_where_an_environment_lacks_it(project, programs):
     programs.status = {"import pip": 1}
     prepare(project)
