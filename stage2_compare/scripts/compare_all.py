@@ -74,12 +74,14 @@ def main(argv: list[str] | None = None) -> None:
         return
     report_start(plan.jobs, left, plan.devices)
     faults = run_all(left, plan.devices)
-    if any(job.folder.is_dir() for job in plan.jobs):
-        folders = ["--project-root", str(plan.paths.project_root)]
-        folders += ["--compare-dir", str(plan.paths.output_dir), "--lang", plan.language]
-        compare_summary.main(folders)
-        compare_visualize.main(folders)
-    report_end(faults)
+    try:
+        if any(job.folder.is_dir() for job in plan.jobs):
+            folders = ["--project-root", str(plan.paths.project_root)]
+            folders += ["--compare-dir", str(plan.paths.output_dir), "--lang", plan.language]
+            compare_summary.main(folders)
+            compare_visualize.main(folders)
+    finally:  # what stops the summary, a full disk for example, may have stopped runs before
+        report_end(faults)
     if faults:
         sys.exit(1)
 

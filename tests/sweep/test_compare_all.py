@@ -121,6 +121,16 @@ def test_a_log_that_cannot_be_written_is_told_of_its_run_alone(project, hub, cap
     assert len(folders(project)) == 2
 
 
+def test_failed_runs_are_listed_even_where_the_summary_fails_too(project, hub, capsys):
+    line = command(project, hub, "--seeds", "42,43")
+    log = compare_all.parse(line).jobs[0].log
+    log.mkdir(parents=True)
+    (compare_dir(project) / "compare_summary.csv").mkdir()
+    with pytest.raises(UserError, match="compare_summary.csv"):
+        compare_all.main(line)
+    assert f"failed: {log.stem}: cannot write {log}" in capsys.readouterr().out
+
+
 def test_a_folder_in_which_nothing_can_be_written_is_named(project, hub):
     compare_dir(project).write_text("", encoding="utf-8")
     with pytest.raises(UserError, match="cannot write in .*compare.*--output-dir"):
