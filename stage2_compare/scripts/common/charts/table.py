@@ -62,6 +62,7 @@ class Table:
 
     LINE, PAD, SWATCH = 0.16, 0.05, 0.5
     GAP, LABEL = 0.12, 1.8  # the least between two columns; the most that widens a page
+    AROUND = 0.05  # from a number to the edge of its mark: two marks side by side stay apart
     NAME_LINE = 0.85 * LINE  # of the names, which are smaller
 
     def __init__(self, styles: list[RunStyle], columns: list[Column], names: bool = False):
@@ -119,8 +120,9 @@ class Table:
         self, axes: Axes, right: float, y: float, width: float, text: str, best: bool
     ) -> None:
         if best:
-            corner = (right - width - 0.06, y - 0.1)
-            axes.add_patch(Rectangle(corner, width + 0.12, 0.2, facecolor=_BEST, edgecolor="none"))
+            corner = (right - width - self.AROUND, y - 0.1)
+            wide = width + 2 * self.AROUND
+            axes.add_patch(Rectangle(corner, wide, 0.2, facecolor=_BEST, edgecolor="none"))
         axes.text(right, y, text, ha="right", va="center_baseline", **(BOLD if best else {}))
 
 
