@@ -136,6 +136,17 @@ def test_it_speaks_chinese_and_writes_the_same_files(tmp_path, capsys):
         assert not re.search("best|interval|macro|seed(?!4)|pairs", text)
 
 
+def test_it_names_ensembles_in_chinese_and_in_the_files_in_english(tmp_path, capsys):
+    for seed, name in enumerate("abc"):
+        make_run(tmp_path / "outputs/compare", name, epochs=some_predictions(2, 0.3 + seed / 10))
+    compare_summary.main(["--project-root", str(tmp_path), "--lang", "zh"])
+    rows = read_csv(tmp_path / "outputs/compare/compare_families.csv")
+    names = {"全部模型的集成": "ensemble of all models", "前两名的集成": "ensemble of the best two"}
+    assert set(names.values()) < {row["run"] for row in rows}
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in names) and "ensemble" not in printed
+
+
 def test_it_prints_aligned_tables_a_sentence_and_the_path(tmp_path, capsys):
     make_runs(tmp_path / "outputs/compare", 10)
     summarise(tmp_path)

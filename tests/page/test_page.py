@@ -259,7 +259,7 @@ def test_ensembles_and_figures_on_test_pairs_are_those_of_the_comparison(tmp_pat
     assert len(comparison.ensembles) > 1 and "Macro-F1 on test" in text
     for name, judged in comparison.ensembles.items():
         value, low, high, corrected = judged.estimates["val_f1_macro"]
-        assert f"{name} {value:.3f} {low:.3f}–{high:.3f} {corrected:.3f}" in text
+        assert f"{CHINESE(name)} {name} {value:.3f} {low:.3f}–{high:.3f} {corrected:.3f}" in text
     for entry in comparison.families:
         value, low, high, _ = entry.test.estimates["val_f1_macro"]
         assert f" {value:.3f} {low:.3f}–{high:.3f}" in text

@@ -49,7 +49,10 @@ class _Tables:
         probed = [entry.runs[0] for entry in comparison.runs if entry.runs[0].recorded("probe")]
         tables = [
             *self._results(comparison),
-            [self._judged("console_together", *item) for item in ensembles],
+            [
+                self._judged("console_together", self.say(name), judged)
+                for name, judged in ensembles
+            ],
             [self._judged("console_on_test", *item) for item in tested],
             [self._probe(run) for run in probed],
         ]

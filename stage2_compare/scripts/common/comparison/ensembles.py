@@ -18,7 +18,7 @@ from .pairs import Pairs
 from .selection import centred
 from .wording import BETTER, NO_DIFFERENCE, NOT_CORRECTED, TOO_FEW, WORSE
 
-ALL, BEST_TWO = "ensemble of all models", "ensemble of the best two"
+ALL, BEST_TWO = "ensemble of all models", "ensemble of the best two"  # phrases
 _MOST_WORK = 2_000_000_000  # probabilities that are added up
 
 

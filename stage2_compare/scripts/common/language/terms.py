@@ -27,6 +27,9 @@ PHRASES: dict[str, tuple[str, str]] = {
     "no predictions": ("没有预测", "no predictions"),
     "better than the best model": ("好于最好的模型", "better than the best model"),
     "not corrected": ("未校正", "not corrected"),
+    # Ensembles, as compare_families.csv names them
+    "ensemble of all models": ("全部模型的集成", "ensemble of all models"),
+    "ensemble of the best two": ("前两名的集成", "ensemble of the best two"),
     # Headings
     "verdict": ("与第一名相比", "Against the best"),
     "interval": ("95% 置信区间", "95% interval"),

@@ -53,7 +53,7 @@ class Result:
 class Ensemble:
     """A row of the table of ensembles, which are means of the probabilities of models."""
 
-    name: str
+    name: str  # a phrase
     main: Estimate
     verdict: str  # a phrase
     p: float | None
