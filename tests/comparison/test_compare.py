@@ -96,11 +96,18 @@ def test_a_run_of_another_protocol_is_named_with_its_difference_and_left_out(tmp
     entries = entries_of(tmp_path)
     assert list(map(ENGLISH, entries["b"].differs)) == [
         "lr 0.001 instead of 2e-05",
-        "val_sha256 111111111111... instead of 000000000000...",
+        "other validation pairs or labels",
     ]
     assert (entries["b"].comparable, entries["b"].verdict) == ("no", NOT_COMPARABLE)
     assert [list(map(ENGLISH, entries[name].differs)) for name in "ac"] == [[], []]
     assert entries["b"].scores["val_f1_macro"].low < entries["b"].scores["val_f1_macro"].value
+
+
+def test_a_value_that_was_not_given_is_called_none(tmp_path):
+    for name, folds in (("a", None), ("b", None), ("c", 3)):
+        make_run(tmp_path, name, f1=0.5, protocol={"folds": folds})
+    differs = {name: list(map(ENGLISH, e.differs)) for name, e in entries_of(tmp_path).items()}
+    assert differs == {"a": [], "b": [], "c": ["folds 3 instead of none"]}
 
 
 def test_of_two_protocols_one_is_taken_and_the_other_left_out(tmp_path):

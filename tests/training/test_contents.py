@@ -11,6 +11,7 @@ import pytest
 import torch
 from common.errors import UserError
 from common.models import fusion
+from common.runs.layout import METRICS_JSON
 from common.runs.reader import read_runs
 from common.training import engine, identity
 from common.training.progress import Progress
@@ -132,6 +133,18 @@ def test_a_run_of_another_protocol_is_kept_when_its_name_is_taken(
     assert kept.name.startswith(newer.name[:20]) and label in kept.name
     runs, _ = read_runs(compare_dir(project, *more))
     assert [run.name for run in runs] == [newer.name]
+
+
+def test_a_run_on_other_pairs_is_named_in_words_and_not_by_hashes(project, hub, capsys):
+    more = ["--output-dir", "outputs/other_pairs", "--epochs", "1"]
+    folder = run_small(project, hub, "clip", *more)
+    earlier = record(folder)
+    earlier["protocol"] |= {"train_sha256": "0" * 64, "val_sha256": "1" * 64}
+    (folder / METRICS_JSON).write_text(json.dumps(earlier), encoding="utf-8")
+    capsys.readouterr()
+    run_small(project, hub, "clip", *more)
+    said = "trained before with other training pairs, other validation pairs: that run moves"
+    assert said in capsys.readouterr().out
 
 
 def test_runs_of_models_whose_folders_have_one_name_are_both_kept(project, hub, tmp_path):

@@ -13,6 +13,13 @@ from .pairs import key
 
 # Each fold has its own; folds_sha256 is of all.
 _OF_A_FOLD = ("train_sha256", "val_sha256", "val_pairs_sha256")
+# Hashes, which tell a reader nothing: a phrase says what they are of.
+_HASHES = {
+    "train_sha256": "other_training_pairs",
+    "val_sha256": "other_pairs",
+    "val_pairs_sha256": "other_pairs",
+    "folds_sha256": "other_folds",
+}
 
 
 def differences(runs: list[Run], families: list[Family]) -> dict[str, list[Phrase]]:
@@ -68,12 +75,19 @@ def _protocol_differences(runs: list[Run], families: list[Family]) -> dict[str, 
                 own = {**own, "lr": usual.get("lr")}
             if own.get("val_pairs_sha256", "") == usual.get("val_pairs_sha256"):
                 own = {**own, "val_sha256": usual.get("val_sha256")}  # at most another order
-            found[run.name] = [
-                phrase("instead_of", name=name, own=_short(own[name]), usual=_short(usual[name]))
+            different = [
+                _different(name, own[name], usual[name])
                 for name in counts
                 if own.get(name, usual[name]) not in (usual[name], None)
             ]
+            found[run.name] = list(dict.fromkeys(different))
     return found
+
+
+def _different(name: str, own: str, usual: str) -> Phrase:
+    if name in _HASHES:
+        return phrase(_HASHES[name])
+    return phrase("instead_of", name=name, own=_short(own), usual=_short(usual))
 
 
 def _comparable_values(run: Run) -> dict[str, str]:
@@ -87,5 +101,7 @@ def _comparable_values(run: Run) -> dict[str, str]:
 
 
 def _short(value: str) -> str:
-    """Shorten a value for a line of text; of a hash, keep enough to distinguish it."""
+    """Shorten a value for a line of text."""
+    if value == "null":
+        return "none"
     return value.strip('"') if len(value) <= 40 else value.strip('"')[:12] + "..."

@@ -38,5 +38,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "unknown": ("未知", "unknown"),
     # What keeps a run from the comparison
     "instead_of": ("{name} 为 {own}，多数为 {usual}", "{name} {own} instead of {usual}"),
+    "other_training_pairs": ("训练样本不同", "other training pairs"),
+    "other_folds": ("划分的折不同", "other folds"),
     "other_pairs": ("验证样本或标签不同", "other validation pairs or labels"),
 }

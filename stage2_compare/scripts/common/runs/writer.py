@@ -27,6 +27,14 @@ from . import layout
 from .layout import CHECKPOINT, OWNER
 from .record import differences, read_record
 
+# Fields of the protocol that are hashes, and what a message calls them.
+_PAIRS = {
+    "train_sha256": "other training pairs",
+    "val_sha256": "other validation pairs",
+    "val_pairs_sha256": "other validation pairs",
+    "folds_sha256": "other folds",
+}
+
 
 class RunFolder:
     """The folder ``<parent>/<name>``, for one process at a time: ``with RunFolder(parent, name) as
@@ -266,7 +274,9 @@ def _not_written(path: Path, error: Exception) -> UserError:
 
 
 def _listed(different: dict[str, str]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in different.items())
+    """Name what a run had otherwise; of pairs that only, since their hash tells a reader nothing."""
+    each = [_PAIRS.get(key, f"{key} {value}") for key, value in different.items()]
+    return ", ".join(dict.fromkeys(each))
 
 
 @contextmanager
