@@ -490,7 +490,7 @@ def _report_texts(name: str, split: Split) -> None:
     odd = {note: n for note, n in split.notes.items() if note != "empty_text"}
     if odd:
         listed = ", ".join(f"{n:,} {note.replace('_', ' ')}" for note, n in odd.items())
-        print(f"let pass ({name}): {listed}")
+        print(f"odd, but used ({name}): {listed}")
 
 
 def _report_duplicates(split: Split, content: _Content) -> None:

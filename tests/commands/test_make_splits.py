@@ -897,7 +897,7 @@ def test_the_report_counts_what_is_there(tmp_path, capsys):
         assert val == sum(row["label"] == name or name == "all" for row in found["val"])
     assert re.search(r"^\(no label\) +0 +0 +3$", out, re.M)
     assert "texts (labelled): 56 utf-8, 3 gb18030, 1 replaced; 1 empty; no file missing\n" in out
-    assert "let pass (labelled): 1 nul text\n" in out and "let pass (test)" not in out
+    assert "odd, but used (labelled): 1 nul text\n" in out and "used (test)" not in out
     assert "texts (test): 3 utf-8, 0 gb18030, 0 replaced; 0 empty; no file missing\n" in out
     assert (
         "same text: 2 shared by 5 pairs, each kept on one side; 1 of them with conflicting labels\n"

@@ -273,7 +273,11 @@ def _add_optimizer_flags(add: Callable[..., Any]) -> None:
 
 
 def _add_machine_flags(parser: argparse.ArgumentParser, batch_size: int) -> None:
-    group = parser.add_argument_group("machine", "these do not change what is learned")
+    agreed = (
+        "what is learned stays the same up to rounding, but BatchNorm in BERT + ResNet sees "
+        "--batch-size; runs that are compared need the same --amp"
+    )
+    group = parser.add_argument_group("machine", agreed)
     add = group.add_argument
     formats = ["auto", "bf16", "fp16", "off"]
     add("--batch-size", type=positive_int, default=batch_size, help="what fits in memory at once")

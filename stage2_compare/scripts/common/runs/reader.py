@@ -120,7 +120,7 @@ def load_runs(compare_dir: Path) -> list[Run]:
         reason = "none of its folders can be read" if problems else "it is empty"
         raise UserError(
             f"no finished run in {compare_dir}: {reason}. "
-            "Train a model first, or give another --compare-dir"
+            "Train a model first, or check --project-root and --compare-dir"
         )
     return sorted(runs, key=lambda run: (-run.best[MAIN.column], run.name))
 
@@ -135,7 +135,7 @@ def read_runs(compare_dir: Path) -> tuple[list[Run], list[str]]:
         folders = sorted(path for path in compare_dir.iterdir() if path.is_dir())
     except FileNotFoundError:
         raise UserError(
-            f"no folder {compare_dir}: train a model first, or give another --compare-dir"
+            f"no folder {compare_dir}: train a model first, or check --project-root and --compare-dir"
         ) from None
     except OSError as error:
         raise UserError(
