@@ -97,13 +97,15 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add("--data-dir", type=Path, help=data_help)
     train_help = "guid,tag of the labelled pairs; train.txt beside the data folder by default"
     add("--train-file", type=Path, help=train_help)
-    test_help = "pairs to put aside; test_without_label.txt beside the train file by default"
+    test_help = (
+        "test pairs, labelled or not; test_without_label.txt beside the train file by default"
+    )
     add("--test-file", type=Path, help=test_help)
     ratio_help = "share of the labelled pairs that go to validation"
     add("--val-ratio", type=share, default=0.1, help=ratio_help)
     folds_help = (
-        "also write fold_1, fold_2, ... beside them, so many, each with a train.csv and a val.csv: "
-        "every pair is in the val.csv of one fold"
+        "also write K folds, fold_1 and so on, each with a train.csv and a val.csv: every pair is "
+        "in the val.csv of one fold"
     )
     add("--folds", type=fold_count, metavar="K", help=folds_help)
     add("--seed", type=not_negative_int, default=DEFAULT_SEED, help="of the choice of pairs")
