@@ -144,7 +144,7 @@ def test_it_names_ensembles_in_chinese_and_in_the_files_in_english(tmp_path, cap
     names = {"全部模型的集成": "ensemble of all models", "前两名的集成": "ensemble of the best two"}
     assert set(names.values()) < {row["run"] for row in rows}
     printed = capsys.readouterr().out
-    assert all(name in printed for name in names) and "ensemble" not in printed
+    assert all(name in printed for name in names) and "ensemble of" not in printed
 
 
 def test_it_prints_aligned_tables_a_sentence_and_the_path(tmp_path, capsys):
