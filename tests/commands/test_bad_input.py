@@ -31,7 +31,6 @@ from common.models.loading import load_tokenizer
 from common.runs.reader import read_runs
 from common.training import prepare as jobs
 from common.training.record import data_record
-from common.training.settings import Paths
 from helpers.hub import BERT, BLIP, CLIP, STAGE2
 from helpers.photos import BROKEN, encoded, first_part, halves, noise
 from helpers.run_folders import edit, make_run
@@ -882,22 +881,22 @@ TEST_LIST = {
 
 @pytest.mark.parametrize(("rows", "says"), TEST_LIST.values(), ids=TEST_LIST)
 def test_a_test_list_never_stops_a_training_for_want_of_labels(
-    project, prepare, monkeypatch, capsys, rows, says
+    project, prepare, capsys, rows, says
 ):
     project.data.rename(project.root / "data")
     for part, guids in (("train", (1, 2, 3, 4)), ("val", (7, 8, 9))):
         project.csv(part, "guid,tag\n" + "".join(f"{g},{LABELS[g % 3]}\n" for g in guids))
     project.csv("test", "guid,tag\n" + "".join(f"{row}\n" for row in rows))
-    monkeypatch.setattr(Paths, "test_csv", Path("splits/test.csv"))
     record = prepare("--test-csv", "splits/test.csv")
     assert ("test" in record["samples"]) == (not says)
     told = [line for line in capsys.readouterr().out.splitlines() if "test.csv" in line]
     assert told == ([f"{project.root / 'splits' / 'test.csv'}: {says}"] if says else [])
 
 
-def test_a_test_list_that_is_asked_for_must_exist(project, prepare):
-    with pytest.raises(UserError, match="tset.csv: cannot read the split file"):
-        prepare("--test-csv", "splits/tset.csv")
+@pytest.mark.parametrize("name", ["splits/tset.csv", "outputs/splits/test.csv"])
+def test_a_test_list_that_is_asked_for_must_exist(project, prepare, name):
+    with pytest.raises(UserError, match=f"{Path(name).name}: cannot read the split file"):
+        prepare("--test-csv", name)
 
 
 # The commands themselves

@@ -186,7 +186,10 @@ def _add_data_flags(parser: argparse.ArgumentParser) -> None:
         type=positive_int,
         help="the pairs of a fold of make_splits.py --folds instead of these two files",
     )
-    measured = "measured once at the end if labelled, else predicted"
+    measured = (
+        "measured once at the end if labelled, else predicted "
+        "(default: outputs/splits/test.csv, if it is there)"
+    )
     add("--test-csv", type=Path, default=Paths.test_csv, help=measured)
     add(
         "--text-encoding",

@@ -7,6 +7,8 @@ from ..data.splits import Split, fingerprint, read_training_splits
 from .folds import Folds, read_folds
 from .settings import Paths
 
+TEST_CSV = Paths.val_csv.with_name("test.csv")  # by default, where there is one
+
 
 def read_pairs(paths: Paths, fold: int | None) -> tuple[dict[str, Split], Folds | None, list[str]]:
     """Read train, val and, where there is one, test or ``UNLABELLED``.
@@ -24,9 +26,9 @@ def read_pairs(paths: Paths, fold: int | None) -> tuple[dict[str, Split], Folds 
     if fold:
         paths = paths.of_fold(fold)
     splits, remarks = read_training_splits(
-        {"train": paths.train_csv, "val": paths.val_csv, "test": paths.test_csv},
+        {"train": paths.train_csv, "val": paths.val_csv, "test": paths.test_csv or TEST_CSV},
         paths.project_root,
-        test_is_optional=paths.test_csv == Paths.test_csv,
+        test_is_optional=paths.test_csv is None,
         text_encoding=paths.text_encoding,
     )
     return splits, folds, remarks

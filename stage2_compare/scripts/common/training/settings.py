@@ -70,7 +70,7 @@ class Paths:
     project_root: Path = Path(".")
     train_csv: Path = Path("outputs/splits/train.csv")
     val_csv: Path = Path("outputs/splits/val.csv")
-    test_csv: Path = Path("outputs/splits/test.csv")
+    test_csv: Path | None = None  # None: outputs/splits/test.csv, if it is there
     text_encoding: str = "auto"  # of texts that are not UTF-8; what was read is in the protocol
     output_dir: Path = Path("outputs/compare")
 
