@@ -268,12 +268,15 @@ def test_the_hash_of_the_code_heeds_every_file_that_decides_results_and_no_line_
     assert identity.code_sha256(common) != plain
 
 
-def test_a_checkpoint_of_an_earlier_version_is_kept_and_named(project, hub, monkeypatch):
-    more = ["--output-dir", "outputs/version"]
+@pytest.mark.parametrize(
+    "recorded", [{"seed": 42, "epochs": 3}, {"choices": {"seed": 42}}], ids=["all in one", "fewer"]
+)
+def test_a_checkpoint_of_an_earlier_version_is_kept_and_named(project, hub, monkeypatch, recorded):
+    more = ["--output-dir", f"outputs/version{len(recorded)}"]
     stop_in_the_second_epoch(project, hub, monkeypatch, *more)
     (path,) = compare_dir(project, *more).glob(".*/checkpoint.pt")
     content = torch.load(path, weights_only=True)
-    torch.save({**content, "identity": json.dumps({"seed": 42, "epochs": 3})}, path)
+    torch.save({**content, "identity": json.dumps(recorded)}, path)
     with pytest.raises(UserError, match="the code of this program.*--restart"):
         run_small(project, hub, "clip", *more)
     assert path.exists()
