@@ -178,6 +178,21 @@ def test_a_run_folder_may_be_a_link(project, hub, tmp_path):
     assert [path.name for path in compare_dir(project, *more).iterdir()] == [folder.name]
 
 
+def test_a_link_to_a_run_on_a_disk_that_is_not_there_is_set_aside(project, hub, tmp_path):
+    more = ["--output-dir", "outputs/dangling"]
+    folder = run_small(project, hub, "clip", *more)
+    shutil.rmtree(folder)
+    try:
+        folder.symlink_to(tmp_path / "not there", target_is_directory=True)
+    except OSError:
+        pytest.skip("this system makes no links")
+    for _ in range(2):
+        assert (run_small(project, hub, "clip", *more) / "best.pt").is_file()
+    (link,) = (folder.parent / "earlier").iterdir()
+    assert not folder.is_symlink() and link.is_symlink()
+    assert {path.name for path in folder.parent.iterdir()} == {folder.name, "earlier"}
+
+
 # Unfinished runs
 
 
