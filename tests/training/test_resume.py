@@ -404,6 +404,19 @@ def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(
     assert_same_run(run_small(project, hub, "clip", *more), uninterrupted["clip"])
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there any failure means that another holds it")
+def test_a_disk_without_locks_is_named_and_no_other_process(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.lockf", refuse)
+    with (
+        pytest.raises(UserError, match="No locks available.*--output-dir"),
+        RunFolder(tmp_path, "a"),
+    ):
+        pass
+
+
 def test_a_folder_that_cannot_be_written_is_named(project, hub):
     (project / "outputs" / "a_file").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match="cannot write in .*a_file.*--output-dir"):
