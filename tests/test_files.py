@@ -89,14 +89,31 @@ def test_what_a_scanner_has_open_for_a_moment_is_moved_when_it_is_closed(
         assert folder.is_dir() and not moved.exists()
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EAGAIN, errno.EDEADLK, errno.ENOLCK])
-def test_a_file_that_can_be_opened_but_not_locked_is_held_by_another(tmp_path, monkeypatch, number):
+def refuse_locks(monkeypatch, number: int) -> None:
     def refuse(*args):
         raise OSError(number, os.strerror(number))
 
     module, name = ("msvcrt", "locking") if os.name == "nt" else ("fcntl", "lockf")
     monkeypatch.setattr(f"{module}.{name}", refuse)
+
+
+ON_WINDOWS = [errno.EDEADLK, errno.ENOLCK] if os.name == "nt" else []
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EAGAIN, *ON_WINDOWS])
+def test_a_file_that_can_be_opened_but_not_locked_is_held_by_another(tmp_path, monkeypatch, number):
+    refuse_locks(monkeypatch, number)
     assert lock(tmp_path / "a.lock") is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there any failure means that another holds it")
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_not_taken_for_another_command(tmp_path, monkeypatch, number):
+    refuse_locks(monkeypatch, number)
+    with pytest.raises(OSError, match=os.strerror(number)), alone(tmp_path / "features.f32"):
+        pass  # it would wait for ever
+    write_result(tmp_path / "table.csv", b"a\n")  # needs none
+    assert (tmp_path / "table.csv").read_bytes() == b"a\n"
 
 
 def test_who_waits_for_another_says_so_until_it_has_its_turn(tmp_path, monkeypatch, capsys):

@@ -45,6 +45,14 @@ def test_what_was_not_used_for_longest_goes_first_and_only_as_much_as_needed(fol
     assert (folder / "notes.txt").exists()  # of somebody else
 
 
+def test_what_another_process_throws_away_at_the_same_time_is_passed_over(folder, monkeypatch):
+    real = Path.glob
+    gone = folder / "images_256_gone.u8"
+    monkeypatch.setattr(Path, "glob", lambda self, kind: [gone, *real(self, kind)])
+    keep_below(folder, 0.002)
+    assert names(folder) == {"features_text_b.f32", "features_image_c.f32"}
+
+
 def test_use_makes_a_file_the_newest(folder):
     hold(folder / "images_256_a.u8").close()
     keep_below(folder, 0.001)

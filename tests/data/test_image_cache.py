@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pickle
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -682,12 +683,12 @@ def test_photos_in_flight_are_bounded_in_sum(tmp_path, monkeypatch):
     monkeypatch.setattr(photos, "_pixels_free", 10_000)
     inside, most, real = [], [], photos._decode
 
-    def watched(file, image, side):
+    def watched(file, side):
         inside.append(1)
         most.append(len(inside))
         time.sleep(0.01)
         try:
-            return real(file, image, side)
+            return real(file, side)
         finally:
             inside.pop()
 
@@ -698,6 +699,19 @@ def test_photos_in_flight_are_bounded_in_sum(tmp_path, monkeypatch):
     digests, _, faults = images.inspect_images(list(map(str, paths)))
     assert not any(faults) and len(set(digests)) == 20
     assert 1 < max(most) <= 10 and photos._pixels_free == 10_000
+
+
+def test_a_photo_with_wide_values_takes_little_more_memory_than_its_pixels(tmp_path):
+    pixels = 4000 * 3000
+    Image.new("F", (4000, 3000)).save(tmp_path / "a.tif", compression="tiff_deflate")
+    tracemalloc.start()
+    try:
+        with open(tmp_path / "a.tif", "rb") as file:
+            photos.decode(file, 64)
+        _, peak = tracemalloc.get_traced_memory()  # beside Pillow's own
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * pixels
 
 
 def test_a_file_too_large_for_a_photo_is_named_before_it_is_read(tmp_path, load, monkeypatch):

@@ -112,6 +112,13 @@ def test_changed_copies_are_found_and_nothing_else(photos, originals, name):
     assert len(pairs & right) >= least and not pairs - right
 
 
+def test_a_copy_is_found_whether_it_comes_before_its_original_or_after(photos, originals):
+    copies = prints([saved(cropped(0.1, 0, 0.06, 0.03)(photo)) for photo in photos])
+    after = found(np.concatenate([originals, copies]))
+    before = found(np.concatenate([copies, originals]))
+    assert before == after and len(after) >= 90
+
+
 def test_recompressed_copies_are_found(photos, originals):
     pairs = found(np.concatenate([originals, prints([saved(photo, 20) for photo in photos])]))
     assert pairs == {(i, COUNT + i) for i in range(COUNT)}

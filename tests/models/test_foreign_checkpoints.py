@@ -270,6 +270,49 @@ def test_a_checkpoint_that_has_no_fast_tokenizer_is_used(tmp_path):
     assert tokens.unknown_rate == 1 / 4 and tokens.ids[0] == tokenizer.cls_token_id
 
 
+def as_newer_releases_write_it(path: Path) -> None:
+    """Write a tokenizer.json again as tokenizers 0.21 does."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content["model"]["type"] == "BPE":
+        merges = [pair.split(" ") for pair in content["model"]["merges"]]
+        content["model"] |= {"ignore_merges": False, "merges": merges}
+    else:
+        content["pre_tokenizer"] = {
+            "type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True
+        }  # fmt: skip
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", ["RobertaModel", "XLMRobertaModel"])
+def test_a_tokenizer_that_newer_releases_have_written_is_used_and_can_be_kept(tmp_path, kind):
+    save(tmp_path, kind)
+    tokenizer = load_tokenizer(str(tmp_path))
+    before = tokenise([*TEXTS, "x  y"], tokenizer, 16)
+    tokenizer.save_pretrained(tmp_path)
+    for file in ("vocab.json", "merges.txt"):  # the newest releases leave them out
+        (tmp_path / file).unlink(missing_ok=True)
+    as_newer_releases_write_it(tmp_path / "tokenizer.json")
+    tokenizer = load_tokenizer(str(tmp_path))
+    tokenizer.save_pretrained(tmp_path)
+    for loaded in (tokenizer, load_tokenizer(str(tmp_path))):
+        after = tokenise([*TEXTS, "x  y"], loaded, 16)
+        assert (after.ids == before.ids).all() and loaded.is_fast
+
+
+@pytest.mark.parametrize(
+    "change", [{"ignore_merges": True}, {"merges": [["a", "b c"]]}, {"merges": [["a", 1]]}]
+)
+def test_what_only_newer_tokenizers_can_do_is_refused(tmp_path, change):
+    save(tmp_path, "RobertaModel")
+    load_tokenizer(str(tmp_path)).save_pretrained(tmp_path)
+    as_newer_releases_write_it(tmp_path / "tokenizer.json")
+    content = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    content["model"] |= change
+    write_json(tmp_path / "tokenizer.json", content)
+    with pytest.raises(UserError, match="its tokenizer cannot be used: data did not match"):
+        load_tokenizer(str(tmp_path))
+
+
 # What cannot be used is told in one line that names the fault and the remedy that fits it
 
 

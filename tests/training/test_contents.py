@@ -191,6 +191,21 @@ def test_a_run_folder_may_be_a_link(project, hub, tmp_path):
     assert [path.name for path in compare_dir(project, *more).iterdir()] == [folder.name]
 
 
+def test_a_link_to_a_run_on_a_disk_that_is_not_there_is_set_aside(project, hub, tmp_path):
+    more = ["--output-dir", "outputs/dangling"]
+    folder = run_small(project, hub, "clip", *more)
+    shutil.rmtree(folder)
+    try:
+        folder.symlink_to(tmp_path / "not there", target_is_directory=True)
+    except OSError:
+        pytest.skip("this system makes no links")
+    for _ in range(2):
+        assert (run_small(project, hub, "clip", *more) / "best.pt").is_file()
+    (link,) = (folder.parent / "earlier").iterdir()
+    assert not folder.is_symlink() and link.is_symlink()
+    assert {path.name for path in folder.parent.iterdir()} == {folder.name, "earlier"}
+
+
 # Unfinished runs
 
 
@@ -281,12 +296,15 @@ def test_the_hash_of_the_code_heeds_every_file_that_decides_results_and_no_line_
     assert identity.code_sha256(common) != plain
 
 
-def test_a_checkpoint_of_an_earlier_version_is_kept_and_named(project, hub, monkeypatch):
-    more = ["--output-dir", "outputs/version"]
+@pytest.mark.parametrize(
+    "recorded", [{"seed": 42, "epochs": 3}, {"choices": {"seed": 42}}], ids=["all in one", "fewer"]
+)
+def test_a_checkpoint_of_an_earlier_version_is_kept_and_named(project, hub, monkeypatch, recorded):
+    more = ["--output-dir", f"outputs/version{len(recorded)}"]
     stop_in_the_second_epoch(project, hub, monkeypatch, *more)
     (path,) = compare_dir(project, *more).glob(".*/checkpoint.pt")
     content = torch.load(path, weights_only=True)
-    torch.save({**content, "identity": json.dumps({"seed": 42, "epochs": 3})}, path)
+    torch.save({**content, "identity": json.dumps(recorded)}, path)
     with pytest.raises(UserError, match="the code of this program.*--restart"):
         run_small(project, hub, "clip", *more)
     assert path.exists()

@@ -125,14 +125,21 @@ def test_a_finished_run_is_trained_anew_and_replaced_only_at_the_end(project, hu
     assert record(earlier) == before and earlier.name.endswith("_weight_decay-0.0001")
 
 
-def test_another_protocol_begins_anew_and_says_why(project, hub, monkeypatch, capsys):
-    more = ["--output-dir", "outputs/protocol"]
+@pytest.mark.parametrize(
+    "flag, value, says",
+    [
+        ("--weight-decay", "0.5", "weight_decay 0.0001, not 0.5"),
+        ("--max-length", "10", "max_length 64, not 10"),
+        ("--text-encoding", "gb18030", "text_encoding 'auto', not 'gb18030'"),
+    ],
+)
+def test_another_choice_begins_anew_and_says_why(
+    project, hub, monkeypatch, capsys, flag: str, value: str, says: str
+):
+    more = ["--output-dir", f"outputs/choice{flag}"]
     stop_in_the_second_epoch(project, hub, monkeypatch, *more)
-    folder = run_small(project, hub, "clip", *more, "--weight-decay", "0.5")
-    assert (
-        "beginning anew: the unfinished run had weight_decay 0.0001, not 0.5"
-        in capsys.readouterr().out
-    )
+    folder = run_small(project, hub, "clip", *more, flag, value)
+    assert f"beginning anew: the unfinished run had {says}" in capsys.readouterr().out
     assert len(history(folder)) == 4
 
 
@@ -395,6 +402,19 @@ def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(
         ):
             run_small(project, hub, "clip", *more)
     assert_same_run(run_small(project, hub, "clip", *more), uninterrupted["clip"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there any failure means that another holds it")
+def test_a_disk_without_locks_is_named_and_no_other_process(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.lockf", refuse)
+    with (
+        pytest.raises(UserError, match="No locks available.*--output-dir"),
+        RunFolder(tmp_path, "a"),
+    ):
+        pass
 
 
 def test_a_folder_that_cannot_be_written_is_named(project, hub):

@@ -25,6 +25,7 @@ _PAUSE_SEC = 0.2  # between two looks at a lock
 _LOCK = ".lock"  # ends the name of the lock of a temporary file
 _HELD_OPEN = (5, 32)  # Windows' numbers for what a program has open, which then cannot be moved
 _HELD_SEC = 3.0  # a virus scanner, an indexer or a synchroniser lets go of new files within it
+_HELD = (errno.EACCES, errno.EAGAIN)  # POSIX allows either for what another process has locked
 _LOCKED_BYTE = 1 << 30  # far behind the end: Windows also bars others from reading what is locked
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -148,11 +149,10 @@ def lock(path: Path) -> BinaryIO | None:
     """Return the locked file, or None where another process holds it. The lock ends with its
     process.
 
-    A file that can be opened but not locked is held by another. Own code rather than the filelock
-    package, whose lock a forked process would inherit and keep.
+    Own code rather than the filelock package, whose lock a forked process would inherit and keep.
 
     Raises:
-        OSError: the file cannot be opened.
+        OSError: the file cannot be opened, or its disk has no locks.
     """
     while True:
         file = open(path, "ab")  # noqa: SIM115 - open for as long as the lock is held
@@ -166,9 +166,11 @@ def lock(path: Path) -> BinaryIO | None:
                 import fcntl
 
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # Windows has more than one error for it
+        except OSError as error:
             file.close()
-            return None
+            if os.name == "nt" or error.errno in _HELD:  # Windows has more than one error for it
+                return None
+            raise
         with suppress(FileNotFoundError):
             # Windows removes no file that is open, and not all of its drives number their files.
             if os.name == "nt" or os.path.samestat(os.stat(path), os.fstat(file.fileno())):
@@ -211,8 +213,9 @@ def owned(temporary: Path) -> Iterator[bool]:
 
     The lock is a file beside it: Windows could not rename a file that is locked itself.
     """
-    path = temporary.with_name(temporary.name + _LOCK)
-    held = lock(path)
+    path, held = temporary.with_name(temporary.name + _LOCK), None
+    with suppress(OSError):  # on a disk without locks nothing is known to be left over
+        held = lock(path)
     try:
         yield held is not None
     finally:

@@ -34,7 +34,10 @@ def hold(path: Path) -> BinaryIO | None:
 
 def keep_below(folder: Path, gigabytes: float) -> None:
     """Throw away files of photos and features until they take at most so much; say what was done."""
-    found = [(path.stat(), path) for kind in KEPT for path in folder.glob(kind)]
+    found = []
+    for path in (path for kind in KEPT for path in folder.glob(kind)):
+        with suppress(OSError):  # another process has just thrown it away
+            found.append((path.stat(), path))
     found.sort(key=lambda each: each[0].st_mtime)
     total, limit = sum(status.st_size for status, _ in found), 1e9 * gigabytes
     thrown = 0

@@ -33,7 +33,7 @@ _LIKE = 0.65  # cosine of the low frequencies
 _CUTS = (0.0, 0.05, 0.1)
 _STEP = 0.025  # the third test also tries cuts so much smaller or larger
 _COARSE, _FINE = 8, 16  # cells per side of the second and the third test
-_AGREE, _EDGES_AGREE = 0.9, 0.85
+_AGREE, _EDGES_AGREE = 0.9, 0.87
 _EDGES_LIKELY = 0.5  # before finer cuts are tried; no planted copy was below 0.57
 _ALMOST = 0.999  # for rounding
 _BLOCK, _FINE_BLOCK = 1024, 8  # views at once; pairs at once in the third test
@@ -91,9 +91,10 @@ def _matches(views: np.ndarray, photos: np.ndarray) -> Iterator[tuple[int, int]]
     for start in range(0, len(views), _BLOCK):
         for step in (1, -1):  # as it is, and mirrored
             block = views[start : start + _BLOCK, :, ::step]
-            ones, others = _alike(_frequencies(block), tones[start:])
-            new = (others > ones) & (photos[start + ones] != photos[start + others])
-            ones, others, cuts = _coarsely(block, ones[new], middles, units, start + others[new])
+            # All with all: of a pair only the one in the block is cut, so each has its turn.
+            ones, others = _alike(_frequencies(block), tones)
+            apart = photos[start + ones] != photos[others]
+            ones, others, cuts = _coarsely(block, ones[apart], middles, units, others[apart])
             same = _finely(block[ones], views[others], cuts)
             ones, others = photos[start + ones[same]], photos[others[same]]
             yield from zip(ones.tolist(), others.tolist(), strict=True)

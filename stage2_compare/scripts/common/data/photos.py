@@ -31,6 +31,7 @@ _GREY = 128  # of the rows that are not
 _MAX_DAMAGED_PIXELS = MAX_PIXELS // 4  # it is decoded three times, side by side
 _JPEG_SCAN, _JPEG_END, _JPEG_BAND = b"\xff\xda", b"\xff\xd9", 16  # markers; rows coded together
 _SCANS_NEEDED = (3, 5)  # of a progressive JPEG, grey or in colour
+_BAND_PIXELS = 1 << 20  # of a photo with more than 8 bits, converted at once
 WHOLE_SIDE = 128  # of the small picture of the whole photo
 # Memory in large blocks goes back to the system; else each thread keeps the 700 MB that a photo of
 # 177 million pixels takes.
@@ -90,13 +91,12 @@ def decode(file: BinaryIO, side: int) -> Decoded:
 def _decode_file(file: BinaryIO, side: int | None) -> tuple[list[Image.Image], list[str]]:
     """Return the square and the whole picture in RGB, without ``side`` the full size; and notes."""
     # Only the header is read here, so a decompression bomb is refused before it is decoded.
-    image = Image.open(file, formats=_FORMATS)
-    if image.width * image.height > MAX_PIXELS:
+    width, height = Image.open(file, formats=_FORMATS).size
+    if width * height > MAX_PIXELS:
         raise Image.DecompressionBombError
-    with _in_flight(image.width * image.height):
-        decoded = _decode(file, image, side)
-        del image  # before another photo takes its place
-    return decoded
+    with _in_flight(width * height):
+        file.seek(0)
+        return _decode(file, side)
 
 
 def upright_size(file: BinaryIO) -> tuple[int, int]:
@@ -109,10 +109,9 @@ def upright_size(file: BinaryIO) -> tuple[int, int]:
     return image.size[::-1] if _orientation(image) >= 5 else image.size
 
 
-def _decode(
-    file: BinaryIO, image: Image.Image, side: int | None
-) -> tuple[list[Image.Image], list[str]]:
-    """Do the work of ``_decode_file`` for a file whose header has been read."""
+def _decode(file: BinaryIO, side: int | None) -> tuple[list[Image.Image], list[str]]:
+    """Do the work of ``_decode_file`` for a photo of a size that is allowed."""
+    image = Image.open(file, formats=_FORMATS)
     notes = []
     # The second image of an MPO is the preview that a phone adds to a photo.
     if getattr(image, "is_animated", False) and image.format != "MPO":
@@ -266,13 +265,22 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     If the format does not fix the range of the values, take the smallest usual range that holds
     them, or else the range from the smallest to the largest value of this photo.
     """
-    values = np.asarray(image)  # (H, W)
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        high_bytes = (values >> 8).astype(np.uint8)  # as Pillow does with 16-bit colours
+        high_bytes = (np.asarray(image) >> 8).astype(np.uint8)  # as Pillow does with 16-bit colours
         return Image.fromarray(high_bytes)
-    values = np.clip(np.nan_to_num(values.astype(np.float32)), -1e30, 1e30)
-    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    ends = [(float(band.min()), float(band.max())) for band in _bands(image)]
+    low, high = min(0.0, *(end[0] for end in ends)), max(0.0, *(end[1] for end in ends))
     if low == 0:
         usual = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
         high = next((limit for limit in usual if high <= limit), high)
-    return Image.fromarray(((values - low) * (255 / (high - low)) + 0.5).astype(np.uint8))
+    scale = 255 / (high - low)
+    grey = [((band - low) * scale + 0.5).astype(np.uint8) for band in _bands(image)]
+    return Image.fromarray(np.concatenate(grey))
+
+
+def _bands(image: Image.Image) -> Iterator[np.ndarray]:
+    """Yield the finite values of some rows at a time, (h, W) float32: numpy copies them often."""
+    rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+        yield np.clip(np.nan_to_num(np.asarray(band).astype(np.float32)), -1e30, 1e30)

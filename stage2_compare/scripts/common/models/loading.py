@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from ..errors import UserError, reason_of
 from ..files import is_disk_full, quoted
 from .checkpoint import CONFIG, find_file, local_folder, read_json, tokenizer_place, unreachable
+from .newer_tokenizers import read_newer
 
 TRANSFORMERS = "4.39.3"
 PIXEL_STATISTICS = "preprocessor_config.json"
@@ -109,16 +111,12 @@ def load_tokenizer(name: str) -> Any:
     Raises:
         UserError: it is absent or broken, needs a package that is not installed, or cannot pad.
     """
-    from transformers import AutoTokenizer
-
     config = load_config(name)
     place, options = tokenizer_place(name)
     try:
         with warnings.catch_warnings():  # transformers uses its hub client in an old way
             warnings.simplefilter("ignore")
-            tokenizer = AutoTokenizer.from_pretrained(
-                place, config=config, trust_remote_code=False, **options
-            )
+            tokenizer = _read_tokenizer(name, place, {"config": config, **options})
             limit = tokenizer.model_max_length
             known = isinstance(limit, int | float) and 1 <= limit < UNLIMITED
             tokenizer.model_max_length = int(limit) if known else UNLIMITED
@@ -133,6 +131,20 @@ def load_tokenizer(name: str) -> Any:
             "an encoder"
         )
     return tokenizer
+
+
+def _read_tokenizer(name: str, place: str, options: dict[str, Any]) -> Any:
+    from transformers import AutoTokenizer
+
+    read = partial(AutoTokenizer.from_pretrained, place, trust_remote_code=False, **options)
+    try:
+        return read()
+    except Exception as error:
+        try:
+            newer = read_newer(local_folder(name) / "tokenizer.json")
+        except Exception:  # what the file's own reader said counts
+            raise error from None
+        return read(tokenizer_object=newer)
 
 
 def _why_no_tokenizer(name: str, error: BaseException, downloads: bool) -> str:

@@ -163,7 +163,7 @@ class RunFolder:
 
     def replaced_run(self, protocol: dict[str, Any], model: dict[str, Any]) -> str:
         """Say what becomes of the finished run that has this name, in words; "" if there is none."""
-        if not self.final.exists():
+        if not os.path.lexists(self.final):
             return ""
         different = differences(read_record(self.final), {"protocol": protocol, "model": model})
         if not different:
@@ -177,7 +177,7 @@ class RunFolder:
         """Give the whole run its name; an earlier run of that name is set aside only now."""
         try:
             (self.partial / OWNER).unlink(missing_ok=True)
-            if self.final.exists():
+            if os.path.lexists(self.final):  # were it a link to a disk that is not there
                 move(self.final, self._old)
             move(self.partial, self.final)
         except OSError as error:
@@ -191,9 +191,9 @@ class RunFolder:
 
     def _settle(self) -> None:
         """Mend what a stop in the middle of ``finish`` or of a write has left."""
-        if self._old.exists() and not self.final.exists():
+        if os.path.lexists(self._old) and not os.path.lexists(self.final):
             move(self._old, self.final)
-        elif self._old.exists():
+        elif os.path.lexists(self._old):
             self._set_aside()
         for left_over in (self.final / CHECKPOINT, *self.partial.glob("*.tmp")):
             with suppress(OSError):  # another program has it open; the next training tries again
@@ -204,10 +204,10 @@ class RunFolder:
         different = differences(read_record(self._old), read_record(self.final))
         if different:
             labels = [f"{key}-{value}" for key, value in different.items()]
-            day = time.strftime("%Y-%m-%d", time.localtime(self._old.stat().st_mtime))
+            day = time.strftime("%Y-%m-%d", time.localtime(self._old.lstat().st_mtime))
             name = layout.folder_name(f"{self.final.name}_{day}_{'_'.join(labels[:3])}")
             places = (layout.earlier(self.parent, name, count) for count in itertools.count(1))
-            self._keep_as(next(place for place in places if not place.exists()))
+            self._keep_as(next(place for place in places if not os.path.lexists(place)))
         elif self._old.is_symlink():
             self._old.unlink()
         else:

@@ -29,7 +29,7 @@ CONTENTS = {
     "val_sha256": "the validation pairs",
     "val_pairs_sha256": "the validation pairs in any order",
     "folds_sha256": "the folds",
-    "max_length": "the longest text that the model reads",
+    "longest_text": "the longest text that the model reads",
     "weights_sha256": "the weights of the checkpoint",
     "config_sha256": "the configuration of the checkpoint",
     "tokens_sha256": "the tokens of the texts (tokenizer)",
@@ -49,7 +49,8 @@ def choices(settings: TrainingRun) -> dict[str, Any]:
         key: value for key, value in asdict(settings.protocol).items() if key not in CONTENTS
     }
     model = {f"model {key}": value for key, value in asdict(settings.model).items()}
-    paths = {"train_csv": str(settings.paths.train_csv), "val_csv": str(settings.paths.val_csv)}
+    names = ("train_csv", "val_csv", "text_encoding")
+    paths = {name: str(getattr(settings.paths, name)) for name in names}
     return {**protocol, **model, "batch_size": settings.micro_batch, **paths}
 
 
@@ -76,7 +77,7 @@ def contents(
         "val_sha256": protocol.val_sha256,
         "val_pairs_sha256": protocol.val_pairs_sha256,
         "folds_sha256": protocol.folds_sha256,
-        "max_length": max_length,
+        "longest_text": max_length,
         "weights_sha256": _joined(_weight_digests(encoder) | _weight_digests(model.head)),
         "config_sha256": _sha256_of_bytes(json.dumps(plain, sort_keys=True, default=str).encode()),
         "tokens_sha256": _sha256(("tokens", array) for array in arrays),

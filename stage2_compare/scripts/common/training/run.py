@@ -220,7 +220,8 @@ def unfinished(prepared: PreparedRun, folder: RunFolder) -> dict[str, Any] | Non
     found = json.loads(checkpoint["identity"])
     wanted = identity.choices(prepared.settings)
     earlier = found.get("choices", {})
-    for key in identity.changed(earlier, wanted) if earlier else ():
+    # What an earlier version did not record is no other choice.
+    for key in [key for key in identity.changed(earlier, wanted) if key in earlier]:
         was, now = (_shown(values.get(key)) for values in (earlier, wanted))
         print(f"beginning anew: the unfinished run had {key} {was}, not {now}", flush=True)
         folder.clear()
