@@ -425,6 +425,40 @@ def test_runs_on_other_pairs_are_kept_out_of_agreement_and_named(ten, figures):
     assert notes == [f"{other.name}: validated on other pairs: not in agreement.png"]
 
 
+def test_errors_in_common_do_not_depend_on_the_order_of_the_pairs(ten, figures):
+    predictions, order = ten[1].predictions, np.random.default_rng(0).permutation(400)
+    columns = ("guids", "labels", "predicted", "probabilities")
+    mixed = {name: [getattr(predictions, name)[place] for place in order] for name in columns}
+    runs = [ten[0], replace(ten[1], predictions=replace(predictions, **mixed))]
+    drawn, notes = pictures.draw(runs, compare(runs), ENGLISH)
+    same = figures(ten[:2])["agreement.png"]
+    assert notes == []
+    assert words_of(drawn["agreement.png"]) == words_of(same)
+
+
+def test_no_numbers_are_explained_where_only_colours_are_drawn(ten, figures):
+    """Nor do the numbers of thirty runs stand so close that they read as one."""
+    runs = [renamed(ten[i % 10], f"run{i}") for i in range(pictures.MOST_RUNS)]
+    figure = figures(runs, "radar")["agreement.png"]
+    texts = texts_of(figure)
+    assert "Colours: Cohen's kappa" in words_of(figure) and "brackets" not in words_of(figure)
+    heads = sorted(
+        (box.x0, box.x1) for text, box in texts if text.isdigit() and box.x0 > 2.3 * pictures.DPI
+    )
+    assert len(heads) == pictures.MOST_RUNS
+    gaps = np.array(heads)[1:, 0] - np.array(heads)[:-1, 1]
+    assert gaps.min() > 0.02 * pictures.DPI
+
+
+def test_a_kappa_that_rounds_to_nothing_has_no_sign(ten, figures, monkeypatch):
+    nearly = np.full((2, 2), -0.004)
+    monkeypatch.setattr(
+        "common.charts.agreement.both_wrong", lambda wrong: (nearly + 1,) * 2 + (nearly,)
+    )
+    words = words_of(figures(ten[:2], "radar")["agreement.png"])
+    assert "0.00" in words and "−0.00" not in words
+
+
 def test_agreement_needs_two_runs(ten, figures):
     drawn, notes = pictures.draw(ten[:1], compare(ten[:1]), ENGLISH)
     assert "agreement.png" not in drawn

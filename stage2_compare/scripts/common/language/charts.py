@@ -144,6 +144,13 @@ PHRASES: dict[str, tuple[str, str]] = {
         "and wrong. 1: both err on the same samples. 0: as if by chance; such runs know different "
         "things, and joining them can help. On the diagonal: how often the run itself is wrong.",
     ),
+    "about_agreement_colours": (
+        "颜色：两个运行对与错的 Cohen's kappa。蓝：错在同样的样本上。白：如同偶然；这样的运行各有所长，"
+        "合起来可能更好。橙：一个错时另一个多半对。对角线是运行自己。",
+        "Colours: Cohen's kappa of right and wrong of two runs. Blue: both err on the same "
+        "samples. White: as if by chance; such runs know different things, and joining them can "
+        "help. Orange: where one errs, the other is rather right. The diagonal is a run itself.",
+    ),
     # intervals.png
     "title_intervals": ("宏平均 F1 及其说明的问题", "Macro-F1 and what it proves"),
     "about_bars": (
