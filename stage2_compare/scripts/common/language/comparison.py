@@ -225,6 +225,6 @@ PHRASES: dict[str, tuple[str, str]] = {
     "console_probed": ("依赖什么", "what it relies on"),
     "console_images_shuffled": ("F1 损失：打乱图片", "F1 lost: images shuffled"),
     "console_texts_shuffled": ("打乱文本", "texts shuffled"),
-    "console_additive": ("最佳加性模型的 F1", "F1 of best additive model"),
+    "console_additive": ("加性投影的 F1", "F1 of additive projection"),
     "console_probe_pairs": ("样本对", "pairs"),
 }
