@@ -593,7 +593,7 @@ def test_loss_curves_hold_both_losses_and_the_best_epoch(ten, figures):
     )
 
 
-@pytest.mark.parametrize(("factor", "least"), [(1e7, 0), (1e-4, 0.6931)])
+@pytest.mark.parametrize(("factor", "least"), [(1e7, 0), (1e-5, 0.6931)])
 def test_no_common_factor_of_the_losses_stands_in_the_label_of_a_panel(ten, figures, factor, least):
     losses = ("train_loss", "val_loss")
     run = ten[0]
