@@ -146,7 +146,13 @@ def _add_queue_flags(parser: argparse.ArgumentParser) -> None:
 
 def _list_of(read: Callable[[str], Any]) -> Callable[[str], list[Any]]:
     def values(text: str) -> list[Any]:
-        return [read(part.strip()) for part in text.split(",") if part.strip()]
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        if not parts:
+            raise argparse.ArgumentTypeError("give one value or more")
+        try:
+            return [read(part) for part in parts]
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers") from None
 
     return values
 

@@ -4,13 +4,14 @@
 
 Leaves in outputs/compare/
     compare_summary.csv    a row per run: each metric at the run's best epoch, with its 95 %
-                           interval, and the verdict of the comparison with the best on the run's
-                           seed group (the runs that differ in their seed alone)
-    compare_families.csv   a row per seed group: mean, standard deviation (sd) and number of seeds;
-                           the last row is what always predicting the most frequent class reaches
+                           interval, and the verdict on the run's model against the best model
+    compare_families.csv   a row per model: its folds joined, mean and standard deviation (sd) over
+                           its seeds at its best learning rate, and the verdict; then a row per
+                           ensemble; the last is what always predicting the most frequent class
+                           reaches
 
-``--lang`` is the language of what it prints; the files are in English. ``--strict`` stops before writing where a run did not keep the protocol of the others. Imports no
-torch.
+``--lang`` is the language of what it prints; the files are in English. ``--strict`` stops before
+writing where a run did not keep the protocol of the others. Imports no torch.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@
 
 It writes radar.png, params_time.png, loss_curves.png and result_table.png into
 outputs/compare/visuals/; from the predictions of the runs confusion.png, per_class.png,
-reliability.png, agreement.png and intervals.png; and index.html, a page of all results down to
-single pairs, which ``--open`` shows in the browser. ``--lang`` is the language of the pictures, and
-in which the page opens. It does not import torch.
+reliability.png, agreement.png and intervals.png; ablation.png where a run was probed, and
+sensitivity.png where a model has several learning rates; and index.html, a page of all results
+down to single pairs, which ``--open`` shows in the browser. ``--lang`` is the language of the
+pictures, and in which the page opens. It does not import torch.
 """
 
 from __future__ import annotations

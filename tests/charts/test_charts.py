@@ -1,5 +1,6 @@
 """Pictures of runs: what they show, and that every word of theirs can be read."""
 
+import itertools
 import re
 import warnings
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from helpers.run_folders import bert, blip, clip, edit, make_run, make_runs
 from matplotlib import font_manager
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -189,6 +191,15 @@ def test_every_text_is_on_the_page_and_none_covers_another(ten, figures, case, s
         )  # (T, T) pixels
         covered = np.argwhere(np.triu(overlap > 2, 1))  # 2 pixels are 1/150 inch
         assert not [(texts[one][0], texts[other][0]) for one, other in covered], picture
+
+
+@in_chinese
+def test_names_of_radars_side_by_side_are_no_one_word(ten, figures):
+    texts = texts_of(figures(ten, "radar", say=CHINESE)["radar.png"])
+    right = [box for text, box in texts if text == "F1"]
+    left = [box for text, box in texts if text == "召回率"]
+    gaps = [b.x0 - a.x1 for a in right for b in left if abs(a.y0 - b.y0) < 20 and b.x0 > a.x0]
+    assert len(gaps) > 4 and min(gaps) > 0.07 * pictures.DPI
 
 
 @in_chinese
@@ -370,6 +381,25 @@ def test_a_label_names_the_fusion_where_it_is_no_default(tmp_path):
     assert [label.run for label in labels] == list(cases)
 
 
+def test_markers_of_one_colour_are_told_apart(ten):
+    """In params_time.png a run has no line. Two kinds of polygon would both look like a circle."""
+    runs = [renamed(ten[i % 10], f"run{i}") for i in range(pictures.MOST_RUNS)]
+    styles, _ = run_styles(runs, compare(runs), choose_fonts(), ENGLISH)
+
+    def drawn(style: RunStyle) -> np.ndarray:
+        figure = Figure(figsize=(0.25, 0.25), dpi=pictures.DPI)
+        figure.add_axes((0, 0, 1, 1)).plot(0, 0, **style.dot(9))
+        figure.axes[0].axis("off")
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3].min(-1) < 250
+
+    for first, second in itertools.combinations(styles, 2):
+        if first.colour == second.colour:
+            one, other = drawn(first), drawn(second)
+            assert (one ^ other).sum() > 0.35 * (one | other).sum(), (first.marker, second.marker)
+
+
 def test_fifty_runs_share_no_style_and_a_page_has_a_limit(ten):
     runs = [
         replace(renamed(ten[place % 10], f"run {place}"), predictions=None) for place in range(50)
@@ -423,6 +453,40 @@ def test_runs_on_other_pairs_are_kept_out_of_agreement_and_named(ten, figures):
     words = [text for text, _ in texts_of(drawn["agreement.png"])]
     assert "3" not in words and "2" in words
     assert notes == [f"{other.name}: validated on other pairs: not in agreement.png"]
+
+
+def test_errors_in_common_do_not_depend_on_the_order_of_the_pairs(ten, figures):
+    predictions, order = ten[1].predictions, np.random.default_rng(0).permutation(400)
+    columns = ("guids", "labels", "predicted", "probabilities")
+    mixed = {name: [getattr(predictions, name)[place] for place in order] for name in columns}
+    runs = [ten[0], replace(ten[1], predictions=replace(predictions, **mixed))]
+    drawn, notes = pictures.draw(runs, compare(runs), ENGLISH)
+    same = figures(ten[:2])["agreement.png"]
+    assert notes == []
+    assert words_of(drawn["agreement.png"]) == words_of(same)
+
+
+def test_no_numbers_are_explained_where_only_colours_are_drawn(ten, figures):
+    """Nor do the numbers of thirty runs stand so close that they read as one."""
+    runs = [renamed(ten[i % 10], f"run{i}") for i in range(pictures.MOST_RUNS)]
+    figure = figures(runs, "radar")["agreement.png"]
+    texts = texts_of(figure)
+    assert "Colours: Cohen's kappa" in words_of(figure) and "brackets" not in words_of(figure)
+    heads = sorted(
+        (box.x0, box.x1) for text, box in texts if text.isdigit() and box.x0 > 2.3 * pictures.DPI
+    )
+    assert len(heads) == pictures.MOST_RUNS
+    gaps = np.array(heads)[1:, 0] - np.array(heads)[:-1, 1]
+    assert gaps.min() > 0.02 * pictures.DPI
+
+
+def test_a_kappa_that_rounds_to_nothing_has_no_sign(ten, figures, monkeypatch):
+    nearly = np.full((2, 2), -0.004)
+    monkeypatch.setattr(
+        "common.charts.agreement.both_wrong", lambda wrong: (nearly + 1,) * 2 + (nearly,)
+    )
+    words = words_of(figures(ten[:2], "radar")["agreement.png"])
+    assert "0.00" in words and "−0.00" not in words
 
 
 def test_agreement_needs_two_runs(ten, figures):
@@ -527,6 +591,19 @@ def test_loss_curves_hold_both_losses_and_the_best_epoch(ten, figures):
         for row in run.history
         for name in ("train_loss", "val_loss")
     )
+
+
+@pytest.mark.parametrize(("factor", "least"), [(1e7, 0), (1e-5, 0.6931)])
+def test_no_common_factor_of_the_losses_stands_in_the_label_of_a_panel(ten, figures, factor, least):
+    losses = ("train_loss", "val_loss")
+    run = ten[0]
+    history = [
+        {**row, **{name: least + factor * row[name] for name in losses}} for row in run.history
+    ]
+    best = history[run.history.index(run.best)]
+    figure = figures([replace(run, history=history, best=best)], "loss_curves")["loss_curves.png"]
+    figure.draw_without_rendering()
+    assert {axes.yaxis.get_offset_text().get_text() for axes in figure.axes} == {""}
 
 
 def test_a_run_without_validation_loss_or_with_one_epoch_is_drawn(tmp_path, figures):

@@ -246,6 +246,8 @@ def test_probes_are_shown_and_duplicates_warned_of(tmp_path, capsys):
     assert [rows["b"][key] for key in probe] == [""] * 4
     printed = capsys.readouterr().out
     assert "0.1250" in printed
+    # EMAP is no best model: other additive ones of the same decisions can do better.
+    assert "F1 of additive projection" in printed and "best additive" not in printed
     assert "\x1b" not in printed
     assert (
         "warning: validation pairs that training has met: 3 by their text, 0 by their photo, 1 by nearly their photo "

@@ -93,6 +93,7 @@ EVEN = np.tile([0, 1, 2], 30)
         (EVEN, 10, None),
         (EVEN, 80, None),
         (EVEN, 9, "only 9 errors"),
+        (EVEN, 1, "only 1 error"),
         (EVEN, 0, "only 0 errors"),
         (EVEN, 81, "only 9 hits"),
         (np.repeat([0, 1, 2], [40, 9, 40]), 20, "under 10 pairs of neutral"),

@@ -120,6 +120,19 @@ def test_the_smallest_difference_holds_for_the_model_that_is_hardest_to_tell():
     assert ranking.smallest_difference == pytest.approx(needed)
 
 
+def test_no_smallest_difference_is_named_where_fewer_pairs_differ_than_would_show_it():
+    """A model that errs on n more pairs than the best is some n ** 0.5 standard errors away, and
+    1.96 + 0.84 of them are shown in 80 % of cases: eight pairs."""
+    best = some_predictions(1, 0.7)[0]
+    right = np.flatnonzero((best == LABELS) & (LABELS == 2))
+    named = []
+    for count in range(1, 13):
+        other = best.copy()
+        other[right[:count]] = 0
+        named.append(ranked(np.array([best, other])).smallest_difference is not None)
+    assert not any(named[:7]) and all(named[8:])
+
+
 def test_a_rare_draw_cannot_move_a_standard_error():
     moved = np.random.default_rng(0).normal(0, 0.02, 10_000)
     assert standard_errors(moved) == pytest.approx(0.02, rel=0.05)

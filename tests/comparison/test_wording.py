@@ -109,6 +109,30 @@ def test_one_pair_and_one_run_are_spoken_of_as_one():
     text = told(made_run("a", np.array([1]), np.array([1])))
     assert text.startswith("On 1 validation pair this run of a has a macro-F1 of 1.000")
     assert "there is no other run to compare it with." in text
+    assert text.endswith("One seed only: others would give other figures.")
+
+
+def test_the_highest_is_said_to_be_corrected_where_another_was_measured_higher():
+    """The best of ten epochs of chance is higher than one epoch, and lower without the luck."""
+    lucky = np.concatenate([some_predictions(1, 0.35, seed) for seed in range(10)])
+    plain = some_predictions(1, 0.36, 32)[0]
+    runs = [made_run("lucky", lucky), made_run("plain", plain)]
+    measured = {run.name: run.best["val_f1_macro"] for run in runs}
+    assert measured["lucky"] > measured["plain"] + 0.001
+    assert told(*runs).startswith(
+        "On 400 validation pairs this run of plain has the highest macro-F1 once the luck of "
+        f"choosing is taken off: {measured['plain']:.3f} (95% interval"
+    )
+
+
+def test_folds_are_not_called_one_run():
+    runs = [
+        made_run(f"a_fold{fold + 1}", GOOD[fold::2], pairs=np.arange(fold, 400, 2), model="a")
+        for fold in range(2)
+    ]
+    for fold, run in enumerate(runs, 1):
+        run.metrics["protocol"] |= {"fold": fold, "folds": 2}
+    assert told(*runs).startswith("On 400 validation pairs a with one seed has a macro-F1 of 0.75")
 
 
 def test_what_is_left_out_is_mentioned():
@@ -227,6 +251,14 @@ def test_most_have_is_not_said_of_one_in_two_or_three():
     )
     assert notes(*runs[:3])[0].startswith("the models have different seeds (")
     assert not any("seeds" in note for note in notes(runs[2], made_run("d", GOOD)))
+
+
+def test_a_seed_that_was_not_recorded_is_not_called_another_one():
+    old = made_run("old", FAIR)
+    del old.metrics["protocol"]["seed"]
+    assert notes(made_run("a", GOOD), made_run("b", POOR), old)[0] == (
+        "old did not record its seed: its figures may be of other draws"
+    )
 
 
 def test_runs_that_did_not_keep_their_epochs_are_named():

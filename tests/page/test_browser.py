@@ -207,6 +207,15 @@ def test_search_finds_texts_and_guids_and_the_back_button_undoes_a_filter(opened
     assert count(page) == 90 and page.input_value("[name=true]") == ""
 
 
+def test_a_link_to_a_section_opens_the_page_without_a_filter(opened):
+    page = opened("#results")
+    assert count(page) == N and page.input_value("[name=q]") == ""
+    assert page.locator("#filter select").evaluate_all("all => all.map((each) => each.value)") == (
+        [""] * 6
+    )
+    assert page.locator("#presets a[aria-current]").inner_text() == f"All ({N})"
+
+
 def test_slices_lead_to_their_pairs(opened):
     page = opened()
     cell = page.locator("#slices ~ div table tbody tr", has_text="1–50").locator("a")

@@ -60,7 +60,7 @@ def brute_force(table) -> dict[str, set[int]]:
             found["all_wrong"].add(pair)
             if len(set(said.values())) == 1 and np.mean(list(sure.values())) >= 0.7:
                 found["label"].add(pair)
-        if len(right) == 1:
+        if len(right) == 1 and len(said) > 1:
             found["one_right"].add(pair)
         if len(set(said.values())) > 1:
             found["disagree"].add(pair)
@@ -75,6 +75,17 @@ def test_every_preset_is_what_a_search_pair_by_pair_finds(table):
     found = {name: set(np.flatnonzero(members)) for name, members in presets(table).items()}
     assert found == brute_force(table)
     assert all(found[name] for name in ("all_wrong", "one_right", "disagree", "sure", "modalities"))
+
+
+def test_a_run_alone_on_the_pairs_of_its_fold_is_not_the_only_one_that_is_right(tmp_path: Path):
+    for fold in (1, 2):
+        run = make_run(tmp_path, f"late_fold{fold}", labels=LABELS, predictions=LABELS)
+        rows = prediction_rows(LABELS, LABELS, ["negative", "neutral", "positive"])
+        for row in rows[1:]:
+            row[0] = f"{fold}_{row[0]}"
+        write_csv(run / "predictions.csv", rows)
+    table = gather(compare(load_runs(tmp_path)))
+    assert len(table) == 2 * N and not presets(table)["one_right"].any()
 
 
 def test_a_run_without_a_pair_says_nothing_of_it(table):

@@ -262,6 +262,18 @@ def test_lists_take_commas_and_spaces_and_every_value_once():
     assert names == [(*model, seed) for seed in (1, 2, 3) for model in three]
 
 
+@pytest.mark.parametrize("text", [",", "", "1,x"])
+@pytest.mark.parametrize("flag", ["--seeds", "--lrs", "--models", "--devices"])
+def test_a_list_of_nothing_or_of_no_numbers_is_refused(flag: str, text: str, capsys):
+    if (flag, text) == ("--devices", "1,x"):
+        return  # a device may have any name
+    with pytest.raises(SystemExit) as stopped:
+        compare_all.parse([flag, text])
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"argument {flag}: " in said and "values" not in said
+
+
 def test_runs_that_share_a_frozen_encoder_follow_each_other():
     jobs = compare_all.parse(["--freeze-encoders", "--seeds", "1,2", "--baselines"]).jobs
     found = [

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..language import Language
+from ..runs.predictions import Predictions
 from .page import INNER, LINE, MARGIN, Page, centred, write_lines
 from .styles import INK, RunStyle
 from .text import fitting_size, wrap
@@ -20,23 +21,34 @@ _HEAD = 0.42
 
 
 def agreement(styles: list[RunStyle], say: Language) -> Figure:
-    """Draw a matrix of runs by runs; all of them were measured on the same samples."""
+    """Draw a matrix of runs by runs; all of them were measured on the same samples.
+
+    Where there are so many that nobody could read numbers, there are colours alone.
+    """
     labels = [wrap(style.label, 8.5, _ROOM - 0.55) for style in styles]
     cell = min(0.75, (INNER - _ROOM) / len(styles))
     heights = [max(min(cell, 0.42), LINE * len(label) + 0.1) for label in labels]
-    page = Page(say("title_agreement"), say("about_agreement"), _HEAD + sum(heights) + 0.05)
+    size = fitting_size(["100%"], cell - 0.06, 8)
+    remark = say("about_agreement" if size else "about_agreement_colours")
+    page = Page(say("title_agreement"), remark, _HEAD + sum(heights) + 0.05)
     axes = page.inches(MARGIN, 0, INNER, _HEAD + sum(heights))
     middles = _HEAD + np.cumsum(heights) - np.array(heights) / 2
+    head_size = fitting_size([str(len(styles))], cell - 0.04, 8.5)
     for place, (style, label, middle) in enumerate(zip(styles, labels, middles, strict=True)):
         across, number = _ROOM + cell * (place + 0.5), str(place + 1)
         axes.plot((0.08, across), (middle, 0.28), linestyle="none", **style.dot())
-        axes.text(across, 0.1, number, ha="center", va="center_baseline")
+        axes.text(across, 0.1, number, ha="center", va="center_baseline", size=head_size)
         axes.text(0.36, middle, number, ha="right", va="center_baseline")
         write_lines(axes, 0.45, centred(middle, label), label)
-    runs = [style.run.predictions for style in styles]
-    wrong = np.array([np.not_equal(run.labels, run.predicted) for run in runs])  # (R, N)
-    _draw_pairs(axes, wrong, middles, heights, cell)
+    wrong = np.array([_errors(style.run.predictions) for style in styles])  # (R, N)
+    _draw_pairs(axes, wrong, middles, heights, cell, size)
     return page.figure
+
+
+def _errors(predictions: Predictions) -> np.ndarray:
+    """Return where a run is wrong, (N,), in the order of the guids: runs may have any other."""
+    order = np.argsort(np.array(predictions.guids, object))
+    return np.not_equal(predictions.labels, predictions.predicted)[order]
 
 
 def both_wrong(wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -60,10 +72,15 @@ def both_wrong(wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _draw_pairs(
-    axes: Axes, wrong: np.ndarray, middles: np.ndarray, heights: list[float], cell: float
+    axes: Axes,
+    wrong: np.ndarray,
+    middles: np.ndarray,
+    heights: list[float],
+    cell: float,
+    size: float | None,
 ) -> None:
+    """Draw the cells; ``size``: of their numbers, None for colours alone."""
     together, chance, kappa = both_wrong(wrong)
-    size = fitting_size(["100%"], cell - 0.06, 8)
     for (row, column), value in np.ndenumerate(kappa):
         left, middle, height = _ROOM + cell * column, middles[row], heights[row]
         same = row == column
@@ -77,7 +94,8 @@ def _draw_pairs(
         text["color"] = "white" if not same and value > 0.8 else INK
         share = f"{together[row, column]:.0%}"
         if row < column:
-            number = "–" if np.isnan(value) else f"{value:.2f}".replace("-", "−")
+            # Adding 0 makes a rounded -0 a 0.
+            number = "–" if np.isnan(value) else f"{round(value, 2) + 0:.2f}".replace("-", "−")
             axes.text(x, middle, number, **text)
         elif same or height < 0.3:
             axes.text(x, middle, share, **text)

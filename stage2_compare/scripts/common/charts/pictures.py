@@ -115,7 +115,7 @@ def _predicting(styles: list[RunStyle]) -> list[RunStyle]:
 
 
 def _on_the_same_pairs(styles: list[RunStyle]) -> list[RunStyle]:
-    """Return the largest group of runs that were validated on the same pairs in the same order.
+    """Return the largest group of runs that were validated on the same pairs, in any order.
 
     Of groups of one size it is that of the best run.
     """
@@ -123,7 +123,8 @@ def _on_the_same_pairs(styles: list[RunStyle]) -> list[RunStyle]:
     for style in styles:
         predictions = style.run.predictions
         true_classes = (predictions.classes[label] for label in predictions.labels)
-        groups.setdefault((*predictions.guids, *true_classes), []).append(style)
+        pairs = tuple(sorted(zip(predictions.guids, true_classes, strict=True)))
+        groups.setdefault(pairs, []).append(style)
     return max(groups.values(), key=len, default=[])
 
 

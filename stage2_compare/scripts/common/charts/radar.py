@@ -19,7 +19,8 @@ from .text import widest
 
 _NAME_ROOM = 0.26  # inches between a radar and what stands above or below it
 _NAME_GAP = 0.07  # inches between the rim and a name
-_NAME_SIZE = 8.5
+_NAME_SIZE, _SMALL_NAME_SIZE = 8.5, 7
+_SIDE_BY_SIDE = 4
 
 
 def radar(styles: list[RunStyle], say: Language) -> Figure:
@@ -31,9 +32,10 @@ def radar(styles: list[RunStyle], say: Language) -> Figure:
     together = len(styles) <= 6
     scale = Scale.of(shapes, coarse=not together)
     table = Table(styles, metric_columns(styles, say))
-    radius = 1.75 if together else 0.6
+    shorts = [say(metric_short(metric)) for metric in METRICS]
+    radius = 1.75 if together else _small_radius(shorts)
     height = 2 * (radius + _NAME_ROOM)
-    panels = Panels(styles, lambda width: height, most=4, left=0, size=7.5)
+    panels = Panels(styles, lambda width: height, most=_SIDE_BY_SIDE, left=0, size=7.5)
     chart = height if together else panels.height
     one_scale = phrase("one_scale", scale=scale.phrase())
     remark = say.sentences([one_scale, remark_on_best(styles)])
@@ -47,11 +49,10 @@ def radar(styles: list[RunStyle], say: Language) -> Figure:
         for style, shape in zip(styles, shapes, strict=True):
             _draw_line(axes, shape, scale, **style.line())
     else:
-        shorts = [say(metric_short(metric)) for metric in METRICS]
         for panel, own_shape in zip(panels.draw(page, 0), shapes, strict=True):
             axes = page.axes(panel.x, panel.y, panels.width, height)
             _draw_axes(axes, panels.width, radius, scale)
-            _write_names(axes, radius, shorts, 7)
+            _write_names(axes, radius, shorts, _SMALL_NAME_SIZE)
             for shape in shapes:
                 _draw_line(axes, shape, scale, color="#b5b5b5", linewidth=0.6)
             _draw_line(axes, own_shape, scale, **panel.style.line(4))
@@ -126,6 +127,15 @@ def _write_names(axes: Axes, radius: float, names: list[str], size: float) -> No
         va = "center" if abs(y) < 0.4 else "bottom" if y > 0 else "top"
         lines = name if ha == "center" else name.replace(" ", "\n")
         axes.text(*_point(axis, 1 + _NAME_GAP / radius), lines, ha=ha, va=va, size=size)
+
+
+def _small_radius(names: list[str]) -> float:
+    """Return the radius of radars side by side, between which their names stand apart."""
+    sides = [_point(axis, 1)[0] for axis in range(len(names))]
+    left = [name for name, x in zip(names, sides, strict=True) if x < -0.01]
+    right = [name for name, x in zip(names, sides, strict=True) if x > 0.01]
+    between = sum(widest(own, _SMALL_NAME_SIZE) for own in (left, right)) + 0.08 + 2 * _NAME_GAP
+    return min(0.6, (INNER / _SIDE_BY_SIDE - between) / 2)
 
 
 def _ruler_place(radius: float, names: list[str]) -> float:

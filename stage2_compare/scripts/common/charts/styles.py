@@ -16,12 +16,12 @@ from .text import without_glyph
 INK, GREY, PALE = "#222222", "#666666", "#d9d9d9"
 # Okabe and Ito's colours without their yellow, which print loses, and three of Tol's: colour-blind
 # people can distinguish all of them. Their number shares no factor with the number of markers or
-# of dashes, so the first 70 runs all look different.
+# of dashes, so the first 70 runs all look different. Markers with many corners would look like "o".
 _COLOURS = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00",
     "#56b4e9", "#222222", "#882255", "#332288", "#999933",
 )  # fmt: skip
-_MARKERS = ("o", "s", "^", "D", "v", "<", ">", "p", "d", "h", "8")
+_MARKERS = ("o", "s", "^", "D", "v", "<", ">", "p", "d", "X", "P")
 _DASHES = (
     (0, ()),
     (0, (5, 1.5)),

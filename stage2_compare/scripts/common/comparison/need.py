@@ -10,6 +10,8 @@ from scipy.special import ndtri
 from .bootstrap import PLACE, Figures
 from .ranking import POWER, Ranking, standard_errors
 
+_LEAST_GAP = 0.0005  # of macro-F1; less reads as 0.0 points
+
 
 class Need(NamedTuple):
     """The pairs or seeds that would show that a model is worse than the best by as much as it seems."""
@@ -28,7 +30,7 @@ def needed(
     seeds: int,
     pairs: int,
 ) -> Need | None:
-    """Return what would show the smallest gap that is not proved, or None where there is none.
+    """Return what would show the smallest gap that is not proved, or None where none can be read.
 
     The variance of a difference has a part that falls with the number of pairs, and a part that
     falls with the number of seeds.
@@ -42,7 +44,9 @@ def needed(
     best = ranking.best
     gaps = [figures[best].corrected[PLACE] - model.corrected[PLACE] for model in figures]
     open_gaps = [
-        (gap, place) for place, gap in enumerate(gaps) if gap > 0 and not ranking.worse[place]
+        (gap, place)
+        for place, gap in enumerate(gaps)
+        if gap >= _LEAST_GAP and not ranking.worse[place]
     ]
     if not open_gaps:
         return None

@@ -73,11 +73,29 @@ def rank(
     # 4. The smallest difference that is significant.
     significant = largest[_p_values(largest, largest) <= _LEVEL]
     critical = float(significant[0] if len(significant) else largest[-1])
-    known = errors.min() > _ROUNDING
-    reached = -stdtrit(freedom, ndtr(-critical))  # t that is significant
-    smallest = float(((reached + ndtri(POWER)) * errors).max()) if known else None
+    smallest = _smallest_difference(errors, freedom, critical, differing[others])
     close = bool((np.abs(p[others] - _LEVEL) < _CLOSE * _error(_LEVEL, len(largest))).any())
     return Ranking(best, p, p <= _LEVEL, close, critical, smallest)
+
+
+def _smallest_difference(
+    errors: np.ndarray, freedom: np.ndarray, critical: float, differing: np.ndarray
+) -> float | None:
+    """Return the difference that each of the other models would have shown with 80 % power.
+
+    A model that is wrong on n more pairs is some n ** 0.5 standard errors away. Where fewer differ
+    than it takes, the standard error is not that of a difference that would be shown: None.
+
+    Args:
+        errors: (M - 1,) standard errors of the differences.
+        freedom: (M - 1,) degrees of freedom.
+        critical: normal deviate that is significant.
+        differing: (M - 1,) number of groups of pairs on which a model and the best one differ.
+    """
+    if errors.min() <= _ROUNDING or differing.min() < (critical + ndtri(POWER)) ** 2:
+        return None
+    reached = -stdtrit(freedom, ndtr(-critical))  # t that is significant
+    return float(((reached + ndtri(POWER)) * errors).max())
 
 
 def _largest_differences(moved: np.ndarray) -> np.ndarray:

@@ -27,7 +27,6 @@ NOT_COMPARABLE, NO_PREDICTIONS = "not comparable", "no predictions"
 BETTER, NOT_CORRECTED = "better than the best model", "not corrected"  # of an ensemble
 REFERENCE = "reference"  # always predicting the most frequent class
 UNTESTED = (NOT_COMPARABLE, NO_PREDICTIONS, INCOMPLETE)
-_LEAST_GAP = 0.0005  # of macro-F1; less reads as 0.0 points
 _MOST_SEEDS = 20  # that anyone would train
 
 
@@ -46,10 +45,11 @@ def conclusion(comparison: Comparison, say: Language) -> str:
         return say("nothing_comparable")
     entries = {entry.name: entry for entry in comparison.families}
     best = next(entry for entry in comparison.families if entry.verdict == BEST)
-    sentences = [_about_best(best, judgement)]
+    sentences = [_about_best(best, judgement, entries)]
     if len(judgement.models) > 1:
         sentences += [_about_others(judgement, entries), *_what_would_show(comparison, judgement)]
-    sentences += _about_seeds([entries[name] for name in judgement.models])
+    has_verdicts = len(judgement.models) > 1 and not judgement.too_few
+    sentences += _about_seeds([entries[name] for name in judgement.models], has_verdicts)
     if comparison.test:
         sentences.append(_about_test(comparison.test, best))
     left_out = [entry.name for entry in comparison.families if entry.verdict in UNTESTED]
@@ -58,7 +58,7 @@ def conclusion(comparison: Comparison, say: Language) -> str:
     return say.sentences(sentences)
 
 
-def _about_best(best: Compared, judgement: Judgement) -> Phrase:
+def _about_best(best: Compared, judgement: Judgement, entries: dict[str, Compared]) -> Phrase:
     value, low, high, corrected = best.scores[MAIN.column]
     interval = phrase("from_to", low=low, high=high)
     figures = phrase("figures", value=value, interval=interval)
@@ -70,9 +70,13 @@ def _about_best(best: Compared, judgement: Judgement) -> Phrase:
     pairs = phrase("validation_pairs", n=len(judgement.pairs))
     if judgement.pairs.independent < len(judgement.pairs):
         pairs = phrase("of_them_independent", pairs=pairs, n=judgement.pairs.independent)
-    # One seed is a run; about a model only several can speak.
-    subject = phrase("the_model" if best.seeds > 1 else "this_run", name=best.name)
-    claim = "alone" if len(judgement.models) == 1 else "highest"
+    # One seed is a run, or one a fold; about a model only several can speak.
+    one = "this_run" if best.runs[0].recorded("protocol", "fold") is None else "one_seed_of"
+    subject = phrase("the_model" if best.seeds > 1 else one, name=best.name)
+    measured = max(entries[name].scores[MAIN.column].value for name in judgement.models)
+    claim = "highest" if f"{measured:.3f}" == f"{value:.3f}" else "highest_corrected"
+    if len(judgement.models) == 1:
+        claim = "alone"
     return phrase(claim, pairs=pairs, subject=subject, figures=figures)
 
 
@@ -100,7 +104,7 @@ def _what_would_show(comparison: Comparison, judgement: Judgement) -> list[Phras
     smallest = judgement.ranking.smallest_difference
     if smallest is not None:
         sentences.append(phrase("would_be_seen", points=100 * smallest))
-    if judgement.need is not None and judgement.need.gap >= _LEAST_GAP:
+    if judgement.need is not None:
         sentences.append(_about_need(judgement.need, comparison))
     return sentences
 
@@ -133,10 +137,10 @@ def _all_pairs(comparison: Comparison) -> int | None:
     return sum(sizes) if all(isinstance(size, int) for size in sizes) else None
 
 
-def _about_seeds(entries: list[Compared]) -> list[Phrase]:
+def _about_seeds(entries: list[Compared], has_verdicts: bool) -> list[Phrase]:
     seeds = sorted({entry.seeds for entry in entries})
     if seeds == [1]:
-        return [phrase("one_seed")]
+        return [phrase("one_seed" if has_verdicts else "one_seed_alone")]
     if len(seeds) == 1:
         return [phrase("mean_of_seeds", n=seeds[0])]
     lent = [phrase("lent_spread")] if seeds[0] == 1 else []
@@ -201,7 +205,16 @@ def remarks(runs: list[Run], families: list[Family], judgement: Judgement | None
 
 
 def _on_seeds(families: list[Family]) -> list[Phrase]:
-    """Name the families whose seeds are not those of most."""
+    """Name the families whose seeds are not those of most, or were not recorded."""
+    known = [family for family in families if None not in family.seeds]
+    if not known:
+        return []
+    unknown = [family.name for family in families if None in family.seeds]
+    lines = [phrase("unknown_seeds", names=unknown, n=len(unknown))] if unknown else []
+    return lines + _on_known_seeds(known)
+
+
+def _on_known_seeds(families: list[Family]) -> list[Phrase]:
     seeds = Counter(family.seeds for family in families)
     usual, holders = max(seeds.items(), key=lambda item: (item[1], len(item[0]), str(item[0])))
 

@@ -144,6 +144,13 @@ PHRASES: dict[str, tuple[str, str]] = {
         "and wrong. 1: both err on the same samples. 0: as if by chance; such runs know different "
         "things, and joining them can help. On the diagonal: how often the run itself is wrong.",
     ),
+    "about_agreement_colours": (
+        "颜色：两个运行对与错的 Cohen's kappa。蓝：错在同样的样本上。白：如同偶然；这样的运行各有所长，"
+        "合起来可能更好。橙：一个错时另一个多半对。对角线是运行自己。",
+        "Colours: Cohen's kappa of right and wrong of two runs. Blue: both err on the same "
+        "samples. White: as if by chance; such runs know different things, and joining them can "
+        "help. Orange: where one errs, the other is rather right. The diagonal is a run itself.",
+    ),
     # intervals.png
     "title_intervals": ("宏平均 F1 及其说明的问题", "Macro-F1 and what it proves"),
     "about_bars": (
@@ -186,11 +193,11 @@ PHRASES: dict[str, tuple[str, str]] = {
     # ablation.png
     "title_ablation": ("消融实验：模型依赖什么", "What the models rely on"),
     "about_ablation": (
-        "已训练模型的宏平均 F1，来自用 --probe 训练的运行。加性投影：同一模型在文本与图片没有交互时最多能做到的"
+        "已训练模型的宏平均 F1，来自用 --probe 训练的运行。加性投影：同一模型去掉文本与图片的交互之后"
         "（EMAP，Hessel 和 Lee 2020）。打乱：换成别的样本的图片或文本。置空：没有一个词，或只有一种颜色。"
         "单模态的运行只用该模态训练。",
         "Macro-F1 of trained models, from run folders made with --probe. Additive projection: the "
-        "best that the same model does without interaction of text and image (EMAP, Hessel and Lee "
+        "same model with the interaction of text and image taken out (EMAP, Hessel and Lee "
         "2020). Shuffled: with the images, or texts, of other pairs. Blanked: without a word, or "
         "with one colour. Runs of one modality were trained on it alone.",
     ),

@@ -10,6 +10,11 @@ PHRASES: dict[str, tuple[str, str]] = {
         "在 {pairs}上，{subject}的宏平均 F1 最高：{figures}。",
         "On {pairs} {subject} has the highest macro-F1: {figures}.",
     ),
+    "highest_corrected": (
+        "在 {pairs}上，扣除挑选带来的好运之后，{subject}的宏平均 F1 最高：{figures}。",
+        "On {pairs} {subject} has the highest macro-F1 once the luck of choosing is taken off: "
+        "{figures}.",
+    ),
     "alone": (
         "在 {pairs}上，{subject}的宏平均 F1 为 {figures}；没有别的运行可比。",
         "On {pairs} {subject} has a macro-F1 of {figures}; there is no other run to compare it "
@@ -17,6 +22,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     ),
     "the_model": ("{name} ", "{name}"),
     "this_run": ("{name} 的这次运行", "this run of {name}"),
+    "one_seed_of": ("{name}（一个种子）", "{name} with one seed"),
     "validation_pairs": ("{n:,} 对验证样本", "{n:,} validation {n:pair|pairs}"),
     "test_pairs": ("{n:,} 对测试样本", "{n:,} test {n:pair|pairs}"),
     "of_them_independent": (
@@ -63,26 +69,30 @@ PHRASES: dict[str, tuple[str, str]] = {
         "{gap} are too few to be shown with {n} seeds of each model.",
     ),
     "need_seeds": (
-        "要证明{gap}，每个模型约需 {n} 个种子，只增加样本不够。",
+        "要证明 {gap}，每个模型约需 {n} 个种子，只增加样本不够。",
         "{gap} can be shown with about {n} seeds of each model, not by pairs alone.",
     ),
     "need_seeds_and_pairs": (
-        "要证明{gap}，每个模型约需 {n} 个种子，并用{pairs}；只增加样本不够。",
+        "要证明 {gap}，每个模型约需 {n} 个种子，并用{pairs}；只增加样本不够。",
         "{gap} can be shown with about {n} seeds of each model on {pairs}, not by pairs alone.",
     ),
-    "need_pairs": ("要证明{gap}，需要{pairs}。", "{gap} would be shown by {pairs}."),
+    "need_pairs": ("要证明 {gap}，需要{pairs}。", "{gap} would be shown by {pairs}."),
     "need_folds": (
-        "要证明{gap}，需要{pairs}；--folds 可以用上现有的全部 {total:,} 对。",
+        "要证明 {gap}，需要{pairs}；--folds 可以用上现有的全部 {total:,} 对。",
         "{gap} would be shown by {pairs}; --folds joins all {total:,} pairs that there are.",
     ),
     "need_more": (
-        "要证明{gap}，需要{pairs}，多于现有的 {total:,} 对。",
+        "要证明 {gap}，需要{pairs}，多于现有的 {total:,} 对。",
         "{gap} would be shown by {pairs}, more than the {total:,} that there are.",
     ),
     # Seeds
     "one_seed": (
         "每个模型只有一个种子：判断只针对这些运行，换种子数字会变。",
         "One seed each: these are verdicts on runs; other seeds would give other figures.",
+    ),
+    "one_seed_alone": (
+        "只有一个种子：换种子数字会变。",
+        "One seed only: others would give other figures.",
     ),
     "mean_of_seeds": ("数字是 {n} 个种子的均值。", "Means over {n} seeds."),
     "mean_of_several": (
@@ -136,6 +146,11 @@ PHRASES: dict[str, tuple[str, str]] = {
         "各模型的种子不同（{each}）：数字来自不同的抽样",
         "the models have different seeds ({each}): figures are of other draws",
     ),
+    "unknown_seeds": (
+        "{names} 没有记录种子：数字可能来自不同的抽样",
+        "{names} did not record {n:its seed|their seeds}: {n:its|their} figures may be of other "
+        "draws",
+    ),
     "other_seeds": (
         "{name} 的种子是 {own}，多数是 {usual}：它的数字来自不同的抽样",
         "{name} has seeds {own}, most have {usual}: its figures are of other draws",
@@ -169,8 +184,8 @@ PHRASES: dict[str, tuple[str, str]] = {
         "intervals of {names} are not to be trusted: {reason}",
     ),
     "under_few": ("{classes} 不足 {n} 对", "under {n} pairs of {classes}"),
-    "few_errors": ("只有 {n} 个错误", "only {n} errors"),
-    "few_hits": ("只有 {n} 个正确", "only {n} hits"),
+    "few_errors": ("只有 {n} 个错误", "only {n} {n:error|errors}"),
+    "few_hits": ("只有 {n} 个正确", "only {n} {n:hit|hits}"),
     "met_in_training": (
         "训练中见过的验证样本：{text} 对文本相同，{image} 对图片相同，{near} 对图片几乎相同"
         "（其中 {conflicts} 对标签不同）：数字看起来比实际好",
@@ -210,6 +225,6 @@ PHRASES: dict[str, tuple[str, str]] = {
     "console_probed": ("依赖什么", "what it relies on"),
     "console_images_shuffled": ("F1 损失：打乱图片", "F1 lost: images shuffled"),
     "console_texts_shuffled": ("打乱文本", "texts shuffled"),
-    "console_additive": ("最佳加性模型的 F1", "F1 of best additive model"),
+    "console_additive": ("加性投影的 F1", "F1 of additive projection"),
     "console_probe_pairs": ("样本对", "pairs"),
 }

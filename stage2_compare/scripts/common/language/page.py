@@ -39,9 +39,9 @@ PHRASES: dict[str, tuple[str, str]] = {
     "comparable": ("可比", "Comparable"),
     "only_right": ("只有它对", "Only it is right"),
     "results_caption": (
-        "宏平均 F1 最高的在前；点表头排序。校正后：去掉在同一批样本上挑选轮次带来的好运。",
-        "Highest macro-F1 first; a heading sorts. Corrected: without what choosing the epoch on "
-        "the same pairs gains by luck.",
+        "校正后宏平均 F1 最高的在前；点表头排序。校正后：去掉在同一批样本上挑选轮次带来的好运。",
+        "Highest corrected macro-F1 first; a heading sorts. Corrected: without what choosing the "
+        "epoch on the same pairs gains by luck.",
     ),
     "test": ("测试集宏平均 F1", "Macro-F1 on test"),
     "ensemble": ("集成（概率的平均）", "Ensemble (mean of probabilities)"),

@@ -127,7 +127,7 @@ document.addEventListener("click", (event) => {
 // ---------------------------------------------------------------- the pair explorer
 
 const NAMES = ["preset", "true", "run1", "is1", "run2", "is2", "slice", "q", "page"];
-let filter = {};
+let filter = Object.fromEntries(NAMES.map((name) => [name, ""]));
 
 /** Read the filter from the address; a link to a section holds none. */
 function readAddress() {

@@ -115,10 +115,11 @@ def presets(table: PairTable) -> dict[str, np.ndarray]:
     disagree = (known & (table.chosen != first)).any(0)
     strength = table.shares.max(-1)  # (R, N)
     mean = (strength * known).sum(0) / known.sum(0)
+    several = known.sum(0) > 1  # a pair of a fold may have one run alone
     found = {"all_wrong": ~right.any(0), "sure": (wrong & (strength >= SURE)).any(0)}
     if len(table.runs) > 1:
-        found |= {"one_right": right.sum(0) == 1, "disagree": disagree}
-        found["label"] = ~right.any(0) & ~disagree & (mean >= AGREED) & (known.sum(0) > 1)
+        found |= {"one_right": several & (right.sum(0) == 1), "disagree": disagree}
+        found["label"] = ~right.any(0) & ~disagree & (mean >= AGREED) & several
     text, image = (_of_one_modality(table, fusion) for fusion in ("text", "image"))
     if text is not None and image is not None:
         both = known[text] & known[image]
