@@ -13,13 +13,16 @@ and contrast.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
 from scipy.fft import dct
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from threadpoolctl import threadpool_limits
 
 from .fingerprints import FINGERPRINT_SHAPE
 
@@ -37,6 +40,7 @@ _AGREE, _EDGES_AGREE = 0.9, 0.87
 _EDGES_LIKELY = 0.5  # before finer cuts are tried; no planted copy was below 0.57
 _ALMOST = 0.999  # for rounding
 _BLOCK, _FINE_BLOCK = 1024, 8  # views at once; pairs at once in the third test
+_THREADS = min(4, os.cpu_count() or 1)  # each takes 100 MB
 
 
 def photo_keys(digests: list[str], fingerprints: Sequence[np.ndarray]) -> list[str]:
@@ -86,18 +90,23 @@ def _matches(views: np.ndarray, photos: np.ndarray) -> Iterator[tuple[int, int]]
     """
     detailed = _in_blocks(_share_of_detail, views) >= _DETAILED
     views, photos = views[detailed], photos[detailed]
-    tones, middles = _in_blocks(_frequencies, views), _in_blocks(_middles, views)
+    # Each view, cut, with all, as they are and mirrored: so each of a pair is the one that is cut.
+    others, photos_of_others = np.concatenate([views, views[:, :, ::-1]]), np.tile(photos, 2)
+    tones, middles = _in_blocks(_frequencies, others), _in_blocks(_middles, others)
     units = _in_blocks(_units, middles)
-    for start in range(0, len(views), _BLOCK):
-        for step in (1, -1):  # as it is, and mirrored
-            block = views[start : start + _BLOCK, :, ::step]
-            # All with all: of a pair only the one in the block is cut, so each has its turn.
-            ones, others = _alike(_frequencies(block), tones)
-            apart = photos[start + ones] != photos[others]
-            ones, others, cuts = _coarsely(block, ones[apart], middles, units, others[apart])
-            same = _finely(block[ones], views[others], cuts)
-            ones, others = photos[start + ones[same]], photos[others[same]]
-            yield from zip(ones.tolist(), others.tolist(), strict=True)
+
+    def of_block(start: int) -> tuple[np.ndarray, np.ndarray]:
+        block = slice(start, min(start + _BLOCK, len(views)))
+        one, other = _alike(tones[block], tones)
+        apart = photos[block][one] != photos_of_others[other]
+        one, other, cut = _coarsely(views[block], one[apart], middles, units, other[apart])
+        same = _finely(views[block][one], others[other], cut)
+        return photos[block][one[same]], photos_of_others[other[same]]
+
+    # Threads of our own: in products as small as these, those of the library mostly wait.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(_THREADS) as pool:
+        for one, other in pool.map(of_block, range(0, len(views), _BLOCK)):
+            yield from zip(one.tolist(), other.tolist(), strict=True)
 
 
 def _in_blocks(function: Callable[[np.ndarray], np.ndarray], views: np.ndarray) -> np.ndarray:
@@ -149,27 +158,26 @@ def _coarsely(
         number, plus one for the columns.
     """
     kept = [(np.empty(0, np.int64),) * 3]
+    cuts = _all_cuts(block)
+    # No concordance is above the correlation, which takes much less time.
+    least = _ALMOST * _AGREE * np.sqrt(cuts.var(-1, keepdims=True) * _COARSE**2)  # (B, 81, 1)
     starts = np.flatnonzero(np.diff(ones, prepend=-1))
     # Without pairs there are no starts, but one part, which is empty.
-    for start, candidates in zip(starts, np.split(others, starts[1:]), strict=False):
-        cuts = _all_cuts(block[ones[start]])
-        lengths = np.linalg.norm(cuts - cuts.mean(1, keepdims=True), axis=1)
-        # No concordance is above the correlation, which takes much less time.
-        covariance = cuts @ units[candidates].T
-        likely = candidates[(covariance >= _ALMOST * _AGREE * lengths[:, None]).any(0)]
+    for one, candidates in zip(ones[starts], np.split(others, starts[1:]), strict=False):
+        covariance = cuts[one] @ units[candidates].T
+        likely = candidates[(covariance >= least[one]).any(0)]
         if len(likely):
-            agree = _concordance(cuts, middles[likely])
+            agree = _concordance(cuts[one], middles[likely])
             good = agree.max(0) >= _AGREE
-            one = np.full(good.sum(), ones[start])
-            kept.append((one, likely[good], agree[:, good].argmax(0)))
+            kept.append((np.full(good.sum(), one), likely[good], agree[:, good].argmax(0)))
     return tuple(map(np.concatenate, zip(*kept, strict=True)))
 
 
-def _all_cuts(view: np.ndarray) -> np.ndarray:
-    """Return a view, cut in all 81 ways, as cells (81, 64)."""
+def _all_cuts(views: np.ndarray) -> np.ndarray:
+    """Return views (B, 32, 32), each cut in all 81 ways, as cells (B, 81, 64)."""
     matrix = _COARSE_CUTS.reshape(-1, _CELLS)
-    cells = (matrix @ view.astype(np.float32) @ matrix.T).reshape(9, _COARSE, 9, _COARSE)
-    return cells.transpose(0, 2, 1, 3).reshape(-1, _COARSE**2)
+    cells = (matrix @ views.astype(np.float32) @ matrix.T).reshape(-1, 9, _COARSE, 9, _COARSE)
+    return cells.swapaxes(2, 3).reshape(len(views), -1, _COARSE**2)
 
 
 def _units(cells: np.ndarray) -> np.ndarray:
