@@ -38,7 +38,15 @@ from common.data.splits_files import DATA_FOLDERS, IMAGE_SUFFIXES, Fault, descri
 from common.data.splitting import choose_folds, choose_validation, connected_groups
 from common.data.text_copies import text_keys
 from common.errors import UserError
-from common.files import error_text, listed, quoted, replace_all, write_result
+from common.files import (
+    console_width,
+    error_text,
+    listed,
+    padded,
+    quoted,
+    replace_all,
+    write_result,
+)
 
 BROKEN = "broken.csv"
 MOST_FOLDS = 100
@@ -471,10 +479,12 @@ def _report_counts(split: Split, sides: dict[str, list[int]], test: Split | None
     rows = [(name, name) for name in class_names(labels - {""})]
     if "" in labels:
         rows.append(("(no label)", ""))
-    width = max(len(title) for title, _ in [*rows, ("all", "")])
+    width = max(console_width(title) for title, _ in [*rows, ("all", "")])
     print(" " * width + "".join(f"{side:>9}" for side in counts))
     for title, name in rows:
-        print(f"{title:<{width}}" + "".join(f"{count[name]:>9,}" for count in counts.values()))
+        print(
+            f"{padded(title, width)}" + "".join(f"{count[name]:>9,}" for count in counts.values())
+        )
     print(f"{'all':<{width}}" + "".join(f"{count.total():>9,}" for count in counts.values()))
     for name in class_names(split.labels):
         for side in ("train", "val"):

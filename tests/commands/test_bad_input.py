@@ -893,6 +893,14 @@ def test_a_test_list_never_stops_a_training_for_want_of_labels(
     assert told == ([f"{project.root / 'splits' / 'test.csv'}: {says}"] if says else [])
 
 
+def test_more_classes_than_can_be_compared_are_named_before_anything_is_trained(
+    prepare, monkeypatch
+):
+    monkeypatch.setattr(jobs, "MOST_CLASSES", 2)
+    with pytest.raises(UserError, match=r"train.csv: 3 classes, more than the 2 .*label column"):
+        prepare()
+
+
 @pytest.mark.parametrize("name", ["splits/tset.csv", "outputs/splits/test.csv"])
 def test_a_test_list_that_is_asked_for_must_exist(project, prepare, name):
     with pytest.raises(UserError, match=f"{Path(name).name}: cannot read the split file"):

@@ -19,6 +19,7 @@ import pytest
 from common.data.quality import read_quality
 from common.data.splits import UNFINISHED, read_split, read_training_splits
 from common.errors import UserError
+from common.files import console_width
 from helpers.hub import SAMPLE
 from helpers.pairs import photo, write_pair
 from PIL import Image, ImageOps
@@ -865,6 +866,17 @@ def test_a_data_folder_whose_name_is_no_unicode_is_named(tmp_path):
 
 
 # The report
+
+
+def test_the_counts_of_chinese_classes_stand_below_each_other(tmp_path, capsys):
+    labels = ["消极", "中性的", "ok"] * 10
+    for guid in range(30):
+        write_pair(tmp_path / "data", str(guid), f"{guid} 号的天气", photo(guid))
+    write_list(tmp_path / "train.txt", [(str(guid), label) for guid, label in enumerate(labels)])
+    cut(tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    counts = [line for line in lines if line.startswith(("消极", "中性的", "ok", "all"))]
+    assert len(counts) == 4 and len(set(map(console_width, counts))) == 1
 
 
 def test_the_report_counts_what_is_there(tmp_path, capsys):

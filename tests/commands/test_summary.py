@@ -11,8 +11,8 @@ from pathlib import Path
 import compare_summary
 import numpy as np
 import pytest
-from common.comparison.console import console_width
 from common.errors import UserError
+from common.files import console_width
 from common.metrics import confusion_matrix, scores
 from helpers.figures import some_predictions
 from helpers.hub import STAGE2

@@ -14,6 +14,7 @@ import predict as command
 import pytest
 import torch
 from common.errors import UserError
+from common.files import console_width
 from common.metrics import METRICS
 from common.models import checkpoint
 from common.models.fusion import FUSIONS
@@ -81,6 +82,12 @@ def predict(project: Path, *more: str) -> Path:
     source = [] if "--csv" in more else ["--csv", "outputs/splits/val.csv"]
     command.main(["--project-root", str(project), *source, "--output", str(output), *more])
     return output
+
+
+def test_the_probabilities_of_chinese_classes_stand_below_each_other(capsys):
+    predicting._show(np.array([0.5, 0.25, 0.25]), ["消极", "中性的", "ok"])
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 3 and len(set(map(console_width, shown))) == 1
 
 
 @pytest.mark.parametrize(("kind", "fusion"), KINDS)

@@ -11,6 +11,7 @@ import os
 import re
 import threading
 import time
+import unicodedata
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -297,6 +298,16 @@ def error_text(error: Exception) -> str:
 def printable(text: str) -> str:
     """Show as ``?`` what would move a console's cursor or change its colours."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def console_width(text: str) -> int:
+    """Count the columns of a text on a console: a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def padded(text: str, width: int) -> str:
+    """Fill a text up with blanks to so many columns of a console."""
+    return text + " " * (width - console_width(text))
 
 
 def quoted(value: str) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 import pandas as pd
 
-from ..files import printable
+from ..files import console_width, printable
 from ..language import Language
 from ..metrics import MAIN, METRICS
 from ..runs.reader import Run
@@ -210,8 +208,3 @@ def _shortened(text: str, width: int) -> str:
             end += 1
         shown = f"{text[:start]}...{text[end:]}"
     return shown
-
-
-def console_width(text: str) -> int:
-    """Count the columns of a text on a console: a Chinese character takes two."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

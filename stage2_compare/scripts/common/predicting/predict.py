@@ -15,7 +15,7 @@ from ..data.dataset import Batch, PairDataset
 from ..data.splits import Split, label_indices
 from ..data.tokens import check_tokens, tokenise
 from ..errors import UserError
-from ..files import printable, quoted, write_result
+from ..files import console_width, padded, printable, quoted, write_result
 from ..metrics import METRICS, run_scores
 from ..models.loading import check_transformers
 from ..runs.writer import spreadsheet_bytes, table_bytes
@@ -136,9 +136,9 @@ def _report_blanks(pairs: Pairs) -> None:
 
 def _show(shares: np.ndarray, classes: list[str]) -> None:
     """Print the probabilities (C,) of a pair, the highest first."""
-    width = max(map(len, classes))
+    width = max(map(console_width, classes))
     for place in np.argsort(-shares, kind="stable"):
-        print(f"{printable(classes[place]):<{width}}  {shares[place]:.4f}", flush=True)
+        print(f"{padded(printable(classes[place]), width)}  {shares[place]:.4f}", flush=True)
 
 
 def _write(settings: Prediction, split: Split, shares: np.ndarray, classes: list[str]) -> None:

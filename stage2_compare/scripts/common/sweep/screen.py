@@ -9,9 +9,8 @@ import sys
 import time
 from datetime import datetime
 from itertools import accumulate
-from unicodedata import east_asian_width
 
-from ..files import printable
+from ..files import console_width, printable
 from .jobs import Job
 from .pace import Pace, until
 from .process import Process
@@ -82,7 +81,7 @@ def _table(at_work: list[Process], waiting: list[Job], summary: str) -> list[str
 
 def _cut(line: str, width: int) -> str:
     """Cut a line so that it does not wrap: a Chinese character takes two columns."""
-    columns = accumulate(2 if east_asian_width(char) in "WF" else 1 for char in line)
+    columns = accumulate(map(console_width, line))
     return "".join(char for char, end in zip(line, columns, strict=True) if end <= width)
 
 

@@ -16,6 +16,7 @@ from ..models.build import build_classifier
 from ..models.classifier import ImageTextClassifier
 from ..models.fused_attention import use_fused_attention
 from ..models.loading import load_config, load_tokenizer
+from ..runs.predictions import MOST_CLASSES
 from .device import find_device
 from .folds import Folds
 from .identity import contents
@@ -57,7 +58,7 @@ def prepare(settings: TrainingRun) -> PreparedRun:
     precision = choose_precision(settings.machine.amp, find_device(settings.machine.device))
     splits, folds, remarks = read_pairs(settings.paths, settings.protocol.fold)
     _print_lines(remarks)
-    classes = class_names(splits["train"].labels)
+    classes = _classes(splits["train"])
     labels = _labels(splits, classes)
     tokenizer = load_tokenizer(settings.model.name)
     build = _builder(settings, len(classes), precision)
@@ -90,6 +91,16 @@ def prepare(settings: TrainingRun) -> PreparedRun:
         tokenizer=tokenizer,
         build=lambda: unused.pop() if unused else build(),
     )
+
+
+def _classes(train: Split) -> list[str]:
+    classes = class_names(train.labels)
+    if len(classes) > MOST_CLASSES:  # nothing could read the run after its training
+        raise UserError(
+            f"{train.path}: {len(classes):,} classes, more than the {MOST_CLASSES} that can be "
+            "compared; is the label column the right one?"
+        )
+    return classes
 
 
 def _tokens(
