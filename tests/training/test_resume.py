@@ -404,6 +404,20 @@ def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(
     assert_same_run(run_small(project, hub, "clip", *more), uninterrupted["clip"])
 
 
+def test_the_best_weights_are_of_an_epoch_that_the_checkpoint_holds(project, hub, monkeypatch):
+    """Else a stop between the two leaves weights of an epoch that may not end so again."""
+    held, real = [], training._write_best
+
+    def watched(prepared, folder, state):
+        fitted = folder.read_checkpoint()["fitted"]
+        held.append(fitted["best_epoch"] == len(fitted["history"]))
+        real(prepared, folder, state)
+
+    monkeypatch.setattr(training, "_write_best", watched)
+    run_small(project, hub, "clip", "--output-dir", "outputs/order")
+    assert held and all(held)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there any failure means that another holds it")
 def test_a_disk_without_locks_is_named_and_no_other_process(tmp_path, monkeypatch):
     def refuse(*args):

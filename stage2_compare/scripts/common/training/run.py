@@ -258,10 +258,14 @@ def _fit(
     schedule = _schedule(prepared, pairs, model, memory.micro, checkpoint, share)
 
     def save(content: dict[str, Any], improved: bool) -> None:
-        if improved:
-            _write_best(prepared, folder, model)
         folder.write_tensors(CHECKPOINT, {**content, **_agreement(prepared, memory)})
+        if improved:  # last: an epoch that a card repeats may end otherwise
+            _write_best(prepared, folder, model.state_dict())
 
+    if checkpoint and checkpoint["fitted"]["best_epoch"] == _epochs_done(checkpoint):
+        # It may have stopped between the two.
+        best = checkpoint["trainer"]["model"]
+        processes.from_first(lambda: _write_best(prepared, folder, best))
     return _fit_on(prepared, processes, model, schedule, workers, save, checkpoint)
 
 
@@ -297,7 +301,7 @@ def _fit_head(
         result = _fit_on(prepared, processes, model.head, schedule, 0, save, checkpoint)
     if processes.first:
         model.head.load_state_dict(best_head)
-        _write_best(prepared, folder, model)
+        _write_best(prepared, folder, model.state_dict())
     return result
 
 
@@ -367,9 +371,9 @@ def _limit_cache(settings: TrainingRun) -> None:
         keep_below(settings.paths.cache, settings.machine.cache_limit)
 
 
-def _write_best(prepared: PreparedRun, folder: RunFolder, model: ImageTextClassifier) -> None:
+def _write_best(prepared: PreparedRun, folder: RunFolder, state: dict[str, Tensor]) -> None:
     arguments, labels = prepared.settings.arguments, prepared.classes
-    best = {"model_state": model.state_dict(), "args": arguments, "labels": labels}
+    best = {"model_state": state, "args": arguments, "labels": labels}
     folder.write_tensors(BEST, best)
 
 
