@@ -482,9 +482,7 @@ def _report_counts(split: Split, sides: dict[str, list[int]], test: Split | None
     width = max(console_width(title) for title, _ in [*rows, ("all", "")])
     print(" " * width + "".join(f"{side:>9}" for side in counts))
     for title, name in rows:
-        print(
-            f"{padded(title, width)}" + "".join(f"{count[name]:>9,}" for count in counts.values())
-        )
+        print(padded(title, width) + "".join(f"{count[name]:>9,}" for count in counts.values()))
     print(f"{'all':<{width}}" + "".join(f"{count.total():>9,}" for count in counts.values()))
     for name in class_names(split.labels):
         for side in ("train", "val"):

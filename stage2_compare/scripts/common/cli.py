@@ -21,7 +21,7 @@ from .language import CODES, system_language
 from .models.choice import ModelChoice, fusion_names
 from .runs.layout import DEFAULT_FUSION, DEFAULT_SEED, folder_name
 from .training.rates import SCHEDULES
-from .training.settings import Machine, Paths, Protocol, TrainingRun
+from .training.settings import TEST_CSV, Machine, Paths, Protocol, TrainingRun
 
 # The reader has left (EINVAL on Windows), the disk is full, the terminal was closed.
 _OUTPUT_IS_GONE = (errno.EPIPE, errno.EINVAL, errno.ENOSPC, errno.EIO, errno.EBADF)
@@ -188,7 +188,7 @@ def _add_data_flags(parser: argparse.ArgumentParser) -> None:
     )
     measured = (
         "measured once at the end if labelled, else predicted "
-        "(default: outputs/splits/test.csv, if it is there)"
+        f"(default: {TEST_CSV.as_posix()}, if it is there)"
     )
     add("--test-csv", type=Path, default=Paths.test_csv, help=measured)
     add(

@@ -75,5 +75,5 @@ def _scale_axis(axes: Axes, which: str, numbers: list[float]) -> bool:
     else:
         axes.set(**{f"{which}lim": (0, most * 1.15 or 1)})
         axis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)))
-    axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+    axis.set_major_formatter("{x:g}")
     return log

@@ -7,7 +7,7 @@ import math
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from ..language import Language, phrase
 from ..runs.reader import Run
@@ -48,7 +48,7 @@ def loss_curves(styles: list[RunStyle], say: Language) -> Figure:
         axes.set(ylim=(ticks[0], ticks[-1]), yticks=ticks)
         _draw_losses(axes, panel.style.run, panel.style.colour)
         # Written out: a common factor would stand in the label of the panel.
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.tick_params(labelleft=panel.first)
         if panel.first:
             axes.set_ylabel(say("axis_loss"))

@@ -119,11 +119,11 @@ def _on_the_same_pairs(styles: list[RunStyle]) -> list[RunStyle]:
 
     Of groups of one size it is that of the best run.
     """
-    groups: dict[tuple, list[RunStyle]] = {}
+    groups: dict[frozenset, list[RunStyle]] = {}
     for style in styles:
         predictions = style.run.predictions
         true_classes = (predictions.classes[label] for label in predictions.labels)
-        pairs = tuple(sorted(zip(predictions.guids, true_classes, strict=True)))
+        pairs = frozenset(zip(predictions.guids, true_classes, strict=True))
         groups.setdefault(pairs, []).append(style)
     return max(groups.values(), key=len, default=[])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,7 +36,7 @@ def hold(path: Path) -> BinaryIO | None:
 def keep_below(folder: Path, gigabytes: float) -> None:
     """Throw away files of photos and features until they take at most so much; say what was done."""
     found = []
-    for path in (path for kind in KEPT for path in folder.glob(kind)):
+    for path in chain.from_iterable(map(folder.glob, KEPT)):
         with suppress(OSError):  # another process has just thrown it away
             found.append((path.stat(), path))
     found.sort(key=lambda each: each[0].st_mtime)

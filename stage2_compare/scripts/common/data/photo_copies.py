@@ -96,7 +96,7 @@ def _matches(views: np.ndarray, photos: np.ndarray) -> Iterator[tuple[int, int]]
     units = _in_blocks(_units, middles)
 
     def of_block(start: int) -> tuple[np.ndarray, np.ndarray]:
-        block = slice(start, min(start + _BLOCK, len(views)))
+        block = slice(start, min(start + _BLOCK, len(views)))  # behind it the mirrored begin
         one, other = _alike(tones[block], tones)
         apart = photos[block][one] != photos_of_others[other]
         one, other, cut = _coarsely(views[block], one[apart], middles, units, other[apart])

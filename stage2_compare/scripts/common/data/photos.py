@@ -96,7 +96,7 @@ def _decode_file(file: BinaryIO, side: int | None) -> tuple[list[Image.Image], l
         raise Image.DecompressionBombError
     with _in_flight(width * height):
         file.seek(0)
-        return _decode(file, side)
+        return _decode(file, side)  # opens it anew: what it lets go of, nobody here holds
 
 
 def upright_size(file: BinaryIO) -> tuple[int, int]:

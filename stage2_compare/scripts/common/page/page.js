@@ -127,13 +127,13 @@ document.addEventListener("click", (event) => {
 // ---------------------------------------------------------------- the pair explorer
 
 const NAMES = ["preset", "true", "run1", "is1", "run2", "is2", "slice", "q", "page"];
-let filter = Object.fromEntries(NAMES.map((name) => [name, ""]));
+const filterOf = (found) => Object.fromEntries(NAMES.map((name) => [name, found.get(name) || ""]));
+let filter = filterOf(new URLSearchParams());
 
 /** Read the filter from the address; a link to a section holds none. */
 function readAddress() {
   if (location.hash && !location.hash.includes("=")) return false;
-  const found = new URLSearchParams(location.hash.slice(1));
-  filter = Object.fromEntries(NAMES.map((name) => [name, found.get(name) || ""]));
+  filter = filterOf(new URLSearchParams(location.hash.slice(1)));
   return location.hash !== "";
 }
 

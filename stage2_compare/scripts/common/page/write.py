@@ -95,9 +95,9 @@ def write_page(
         written |= {folder / "thumbs" / name for name in thumbnails}
         inline, beside = distribute(map(script, _parts(explorer, thumbnails)))
     # Named by their content: a page that is not replaced after all goes on with its own.
-    scripts = {_script_name(text): text for text in beside}
-    for name, text in scripts.items():
-        write_result(folder / name, _utf8(text))
+    scripts = {_script_name(content): content for content in map(_utf8, beside)}
+    for name, content in scripts.items():
+        write_result(folder / name, content)
         written.add(folder / name)
     # 2. The page itself, when all that it names is there.
     html = _render(comparison, explorer, list(charts), inline, list(scripts), say)
@@ -106,8 +106,8 @@ def write_page(
     return visuals / PAGE
 
 
-def _script_name(text: str) -> str:
-    return f"pairs_{hashlib.sha256(_utf8(text)).hexdigest()[:16]}.js"
+def _script_name(content: bytes) -> str:
+    return f"pairs_{hashlib.sha256(content).hexdigest()[:16]}.js"
 
 
 def _explorer(comparison: Comparison, project_root: Path) -> Explorer | None:

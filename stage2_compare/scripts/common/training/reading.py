@@ -5,9 +5,7 @@ from __future__ import annotations
 from ..data.image_cache import ImageStore
 from ..data.splits import Split, fingerprint, read_training_splits
 from .folds import Folds, read_folds
-from .settings import Paths
-
-TEST_CSV = Paths.val_csv.with_name("test.csv")  # by default, where there is one
+from .settings import TEST_CSV, Paths
 
 
 def read_pairs(paths: Paths, fold: int | None) -> tuple[dict[str, Split], Folds | None, list[str]]:

@@ -63,6 +63,9 @@ class Machine:
     cache_limit: float | None = None  # GB of outputs/cache; None: any
 
 
+TEST_CSV = Path("outputs/splits/test.csv")
+
+
 @dataclass(frozen=True)
 class Paths:
     """Where and how a run reads, and where it writes; paths are relative to the root."""
@@ -70,7 +73,7 @@ class Paths:
     project_root: Path = Path(".")
     train_csv: Path = Path("outputs/splits/train.csv")
     val_csv: Path = Path("outputs/splits/val.csv")
-    test_csv: Path | None = None  # None: outputs/splits/test.csv, if it is there
+    test_csv: Path | None = None  # None: TEST_CSV, if it is there
     text_encoding: str = "auto"  # of texts that are not UTF-8; what was read is in the protocol
     output_dir: Path = Path("outputs/compare")
 
