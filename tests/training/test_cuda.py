@@ -1,11 +1,8 @@
 """What only a CUDA device can show; skipped where there is none."""
 
-import copy
-
 import pytest
 import torch
 from common.errors import UserError
-from common.models.fused_attention import use_fused_attention
 from common.training.device import device_failures_named, find_device, is_out_of_memory
 from common.training.engine import Trainer
 from common.training.precision import choose_precision
@@ -23,27 +20,11 @@ def on_cuda(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor.cuda() for name, tensor in batch.items()}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_fused_attention_has_the_logits_and_gradients_of_the_original(hub, kind: str):
-    original = build(hub, kind).cuda()
-    fused = copy.deepcopy(original)
-    use_fused_attention(fused)
-    batch = on_cuda(inputs(hub, kind, TEXTS))
-    results = []
-    for model in (original, fused):
-        logits = model(**batch)
-        torch.nn.functional.cross_entropy(logits, torch.arange(3, device="cuda")).backward()
-        results.append((logits, {name: p.grad for name, p in model.named_parameters()}))
-    torch.testing.assert_close(results[1][0], results[0][0], atol=1e-4, rtol=0)
-    torch.testing.assert_close(results[1][1], results[0][1], atol=1e-3, rtol=0)
-
-
 @pytest.mark.parametrize("amp", NEAR)
 @pytest.mark.parametrize("kind", KINDS)
 @torch.inference_mode()
 def test_every_number_format_is_near_the_processor(hub, kind: str, amp: str):
     model, batch = build(hub, kind), inputs(hub, kind, TEXTS)
-    use_fused_attention(model)
     expected = model(**batch)
     with choose_precision(amp, torch.device("cuda")).autocast():
         logits = model.cuda()(**on_cuda(batch))
@@ -56,7 +37,6 @@ def test_every_number_format_is_near_the_processor(hub, kind: str, amp: str):
 def test_padding_changes_nothing(hub, kind: str, amp: str):
     """A short text beside a long one, and alone."""
     model = build(hub, kind).cuda()
-    use_fused_attention(model)
     together, alone = inputs(hub, kind, TEXTS), inputs(hub, kind, TEXTS[-1:])
     alone["pixel_values"] = together["pixel_values"][-1:]
     with choose_precision(amp, torch.device("cuda")).autocast():

@@ -17,7 +17,6 @@ from ..models.build import ENCODERS, build_classifier
 from ..models.checkpoint import CONFIG
 from ..models.choice import ModelChoice
 from ..models.classifier import ImageTextClassifier
-from ..models.fused_attention import use_fused_attention
 from ..models.fusion import FUSIONS
 from ..models.loading import load_tokenizer
 from ..runs.layout import BEST, ENCODER, METRICS_JSON
@@ -133,7 +132,6 @@ def load_run(run: OpenedRun) -> tuple[ImageTextClassifier, Any]:
             f"the weights in {path} do not fit the model of {quoted(run.choice.name)}: "
             f"{reason_of(error)}"
         ) from error
-    use_fused_attention(model)
     return model, tokenizer
 
 

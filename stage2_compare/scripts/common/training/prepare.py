@@ -14,7 +14,6 @@ from ..data.tokens import Tokens, check_tokens, language_warning, tokenise
 from ..errors import UserError
 from ..models.build import build_classifier
 from ..models.classifier import ImageTextClassifier
-from ..models.fused_attention import use_fused_attention
 from ..models.loading import load_config, load_tokenizer
 from ..runs.predictions import MOST_CLASSES
 from .device import find_device
@@ -61,7 +60,7 @@ def prepare(settings: TrainingRun) -> PreparedRun:
     classes = _classes(splits["train"])
     labels = _labels(splits, classes)
     tokenizer = load_tokenizer(settings.model.name)
-    build = _builder(settings, len(classes), precision)
+    build = _builder(settings, len(classes))
     model = build()
 
     # 2. Texts and photos
@@ -176,16 +175,11 @@ def _with_data(
     return replace(settings, protocol=protocol)
 
 
-def _builder(
-    settings: TrainingRun, classes: int, precision: Precision
-) -> Callable[[], ImageTextClassifier]:
+def _builder(settings: TrainingRun, classes: int) -> Callable[[], ImageTextClassifier]:
     protocol = settings.protocol
-    # On CUDA the backward pass of fused attention, which frozen encoders lack, is not deterministic.
-    exact = precision.device.type == "cuda" and settings.machine.deterministic
-    fused = protocol.frozen_encoders or not exact
 
     def build() -> ImageTextClassifier:
-        model = build_classifier(
+        return build_classifier(
             settings.model,
             classes,
             protocol.image_size,
@@ -193,9 +187,6 @@ def _builder(
             pretrained=protocol.pretrained,
             frozen=protocol.frozen_encoders,
         )
-        if fused:
-            use_fused_attention(model)
-        return model
 
     return build
 
