@@ -16,7 +16,7 @@ FLOORS = {
     **dict.fromkeys(("files", "machine", "seeding", "metrics", "language"), 0),
     **dict.fromkeys(("data", "models", "runs"), 1),
     **dict.fromkeys(("training", "comparison"), 2),
-    **dict.fromkeys(("charts", "page", "benchmarking", "predicting", "sweep"), 3),
+    **dict.fromkeys(("charts", "page", "predicting", "sweep"), 3),
     "cli": 4,
 }
 # Beyond the floors: results are read without what made them.

@@ -2,7 +2,7 @@
 
 scripts          one file a command
 cli              flags -> settings; how a command ends
-charts  page  benchmarking  predicting  sweep
+charts  page  predicting  sweep
 training  comparison
 data  models  runs
 files  machine  seeding  metrics  language

@@ -1,1 +1,0 @@
-"""Times a training command beside a plain loop, Hugging Face's Trainer and the ceiling."""
