@@ -13,7 +13,7 @@ COMMON = SCRIPTS / "common"
 # Floor of each room; a room may import those on lower floors only. cli.py and the scripts stand above all.
 FLOORS = {
     "errors": -1,
-    **dict.fromkeys(("files", "machine", "seeding", "metrics", "language"), 0),
+    **dict.fromkeys(("files", "machine", "tensors", "seeding", "metrics", "language"), 0),
     **dict.fromkeys(("data", "models", "runs"), 1),
     **dict.fromkeys(("training", "comparison"), 2),
     **dict.fromkeys(("charts", "page", "predicting", "sweep"), 3),

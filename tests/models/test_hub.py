@@ -186,7 +186,7 @@ def test_a_full_disk_is_not_taken_for_a_hub_out_of_reach(hub, monkeypatch, fault
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", full)
     monkeypatch.setattr(loading, "tokenizer_place", lambda name: (name, {"revision": "main"}))
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", full)
-    monkeypatch.setattr(bert_resnet, "load_state_dict_from_url", full)
+    monkeypatch.setattr(bert_resnet, "download_url_to_file", full)
     loads = {
         "HF_HOME": lambda: checkpoint.find_file("nobody/nothing", "config.json"),
         "its tokenizer.*HF_HOME": lambda: loading.load_tokenizer(hub.folder(BERT)),

@@ -5,7 +5,7 @@ cli              flags -> settings; how a command ends
 charts  page  predicting  sweep
 training  comparison
 data  models  runs
-files  machine  seeding  metrics  language
+files  machine  tensors  seeding  metrics  language
 errors
 
 The way of the data: data.splits -> data.tokens, data.image_cache -> data.dataset -> data.batches ->

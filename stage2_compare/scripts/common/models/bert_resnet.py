@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import pickle
 import socket
+from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
 from torch import Tensor, nn
-from torch.hub import load_state_dict_from_url
+from torch.hub import download_url_to_file
 
 from ..errors import UserError, reason_of
 from ..files import is_disk_full, quoted, remedy
+from ..tensors import read_tensors
 from .choice import ModelChoice
 from .encoder import Encoder
 from .fusion import mean_of_tokens
@@ -150,16 +151,16 @@ def load_resnet(backbone: str, pretrained: bool) -> nn.Module:
 
 def _load_published(model: nn.Module, url: str) -> None:
     """Load the weights of a torchvision model, downloaded once and then kept."""
-    options = {"map_location": "cpu", "check_hash": True}
-    if "weights_only" in inspect.signature(load_state_dict_from_url).parameters:  # since torch 2.3
-        options["weights_only"] = True
     file = url.rsplit("/", 1)[-1]
-    folder = f"{torch.hub.get_dir()}/checkpoints"
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
     patience = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_SILENCE)  # torch's own download would wait for ever
     try:
-        model.load_state_dict(load_state_dict_from_url(url, **options))
-    except (OSError, EOFError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
+        if not (folder / file).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            download_url_to_file(url, str(folder / file), hash_prefix=file[-12:-4])
+        model.load_state_dict(read_tensors(folder / file))
+    except Exception as error:  # the network, the disk and the file can fail in any way
         advice = (
             f"Download {url} by other means and put it in {folder} (TORCH_HOME moves that "
             "folder); delete the file there if it is broken"

@@ -3,10 +3,7 @@ error."""
 
 from __future__ import annotations
 
-import warnings
-import zipfile
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,12 +14,11 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from ..errors import UserError, reason_of
 from ..files import quoted
 from ..machine import memory
+from ..tensors import read_tensors
 from .checkpoint import CONFIG, find_weights
 
 _MOST_RANDOM = 3 * 10**9  # bytes; the largest encoders in common use have 2.2 GB
 _MOST_TENSORS = 20_000  # of one model; the largest published encoders have some 2,000
-# torch 2.1 says it of its own way to read a file.
-warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
 
 
 def load_weights(
@@ -142,9 +138,8 @@ def _read_weights(name: str) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for path in find_weights(name):
         try:
-            with warnings.catch_warnings():  # torch 2.1 deprecates what it reads .bin files with
-                warnings.simplefilter("ignore")
-                part = _read_file(path)
+            is_safe = path.suffix == ".safetensors"
+            part = load_file(path) if is_safe else read_tensors(path, mapped=True)
         except Exception as error:  # a foreign file can fail in any way
             raise UserError(
                 f"cannot load {quoted(name)}: {path.name} cannot be read: {reason_of(error)}. It "
@@ -156,14 +151,6 @@ def _read_weights(name: str) -> dict[str, Tensor]:
             )
         tensors |= part
     return tensors
-
-
-def _read_file(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    return torch.load(
-        str(path), map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-    )
 
 
 def _by_model_name(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..errors import UserError, reason_of
@@ -20,6 +19,7 @@ from ..models.classifier import ImageTextClassifier
 from ..models.fusion import FUSIONS
 from ..models.loading import load_tokenizer
 from ..runs.layout import BEST, ENCODER, METRICS_JSON
+from ..tensors import read_tensors
 
 _BACKBONES = (None, "resnet18", "resnet50")
 _LARGEST = {"image_size": 4096, "max_length": 2**16, "batch_size": 2**16}
@@ -137,7 +137,7 @@ def load_run(run: OpenedRun) -> tuple[ImageTextClassifier, Any]:
 
 def _read_state(path: Path) -> dict[str, Tensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_tensors(path)
         state = content["model_state"]
         if not all(isinstance(value, Tensor) for value in state.values()):
             raise TypeError("it holds no table of weights")

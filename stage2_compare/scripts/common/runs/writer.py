@@ -23,6 +23,7 @@ import torch
 
 from ..errors import UserError, reason_of
 from ..files import MARK, escaped, is_disk_full, lock, move, quoted, replacing, unlock
+from ..tensors import read_tensors
 from . import layout
 from .layout import CHECKPOINT, OWNER
 from .record import differences, read_record
@@ -89,7 +90,7 @@ class RunFolder:
         if not path.exists():
             return None
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return read_tensors(path)
         except Exception as error:  # a file of another version or a broken disk can fail in any way
             print(f"warning: {path} cannot be read ({reason_of(error)})", flush=True)
             return None

@@ -24,6 +24,7 @@ from ..errors import UserError
 from ..models.classifier import ImageTextClassifier
 from ..runs import layout
 from ..runs.writer import RunFolder
+from ..tensors import read_tensors
 from .answers import answers_table, submission_table
 from .card import model_card
 from .device import SAVE_MEMORY, device_name, peak_memory_mb
@@ -93,7 +94,7 @@ def write_run(
     }
     # A head that learns alone is at its best already.
     if not prepared.features and (settings.probe or len(prepared.splits) > 2):
-        best = torch.load(folder.partial / layout.BEST, map_location="cpu", weights_only=True)
+        best = read_tensors(folder.partial / layout.BEST)
         model.load_state_dict(best["model_state"])
         model.to(precision.device)
     if settings.probe:
