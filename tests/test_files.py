@@ -1,9 +1,10 @@
-"""A lock belongs to one process, and files are replaced together or not at all."""
+"""A lock belongs to one process, and a file is replaced whole or not at all."""
 
 import errno
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,19 @@ from common.files import (
     LISTED,
     WAITING,
     alone,
+    escaped,
     is_disk_full,
     listed,
     lock,
-    owned,
     replace_all,
+    replacing,
+    unescaped,
     unlock,
     write_result,
 )
 from helpers.hub import STAGE2
+from hypothesis import given
+from hypothesis import strategies as st
 
 HOLDER = """
 import sys
@@ -42,18 +47,45 @@ def hold(path: Path) -> subprocess.Popen:
     return holder
 
 
-@pytest.mark.parametrize("end", ["killed", "finished"])
-def test_a_lock_ends_with_its_process_and_not_before(tmp_path, end):
+def test_a_lock_ends_with_its_process_and_leaves_no_file_behind(tmp_path):
     path = tmp_path / "a.lock"
-    holder = hold(path)
-    assert lock(path) is None and path.exists()
-    if end == "killed":
+    for end in (subprocess.Popen.kill, subprocess.Popen.communicate):
+        holder = hold(path)
+        assert lock(path) is None
+        end(holder)
+        holder.communicate()
+        held = lock(path)
+        assert held is not None and lock(path) is None
+        unlock(path, held)
+        assert not list(tmp_path.iterdir())
+
+
+def test_who_waits_for_another_command_says_so_until_it_has_its_turn(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "features.npy"
+    holder, seen = hold(path.with_name("features.npy.lock")), []
+
+    def end(*args):
+        seen.append(WAITING.is_set())
         holder.kill()
-    holder.communicate()
-    held = lock(path)
-    assert held is not None
-    unlock(path, held)
-    assert not path.exists()
+        holder.wait()
+
+    monkeypatch.setattr(files.time, "sleep", end)
+    with alone(path):
+        assert seen == [True] and not WAITING.is_set()
+    monkeypatch.undo()
+    assert capsys.readouterr().out == "waiting for another command, which makes features.npy\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there every disk has locks")
+def test_a_disk_without_locks_is_not_taken_for_another_command(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(OSError, match="No locks"), alone(tmp_path / "a"):
+        pass  # it would wait for ever
+    write_result(tmp_path / "table.csv", b"a\n")  # needs none
 
 
 class HeldOpen(PermissionError):
@@ -62,78 +94,24 @@ class HeldOpen(PermissionError):
     winerror = 32
 
 
-@pytest.mark.parametrize("tries", [3, 10**6])
-def test_what_a_scanner_has_open_for_a_moment_is_moved_when_it_is_closed(
-    tmp_path, monkeypatch, tries
-):
-    """A program that keeps it open is told of in the end, and nothing has changed."""
-    folder, moved = tmp_path / "a", tmp_path / "b"
+def test_what_another_program_has_open_is_moved_when_it_is_closed(tmp_path, monkeypatch):
+    folder, moved, real, calls = tmp_path / "a", tmp_path / "b", os.replace, []
     folder.mkdir()
-    real, calls = os.replace, []
+    monkeypatch.setattr(files.time, "sleep", calls.append)
 
     def replace(source, target):
-        calls.append(source)
-        if len(calls) < tries:
+        if len(calls) < 2:
             raise HeldOpen(errno.EACCES, "in use")
         real(source, target)
 
     monkeypatch.setattr(os, "replace", replace)
-    monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
-    if tries == 3:
-        files.move(folder, moved)
-        assert moved.is_dir() and len(calls) == 3
-    else:
-        monkeypatch.setattr(files, "_HELD_SEC", 0.01)
-        with pytest.raises(HeldOpen):
-            files.move(folder, moved)
-        assert folder.is_dir() and not moved.exists()
-
-
-def refuse_locks(monkeypatch, number: int) -> None:
-    def refuse(*args):
-        raise OSError(number, os.strerror(number))
-
-    module, name = ("msvcrt", "locking") if os.name == "nt" else ("fcntl", "lockf")
-    monkeypatch.setattr(f"{module}.{name}", refuse)
-
-
-ON_WINDOWS = [errno.EDEADLK, errno.ENOLCK] if os.name == "nt" else []
-
-
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EAGAIN, *ON_WINDOWS])
-def test_a_file_that_can_be_opened_but_not_locked_is_held_by_another(tmp_path, monkeypatch, number):
-    refuse_locks(monkeypatch, number)
-    assert lock(tmp_path / "a.lock") is None
-
-
-@pytest.mark.skipif(os.name == "nt", reason="there any failure means that another holds it")
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
-def test_a_disk_without_locks_is_not_taken_for_another_command(tmp_path, monkeypatch, number):
-    refuse_locks(monkeypatch, number)
-    with pytest.raises(OSError, match=os.strerror(number)), alone(tmp_path / "features.f32"):
-        pass  # it would wait for ever
-    write_result(tmp_path / "table.csv", b"a\n")  # needs none
-    assert (tmp_path / "table.csv").read_bytes() == b"a\n"
-
-
-def test_who_waits_for_another_says_so_until_it_has_its_turn(tmp_path, monkeypatch, capsys):
-    path = tmp_path / "features.f32"
-    answers = iter([None, None, lock(tmp_path / "features.f32.lock")])
-    seen = []
-    monkeypatch.setattr(
-        files, "lock", lambda marker: seen.append(WAITING.is_set()) or next(answers)
-    )
-    monkeypatch.setattr(files, "_PAUSE_SEC", 0)
-    with alone(path):
-        assert not WAITING.is_set()
-    assert seen == [False, True, True]
-    assert capsys.readouterr().out == "waiting for another command, which makes features.f32\n"
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_lock_that_cannot_be_opened_is_an_error(tmp_path):
-    with pytest.raises(OSError):
-        lock(tmp_path / "no folder" / "a.lock")
+    files.move(folder, moved)
+    assert moved.is_dir() and len(calls) == 2
+    calls.clear()
+    monkeypatch.setattr(files, "_HELD_SEC", -1.0)  # it stays open
+    with pytest.raises(HeldOpen):
+        files.move(moved, folder)
+    assert moved.is_dir()
 
 
 def test_left_overs_of_a_killed_command_are_removed_with_the_next_write(tmp_path):
@@ -146,52 +124,50 @@ def test_left_overs_of_a_killed_command_are_removed_with_the_next_write(tmp_path
     assert {path.name for path in tmp_path.iterdir()} == {path.name, other.name}
 
 
-def test_left_overs_of_a_result_go_with_its_next_write_unless_their_process_runs(tmp_path):
+def test_what_a_killed_command_left_beside_a_result_goes_after_a_day(tmp_path):
     path = tmp_path / "a[1].csv"
-    dead, busy, other = (tmp_path / f".{name}.tmp" for name in ("a[1].csv.0", "a[1].csv.1", "b.2"))
-    for left_over in (dead, busy, other, tmp_path / ".a[1].csv.3.tmp.lock"):
+    old, new, other = (tmp_path / f".{name}.tmp" for name in ("a[1].csv.0", "a[1].csv.1", "b.2"))
+    for left_over in (old, new, other):
         left_over.write_bytes(b"x")
-    lock_of_busy = tmp_path / f"{busy.name}.lock"
-    holder = hold(lock_of_busy)
-    write_result(path, b"new")
-    assert set(tmp_path.iterdir()) == {path, busy, other, lock_of_busy}
-    holder.kill()
-    holder.communicate()
-    write_result(path, b"newer")
-    assert set(tmp_path.iterdir()) == {path, other} and path.read_bytes() == b"newer"
-    with owned(busy) as is_ours:
-        assert is_ours
+        os.utime(left_over, (time.time() - 9e4,) * 2)
+    os.utime(new)
+    write_result(path, b"x")
+    assert set(tmp_path.iterdir()) == {path, new, other}
 
 
-@pytest.mark.parametrize(
-    ("number", "says"),
-    [
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "a.csv"
+    write_result(path, b"old")
+    with pytest.raises(ZeroDivisionError), replacing(path) as file:
+        file.write(b"half")
+        raise ZeroDivisionError
+    with pytest.raises(UserError, match="cannot write .*new: "):
+        write_result(path.parent, b"a folder has that name")
+    for number, remedy in (
         (errno.ENOSPC, "Make room on that disk"),
-        (errno.EDQUOT, "Make room on that disk"),
-        (errno.EACCES, "open in another program"),
-    ],
-)
-def test_a_result_that_cannot_be_written_says_what_to_do(tmp_path, monkeypatch, number, says):
-    def refuse(descriptor):
-        raise OSError(number, os.strerror(number))
+        (errno.EACCES, "Is it open in another program"),
+    ):
 
-    path = tmp_path / "a.csv"
-    write_result(path, b"earlier")
-    monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(UserError, match=f"cannot write .*a.csv: {os.strerror(number)}. .*{says}"):
-        write_result(path, b"later")
-    assert path.read_bytes() == b"earlier" and list(tmp_path.iterdir()) == [path]
+        def refuse(descriptor, number=number):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "fsync", refuse)
+        with pytest.raises(UserError, match=f"a.csv: {os.strerror(number)}. {remedy}"):
+            write_result(path, b"new")
+    assert path.read_bytes() == b"old" and list(path.parent.iterdir()) == [path]
 
 
 def test_a_full_disk_is_known_by_its_number_and_else_by_the_words_of_rust():
-    assert is_disk_full(OSError(errno.ENOSPC, "x")) and is_disk_full(OSError(errno.EDQUOT, "x"))
-    assert is_disk_full(Exception("No space left on device (os error 28)"))
-    others = (
-        OSError(errno.EACCES, "(os error 28)"),
-        Exception("Denied (os error 13)"),
-        ValueError(),
-    )
-    assert not any(map(is_disk_full, others))
+    for error in (OSError(errno.ENOSPC, ""), OSError(errno.EDQUOT, ""), Exception("(os error 28)")):
+        assert is_disk_full(error)
+    for error in (OSError(errno.EACCES, "(os error 28)"), Exception("(os error 13)"), ValueError()):
+        assert not is_disk_full(error)
+
+
+@given(st.text() | st.text("'=+-@＝ a", max_size=6))
+def test_an_escaped_text_is_no_formula_and_comes_back(text: str):
+    assert unescaped(escaped(text)) == text
+    assert not escaped(text).startswith(files._FORMULA)
 
 
 def test_a_message_names_the_first_faults_and_counts_the_others():

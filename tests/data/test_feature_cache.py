@@ -2,6 +2,7 @@
 
 import gc
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -148,6 +149,7 @@ def test_a_stop_while_features_are_made_leaves_nothing(tmp_path):
 def test_what_a_killed_process_left_is_removed(tmp_path):
     left = tmp_path / ".features_text_0123.f32.89abcdef.tmp"
     left.write_bytes(b"half")
+    os.utime(left, (0, 0))
     Encoder().features(FeatureCache(tmp_path, {}), "a")
     assert only_file(tmp_path).suffix == ".f32"
 

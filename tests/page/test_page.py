@@ -1,6 +1,7 @@
 """The page as a file: nothing from data becomes code, and it is right whatever the runs are."""
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -63,8 +64,9 @@ def files_beside(html: str) -> list[str]:
 def test_what_a_killed_command_has_left_of_the_thumbnails_goes(project):
     thumbs = project / "outputs/compare/visuals/page/thumbs"
     thumbs.mkdir(parents=True)
-    for name in (".a.jpg.0.tmp", ".b.jpg.1.tmp.lock"):
-        (thumbs / name).write_bytes(b"")
+    left_over = thumbs / ".a.jpg.0.tmp"
+    left_over.write_bytes(b"")
+    os.utime(left_over, (0, 0))
     page_of(project)
     assert {path.suffix for path in thumbs.iterdir()} == {".jpg"}
 

@@ -1,7 +1,4 @@
-"""Files that are replaced whole or not at all, locks, and text that a console may show.
-
-Standard library only.
-"""
+"""Files that are replaced whole or not at all, locks, and text that a console may show."""
 
 from __future__ import annotations
 
@@ -18,16 +15,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from filelock import BaseFileLock, FileLock, Timeout
+
 from .errors import UserError
 
 LISTED = 10  # an error names this many faults and counts the rest
 WAITING = threading.Event()  # set while this process waits for what another one makes
-_PAUSE_SEC = 0.2  # between two looks at a lock
-_LOCK = ".lock"  # ends the name of the lock of a temporary file
+_PAUSE_SEC = 0.2  # between two tries to move a file
+_LEFT_OVER_SEC = 24 * 3600  # nobody has written so long at one file
 _HELD_OPEN = (5, 32)  # Windows' numbers for what a program has open, which then cannot be moved
 _HELD_SEC = 3.0  # a virus scanner, an indexer or a synchroniser lets go of new files within it
-_HELD = (errno.EACCES, errno.EAGAIN)  # POSIX allows either for what another process has locked
-_LOCKED_BYTE = 1 << 30  # far behind the end: Windows also bars others from reading what is locked
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # What packages written in Rust say of ENOSPC, of Windows' own number for it, and of EDQUOT.
@@ -87,7 +84,8 @@ def replace_all(texts: dict[Path, str | None], marker: Path) -> dict[Path, bytes
         BlockingIOError: another process holds ``marker``.
     """
     already_mixed = os.path.exists(marker)
-    with _hold(marker, next(iter(texts))) as held:  # closed in the end, whatever happens
+    held = _hold(marker, next(iter(texts)))
+    try:
         temporaries = {path: temporary_name(path) for path in texts}
         earlier: dict[Path, bytes | None] = {}
         try:
@@ -109,6 +107,8 @@ def replace_all(texts: dict[Path, str | None], marker: Path) -> dict[Path, bytes
                 raise OSError(number, error_text(error), str(path)) from error
             raise
         unlock(marker, held)
+    finally:
+        held.release()
     return earlier
 
 
@@ -134,7 +134,7 @@ def _undo(earlier: dict[Path, bytes | None], temporaries: dict[Path, Path]) -> N
             path.parent.rmdir()
 
 
-def _hold(marker: Path, path: Path) -> BinaryIO:
+def _hold(marker: Path, path: Path) -> BaseFileLock:
     """Make the folder and lock the marker in it; an error names ``path``."""
     try:
         marker.parent.mkdir(parents=True, exist_ok=True)
@@ -146,100 +146,56 @@ def _hold(marker: Path, path: Path) -> BinaryIO:
     return held
 
 
-def lock(path: Path) -> BinaryIO | None:
-    """Return the locked file, or None where another process holds it. The lock ends with its
-    process.
-
-    Own code rather than the filelock package, whose lock a forked process would inherit and keep.
+def lock(path: Path) -> BaseFileLock | None:
+    """Return the lock of a file, held by this process until ``unlock`` or its end; None where another
+    process holds it.
 
     Raises:
-        OSError: the file cannot be opened, or its disk has no locks.
+        OSError: the file cannot be made, or its disk has no locks.
     """
-    while True:
-        file = open(path, "ab")  # noqa: SIM115 - open for as long as the lock is held
-        try:
-            if os.name == "nt":
-                import msvcrt
-
-                file.seek(_LOCKED_BYTE)
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.close()
-            if os.name == "nt" or error.errno in _HELD:  # Windows has more than one error for it
-                return None
-            raise
-        with suppress(FileNotFoundError):
-            # Windows removes no file that is open, and not all of its drives number their files.
-            if os.name == "nt" or os.path.samestat(os.stat(path), os.fstat(file.fileno())):
-                return file
-        file.close()  # its owner has just removed it: the locked file has that name no longer
+    held = FileLock(path)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        return None
+    return held
 
 
-def unlock(path: Path, file: BinaryIO) -> None:
-    """Remove a file that ``lock`` returned, and end the lock."""
-    if os.name == "nt":  # where an open file cannot be removed
-        file.close()
-    with suppress(OSError):
+def unlock(path: Path, held: BaseFileLock) -> None:
+    """End a lock, and remove its file."""
+    with suppress(OSError):  # Windows removes no file that is open; there filelock does it
         path.unlink()
-    file.close()
+    held.release()
 
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Let one process at a time make a file; the others wait, and say so."""
-    marker = path.with_name(path.name + _LOCK)
+    marker = path.with_name(f"{path.name}.lock")
     held = lock(marker)
     if held is None:
         print(f"waiting for another command, which makes {path.name}", flush=True)
         WAITING.set()
-    try:
-        while held is None:
-            time.sleep(_PAUSE_SEC)
-            held = lock(marker)
-    finally:
-        WAITING.clear()
+        held = FileLock(marker)
+        try:
+            held.acquire(poll_interval=0.2)
+        finally:
+            WAITING.clear()
     try:
         yield
     finally:
         unlock(marker, held)
 
 
-@contextmanager
-def owned(temporary: Path) -> Iterator[bool]:
-    """Lock a temporary file for this process. Yield False if it belongs to another one that runs.
-
-    The lock is a file beside it: Windows could not rename a file that is locked itself.
-    """
-    path, held = temporary.with_name(temporary.name + _LOCK), None
-    with suppress(OSError):  # on a disk without locks nothing is known to be left over
-        held = lock(path)
-    try:
-        yield held is not None
-    finally:
-        if held is not None:
-            unlock(path, held)
-
-
-@contextmanager
-def replacing_owned(path: Path) -> Iterator[BinaryIO]:
-    """Do as ``replacing``; a temporary file that a killed process leaves can be told from one that
-    is being written, see ``remove_left_overs``."""
-    temporary = temporary_name(path)
-    with owned(temporary), replacing(path, temporary) as file:
-        yield file
+replacing_owned = replacing
 
 
 def remove_left_overs(folder: Path, pattern: str) -> None:
-    """Remove the ``owned`` temporary files of killed processes whose names fit a pattern."""
-    for path in [*folder.glob(pattern), *folder.glob(pattern + _LOCK)]:
-        left_over = path.with_name(path.name.removesuffix(_LOCK))
-        with suppress(OSError), owned(left_over) as is_ours:  # another may be removing it
-            if is_ours:
-                left_over.unlink(missing_ok=True)
+    """Remove the temporary files of killed processes whose names fit a pattern."""
+    for path in folder.glob(pattern):
+        with suppress(OSError):  # another may be removing it
+            if time.time() - path.stat().st_mtime > _LEFT_OVER_SEC:
+                path.unlink()
 
 
 def write_result(path: Path, content: bytes) -> None:
