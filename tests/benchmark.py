@@ -35,18 +35,18 @@ import compare_train
 import numpy as np
 import torch
 import torch.nn.functional as F
-from common.cli import not_negative_int, positive_int, run_command
+from common.command import run_command
 from common.data.batches import BatchSchedule, Prefetcher
 from common.data.dataset import Batch
 from common.errors import UserError
 from common.models.build import build_classifier
 from common.models.loading import load_tokenizer
+from common.settings import TrainingRun, not_negative_int, positive_int
 from common.training.device import keep_freed_memory
 from common.training.engine import Trainer
 from common.training.precision import allow_fast_float32
 from common.training.prepare import prepare
 from common.training.progress import Progress
-from common.training.settings import TrainingRun
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset

@@ -16,7 +16,7 @@ from helpers.small_project import arguments, make_small_project
 
 README = (STAGE2.parent / "README.md").read_text(encoding="utf-8")
 DIFFS = dict(re.findall(r"<!-- add: (\w+) -->.*?```diff\n(.*?)```", README, re.DOTALL))
-FILES = {"fusion": 1, "encoder": 3, "metric": 1, "chart": 2, "flag": 3}  # that each touches
+FILES = {"fusion": 1, "encoder": 3, "metric": 1, "chart": 2, "flag": 2}  # that each touches
 
 
 @pytest.fixture
@@ -38,11 +38,12 @@ def extended(tmp_path):
     return apply
 
 
-def run(script: Path, project: Path, hub, *more: str) -> None:
+def run(script: Path, project: Path, hub, *more: str) -> str:
     command = [sys.executable, str(script), "--project-root", str(project), *more]
     variables = {**os.environ, **hub.variables, "PYTHONUTF8": "1"}
     done = subprocess.run(command, env=variables, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def finished(project: Path, name: str) -> dict:
@@ -88,6 +89,12 @@ def test_an_encoder(extended, hub, tmp_path):
     flags = arguments(hub, "clip", "--model-name", str(checkpoint))
     run(extended("encoder") / "compare_siglip.py", project, hub, *flags)
     assert finished(project, "siglip")["model"]["family"] == "siglip"
+    scripts = tmp_path / "code" / STAGE2.name / "scripts"
+    line = ["--models", "siglip", "--siglip-model", str(checkpoint), *arguments(hub, "clip")[2:-2]]
+    told = run(scripts / "compare_all.py", project, hub, *line, "--lrs", "1e-3", "--dry-run")
+    assert told == ""  # the run is finished
+    told = run(scripts / "compare_all.py", project, hub, *line, "--dry-run")
+    assert "compare_siglip.py" in told
 
 
 def test_a_metric(extended, hub, tmp_path):

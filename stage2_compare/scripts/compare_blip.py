@@ -9,18 +9,16 @@ With --fusion text the decoder sees no image: its cross-attention layers are lef
 
 from __future__ import annotations
 
-from common.cli import run_command, training_parser, training_run
-from common.training.settings import TrainingRun
+from common.command import run_command, training_run
+from common.settings import TrainingRun
 
 
 def parse(argv: list[str] | None = None) -> TrainingRun:
-    parser = training_parser(
+    description = (
         "Train BLIP with a head. With --fusion text its decoder sees no image: its cross-attention "
-        "layers are left out.",
-        "Salesforce/blip-image-captioning-base",
-        batch_size=8,
+        "layers are left out."
     )
-    return training_run(parser.parse_args(argv), family="blip")
+    return training_run("blip", description, argv)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -8,15 +8,12 @@ Leaves outputs/compare/clip_<model>/, with another --fusion than concat clip_<mo
 
 from __future__ import annotations
 
-from common.cli import run_command, training_parser, training_run
-from common.training.settings import TrainingRun
+from common.command import run_command, training_run
+from common.settings import TrainingRun
 
 
 def parse(argv: list[str] | None = None) -> TrainingRun:
-    parser = training_parser(
-        "Train CLIP or Chinese-CLIP with a head.", "openai/clip-vit-base-patch32"
-    )
-    return training_run(parser.parse_args(argv), family="clip")
+    return training_run("clip", "Train CLIP or Chinese-CLIP with a head.", argv)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from common.cli import add_language, run_command
+from common.command import add_language, run_command
 
 
 def main(argv: list[str] | None = None) -> None:

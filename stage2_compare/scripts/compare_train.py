@@ -8,17 +8,12 @@ Leaves outputs/compare/<model>_<backbone>_<fusion>/.
 
 from __future__ import annotations
 
-from common.cli import run_command, training_parser, training_run
-from common.training.settings import TrainingRun
-
-IMAGE_BACKBONES = ("resnet18", "resnet50")
+from common.command import run_command, training_run
+from common.settings import TrainingRun
 
 
 def parse(argv: list[str] | None = None) -> TrainingRun:
-    parser = training_parser(
-        "Train BERT + ResNet with one fusion.", "bert-base-chinese", image_backbones=IMAGE_BACKBONES
-    )
-    return training_run(parser.parse_args(argv), family="bert_resnet")
+    return training_run("bert_resnet", "Train BERT + ResNet with one fusion.", argv)
 
 
 def main(argv: list[str] | None = None) -> None:

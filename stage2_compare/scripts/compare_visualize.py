@@ -17,7 +17,7 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from common.cli import add_language, run_command
+from common.command import add_language, run_command
 from common.errors import UserError
 from common.files import printable, write_result
 

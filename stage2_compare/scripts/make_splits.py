@@ -22,8 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.cli import DEFAULT_SEED, HelpFormatter, not_negative_int, run_command
-from common.data.encodings import ENCODINGS
+from common.command import HelpFormatter, run_command
 from common.data.quality import QUALITY, class_counts, quality_json, shared
 from common.data.splits import (
     FOLD,
@@ -47,6 +46,7 @@ from common.files import (
     replace_all,
     write_result,
 )
+from common.settings import ENCODINGS, Protocol, not_negative_int
 
 BROKEN = "broken.csv"
 MOST_FOLDS = 100
@@ -116,7 +116,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "in the val.csv of one fold"
     )
     add("--folds", type=fold_count, metavar="K", help=folds_help)
-    add("--seed", type=not_negative_int, default=DEFAULT_SEED, help="of the choice of pairs")
+    add("--seed", type=not_negative_int, default=Protocol.seed, help="of the choice of pairs")
     encoding_help = "of texts that are not UTF-8; auto decides for the whole data set"
     add("--text-encoding", choices=ENCODINGS, default="auto", help=encoding_help)
     skip_help = f"leave out pairs with files that are missing or broken, and list them in {BROKEN}"

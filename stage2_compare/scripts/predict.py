@@ -13,11 +13,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from common.cli import positive_int, run_command
-from common.data.encodings import ENCODINGS
+from common.command import add_flag, run_command
 from common.errors import UserError
 from common.predicting.settings import Prediction
-from common.training.settings import Machine, Paths
+from common.settings import ENCODINGS, Machine, Paths, positive_int
 
 
 def parse(argv: list[str] | None = None) -> Prediction:
@@ -72,12 +71,11 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_machine_flags(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("machine").add_argument
+    group = parser.add_argument_group("machine")
     size = "what fits in memory at once (default: as in the training of the run)"
-    add("--batch-size", type=positive_int, help=size)
-    add("--device", default=Machine.device, help="auto (default), cpu, cuda, cuda:1, ...")
-    formats = ["auto", "bf16", "fp16", "off"]
-    add("--amp", choices=formats, default=Machine.amp, help="number format on a CUDA device")
+    group.add_argument("--batch-size", type=positive_int, help=size)
+    add_flag(group, Machine, "device", help="auto (default), cpu, cuda, cuda:1, ...")
+    add_flag(group, Machine, "amp")
 
 
 def main(argv: list[str] | None = None) -> None:

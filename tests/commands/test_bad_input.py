@@ -26,7 +26,7 @@ import compare_visualize
 import numpy as np
 import pytest
 from common.errors import UserError
-from common.models.build import ENCODERS
+from common.models import bert_resnet
 from common.models.loading import load_tokenizer
 from common.runs.reader import read_runs
 from common.training import prepare as jobs
@@ -111,7 +111,7 @@ def prepare(project, hub, tokenizer, monkeypatch) -> Callable:
             "--image-size",
             "28",
         ]
-        monkeypatch.setitem(ENCODERS, "bert_resnet", Encoder)
+        monkeypatch.setattr(bert_resnet, "BertResNet", Encoder)
         settings = compare_train.parse(
             ["--project-root", str(project.root), "--model-name", hub.folder(BERT), *places, *more]
         )

@@ -1,6 +1,4 @@
-"""The command line becomes typed settings: every flag has exactly one home, and --help shows it in its group."""
-
-from __future__ import annotations
+"""Fields of the settings become flags, and flags become settings: each flag has exactly one home."""
 
 import argparse
 from dataclasses import fields, is_dataclass
@@ -11,9 +9,10 @@ import compare_blip
 import compare_clip
 import compare_train
 import pytest
-from common.cli import positive_float, positive_int, share
+from common.errors import UserError
+from common.settings import FAMILIES
 
-COMMANDS = [compare_train, compare_clip, compare_blip]
+COMMANDS = (compare_train, compare_clip, compare_blip)
 GROUPS = ["data", "model", "protocol", "machine", "output"]
 
 
@@ -39,53 +38,47 @@ def other_value(action: argparse.Action) -> list[str]:
         return [flag]
     if action.choices:
         return [flag, next(choice for choice in action.choices if choice != action.default)]
-    if action.type is share:
-        return [flag, "0.5"]
-    if isinstance(action.default, (int, float)):
-        return [flag, str(action.default * 2 + 1)]
-    return [flag, "2" if action.type in (positive_int, positive_float) else "another"]
+    for text in ("0.5", "3", "another"):
+        try:
+            action.type(text)
+        except (ValueError, argparse.ArgumentTypeError):
+            continue
+        return [flag, text]
+    raise AssertionError(f"{flag} takes nothing")
 
 
 def leaves(settings: Any, above: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     """Every value of nested dataclasses by its path."""
     found = {}
     for field in fields(settings):
-        value = getattr(settings, field.name)
-        inner = (
-            leaves(value, (*above, field.name))
-            if is_dataclass(value)
-            else {(*above, field.name): value}
-        )
-        found |= inner
+        value, path = getattr(settings, field.name), (*above, field.name)
+        found |= leaves(value, path) if is_dataclass(value) else {path: value}
     return found
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_flag_has_exactly_one_home(command, monkeypatch):
+def test_every_flag_has_exactly_one_home_and_stands_in_best_pt(monkeypatch):
     """A flag that no setting keeps would be silent: unlike runs would be called comparable."""
-    plain = leaves(command.parse([]))
-    for action in parser_of(command, monkeypatch)._actions:
-        if action.dest == "help":
-            continue
-        changed = leaves(command.parse(other_value(action)))
-        homes = {path[0] for path, value in changed.items() if value != plain[path]} - {
-            "arguments",
-            "name",
-        }
-        assert len(homes) == 1, f"{action.option_strings[0]} has {sorted(homes) or 'no'} home"
+    for command in COMMANDS:
+        plain = leaves(command.parse([]))
+        for action in parser_of(command, monkeypatch)._actions[1:]:
+            settings = command.parse(other_value(action))
+            changed = leaves(settings)
+            homes = {path[0] for path, value in changed.items() if value != plain[path]}
+            flag = action.option_strings[0]
+            assert len(homes - {"arguments", "name"}) == 1, f"{flag} has {sorted(homes)} as homes"
+            before, now = plain[("arguments",)], settings.arguments
+            assert [key for key in now if now[key] != before[key]] == [action.dest]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_the_flags_in_their_groups_and_each_with_a_word(command, monkeypatch):
-    parser = parser_of(command, monkeypatch)
-    groups = [group for group in parser._action_groups if group.title in GROUPS]
-    assert [group.title for group in groups] == GROUPS
-    shown = [action for group in groups for action in group._group_actions]
-    assert {action.dest for action in parser._actions} - {action.dest for action in shown} == {
-        "help"
-    }
-    assert all(action.help for action in shown)
-    assert "(default: None)" not in parser.format_help()
+def test_help_shows_the_flags_in_their_groups_and_each_with_a_word(monkeypatch):
+    for command in COMMANDS:
+        parser = parser_of(command, monkeypatch)
+        groups = [group for group in parser._action_groups if group.title in GROUPS]
+        assert [group.title for group in groups] == GROUPS
+        shown = [action for group in groups for action in group._group_actions]
+        assert {action.dest for action in parser._actions} == {a.dest for a in shown} | {"help"}
+        assert all(action.help for action in shown)
+        assert "(default: None)" not in parser.format_help()
 
 
 def test_the_defaults_are_those_of_the_published_commands():
@@ -94,3 +87,29 @@ def test_the_defaults_are_those_of_the_published_commands():
     assert compare_blip.parse([]).machine.batch_size == 8
     assert settings.paths.runs == Path("outputs/compare")
     assert settings.name == "clip_openai_clip-vit-base-patch32"
+    for family, own in FAMILIES.items():
+        assert __import__(own.command).parse([]).model.family == family
+
+
+def test_flags_of_a_reversed_sense_and_frozen_encoders_change_the_protocol():
+    for flag in ("--no-train-aug", "--freeze-encoders"):
+        assert compare_clip.parse([flag]).protocol.augmentation == "none"
+    assert not compare_clip.parse(["--no-pretrained"]).protocol.pretrained
+    assert not compare_clip.parse(["--no-feature-cache"]).machine.feature_cache
+
+
+def test_what_no_setting_takes_is_refused_with_its_bounds(capsys):
+    wrong = {
+        "--epochs": ("0", "must be 1 or more, got 0"),
+        "--seed": ("-1", "must be 0 or more, got -1"),
+        "--lr": ("nan", "must be a positive number, got nan"),
+        "--warmup-ratio": ("1", "must be 0 or more and less than 1, got 1"),
+        "--batch-size": ("x", "invalid int value: 'x'"),
+        "--fusion": ("sum", "invalid choice: 'sum'"),
+    }
+    for flag, (value, says) in wrong.items():
+        with pytest.raises(SystemExit) as stopped:
+            compare_train.parse([flag, value])
+        assert stopped.value.code == 2 and says in capsys.readouterr().err
+    with pytest.raises(UserError, match="--fold 1 stands for its own two files"):
+        compare_train.parse(["--fold", "1", "--train-csv", "outputs/splits/train.csv"])

@@ -59,7 +59,7 @@ def test_a_signal_keeps_the_finished_epochs_and_says_how_to_go_on(
 
 SLOW_TO_END = """
 import time
-from common.cli import run_command
+from common.command import run_command
 def main():
     try:
         print("begun", flush=True)

@@ -21,8 +21,8 @@ from common.data.tokens import tokenise
 from common.errors import UserError
 from common.metrics import confusion_matrix, scores
 from common.models.build import build_classifier
-from common.models.choice import ModelChoice
 from common.models.loading import check_transformers, load_tokenizer
+from common.settings import ModelChoice
 from common.training.evaluation import evaluate
 from common.training.precision import Precision
 from helpers.project import make_project

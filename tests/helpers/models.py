@@ -1,12 +1,12 @@
 """Small models and what they are given."""
 
 import torch
-from common.models.build import ENCODERS, build_classifier
-from common.models.choice import ModelChoice
+from common.models.build import build_classifier, encoder_class
 from common.models.classifier import ImageTextClassifier
 from common.models.encoder import Encoder
 from common.models.fusion import FUSIONS
 from common.models.loading import load_config, load_tokenizer
+from common.settings import ModelChoice
 
 from .hub import BERT, BLIP, CHINESE_CLIP, CLIP
 
@@ -39,7 +39,7 @@ def folder(hub, kind: str) -> str:
 
 def encoder(kind: str, name: str, image_size: int = SIZE, pretrained: bool = True) -> Encoder:
     chosen = choice(kind, name)
-    return ENCODERS[chosen.family](chosen, load_config(name), image_size, pretrained)
+    return encoder_class(chosen.family)(chosen, load_config(name), image_size, pretrained)
 
 
 def build(hub, kind: str, image_size: int = SIZE) -> ImageTextClassifier:

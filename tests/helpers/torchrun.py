@@ -50,7 +50,7 @@ FAULTS = {"killed": _be_killed, "memory": _run_out_of_memory, "file": _lose_a_fi
 def _main(fault: str, rank: str, step: str, script: str, *flags: str) -> None:
     sys.path[0] = str(SCRIPTS)
     sys.argv = [script, *flags]
-    from common.cli import run_command
+    from common.command import run_command
 
     if os.environ["RANK"] == rank and fault in FAULTS:
         _meet(FAULTS[fault], int(step))

@@ -12,8 +12,8 @@ import transformers
 from common.data.tokens import tokenise
 from common.errors import UserError
 from common.models.build import build_classifier
-from common.models.choice import ModelChoice
 from common.models.loading import load_config, load_tokenizer
+from common.settings import ModelChoice
 from demo.checkpoints import byte_pairs, wordpieces, write_bert_tokenizer, write_json
 from helpers.hub import BERT, BLIP, CHINESE_CLIP, CLIP
 from helpers.models import SIZE, encoder, inputs

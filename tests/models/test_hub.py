@@ -22,7 +22,7 @@ import json, sys
 import torch, transformers
 from common.errors import UserError
 from common.models.build import build_classifier
-from common.models.choice import ModelChoice
+from common.settings import ModelChoice
 from common.models.loading import load_tokenizer
 found = []
 for kind, name, pretrained in json.loads(sys.argv[1]):

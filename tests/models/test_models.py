@@ -5,11 +5,11 @@ import torch
 import torch.nn.functional as F
 from common.errors import UserError
 from common.models.build import build_classifier
-from common.models.choice import fusion_names
 from common.models.classifier import Head
 from common.models.encoder import Encoder
 from common.models.fusion import FUSIONS, WIDTH, Fusion, SampleDropout
 from common.models.loading import load_config, load_tokenizer, resize_positions
+from common.settings import FUSION_NAMES
 from helpers.hub import BERT, BLIP, CHINESE_CLIP, CLIP
 from helpers.models import KINDS, SIZE, build, choice, encoder, folder, inputs
 from torch import nn
@@ -298,7 +298,7 @@ def test_a_saved_model_is_reopened_without_pretrained_weights(hub, tmp_path, kin
 
 
 def test_the_command_line_knows_all_fusions():
-    assert fusion_names() == list(FUSIONS)
+    assert list(FUSION_NAMES) == list(FUSIONS)
 
 
 def test_a_fusion_may_have_more_dropout_layers_than_those_of_today():

@@ -101,7 +101,7 @@ def test_a_failed_run_does_not_stop_the_others_and_is_the_only_one_made_again(
 @pytest.mark.parametrize("in_the_way", ["a full disk", "a folder"])
 def test_a_log_that_cannot_be_written_is_told_of_its_run_alone(project, hub, capsys, in_the_way):
     line = command(project, hub, "--seeds", "42,43")
-    log = compare_all.parse(line).jobs[0].log
+    log = compare_all.parse(line)[0][0].log
     log.parent.mkdir(parents=True)
     if in_the_way == "a folder":
         log.mkdir()
@@ -123,7 +123,7 @@ def test_a_log_that_cannot_be_written_is_told_of_its_run_alone(project, hub, cap
 
 def test_failed_runs_are_listed_even_where_the_summary_fails_too(project, hub, capsys):
     line = command(project, hub, "--seeds", "42,43")
-    log = compare_all.parse(line).jobs[0].log
+    log = compare_all.parse(line)[0][0].log
     log.mkdir(parents=True)
     (compare_dir(project) / "compare_summary.csv").mkdir()
     with pytest.raises(UserError, match="compare_summary.csv"):
@@ -209,7 +209,7 @@ def test_a_process_that_waits_for_what_another_makes_shows_life(monkeypatch):
 
 def test_a_run_that_another_process_trains_for_long_fails_alone(project, hub, monkeypatch, capsys):
     monkeypatch.setattr(run_all, "LOCK_PATIENCE_SEC", 1.0)
-    (first, _) = compare_all.parse(command(project, hub, "--seeds", "42,43")).jobs
+    (first, _) = compare_all.parse(command(project, hub, "--seeds", "42,43"))[0]
     first.folder.parent.mkdir(parents=True)
     path = layout.lock(first.folder.parent, first.name)
     # A process does not see its own lock.
@@ -230,16 +230,16 @@ def test_a_run_that_another_process_trains_for_long_fails_alone(project, hub, mo
 
 
 def test_a_finished_run_of_another_protocol_or_of_other_pairs_is_made_again(project, hub):
-    (job,) = compare_all.parse(command(project, hub)).jobs
+    (job,) = compare_all.parse(command(project, hub))[0]
     assert not job.is_finished()
     compare_all.main(command(project, hub))
     assert job.is_finished()
     for other in (["--epochs", "3"], ["--max-length", "9"], ["--no-train-aug"]):
-        (changed,) = compare_all.parse(command(project, hub, *other)).jobs
+        (changed,) = compare_all.parse(command(project, hub, *other))[0]
         assert changed.name == job.name and not changed.is_finished()
     texts = project / "outputs" / "splits" / "val.csv"
     texts.write_text(texts.read_text(encoding="utf-8").replace("今天", "昨天"), encoding="utf-8")
-    changed_copy = compare_all.parse(command(project, hub, "--val-csv", str(texts))).jobs
+    changed_copy = compare_all.parse(command(project, hub, "--val-csv", str(texts)))[0]
     assert not changed_copy[0].is_finished()
 
 
@@ -247,7 +247,7 @@ def test_dry_run_prints_a_line_for_each_run_that_is_left(project, hub, capsys):
     line = command(project, hub, "--seeds", "42", "43", "--lrs", "1e-5,2e-5", "--baselines")
     compare_all.main([*line, "--dry-run"])
     printed = [shlex.split(text) for text in capsys.readouterr().out.splitlines()]
-    jobs = compare_all.parse(line).jobs
+    jobs = compare_all.parse(line)[0]
     assert len(printed) == len(jobs) == 12
     for words, job in zip(printed, jobs, strict=True):
         module = __import__(Path(words[1]).stem)
@@ -256,8 +256,8 @@ def test_dry_run_prints_a_line_for_each_run_that_is_left(project, hub, capsys):
 
 
 def test_lists_take_commas_and_spaces_and_every_value_once():
-    plan = compare_all.parse(["--seeds", "1,2", "3", "3,1", "--models", "clip, blip", "late"])
-    names = [(job.command, job.run.model.fusion, job.run.protocol.seed) for job in plan.jobs]
+    jobs, _ = compare_all.parse(["--seeds", "1,2", "3", "3,1", "--models", "clip, blip", "late"])
+    names = [(job.command, job.run.model.fusion, job.run.protocol.seed) for job in jobs]
     three = [("compare_clip", "concat"), ("compare_blip", "concat"), ("compare_train", "late")]
     assert names == [(*model, seed) for seed in (1, 2, 3) for model in three]
 
@@ -275,7 +275,7 @@ def test_a_list_of_nothing_or_of_no_numbers_is_refused(flag: str, text: str, cap
 
 
 def test_runs_that_share_a_frozen_encoder_follow_each_other():
-    jobs = compare_all.parse(["--freeze-encoders", "--seeds", "1,2", "--baselines"]).jobs
+    jobs = compare_all.parse(["--freeze-encoders", "--seeds", "1,2", "--baselines"])[0]
     found = [
         job.run.model.fusion if job.command == "compare_train" else job.command for job in jobs
     ]
@@ -285,11 +285,11 @@ def test_runs_that_share_a_frozen_encoder_follow_each_other():
 
 def test_blip_keeps_its_batch_and_every_model_gets_the_flags_that_it_has():
     line = ["--batch-size", "32", "--image-backbone", "resnet50", "--epochs", "7"]
-    jobs = {job.name.split("_")[0]: job.run for job in compare_all.parse(line).jobs}
+    jobs = {job.name.split("_")[0]: job.run for job in compare_all.parse(line)[0]}
     assert {run.protocol.epochs for run in jobs.values()} == {7}
     assert [jobs[name].machine.batch_size for name in ("clip", "blip")] == [32, 8]
     assert jobs["bert-base-chinese"].model.image_backbone == "resnet50"
-    (blip,) = compare_all.parse(["--models", "blip", "--blip-batch-size", "4"]).jobs
+    (blip,) = compare_all.parse(["--models", "blip", "--blip-batch-size", "4"])[0]
     assert blip.run.machine.batch_size == 4
 
 

@@ -11,7 +11,7 @@ from common.sweep.screen import _cut
 @pytest.fixture
 def jobs():
     """Two seeds of concat and of CLIP: concat, clip, concat, clip."""
-    return compare_all.parse(["--models", "concat,clip", "--seeds", "1,2"]).jobs
+    return compare_all.parse(["--models", "concat,clip", "--seeds", "1,2"])[0]
 
 
 def test_nothing_is_known_before_the_first_run(jobs):

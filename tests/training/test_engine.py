@@ -15,10 +15,10 @@ from common.data.tokens import Tokens, check_tokens, tokenise
 from common.errors import UserError
 from common.models.classifier import ImageTextClassifier
 from common.models.loading import load_tokenizer
+from common.settings import Protocol
 from common.training.engine import fit
 from common.training.evaluation import evaluate
 from common.training.precision import Precision
-from common.training.settings import Protocol
 from helpers.hub import BERT, BLIP, CLIP
 from helpers.models import build
 from PIL import Image

@@ -16,13 +16,13 @@ from common.models.blip import Blip
 from common.models.classifier import ImageTextClassifier
 from common.models.clip import Clip
 from common.models.loading import load_tokenizer
+from common.settings import Protocol
 from common.training import probes, record, run
 from common.training.engine import fit
 from common.training.evaluation import evaluate, logit_scores
 from common.training.features import encode, encode_tokens
 from common.training.precision import Precision, choose_precision
 from common.training.probes import emap, probe
-from common.training.settings import Protocol
 from helpers.hub import BERT, BLIP, CLIP
 from helpers.models import build
 from helpers.small_project import assert_same_run, make_small_project, run_small

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from common.errors import UserError
 from common.runs.reader import load_runs
+from common.settings import Paths
 from common.training.folds import read_folds
-from common.training.settings import Paths
 from helpers.small_project import compare_dir, make_small_project, run_small
 from helpers.stops import stop_at_step
 

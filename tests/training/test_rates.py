@@ -7,12 +7,12 @@ import pytest
 import torch
 import transformers
 from common.runs.reader import load_runs
+from common.settings import Protocol
 from common.training import run as training
 from common.training.engine import Trainer, TrainingResult
 from common.training.precision import Precision
 from common.training.progress import Progress
-from common.training.rates import SCHEDULES, learning_rate
-from common.training.settings import Protocol
+from common.training.rates import learning_rate
 from helpers.small_project import assert_same_run, compare_dir, make_small_project, run_small
 from helpers.stops import PowerCut, cut_at, stop_at_step
 from torch import nn
@@ -32,7 +32,7 @@ def test_the_rate_of_each_step_by_hand(schedule: str, expected: list[float]):
     assert [learning_rate(protocol, step, 8) for step in range(8)] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
 @pytest.mark.parametrize("ratio", [0.0, 0.1, 0.5])
 def test_the_rates_are_those_of_transformers(schedule: str, ratio: float):
     steps, warmup = 23, math.ceil(23 * ratio)

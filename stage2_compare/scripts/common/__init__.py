@@ -1,11 +1,11 @@
 """The code that the commands share, in rooms; imports go downwards only.
 
 scripts          one file a command
-cli              flags -> settings; how a command ends
+command          flags <-> settings; how a command ends
 charts  page  predicting  sweep
 training  comparison
 data  models  runs
-files  machine  tensors  seeding  metrics  language
+files  machine  tensors  seeding  metrics  language  settings
 errors
 
 The way of the data: data.splits -> data.tokens, data.image_cache -> data.dataset -> data.batches ->

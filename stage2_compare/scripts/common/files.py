@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import os
 import re
 import threading
@@ -26,6 +27,7 @@ _LEFT_OVER_SEC = 24 * 3600  # nobody has written so long at one file
 _HELD_OPEN = (5, 32)  # Windows' numbers for what a program has open, which then cannot be moved
 _HELD_SEC = 3.0  # a virus scanner, an indexer or a synchroniser lets go of new files within it
 
+_LONGEST_NAME = 120  # file systems allow 255 bytes, and Windows 260 characters for a whole path
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # What packages written in Rust say of ENOSPC, of Windows' own number for it, and of EDQUOT.
 _DISK_FULL_IN_RUST = re.compile(r"\(os error (28|112|122)\)")
@@ -274,6 +276,16 @@ def quoted(value: str) -> str:
     """
     short = value if len(value) <= 200 else f"{value[:100]}...{value[-80:]}"
     return "'" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in short) + "'"
+
+
+def folder_name(text: str) -> str:
+    """Return a name that every file system takes: without separators, not hidden, not too long."""
+    name = re.sub(r'[/\\:*?"<>|\x00-\x1f]', "_", text).strip(" ")
+    name = re.sub(r"^\.+|\.+$", "_", name)  # a leading dot hides it, Windows drops a trailing one
+    if len(name.encode("utf-8")) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{name[: _LONGEST_NAME // 4]}_{digest}"
 
 
 def temporary_name(path: Path) -> Path:

@@ -7,8 +7,8 @@ from collections import Counter
 from typing import NamedTuple
 
 from ..language import Language
-from ..runs.layout import DEFAULT_FUSION, DEFAULT_SEED
 from ..runs.reader import Run
+from ..settings import ModelChoice, Protocol
 
 LONGEST = 200  # characters of any label: a name of 100,000 would be laid out for minutes
 _SHORT_NAMES = {"chinese-clip": "Chinese-CLIP", "clip-": "CLIP", "bert-": "BERT", "blip-": "BLIP"}
@@ -50,7 +50,7 @@ def _model(run: Run, full: bool, say: Language) -> str:
         return f"{image if two and fusion == 'image' else encoder} · {only}"
     if two:
         return f"{encoder} + {image} · {fusion}"
-    return encoder if fusion in (None, DEFAULT_FUSION) else f"{encoder} · {fusion}"
+    return encoder if fusion in (None, ModelChoice.fusion) else f"{encoder} · {fusion}"
 
 
 def _details(run: Run, rates_differ: bool, say: Language) -> list[str]:
@@ -59,7 +59,7 @@ def _details(run: Run, rates_differ: bool, say: Language) -> list[str]:
     details = {}
     if rates_differ and rate is not None and f"_lr{rate:g}" in run.name:
         details["lr"] = f"{rate:g}"
-    if run.seed not in (None, DEFAULT_SEED):
+    if run.seed not in (None, Protocol.seed):
         details["seed"] = run.seed
     if fold is not None:
         details["fold"] = fold

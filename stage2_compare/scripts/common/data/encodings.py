@@ -12,8 +12,6 @@ import codecs
 import re
 from collections.abc import Iterable
 
-ENCODINGS = ("auto", "utf-8", "gb18030", "cp1252", "utf-16")  # the choices of --text-encoding
-
 # Mark, codec and name. The mark of UTF-32 begins like that of UTF-16, so it comes first.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32", "utf-32"),
@@ -36,7 +34,7 @@ def decode(data: bytes, legacy: str = "gb18030", whole: bool = True) -> tuple[st
     wrong in every encoding, and U+FFFD stands for them, so that nothing is lost silently.
 
     Args:
-        legacy: the encoding of texts without a mark that are not UTF-8, one of ``ENCODINGS``
+        legacy: the encoding of texts without a mark that are not UTF-8, one of ``settings.ENCODINGS``
             without "auto". "utf-16" is also the encoding of texts with NUL bytes.
         whole: False if ``data`` is the beginning of a longer text and may end within a character.
     """

@@ -120,7 +120,7 @@ def read_splits(
         unlabelled: names of splits that may lack labels; they are "" in the result. What is no
             class of the other splits and stands for a label, such as "None", is none either.
         data_dir: the folder of files named by guid; by default one of ``DATA_FOLDERS``.
-        text_encoding: one of ``encodings.ENCODINGS``, for texts that are not UTF-8. "auto" decides
+        text_encoding: one of ``settings.ENCODINGS``, for texts that are not UTF-8. "auto" decides
             for all splits together.
         leave_out: rows by the name of the split.
 

@@ -14,8 +14,8 @@ from torch.hub import download_url_to_file
 
 from ..errors import UserError, reason_of
 from ..files import is_disk_full, quoted, remedy
+from ..settings import FAMILIES, ModelChoice
 from ..tensors import read_tensors
-from .choice import ModelChoice
 from .encoder import Encoder
 from .fusion import mean_of_tokens
 from .loading import UNLIMITED
@@ -108,16 +108,12 @@ def load_text_encoder(name: str, config, pretrained: bool) -> nn.Module:
     weights."""
     from transformers import AutoModel
 
-    elsewhere = {
-        "clip": "compare_clip.py",
-        "chinese_clip": "compare_clip.py",
-        "blip": "compare_blip.py",
-    }
-    if config.model_type in elsewhere:
-        raise UserError(
-            f"{quoted(name)} is a {config.model_type} checkpoint: train it with "
-            f"{elsewhere[config.model_type]}"
-        )
+    for family in FAMILIES.values():
+        if config.model_type in family.model_types:
+            raise UserError(
+                f"{quoted(name)} is a {config.model_type} checkpoint: train it with "
+                f"{family.command}.py"
+            )
     if (
         config.is_encoder_decoder
         or not hasattr(config, "vocab_size")

@@ -4,21 +4,18 @@ run."""
 from __future__ import annotations
 
 from contextlib import nullcontext
+from importlib import import_module
 
 from torch import Tensor
 
 from .. import seeding
-from .bert_resnet import BertResNet
-from .blip import Blip
+from ..settings import FAMILIES, ModelChoice
 from .checkpoint import local_folder
-from .choice import ModelChoice
 from .classifier import ImageTextClassifier
-from .clip import Clip
 from .encoder import Encoder
 from .fusion import FUSIONS
 from .loading import load_config
 
-ENCODERS: dict[str, type[Encoder]] = {"bert_resnet": BertResNet, "clip": Clip, "blip": Blip}
 # At most one: the frozen encoder of this process's last classifier, by all that it was made of.
 _shared: dict[tuple, Encoder] = {}
 
@@ -66,8 +63,15 @@ def build_classifier(
     return model
 
 
+def encoder_class(family: str) -> type[Encoder]:
+    """Import the class of a family of encoders, a key of FAMILIES."""
+    module, name = FAMILIES[family].encoder.split(":")
+    return getattr(import_module(f".{module}", __package__), name)
+
+
 def _load_encoder(choice: ModelChoice, image_size: int, pretrained: bool) -> Encoder:
-    return ENCODERS[choice.family](choice, load_config(choice.name), image_size, pretrained)
+    encoder = encoder_class(choice.family)
+    return encoder(choice, load_config(choice.name), image_size, pretrained)
 
 
 def _shared_encoder(choice: ModelChoice, image_size: int) -> Encoder:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..files import quoted
-from .choice import ModelChoice
+from ..settings import ModelChoice
 from .encoder import Encoder
 from .loading import image_statistics, patches_per_side, resize_positions
 from .weights import load_weights

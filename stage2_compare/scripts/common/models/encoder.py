@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError, reason_of
 from ..files import quoted
-from .choice import ModelChoice
+from ..settings import ModelChoice
 from .fusion import FUSIONS
 
 _WIDEST = 2**16  # numbers of one feature: the head grows with it
@@ -20,7 +20,7 @@ class Encoder(nn.Module):
     """Turns texts and images into one feature each, or one for each token and patch.
 
     To add a kind of encoder, derive from this class, set every attribute in ``__init__`` (which
-    takes the four arguments shown here), and name the class in ``models.build.ENCODERS``.
+    takes the four arguments shown here), and add its line to ``settings.FAMILIES``.
 
     Attributes:
         uses, pooled: what the fusion takes, see ``fusion.Fusion``; set here.

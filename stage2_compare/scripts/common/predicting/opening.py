@@ -12,16 +12,14 @@ from torch import Tensor
 
 from ..errors import UserError, reason_of
 from ..files import error_text, quoted
-from ..models.build import ENCODERS, build_classifier
+from ..models.build import build_classifier
 from ..models.checkpoint import CONFIG
-from ..models.choice import ModelChoice
 from ..models.classifier import ImageTextClassifier
-from ..models.fusion import FUSIONS
 from ..models.loading import load_tokenizer
 from ..runs.layout import BEST, ENCODER, METRICS_JSON
+from ..settings import FAMILIES, FUSION_NAMES, ModelChoice
 from ..tensors import read_tensors
 
-_BACKBONES = (None, "resnet18", "resnet50")
 _LARGEST = {"image_size": 4096, "max_length": 2**16, "batch_size": 2**16}
 _LEGACY_ENCODINGS = ("gb18030", "cp1252")
 
@@ -60,7 +58,8 @@ def open_run(folder: Path, model_name: str | None) -> OpenedRun:
             "precision": protocol["precision"],
             "text_encoding": _legacy_encoding(record.get("text_encodings", {})),
         }
-        known = family in ENCODERS and backbone in _BACKBONES and fusion in FUSIONS
+        backbones = FAMILIES[family].image_backbones or (None,)
+        known = backbone in backbones and fusion in FUSION_NAMES
         if not (known and _are_classes(opened["classes"]) and _are_sizes(opened)):
             raise ValueError(f"{family}, {backbone}, {fusion}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:

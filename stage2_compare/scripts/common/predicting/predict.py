@@ -19,11 +19,11 @@ from ..files import console_width, padded, printable, quoted, write_result
 from ..metrics import METRICS, run_scores
 from ..models.loading import check_transformers
 from ..runs.writer import spreadsheet_bytes, table_bytes
+from ..settings import Paths
 from ..training.answers import answers_table, submission_table
 from ..training.device import device_failures_named, find_device, is_out_of_memory
 from ..training.evaluation import evaluate, probabilities
 from ..training.precision import Precision, allow_fast_float32, choose_precision
-from ..training.settings import Paths
 from .opening import OpenedRun, load_run, open_run
 from .pairs import Pairs, load_photos, one_pair, read_pairs, temporary_folder
 from .settings import Prediction

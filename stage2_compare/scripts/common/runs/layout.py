@@ -15,8 +15,6 @@ Below outputs/compare/:
 
 from __future__ import annotations
 
-import hashlib
-import re
 from pathlib import Path
 
 from ..metrics import METRICS
@@ -39,9 +37,6 @@ PARTIAL, OLD, LOCK = ".partial", ".old", ".lock"
 EARLIER = "earlier"  # holds runs whose name was taken by a run of another protocol or model
 LOGS = "logs"
 NOT_RUNS = ("visuals", EARLIER, LOGS)  # folders beside the runs
-LONGEST_NAME = 120  # file systems allow 255 bytes, and Windows 260 characters for a whole path
-DEFAULT_SEED = 42  # the name of a run folder does not say it
-DEFAULT_FUSION = "concat"  # nor this one, where the model brings both its encoders
 MAY_VARY = ("seed", "fold")  # fields of the protocol in which comparable runs may differ
 
 REQUIRED = tuple(metric.column for metric in METRICS if metric.required)
@@ -49,16 +44,6 @@ OPTIONAL = tuple(metric.column for metric in METRICS if not metric.required)
 TIMES = ("train_sec", "val_sec", "samples_per_sec")
 # Other programs read the first six: their names and their order stay.
 HISTORY_COLUMNS = ("epoch", "train_loss", *REQUIRED, "val_loss", *TIMES, *OPTIONAL)
-
-
-def folder_name(text: str) -> str:
-    """Return a name that every file system takes: without separators, not hidden, not too long."""
-    name = re.sub(r'[/\\:*?"<>|\x00-\x1f]', "_", text).strip(" ")
-    name = re.sub(r"^\.+|\.+$", "_", name)  # a leading dot hides it, Windows drops a trailing one
-    if len(name.encode("utf-8")) <= LONGEST_NAME:
-        return name
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{name[: LONGEST_NAME // 4]}_{digest}"
 
 
 def partial(parent: Path, name: str) -> Path:

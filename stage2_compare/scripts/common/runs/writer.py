@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 
 from ..errors import UserError, reason_of
-from ..files import MARK, escaped, is_disk_full, lock, move, quoted, replacing, unlock
+from ..files import MARK, escaped, folder_name, is_disk_full, lock, move, quoted, replacing, unlock
 from ..tensors import read_tensors
 from . import layout
 from .layout import CHECKPOINT, OWNER
@@ -206,7 +206,7 @@ class RunFolder:
         if different:
             labels = [f"{key}-{value}" for key, value in different.items()]
             day = time.strftime("%Y-%m-%d", time.localtime(self._old.lstat().st_mtime))
-            name = layout.folder_name(f"{self.final.name}_{day}_{'_'.join(labels[:3])}")
+            name = folder_name(f"{self.final.name}_{day}_{'_'.join(labels[:3])}")
             places = (layout.earlier(self.parent, name, count) for count in itertools.count(1))
             self._keep_as(next(place for place in places if not os.path.lexists(place)))
         elif self._old.is_symlink():

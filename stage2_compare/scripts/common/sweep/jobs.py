@@ -12,8 +12,8 @@ from ..errors import UserError
 from ..files import error_text, lock, unlock
 from ..runs import layout
 from ..runs.record import differences, read_record
+from ..settings import Paths, TrainingRun
 from ..training.reading import fingerprints, read_pairs
-from ..training.settings import Paths, TrainingRun
 
 # Fields of the protocol that a run learns from its data, beside the fingerprints of its pairs.
 FOUND_IN_THE_DATA = ("precision", "classes", "folds", "folds_sha256")

@@ -19,12 +19,12 @@ from ..data.batches import Prefetcher
 from ..data.dataset import Batch
 from ..errors import UserError
 from ..metrics import MAIN
+from ..settings import Protocol
 from .evaluation import evaluate, to_device, validation_scores
 from .precision import Precision
 from .processes import ALONE, Processes, synchronised
 from .progress import Progress
 from .rates import learning_rate
-from .settings import Protocol
 
 
 class NotFinite(ArithmeticError):

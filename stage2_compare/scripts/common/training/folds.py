@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..data.splits import check_finished
 from ..errors import UserError
 from ..files import error_text, listed
-from .settings import Paths
+from ..settings import Paths
 
 _REMEDY = "make them with make_splits.py --folds, for example --folds 5"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,7 +20,7 @@ from torch import nn
 from ..data.dataset import PairDataset
 from ..models.classifier import ImageTextClassifier
 from ..models.encoder import Encoder
-from .settings import TrainingRun
+from ..settings import TrainingRun
 
 # Contents by key of the ``content`` block in metrics.json, and how a message calls them.
 CONTENTS = {
@@ -36,7 +36,14 @@ CONTENTS = {
     "pixel_statistics": "mean and standard deviation of the pixels",
     "code_sha256": "the code of this program",
 }
-CODE = ("data", "models", "training", "seeding.py", "metrics.py")  # below common/; decides results
+CODE = (
+    "data",
+    "models",
+    "training",
+    "seeding.py",
+    "metrics.py",
+    "settings.py",
+)  # below common/; decides results
 COMMON = Path(__file__).resolve().parents[1]
 # Digests of the weights of frozen encoders, which several runs of one process may share.
 _FROZEN: WeakKeyDictionary[nn.Module, dict[str, str]] = WeakKeyDictionary()
@@ -49,7 +56,7 @@ def choices(settings: TrainingRun) -> dict[str, Any]:
         key: value for key, value in asdict(settings.protocol).items() if key not in CONTENTS
     }
     model = {f"model {key}": value for key, value in asdict(settings.model).items()}
-    names = ("train_csv", "val_csv", "text_encoding")
+    names = [field.name for field in fields(settings.paths) if field.metadata.get("agrees")]
     paths = {name: str(getattr(settings.paths, name)) for name in names}
     return {**protocol, **model, "batch_size": settings.micro_batch, **paths}
 

@@ -29,8 +29,8 @@ from torch import Tensor, nn
 
 from ..data.batches import Share
 from ..errors import UserError, reason_of
+from ..settings import TrainingRun
 from .device import device_of_process, is_out_of_memory
-from .settings import TrainingRun
 
 T = TypeVar("T")
 

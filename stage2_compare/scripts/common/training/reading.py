@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..data.image_cache import ImageStore
 from ..data.splits import Split, fingerprint, read_training_splits
+from ..settings import TEST_CSV, Paths
 from .folds import Folds, read_folds
-from .settings import TEST_CSV, Paths
 
 
 def read_pairs(paths: Paths, fold: int | None) -> tuple[dict[str, Split], Folds | None, list[str]]:

@@ -28,6 +28,7 @@ from ..models.loading import check_transformers
 from ..runs import layout
 from ..runs.layout import BEST, CHECKPOINT
 from ..runs.writer import RunFolder
+from ..settings import TrainingRun
 from . import identity
 from .device import (
     device_failures_named,
@@ -42,7 +43,6 @@ from .precision import allow_fast_float32
 from .prepare import PreparedRun, prepare
 from .processes import Processes, joined, synchronised
 from .record import MemoryFit, write_run
-from .settings import TrainingRun
 
 BEST_HEAD = "best_head"  # in a checkpoint: of a run whose head learns alone
 

@@ -1,0 +1,230 @@
+"""The command line: flags become typed settings, and a command ends as its user expects."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import Field, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .errors import UserError, reason_of
+from .files import error_text, is_disk_full, printable
+from .language import CODES, system_language
+from .settings import FAMILIES, Machine, ModelChoice, Paths, Protocol, TrainingRun, run_name
+
+# Title of each group in --help, the settings whose flags it shows, and what it says.
+_GROUPS = (
+    ("data", Paths, "relative paths start at the project root"),
+    ("model", ModelChoice, None),
+    ("protocol", Protocol, "must be the same for runs that are compared"),
+    (
+        "machine",
+        Machine,
+        "what is learned stays the same up to rounding, but BatchNorm in BERT + ResNet sees "
+        "--batch-size; runs that are compared need the same --amp",
+    ),
+    ("output", TrainingRun, None),
+)
+# The reader has left (EINVAL on Windows), the disk is full, the terminal was closed.
+_OUTPUT_IS_GONE = (errno.EPIPE, errno.EINVAL, errno.ENOSPC, errno.EIO, errno.EBADF)
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Show the default of each flag that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
+def training_run(family: str, description: str, argv: list[str] | None) -> TrainingRun:
+    """Read the command line of a training command; ``family`` is a key of FAMILIES."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=HelpFormatter, allow_abbrev=False
+    )
+    add_training_flags(parser, family)
+    flags = vars(parser.parse_args(argv))
+    # By identity: a flag that names the default file is a flag too.
+    own = [name for name in ("train_csv", "val_csv") if flags[name] is not getattr(Paths, name)]
+    if flags["fold"] and own:
+        raise UserError(
+            f"--fold {flags['fold']} stands for its own two files: leave out --train-csv and "
+            "--val-csv"
+        )
+    protocol = Protocol(**_values(Protocol, flags))
+    if protocol.frozen_encoders:  # they read each photo once
+        protocol = replace(protocol, augmentation="none")
+    model = ModelChoice(family, **_values(ModelChoice, flags))
+    return TrainingRun(
+        run_name(model, protocol),
+        protocol,
+        model,
+        Machine(**_values(Machine, flags)),
+        Paths(**_values(Paths, flags)),
+        **_values(TrainingRun, flags),
+        # torch refuses pickled paths
+        arguments={key: str(v) if isinstance(v, Path) else v for key, v in flags.items()},
+    )
+
+
+def add_training_flags(
+    parser: argparse.ArgumentParser, family: str, leave_out: Collection[str] = ()
+) -> None:
+    """Add the flags of a training command, without those to ``leave_out``."""
+    own = FAMILIES[family]
+    changes = {
+        "--model-name": {"default": own.checkpoint},
+        "--batch-size": {"default": own.batch_size},
+        "--image-backbone": {"default": None, "choices": own.image_backbones},
+    }
+    if own.image_backbones:
+        changes["--image-backbone"]["default"] = own.image_backbones[0]
+    else:
+        leave_out = {*leave_out, "--image-backbone"}
+    groups = {title: parser.add_argument_group(title, says) for title, _, says in _GROUPS}
+    for title, settings, _ in _GROUPS:
+        for field in _with_flags(settings):
+            if (flag := _flag(field)) not in leave_out:
+                group = groups[field.metadata.get("group", title)]
+                add_flag(group, settings, field.name, **changes.get(flag, {}))
+
+
+def add_flag(group: Any, settings: type, name: str, **changes: Any) -> None:
+    """Add the flag of a field of the settings; ``changes`` are options of ``add_argument``."""
+    (field,) = [field for field in fields(settings) if field.name == name]
+    how = field.metadata
+    if "sets" in how:
+        options = {"action": "store_true"}
+    else:
+        options = {"type": how["read"], "choices": how.get("choices"), "default": field.default}
+    group.add_argument(_flag(field), **{**options, "help": how["help"], **changes})
+
+
+def _with_flags(settings: type) -> list[Field]:
+    return [field for field in fields(settings) if field.metadata]
+
+
+def _flag(field: Field) -> str:
+    return field.metadata.get("flag", "--" + field.name.replace("_", "-"))
+
+
+def _values(settings: type, flags: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of those fields that have one of the ``flags``."""
+    values = {}
+    for field in _with_flags(settings):
+        name = _flag(field)[2:].replace("-", "_")
+        if name in flags:
+            value, how = flags[name], field.metadata
+            if "sets" in how:
+                value = how["sets"] if value else field.default
+            values[field.name] = value
+    return values
+
+
+def add_language(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--lang", choices=CODES, default=system_language(), help="Chinese or English results"
+    )
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: a computer that shuts down, or a cluster that wants its machine back."""
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Run a command and end it as its user expects.
+
+    Status 0: done. 1: the reader of the output has left, or the output's disk is full, or an error
+    that nobody foresaw, whose traceback is in outputs/logs/. 2: a UserError, in one line. 130:
+    Ctrl-C. 143: SIGTERM.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A Windows console is not always UTF-8: a label that it cannot show must not end a run.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0":
+        # What torchrun started beside the first process; see training.processes.
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    received: list[int] = []
+
+    def stop(number: int, frame: Any) -> None:
+        received.append(number)
+        if len(received) > 1:  # whoever asks twice does not wait; as after a kill, nothing is lost
+            os.write(2, b"stopped at once\n")
+            os._exit(128 + number)
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
+            signal.signal(number, stop)
+    try:
+        main()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        status = 0
+    except BaseException as error:
+        # A signal in the middle of an import may come out as any error.
+        status = _status_of(error, received)
+    if status:
+        _leave(status)
+
+
+def _status_of(error: BaseException, received: list[int]) -> int:
+    """Say in one line why the command ends, and return its exit status."""
+    if received or isinstance(error, KeyboardInterrupt):
+        told = isinstance(error, KeyboardInterrupt) and str(error)
+        _say(f"stopped: {error}" if told else "stopped")
+        terminated = signal.SIGTERM in received or isinstance(error, Terminated)
+        return 143 if terminated else 130
+    if isinstance(error, SystemExit):
+        raise error
+    if isinstance(error, UserError):
+        _say("error: " + " ".join(str(error).split()))
+        return 2
+    # An error of a file names the file. One without a name is of the output's streams.
+    if isinstance(error, OSError) and error.filename is None and error.errno in _OUTPUT_IS_GONE:
+        if is_disk_full(error):  # one stream alone may be on that disk
+            _say(f"error: {error_text(error)}: make room, and run the same command again")
+        return 1
+    _say(f"error: unexpected: {type(error).__name__}: {reason_of(error)}; {_keep_traceback(error)}")
+    return 1
+
+
+def _keep_traceback(error: BaseException) -> str:
+    """Write a traceback below the project root, or else print it; say where it is."""
+    text = "".join(traceback.format_exception(error))
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--project-root", type=Path, default=Paths.project_root)
+    root = parser.parse_known_args()[0].project_root
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{Path(sys.argv[0]).stem}.log"
+    path = root / "outputs" / "logs" / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", errors="replace")
+    except OSError:
+        print(text, file=sys.stderr)
+        return "its traceback is above: please report it"
+    return f"the traceback is in {path}: please report it"
+
+
+def _say(text: str) -> None:
+    with suppress(OSError, ValueError):  # its reader may have left too
+        print(printable(text), file=sys.stderr, flush=True)  # a name may hold control characters
+
+
+def _leave(status: int) -> NoReturn:
+    """Exit without Python's own last flush of streams that cannot be written any more."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(status)

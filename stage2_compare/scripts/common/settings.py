@@ -1,0 +1,292 @@
+"""The settings of a training run, and the families of encoders. Imports no torch.
+
+One field is one flag: its default, its help and what it accepts stand here and nowhere else. The
+parsers of the commands (``command.py``), ``metrics.json``, the arguments in ``best.pt`` and what an
+unfinished run must agree in (``training.identity``) follow from the fields. To add a flag, add a
+field; to add a family of encoders, add a line to ``FAMILIES``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from dataclasses import MISSING, asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+from .files import folder_name, quoted
+
+
+def _flag(default: Any, help: str, read: Callable[[str], Any] | None = None, **how: Any) -> Any:
+    """Return a field that a flag sets.
+
+    Args:
+        read: text -> value.
+        how: ``choices``; ``flag``, where it is not called as the field; ``sets``, the value that a
+            flag without one sets; ``group``, where --help shows it, if not with its class;
+            ``agrees``, where an unfinished run goes on only if it had the same path.
+    """
+    if isinstance(default, bool):
+        how = {"sets": not default, **how}
+    return field(default=default, metadata={"help": help, "read": read or type(default), **how})
+
+
+def _number(kind: type, rule: str, holds: Callable[[Any], bool]) -> Callable[[str], Any]:
+    """Return a reader of numbers for which ``holds``; ``rule`` says it in words."""
+
+    def read(text: str) -> Any:
+        value = kind(text)
+        if not holds(value):
+            raise ArgumentTypeError(f"must be {rule}, got {text}")
+        return value
+
+    read.__name__ = kind.__name__  # for "invalid int value"
+    return read
+
+
+positive_int = _number(int, "1 or more", lambda value: value >= 1)
+not_negative_int = _number(int, "0 or more", lambda value: value >= 0)
+positive_float = _number(float, "a positive number", lambda value: 0 < value < math.inf)
+not_negative_float = _number(float, "0 or more", lambda value: 0 <= value < math.inf)
+share = _number(float, "0 or more and less than 1", lambda value: 0 <= value < 1)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Encoders that one command trains."""
+
+    command: str  # its script, without .py
+    encoder: str  # module:class, below models/
+    checkpoint: str  # without --model-name
+    model_types: tuple[str, ...] = ()  # of transformers, that no other family takes
+    batch_size: int = 16  # without --batch-size
+    image_backbones: tuple[str, ...] = ()  # choices, where a checkpoint reads texts only
+
+
+FAMILIES = {
+    "bert_resnet": Family(
+        "compare_train",
+        "bert_resnet:BertResNet",
+        "bert-base-chinese",
+        image_backbones=("resnet18", "resnet50"),
+    ),
+    "clip": Family(
+        "compare_clip", "clip:Clip", "openai/clip-vit-base-patch32", ("clip", "chinese_clip")
+    ),
+    "blip": Family(
+        "compare_blip", "blip:Blip", "Salesforce/blip-image-captioning-base", ("blip",), 8
+    ),
+}
+# The keys of FUSIONS, from its text: importing it would take the seconds that torch takes.
+_TABLE = re.compile(r"^FUSIONS\b.*?^}", re.DOTALL | re.MULTILINE)
+_SOURCE = (Path(__file__).parent / "models" / "fusion.py").read_text(encoding="utf-8")
+FUSION_NAMES = tuple(re.findall(r'^    "(\w+)":', _TABLE.search(_SOURCE)[0], re.MULTILINE))
+
+ENCODINGS = ("auto", "utf-8", "gb18030", "cp1252", "utf-16")
+TEST_CSV = Path("outputs/splits/test.csv")
+# The hub's own rule: https://huggingface.co/docs/huggingface_hub, validate_repo_id
+_HUB_NAME = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.|\.git$))(\w[\w.-]*/)?\w([\w.-]*\w)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where and how a run reads, and where it writes; paths are relative to the root."""
+
+    project_root: Path = _flag(Path("."), "folder of data/ and outputs/")
+    train_csv: Path = _flag(Path("outputs/splits/train.csv"), "pairs to train on", agrees=True)
+    val_csv: Path = _flag(
+        Path("outputs/splits/val.csv"), "pairs that choose the epoch", agrees=True
+    )
+    test_csv: Path | None = _flag(
+        None,
+        "measured once at the end if labelled, else predicted "
+        f"(default: {TEST_CSV.as_posix()}, if it is there)",
+        Path,
+    )
+    text_encoding: str = _flag(
+        "auto",
+        "of texts that are not UTF-8; auto decides for the whole data set",
+        choices=ENCODINGS,
+        agrees=True,
+    )
+    output_dir: Path = _flag(Path("outputs/compare"), "where the run folder goes", group="output")
+
+    def of_fold(self, fold: int) -> Paths:
+        """Return the paths with the training and validation pairs of a fold."""
+        folder = Paths.val_csv.parent / f"fold_{fold}"
+        return replace(self, train_csv=folder / "train.csv", val_csv=folder / "val.csv")
+
+    @property
+    def runs(self) -> Path:
+        return self.project_root / self.output_dir
+
+    @property
+    def cache(self) -> Path:
+        return self.project_root / "outputs" / "cache"
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The model of a run. Runs that agree in it and differ in their seed form one seed group.
+
+    The fields are keys of the ``model`` block in metrics.json.
+    """
+
+    family: str  # a key of FAMILIES
+    name: str = _flag(MISSING, "name on the hub, or a local folder", str, flag="--model-name")
+    # None where the checkpoint brings its own image encoder.
+    image_backbone: str | None = _flag(None, "image encoder", str)
+    fusion: str = _flag(
+        "concat",
+        "how text and image are joined; text and image use one modality only",
+        choices=FUSION_NAMES,
+    )
+
+    def __post_init__(self):
+        if os.path.isdir(self.name) or _HUB_NAME.fullmatch(self.name):
+            return
+        raise UserError(
+            f"cannot load {quoted(self.name)}: --model-name is neither a folder that exists nor a "
+            "name on the hub such as bert-base-chinese or openai/clip-vit-base-patch32"
+        )
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """All that must agree between runs for their comparison to be fair.
+
+    ``asdict`` of it is the ``protocol`` block of metrics.json. ``precision`` and the last fields
+    are known once the data are read; runs are comparable where their protocols agree but for
+    ``runs.layout.MAY_VARY``.
+    """
+
+    seed: int = _flag(42, "of all random numbers", not_negative_int)
+    epochs: int = _flag(5, "passes over the training pairs", positive_int)
+    effective_batch_size: int = _flag(16, "samples of one step", positive_int)
+    optimizer: str = "AdamW"  # a key of engine.OPTIMIZERS
+    lr: float = _flag(2e-5, "AdamW's highest learning rate", positive_float)
+    weight_decay: float = _flag(1e-4, "AdamW's", not_negative_float)
+    schedule: str = _flag(
+        "constant",
+        "of the learning rate, down to 0 at the end unless constant",
+        choices=("constant", "linear", "cosine"),
+    )
+    warmup_ratio: float = _flag(
+        0.0, "share of all steps in which the learning rate rises from 0", share
+    )
+    clip_norm: float = _flag(0.0, "largest norm of a step's gradient; 0: any", not_negative_float)
+    patience: int = _flag(
+        0, "stop after so many epochs without a better macro-F1; 0: never", not_negative_int
+    )
+    loss: str = "cross-entropy"
+    class_weights: str = _flag(
+        "balanced", "weight of a class: N / its count", choices=("balanced", "none")
+    )
+    max_length: int = _flag(64, "longest text in tokens", positive_int)
+    image_size: int = _flag(224, "height and width in pixels", positive_int)
+    augmentation: str = _flag(
+        "crop, flip",
+        "no random crop and flip of training images",
+        flag="--no-train-aug",
+        sets="none",
+    )
+    precision: str = ""  # fp32, bf16 or fp16
+    pretrained: bool = _flag(True, "start the encoders from random weights", flag="--no-pretrained")
+    frozen_encoders: bool = _flag(False, "train the head only", flag="--freeze-encoders")
+    fold: int | None = _flag(
+        None,
+        "the pairs of a fold of make_splits.py --folds instead of these two files",
+        positive_int,
+        group="data",
+    )
+    folds: int | None = None  # how many there are
+    folds_sha256: str = ""  # of the validation pairs of all of them
+    classes: list[str] = field(default_factory=list)
+    train_sha256: str = ""
+    val_sha256: str = ""
+    val_pairs_sha256: str = ""  # of the same pairs in any order
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how a run computes. Up to rounding, its result does not depend on it."""
+
+    batch_size: int = _flag(Family.batch_size, "what fits in memory at once", positive_int)
+    num_workers: int = _flag(0, "threads that prepare batches ahead", not_negative_int)
+    pin_memory: bool = _flag(False, "faster copies to a CUDA device, if there is one")
+    device: str = _flag("auto", "auto, cpu, cuda, cuda:1, ...")
+    amp: str = _flag(
+        "auto", "number format on a CUDA device", choices=("auto", "bf16", "fp16", "off")
+    )
+    deterministic: bool = _flag(False, "same sums in the same order on CUDA; slower")
+    feature_cache: bool = _flag(
+        True,
+        "do not keep, or use, what frozen encoders made of texts and photos",
+        flag="--no-feature-cache",
+    )
+    cache_limit: float | None = _flag(
+        None,
+        "GB of outputs/cache: what was not used for longest is thrown away; any size by default",
+        positive_float,
+    )
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """All that a command asks for, and ``arguments``, its flags as best.pt records them."""
+
+    name: str  # of the run folder
+    protocol: Protocol
+    model: ModelChoice
+    machine: Machine
+    paths: Paths
+    probe: bool = _flag(
+        False,
+        "macro-F1 with texts or images shuffled or blanked, and of the additive projection of this "
+        "model (EMAP)",
+    )
+    restart: bool = _flag(False, "forget an unfinished run instead of continuing it")
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def micro_batch(self) -> int:
+        """Return how many samples go through the model at once."""
+        return min(self.machine.batch_size, self.protocol.effective_batch_size)
+
+    def micro_batch_of(self, processes: int) -> int:
+        """Return the same for one of several processes: at most the longest share of a step."""
+        return min(self.micro_batch, math.ceil(self.protocol.effective_batch_size / processes))
+
+    def model_record(self, micro_batch: int, max_length: int) -> dict[str, Any]:
+        """Return the ``model`` block of metrics.json; ``max_length`` is what the model reads at
+        most."""
+        return {**asdict(self.model), "max_length": max_length, "batch_size": micro_batch}
+
+
+def run_name(model: ModelChoice, protocol: Protocol) -> str:
+    """Name a run folder after its model, and after what people compare where it is no default.
+
+    A local folder is named by its last part. The suffixes stand in one order: ``_<fusion>`` (of
+    CLIP and BLIP where it is not the default), ``_frozen``, ``_lr<value>``, ``_seed<N>``,
+    ``_fold<k>``.
+    """
+    is_folder = os.path.isdir(model.name)
+    checkpoint = Path(model.name).resolve().name if is_folder else model.name
+    if model.image_backbone:
+        parts = [checkpoint, model.image_backbone, model.fusion]
+    else:
+        parts = [model.family, checkpoint]
+        if model.fusion != ModelChoice.fusion:
+            parts.append(model.fusion)
+    if protocol.frozen_encoders:
+        parts.append("frozen")
+    if protocol.lr != Protocol.lr:
+        parts.append(f"lr{protocol.lr:g}")
+    name = folder_name("_".join(parts))
+    if protocol.seed != Protocol.seed:
+        name += f"_seed{protocol.seed}"
+    return name if protocol.fold is None else f"{name}_fold{protocol.fold}"
