@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.command import HelpFormatter, run_command
+from common.data.pair_files import DATA_FOLDERS, IMAGE_SUFFIXES, Fault, describe
 from common.data.quality import QUALITY, class_counts, quality_json, shared
 from common.data.splits import (
     FOLD,
@@ -33,7 +34,6 @@ from common.data.splits import (
     read_splits,
     squeezed,
 )
-from common.data.splits_files import DATA_FOLDERS, IMAGE_SUFFIXES, Fault, describe
 from common.data.splitting import choose_folds, choose_validation, connected_groups
 from common.data.text_copies import text_keys
 from common.errors import UserError

@@ -14,8 +14,8 @@ import make_splits
 import numpy as np
 import pytest
 import torch
+from common.data.pair_files import decode
 from common.data.splits import read_split
-from common.data.splits_files import decode
 from common.models.fusion import RANK, WIDTH, LowRankFusion
 from demo import pairs, pictures, run
 from demo.checkpoints import BERT, BLIP, CLIP, snapshot_folder

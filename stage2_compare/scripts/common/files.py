@@ -7,6 +7,7 @@ import glob
 import hashlib
 import os
 import re
+import stat
 import threading
 import time
 import unicodedata
@@ -251,6 +252,17 @@ def unescaped(text: str) -> str:
 def error_text(error: Exception) -> str:
     """Return the system's description of an error without number and path, else its message."""
     return getattr(error, "strerror", None) or str(error)
+
+
+def file_problem(path: str | Path) -> str:
+    """Return why ``path`` is not a regular file, or "" if it is one.
+
+    A device or a pipe is refused, because reading it could hang.
+    """
+    try:
+        return "" if stat.S_ISREG(os.stat(path).st_mode) else "not a file"
+    except (OSError, ValueError) as error:
+        return error_text(error)
 
 
 def printable(text: str) -> str:

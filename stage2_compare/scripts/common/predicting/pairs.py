@@ -12,10 +12,11 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 
 from ..data.image_cache import ImageStore, ImagesUnusable, load_images
-from ..data.splits import Split, read_splits, without_placeholders
-from ..data.splits_files import describe, file_problem
+from ..data.pair_files import describe
+from ..data.splits import Split, read_splits
+from ..data.tables import without_placeholders
 from ..errors import UserError
-from ..files import error_text, write_result
+from ..files import error_text, file_problem, write_result
 from .settings import Prediction
 
 _REMEDY = "or give --blank-missing to let them pass"

@@ -1,0 +1,248 @@
+"""Lists of pairs: csv -> one row a pair, checked. Any fault ends with one line that names its row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from ..errors import UserError
+from ..files import error_text, file_problem, listed, quoted
+from .encodings import choose_encoding, decode
+
+_UNLABELLED = ("", "null", "nan")  # no label: an empty cell, the published test list, pandas
+# What lists of pairs without labels have in their place, as ``_appearance`` gives it.
+_PLACEHOLDERS = {
+    "null", "nan", "none", "nil", "n/a", "na", "<na>", "#n/a", "?", "??", "???", "-", "--", "---",
+    "–", "—", "_", ".", "...", "unknown", "unlabeled", "unlabelled", "missing", "undefined", "tbd",
+    "todo", "无", "空", "未知", "未标注", "待标注", "待预测",
+}  # fmt: skip
+_MAX_BYTES = 1 << 28  # of a csv
+# The default of 131,072 characters is less than a long text; more than this overflows on Windows.
+csv.field_size_limit(2**31 - 1)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The needed cells of a csv.
+
+    ``cells`` has N rows of str, numbered as a spreadsheet does: the header is 1, a quoted line
+    break starts no new row. Its columns are guid, label, and text or text_path and image_path;
+    without the last two the guid names the files.
+    """
+
+    path: Path
+    cells: pd.DataFrame
+    encoding: str  # see encodings.decode
+    blank_rows: int
+    line_end: str  # of the header
+
+    def without(self, rows: Collection[int]) -> Table:
+        cells = self.cells.drop(index=list(rows))
+        if cells.empty:
+            raise UserError(f"{self.path}: no pair is left without the broken ones")
+        return replace(self, cells=cells)
+
+
+def read_tables(
+    paths: dict[str, Path], unlabelled: Collection[str], text_encoding: str
+) -> dict[str, Table]:
+    """Read csv files by their names, and check guids and labels.
+
+    Args:
+        unlabelled: the names of those that may lack labels, see ``without_placeholders``.
+        text_encoding: one of ``encodings.ENCODINGS``; "auto" decides for all files together.
+
+    Raises:
+        UserError: names file, row and value.
+    """
+    contents = {name: _read(path) for name, path in paths.items()}
+    legacy = choose_encoding(contents.values()) if text_encoding == "auto" else text_encoding
+    tables = {}
+    classes: set[str] = set()
+    for name in sorted(paths, key=lambda name: name in unlabelled):  # those with labels first
+        may_lack = name in unlabelled
+        table = tables[name] = _parsed(paths[name], contents.pop(name), legacy, may_lack)
+        _check_guids(table)
+        table.cells["label"] = _checked_labels(table, classes, may_lack)
+        if not may_lack:
+            classes.update(table.cells["label"])
+    return {name: tables[name] for name in paths}
+
+
+def _read(path: Path) -> bytes:
+    problem = file_problem(path)
+    try:
+        if not problem and path.stat().st_size > _MAX_BYTES:
+            raise UserError(
+                f"{path}: larger than {_MAX_BYTES / 1e6:,.0f} MB; "
+                "put the texts into files of their own"
+            )
+        content = b"" if problem else path.read_bytes()
+    except OSError as error:
+        problem = error_text(error)
+    if problem:
+        hint = "make the splits with make_splits.py, or check --project-root and the path"
+        raise UserError(f"{path}: cannot read the split file ({problem}); {hint}")
+    return content
+
+
+def _parsed(path: Path, content: bytes, legacy: str, may_lack_labels: bool) -> Table:
+    """Take the csv apart. pandas' own reader would fill rows that are too short, and name no row."""
+    text, encoding = decode(content, legacy)
+    odd = "\ufffd" if encoding == "replaced" else "\0"
+    if odd in text:  # it would break guids and paths, which then look like missing files
+        line = 1 + text[: text.index(odd)].count("\n")
+        raise UserError(
+            f"{path}, line {line}: not a text file in UTF-8 or GB18030; save it as CSV in UTF-8"
+        )
+    # 1. Records, numbered from 1; blank ones count
+    records: list[list[str]] = []
+    try:
+        for record in csv.reader(io.StringIO(text, newline=""), strict=True):
+            records.append(record)
+    except csv.Error as error:
+        raise UserError(
+            f"{path}, row {len(records) + 1}: not valid CSV ({error}); check its double quotes"
+        ) from None
+    filled = [(row, record) for row, record in enumerate(records, 1) if any(map(str.strip, record))]
+    if len(filled) < 2:
+        raise UserError(
+            f"{path}: no pairs in it, the split is empty; "
+            "give another file, or make it with make_splits.py"
+        )
+    # 2. Columns
+    (header_row, header), *filled = filled
+    header = [name.strip() for name in header]
+    columns = _choose_columns(f"{path}, row {header_row}", header, may_lack_labels)
+    odd_rows = [
+        f"row {row}: {len(record):,} fields" for row, record in filled if len(record) != len(header)
+    ]
+    if odd_rows:
+        raise UserError(
+            f"{path}, {listed(odd_rows)} where the header has {len(header)} "
+            f"({quoted(','.join(header))}); "
+            "put a value that holds a comma or line break in double quotes"
+        )
+    cells = pd.DataFrame(index=[row for row, _ in filled], dtype=object)
+    for name, place in columns.items():
+        cells[name] = pd.Series([record[place] for _, record in filled], cells.index, object)
+        if name != "text":  # texts are stripped when it is known what is left out of them
+            cells[name] = cells[name].map(str.strip)
+    line_end = re.search("\r\n|\r|\n", text)
+    return Table(path, cells, encoding, len(records) - len(filled) - 1, line_end.group())
+
+
+def _choose_columns(place: str, header: list[str], may_lack_labels: bool) -> dict[str, int]:
+    """Return the place of each needed column: guid, label, and those that name text and image."""
+    names = {"guid": "guid", "label": "label" if "label" in header else "tag"}
+    if may_lack_labels and names["label"] not in header:
+        del names["label"]
+    if "text_path" in header or ("image_path" in header and "text" not in header):
+        names |= {"text_path": "text_path", "image_path": "image_path"}
+    else:
+        names |= {name: name for name in ("text", "image_path") if name in header}
+    for column, name in names.items():
+        if header.count(name) != 1:
+            missing = f"column {column!r} is missing"
+            fault = f"column {name!r} is there twice" if name in header else missing
+            raise UserError(
+                f"{place}: {fault}; columns found: {quoted(','.join(header))}; needed, "
+                "separated by commas: guid,text_path,image_path,label "
+                "(or guid,tag beside a data folder)"
+            )
+    return {column: header.index(name) for column, name in names.items()}
+
+
+# Checks: a mask of the rows that are wrong, and what is said of each of their values
+
+Check = tuple[pd.Series, Callable[[str], str]]
+
+
+def refuse(path: Path, values: pd.Series, checks: Iterable[Check], remedy: str) -> None:
+    """Raise one UserError for all values that are wrong. The index of ``values`` (N,) has rows."""
+    faults: dict[int, str] = {}
+    for wrong, sentence in checks:
+        for row, value in values[wrong].items():
+            faults.setdefault(row, f"row {row}: {sentence(value)}")
+    if faults:
+        count = f" ({len(faults):,} rows in all)" if len(faults) > 1 else ""
+        raise UserError(
+            f"{path}, {listed([faults[row] for row in sorted(faults)])}{count}; {remedy}"
+        )
+
+
+def _check_guids(table: Table) -> None:
+    guids = table.cells["guid"]
+    first = guids.drop_duplicates()
+    row_of = dict(zip(first, first.index, strict=True))
+    checks = [
+        (guids == "", lambda guid: "the guid is empty"),
+        (_has_control(guids), lambda guid: f"the guid {quoted(guid)} holds a control character"),
+        (guids.duplicated(), lambda guid: f"guid {quoted(guid)} is in row {row_of[guid]} already"),
+    ]
+    refuse(table.path, guids, checks, "every pair needs a guid of its own")
+
+
+def _checked_labels(table: Table, classes: set[str], may_lack: bool) -> pd.Series:
+    cells = table.cells.get("label", pd.Series("", table.cells.index, object))
+    labels = cells.mask(cells.map(str.lower).isin(_UNLABELLED), "")
+    if may_lack:
+        labels[:] = without_placeholders(labels.tolist(), classes)
+    else:
+        empty = (labels == "", lambda cell: f"the label is {quoted(cell) if cell else 'empty'}")
+        refuse(table.path, cells, [empty], "give each pair a class, or remove its row")
+    # Labels are printed, and a console obeys control characters.
+    control = (
+        _has_control(labels),
+        lambda label: f"the label {quoted(label)} holds a control character",
+    )
+    refuse(table.path, labels, [control], "remove it")
+    # The first row of each spelling is named, and the first spelling of what looks the same.
+    spellings = labels.drop_duplicates()
+    row_of = dict(zip(spellings, spellings.index, strict=True))
+    first = dict(zip(spellings.map(_appearance)[::-1], spellings[::-1], strict=True))
+
+    def other_spelling(label: str) -> str:
+        other = first[_appearance(label)]
+        return f"label {quoted(label)}, but {quoted(other)} in row {row_of[other]}"
+
+    differs = spellings != spellings.map(_appearance).map(first)
+    refuse(table.path, spellings, [(differs, other_spelling)], "spell a class one way")
+    return labels
+
+
+def without_placeholders(labels: list[str], classes: Collection[str]) -> list[str]:
+    """Return labels (N,) with "" for what stands in their place in a list without labels.
+
+    That is a usual word or sign such as "None" or "?", or one value in all rows, unless it is one
+    of the ``classes``. If these are not known, all labels stay.
+    """
+    if not classes:
+        return labels
+    looks = set(map(_appearance, classes))
+    found = set(labels) - {""}
+    placeholders = {label for label in found if _appearance(label) in _PLACEHOLDERS}
+    if len(found) == 1 and len(labels) > 1:
+        placeholders |= found
+    placeholders = {label for label in placeholders if _appearance(label) not in looks}
+    return ["" if label in placeholders else label for label in labels]
+
+
+def _has_control(values: pd.Series) -> pd.Series:
+    return values.map(lambda value: any(unicodedata.category(c) == "Cc" for c in value))
+
+
+def _appearance(label: str) -> str:
+    """Return the label without upper case, wide forms and invisible characters.
+
+    Two labels that differ only in these look like one class to a person.
+    """
+    folded = unicodedata.normalize("NFKC", label).casefold()
+    return "".join(c for c in folded if unicodedata.category(c) != "Cf")
