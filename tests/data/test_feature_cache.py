@@ -1,6 +1,5 @@
 """Features are kept by content, checked when they are read, and made by one process at a time."""
 
-import gc
 import hashlib
 import os
 import shutil
@@ -12,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from common.data import feature_cache
-from common.data.cache_limit import keep_below
 from common.data.feature_cache import FeatureCache
 from helpers.hub import STAGE2
 
@@ -123,17 +121,6 @@ def test_a_disk_that_is_nearly_full_is_left_to_the_runs(tmp_path, monkeypatch, c
     encoder = Encoder()
     np.testing.assert_array_equal(encoder.features(FeatureCache(tmp_path, {}), "a"), expected("a"))
     assert "the runs need half of them" in capsys.readouterr().out
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_table_is_in_use_for_as_long_as_a_process_has_it(tmp_path):
-    table = FeatureCache(tmp_path, {}).table(*Encoder().asked("a", "bb"))
-    keep_below(tmp_path, 1e-9)
-    np.testing.assert_array_equal(table.of(digests("bb")), expected("bb"))
-    only_file(tmp_path)
-    del table
-    gc.collect()
-    keep_below(tmp_path, 1e-9)
     assert not list(tmp_path.iterdir())
 
 

@@ -7,7 +7,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import pickle
 import time
 import tracemalloc
 from pathlib import Path
@@ -100,29 +99,6 @@ def test_equal_bytes_are_one_photo_and_digests_are_per_sample(three, load, tmp_p
         and len(decoded) == 2
     )
     assert store.digests == [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths]
-
-
-def test_pickles_without_its_pixels(three, load):
-    store = load(three * 100)
-    before = store.gather([0, 1, 2], [1] * 3, [2] * 3, [True, False, True], 56)
-    frozen = pickle.dumps(store)
-    assert len(frozen) < 10_000
-    assert np.array_equal(
-        pickle.loads(frozen).gather([0, 1, 2], [1] * 3, [2] * 3, [True, False, True], 56), before
-    )
-
-
-def _gather_elsewhere(store: images.ImageStore, queue) -> None:
-    queue.put(store.gather([0, 2], [0, 0], [0, 0], [False, True], 56).sum())
-
-
-def test_a_spawned_worker_reads_the_same(three, load):
-    store, context = load(three), multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    worker = context.Process(target=_gather_elsewhere, args=(store, queue))
-    worker.start()
-    assert queue.get(timeout=300) == store.gather([0, 2], [0, 0], [0, 0], [False, True], 56).sum()
-    worker.join(60)
 
 
 # The cache

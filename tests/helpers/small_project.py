@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 
@@ -78,6 +79,14 @@ def history(folder: Path) -> list[list[str]]:
         line.split(",")[:7]
         for line in (folder / "history.csv").read_text(encoding="utf-8").splitlines()
     ]
+
+
+def assert_near_run(one: Path, other: Path) -> None:
+    """History within 1e-5 (times aside), and the same predictions."""
+    histories = [np.array(history(folder)[1:], float) for folder in (one, other)]
+    np.testing.assert_allclose(*histories, rtol=0, atol=1e-5)
+    predicted = [pd.read_csv(folder / "predictions.csv")["pred"] for folder in (one, other)]
+    assert predicted[0].tolist() == predicted[1].tolist()
 
 
 def assert_same_run(one: Path, other: Path) -> None:

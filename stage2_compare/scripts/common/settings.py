@@ -228,11 +228,6 @@ class Machine:
         "do not keep, or use, what frozen encoders made of texts and photos",
         flag="--no-feature-cache",
     )
-    cache_limit: float | None = _flag(
-        None,
-        "GB of outputs/cache: what was not used for longest is thrown away; any size by default",
-        positive_float,
-    )
 
 
 @dataclass(frozen=True)

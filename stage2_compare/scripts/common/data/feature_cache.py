@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 
 from ..files import alone, error_text, remove_left_overs, replacing_owned
-from .cache_limit import hold
 from .checked_file import HEADER_BYTES, CheckedWriter, is_whole
 
 VERSION = 2  # part of the key: change it when the layout of the file changes
@@ -40,7 +39,7 @@ Make = Callable[[np.ndarray], Iterable[tuple[np.ndarray, np.ndarray]]]
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """Features by digest. While it lives, its file is in use and is not thrown away."""
+    """Features by digest."""
 
     features: np.ndarray  # (M, D) float32, mapped from the file
     rows: dict[bytes, int]  # by digest
@@ -105,7 +104,7 @@ class FeatureCache:
             file.complete(digests, make)
         table = file.table()
         if not table.has(digests):
-            raise OSError(errno.ENOENT, "another command threw them away at once (--cache-limit)")
+            raise OSError(errno.ENOENT, "they were deleted at once")
         return table
 
 
@@ -127,9 +126,10 @@ class _FeatureFile:
 
     def table(self) -> FeatureTable:
         """Map the file; without rows where there is none, or a broken or stale one."""
-        file = hold(self.path)  # before it is checked: from now on nobody throws it away
         empty = FeatureTable(np.empty((0, self.width), "<f4"), {})
-        if file is None:
+        try:
+            file = open(self.path, "rb")  # noqa: SIM115 - closed below
+        except OSError:
             return empty
         with file:
             size = os.fstat(file.fileno()).st_size - HEADER_BYTES

@@ -17,7 +17,6 @@ import hashlib
 import math
 import os
 import shutil
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,14 +24,13 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import PIL
 
 from ..errors import UserError
 from ..files import error_text, listed, remove_left_overs, replacing_owned
-from .cache_limit import hold
 from .checked_file import HEADER_BYTES, CheckedWriter, is_whole
 from .fingerprints import FINGERPRINT_SHAPE, fingerprint
 from .photos import NOTES, decode, open_file, reason
@@ -47,7 +45,7 @@ _WINDOW = 4 * _THREADS  # photos in flight, so that memory does not grow with th
 
 
 class ImageStore:
-    """The decoded photos of N samples, in a file of M distinct photos. Pickles without its pixels.
+    """The decoded photos of N samples, in a file of M distinct photos.
 
     Attributes:
         path: the cache file.
@@ -59,19 +57,13 @@ class ImageStore:
         self.path, self.side, self.rows = path, side, rows
         self._digests = digests  # 32 bytes for each photo: a fourth of the memory of a string list
         self._pixels: np.ndarray | None = None
-        self._whole: ImageStore | None = None  # which holds the file, where this is a part of it
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pixels": None, "_whole": None}
-
     def part(self, samples: slice) -> ImageStore:
         """Return the store of some of the samples."""
-        store = ImageStore(self.path, self.side, self.rows[samples], self._digests)
-        store._whole = self
-        return store
+        return ImageStore(self.path, self.side, self.rows[samples], self._digests)
 
     @property
     def count(self) -> int:
@@ -217,21 +209,14 @@ def load_images(
         count=len(photos),
         side=side,
     )
-    held = hold(cache.path)  # before it is checked: from now on nobody throws it away
     if faults or not _is_valid(cache):
-        if held is not None:
-            held.close()  # or Windows could not replace it
         _build(cache, photos, faults, show_progress)
-        held = hold(cache.path)
     # 3. Map each sample to its photo.
     row_of = {}
     for row, same in enumerate(photos.values()):
         row_of.update(dict.fromkeys(same, row))
     rows = np.fromiter((row_of[str(path)] for path in paths), np.int64, len(paths))
-    store = ImageStore(cache.path, side, rows, digests)
-    if held is not None:
-        weakref.finalize(store, held.close)
-    return store
+    return ImageStore(cache.path, side, rows, digests)
 
 
 def _identified(

@@ -81,6 +81,17 @@ def rows_of(micro: int, pooled: bool) -> int:
     return min(ROWS if pooled else ROWS_OF_TOKENS, EVALUATION_FACTOR * micro)
 
 
+def encode_splits(
+    prepared: PreparedRun, model: ImageTextClassifier, micro: int
+) -> dict[str, FeatureDataset | TokenDataset]:
+    """Let the frozen encoder read all splits of a run, or find what it made of them."""
+    names, datasets = zip(*prepared.datasets.items(), strict=True)
+    read = encode if model.encoder.pooled else encode_tokens
+    cache = feature_cache(prepared, micro)
+    features = read(model, datasets, micro, prepared.precision, cache)
+    return dict(zip(names, features, strict=True))
+
+
 def encode(
     model: ImageTextClassifier,
     datasets: Sequence[PairDataset],
@@ -126,18 +137,13 @@ def encode_tokens(
     micro: int,
     precision: Precision,
     cache: FeatureCache | None = None,
-    limit: float | None = None,
 ) -> list[TokenDataset]:
     """Read datasets with an encoder of tokens and patches.
 
     They are kept on disk, and mapped. Where they may not be, or do not fit, the encoder reads them
-    again whenever they are asked for, in the same way, and a line says so.
-
-    Args:
-        limit: of ``cache``, in GB, the photos included.
-    """
+    again whenever they are asked for, in the same way, and a line says so."""
     reader = _Reader(model, datasets, micro, precision)
-    sources = _kept_tokens(reader, cache, limit) if cache else None
+    sources = _kept_tokens(reader, cache) if cache else None
     if sources is None:
         print("the frozen encoder reads all pairs in every epoch", flush=True)
         sources = {part: partial(reader.arrays, part) for part in parts_of(model.encoder)}
@@ -173,22 +179,10 @@ def _tokens_and_patches(
     return found["text"], found["image"]
 
 
-def _kept_tokens(
-    reader: _Reader, cache: FeatureCache, limit: float | None
-) -> dict[Part, Source] | None:
+def _kept_tokens(reader: _Reader, cache: FeatureCache) -> dict[Part, Source] | None:
     """Keep the tokens and patches of all samples; return None where they cannot be kept."""
     digests = {part: reader.digests(part) for part in parts_of(reader.model.encoder)}
     groups = dict(chain.from_iterable(_groups(*each, reader) for each in digests.items()))
-    size = sum(group.size for group in groups.values())
-    photos = {dataset.images.path for dataset in reader.datasets}
-    whole = size + sum(path.stat().st_size for path in photos)
-    if limit is not None and whole > 1e9 * limit:
-        print(
-            f"tokens and patches take {size / 1e9:.2f} GB, beside the photos {whole / 1e9:.2f} GB: "
-            f"more than --cache-limit {limit:g}, so they are not kept",
-            flush=True,
-        )
-        return None
     try:
         tables = {key: _table(*key, group, reader, cache) for key, group in groups.items()}
     except OSError as error:
@@ -244,11 +238,6 @@ class _Distinct:
         self._places = np.fromiter(firsts.values(), np.int64)
         self.digests = list(firsts)
         self.width = reader.width(part, places[0])
-
-    @property
-    def size(self) -> int:
-        """Bytes of all features."""
-        return 4 * self.width * len(self.digests)
 
     def read(self, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Let the encoder read some of the contents, as ``feature_cache.Make`` does it."""

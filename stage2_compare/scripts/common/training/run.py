@@ -18,8 +18,6 @@ from torch import Tensor, nn
 
 from .. import seeding
 from ..data.batches import BatchSchedule, Prefetcher, Share
-from ..data.cache_limit import keep_below
-from ..data.dataset import FeatureDataset, TokenDataset
 from ..errors import UserError
 from ..files import quoted
 from ..models.classifier import ImageTextClassifier
@@ -38,7 +36,7 @@ from .device import (
     one_thread,
 )
 from .engine import TrainingResult, fit
-from .features import encode, encode_tokens, feature_cache
+from .features import encode_splits
 from .precision import allow_fast_float32
 from .prepare import PreparedRun, prepare
 from .processes import Processes, joined, synchronised
@@ -74,7 +72,6 @@ def _train(settings: TrainingRun, processes: Processes) -> None:
         prepared = processes.in_turn(partial(prepare, settings))
         _check_shares(prepared, processes)
         if processes.first:
-            _limit_cache(settings)
             _announce(prepared, folder, processes)
         model, result, memory = fit_to_the_end(prepared, folder, processes)
         finish = partial(write_run, prepared, folder, model, result, memory, processes.count)
@@ -281,8 +278,10 @@ def _fit_head(
 
     Until the end only heads are written, the last and the best; the encoder takes a thousand times
     as much."""
-    # In turn, so that the first leaves its features to the others.
-    encoding = partial(_encode, prepared, model, memory)
+    # In turn, so that the first leaves its features to the others. Unless memory has run out, they
+    # do not depend on the number of processes.
+    micro = memory.micro if memory.halvings else prepared.settings.micro_batch
+    encoding = partial(encode_splits, prepared, model, micro)
     prepared.features = processes.together(partial(processes.in_turn, encoding))
     features, share = prepared.features, processes.share
     schedule = _schedule(prepared, features, model, memory.micro, checkpoint, share)
@@ -347,28 +346,6 @@ def _agreement(prepared: PreparedRun, memory: MemoryFit) -> dict[str, Any]:
     """Return what a checkpoint holds beside the training: what must agree to go on from it."""
     agreed = {"choices": identity.choices(prepared.settings), "contents": prepared.contents}
     return {"identity": json.dumps(agreed), "finish": vars(memory)}
-
-
-def _encode(
-    prepared: PreparedRun, model: ImageTextClassifier, memory: MemoryFit
-) -> dict[str, FeatureDataset | TokenDataset]:
-    """Let the frozen encoder read all splits, or find what it made of them.
-
-    Unless memory has run out, its batches do not depend on the number of processes."""
-    micro = memory.micro if memory.halvings else prepared.settings.micro_batch
-    names, datasets = zip(*prepared.datasets.items(), strict=True)
-    asked = (model, datasets, micro, prepared.precision, feature_cache(prepared, micro))
-    if model.encoder.pooled:
-        features = encode(*asked)
-    else:
-        features = encode_tokens(*asked, prepared.settings.machine.cache_limit)
-    _limit_cache(prepared.settings)
-    return dict(zip(names, features, strict=True))
-
-
-def _limit_cache(settings: TrainingRun) -> None:
-    if settings.machine.cache_limit is not None:
-        keep_below(settings.paths.cache, settings.machine.cache_limit)
 
 
 def _write_best(prepared: PreparedRun, folder: RunFolder, state: dict[str, Tensor]) -> None:

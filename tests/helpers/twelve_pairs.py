@@ -1,0 +1,39 @@
+"""Twelve pairs of a text and a small picture, and small models that read them."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from common.data.dataset import PairDataset
+from common.data.image_cache import ImageStore, load_images
+from common.data.tokens import tokenise
+from common.models.classifier import ImageTextClassifier
+from common.models.loading import load_tokenizer
+from common.training.precision import Precision
+from PIL import Image
+
+from .hub import BERT, BLIP, CLIP
+from .models import build
+
+SIZE, COUNT = 32, 12
+FLOAT32 = Precision("fp32", torch.device("cpu"))
+TEXTS = ["今天天气很好", "不开心", "很高兴", "难过 a b c", "今日天气不好很难过", "好"] * 2
+
+
+def make_photos(folder: Path) -> ImageStore:
+    random = np.random.default_rng(0)
+    paths = [str(folder / f"{i}.png") for i in range(COUNT)]
+    for path in paths:
+        Image.fromarray(random.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
+    return load_images(paths, SIZE, folder / "cache", show_progress=False)
+
+
+def make_part(hub, name: str, images: ImageStore, texts: list[str] = TEXTS) -> PairDataset:
+    """The pairs as the checkpoint ``name`` reads them."""
+    tokens = tokenise(texts, load_tokenizer(hub.folder(name)), 16)
+    return PairDataset(tokens, images, [i % 3 for i in range(len(texts))], SIZE, False)
+
+
+def make_model(hub, name: str, fusion: str = "concat") -> ImageTextClassifier:
+    kind = {BERT: fusion, CLIP: f"clip {fusion}", BLIP: f"blip {fusion}"}[name]
+    return build(hub, kind, SIZE).train()

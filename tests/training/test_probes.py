@@ -1,0 +1,208 @@
+"""Probes tell what each modality and their interaction contribute; number formats; the test split."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from common.data.batches import read_through
+from common.data.dataset import PairDataset
+from common.data.image_cache import load_images
+from common.data.tokens import tokenise
+from common.errors import UserError
+from common.models.classifier import ImageTextClassifier
+from common.models.loading import load_tokenizer
+from common.training import probes, record
+from common.training.evaluation import evaluate, logit_scores
+from common.training.precision import Precision, choose_precision
+from common.training.probes import emap, probe
+from helpers.hub import BERT, BLIP, CLIP
+from helpers.small_project import make_small_project, run_small
+from helpers.small_project import record as read_record
+from helpers.twelve_pairs import COUNT, FLOAT32, SIZE, make_model, make_part, make_photos
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return make_photos(tmp_path_factory.mktemp("images"))
+
+
+def probed(hub, model: ImageTextClassifier, name: str, part: PairDataset) -> dict:
+    empty = tokenise([""], load_tokenizer(hub.folder(name)), 16)
+    return probe(model, part, empty, 4, FLOAT32, 42)
+
+
+def test_emap_by_hand():
+    """f(t, v) = t + v + t v for t in (0, 2) and v in (0, 4)."""
+    table = torch.tensor([[[0.0], [4.0]], [[2.0], [14.0]]])
+    # row means 2, 8; column means 1, 9; mean 5: (2 + 1 - 5, 8 + 9 - 5)
+    assert emap(table).flatten().tolist() == [-2.0, 12.0]
+
+
+def test_emap_keeps_an_additive_function():
+    random = torch.Generator().manual_seed(0)
+    text, image = torch.randn(9, 3, generator=random), torch.randn(9, 3, generator=random)
+    table = text[:, None] + image[None, :]
+    torch.testing.assert_close(emap(table).float(), text + image)
+
+
+def test_emap_of_late_fusion_is_the_model_itself(hub, images):
+    found = probed(hub, make_model(hub, BERT, "late"), BERT, make_part(hub, BERT, images))
+    assert found["emap_f1_macro"] == found["f1_macro"] and found["emap_pairs"] == COUNT
+
+
+@pytest.mark.parametrize("fusion", ["concat", "attention"])
+@pytest.mark.parametrize("name", [BERT, CLIP, BLIP])
+def test_all_pairs_are_those_of_the_plain_model(hub, images, name: str, fusion, monkeypatch):
+    """Through stored features or through the whole model: row i, column j is text i with image j."""
+    model, part = make_model(hub, name, fusion).eval(), make_part(hub, name, images)
+    tables = []
+    real = probes.emap
+    monkeypatch.setattr(probes, "emap", lambda table: tables.append(table) or real(table))
+    probed(hub, model, name, part)
+    (table,) = tables
+    assert table.shape == (COUNT, COUNT, 3)
+    for i, j in ((0, 0), (1, 4), (7, 2)):
+        text, image = part.batch(0, 0, np.array([i])), part.batch(0, 0, np.array([j]))
+        with torch.no_grad():
+            logits = model(text["input_ids"], text["attention_mask"], image["pixel_values"])[0]
+        torch.testing.assert_close(table[i, j], logits, atol=1e-5, rtol=1e-5)
+
+
+def test_shuffling_hurts_the_modality_that_is_used(hub, images, monkeypatch):
+    """A model that reads the class off the text alone loses everything without it and nothing without the image."""
+    part = make_part(hub, CLIP, images)
+    model = make_model(hub, CLIP)
+    right = torch.eye(3)[torch.from_numpy(part.labels)]
+    monkeypatch.setattr(probes, "_from_features", lambda *_: lambda texts, images: right[texts])
+    found = probed(hub, model, CLIP, part)
+    assert found["f1_drop_images_shuffled"] == 0 and found["f1_drop_texts_shuffled"] > 0.4
+    assert found["emap_f1_macro"] == found["f1_macro"] == 1
+
+
+@pytest.mark.parametrize("name, fusion", [(BERT, "late"), (CLIP, "attention"), (BLIP, "concat")])
+def test_blanked_is_what_empty_texts_and_plain_pictures_give(
+    hub, images, tmp_path, name: str, fusion: str
+):
+    """The split with its texts, or its photos, exchanged for ones that say nothing."""
+    model, part = make_model(hub, name, fusion).eval(), make_part(hub, name, images)
+    colour = tuple(round(255 * value) for value in model.encoder.mean)
+    Image.new("RGB", (40, 40), colour).save(tmp_path / "plain.png")
+    plain = load_images([str(tmp_path / "plain.png")] * COUNT, SIZE, tmp_path, show_progress=False)
+    exchanged = {
+        "text": make_part(hub, name, images, [""] * COUNT),
+        "image": make_part(hub, name, plain),
+    }
+    found = probed(hub, model, name, part)
+    for which, blank in probes.blanks(model, SIZE, exchanged["text"].tokens).items():
+        logits = probes.predict_blanked(model, part, np.arange(COUNT), blank, 4, FLOAT32)
+        expected = evaluate(model, read_through(exchanged[which], 4), FLOAT32)
+        torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+        f1 = logit_scores(expected, part.labels)["f1_macro"]
+        assert found[f"f1_{which}_blanked"] == f1
+    assert found["f1_same_pairs"] == found["f1_macro"]
+
+
+def test_blanking_what_a_model_does_not_use_changes_nothing(hub, images):
+    """Late fusion whose branch of the image always says the same."""
+    model, part = make_model(hub, BERT, "late").eval(), make_part(hub, BERT, images)
+    image_branch = model.head.fusion.image_classifier
+    for parameter in image_branch.parameters():
+        torch.nn.init.zeros_(parameter)
+    found = probed(hub, model, BERT, part)
+    assert found["f1_image_blanked"] == found["f1_same_pairs"] == found["emap_f1_macro"]
+    always_one_class = 2 * 4 / (4 + COUNT) / 3  # F1 of a class that is always said, over 3
+    assert found["f1_text_blanked"] == pytest.approx(always_one_class)
+
+
+def test_a_large_split_is_represented_by_a_stated_number_of_pairs(hub, images, monkeypatch):
+    monkeypatch.setattr(probes, "EXPENSIVE", (1, 5))
+    found = probed(hub, make_model(hub, BLIP), BLIP, make_part(hub, BLIP, images))
+    assert found["emap_pairs"] == 5 and found["permutations"] == 1
+
+
+def test_the_probe_flag_writes_its_block(hub, tmp_path):
+    project = make_small_project(tmp_path)
+    block = read_record(run_small(project, hub, "bert", "--probe"))["probe"]
+    assert block.keys() >= {
+        "f1_drop_images_shuffled",
+        "f1_drop_texts_shuffled",
+        "f1_same_pairs",
+        "f1_text_blanked",
+        "f1_image_blanked",
+        "emap_f1_macro",
+        "emap_pairs",
+    }
+    assert block["emap_pairs"] == 6
+    with pytest.raises(UserError, match="--fusion text uses one only"):
+        run_small(project, hub, "bert", "--probe", "--fusion", "text")
+
+
+# The test split
+
+
+def test_a_labelled_test_split_is_measured_once_at_the_end(hub, tmp_path, monkeypatch):
+    project = make_small_project(tmp_path)
+    splits = project / "outputs" / "splits"
+    shutil.copy(splits / "val.csv", splits / "test.csv")
+    calls = []
+    real = record.evaluate
+    monkeypatch.setattr(record, "evaluate", lambda *args: calls.append(1) or real(*args))
+    folder = run_small(project, hub, "clip")
+    assert len(calls) == 1
+    assert read_record(folder)["test_f1_macro"] == pytest.approx(
+        read_record(folder)["best_val_f1_macro"]
+    )
+    assert (folder / "test_predictions.csv").read_bytes() == (
+        folder / "predictions.csv"
+    ).read_bytes()
+
+
+# Number formats
+
+
+def test_bf16_stays_near_float32(hub, images):
+    """Eight bits of fraction: logits within a few hundredths of those in float32."""
+    model, part = make_model(hub, CLIP).eval(), make_part(hub, CLIP, images)
+    batch = part.batch(0, 0, np.arange(2))
+    batch.pop("labels")
+    logits = []
+    with torch.no_grad():
+        for name in ("fp32", "bf16"):
+            with Precision(name, torch.device("cpu")).autocast():
+                logits.append(model(**batch).float())
+    torch.testing.assert_close(logits[0], logits[1], atol=0.05, rtol=0)
+    assert not torch.equal(logits[0], logits[1])
+
+
+def test_float32_is_what_a_processor_computes_in():
+    cpu = torch.device("cpu")
+    assert choose_precision("auto", cpu).name == choose_precision("off", cpu).name == "fp32"
+    assert choose_precision("bf16", cpu).name == "bf16"
+    with pytest.raises(UserError, match="--amp fp16 needs a CUDA device"):
+        choose_precision("fp16", cpu)
+
+
+@pytest.mark.parametrize("capability, name", [((7, 5), "fp16"), ((8, 6), "bf16"), ((9, 0), "bf16")])
+def test_a_card_gets_the_format_it_computes_in(monkeypatch, capability, name: str):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a card")
+    assert choose_precision("auto", torch.device("cuda")).name == name
+    if name == "fp16":
+        with pytest.raises(UserError, match="a card has no bf16"):
+            choose_precision("bf16", torch.device("cuda"))
+
+
+def test_another_language_than_the_vocabularys_is_warned_of(hub, tmp_path, capsys):
+    """Ten characters the small vocabulary has never seen."""
+    project = make_small_project(tmp_path)
+    for name in ("train", "val"):
+        path = project / "outputs" / "splits" / f"{name}.csv"
+        path.write_text(
+            path.read_text(encoding="utf-8").replace("天气", "龘靐齉"), encoding="utf-8"
+        )
+    run_small(project, hub, "bert")
+    assert "does not suit these texts" in capsys.readouterr().out
+    run_small(project, hub, "bert", "--fusion", "image")  # reads no text
+    assert "does not suit these texts" not in capsys.readouterr().out
