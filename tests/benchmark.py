@@ -42,11 +42,9 @@ from common.errors import UserError
 from common.models.build import build_classifier
 from common.models.loading import load_tokenizer
 from common.settings import TrainingRun, not_negative_int, positive_int
-from common.training.device import keep_freed_memory
-from common.training.engine import Trainer
-from common.training.precision import allow_fast_float32
+from common.training.device import allow_fast_float32, keep_freed_memory
+from common.training.engine import Progress, Trainer
 from common.training.prepare import prepare
-from common.training.progress import Progress
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset

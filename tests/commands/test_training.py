@@ -23,8 +23,8 @@ from common.metrics import confusion_matrix, scores
 from common.models.build import build_classifier
 from common.models.loading import check_transformers, load_tokenizer
 from common.settings import ModelChoice
-from common.training.evaluation import evaluate
-from common.training.precision import Precision
+from common.training.device import Precision
+from common.training.engine import evaluate
 from helpers.project import make_project
 
 TRAIN = "--num-workers 2 --pin-memory"

@@ -1,7 +1,7 @@
 """Stops of a run that nothing announces."""
 
 import pytest
-from common.training.progress import Progress
+from common.training.engine import Progress
 
 from .small_project import run_small
 

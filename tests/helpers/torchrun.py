@@ -38,13 +38,7 @@ def _run_out_of_memory() -> None:
     raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
 
-def _lose_a_file() -> None:
-    from common.errors import UserError
-
-    raise UserError("the file is gone")
-
-
-FAULTS = {"killed": _be_killed, "memory": _run_out_of_memory, "file": _lose_a_file}
+FAULTS = {"killed": _be_killed, "memory": _run_out_of_memory}
 
 
 def _main(fault: str, rank: str, step: str, script: str, *flags: str) -> None:
@@ -58,10 +52,10 @@ def _main(fault: str, rank: str, step: str, script: str, *flags: str) -> None:
 
 
 def _meet(fault, step: int) -> None:
-    """Let the fault happen at an optimizer step, counted from 1, before its gradients are there."""
+    """Let the fault happen at an optimizer step, counted from 1, before its weights change."""
     from common.training.engine import Trainer
 
-    real, calls = Trainer._gradients, []
+    real, calls = Trainer._take_step, []
 
     def instead(self, *args):
         calls.append(1)
@@ -69,7 +63,7 @@ def _meet(fault, step: int) -> None:
             fault()
         return real(self, *args)
 
-    Trainer._gradients = instead
+    Trainer._take_step = instead
 
 
 if __name__ == "__main__":

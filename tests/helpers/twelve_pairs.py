@@ -9,7 +9,7 @@ from common.data.image_cache import ImageStore, load_images
 from common.data.tokens import tokenise
 from common.models.classifier import ImageTextClassifier
 from common.models.loading import load_tokenizer
-from common.training.precision import Precision
+from common.training.device import Precision
 from PIL import Image
 
 from .hub import BERT, BLIP, CLIP

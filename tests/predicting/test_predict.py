@@ -20,8 +20,8 @@ from common.models import checkpoint
 from common.models.fusion import FUSIONS
 from common.predicting import predict as predicting
 from common.predicting.opening import load_run, open_run
-from common.training.evaluation import probabilities
-from common.training.precision import Precision
+from common.training.device import Precision
+from common.training.engine import probabilities
 from common.training.prepare import prepare
 from common.training.probes import blanks, predict_blanked
 from helpers.small_project import COMMANDS, TEXTS, make_small_project, record

@@ -14,7 +14,7 @@ from common.models import fusion
 from common.runs.layout import METRICS_JSON
 from common.runs.reader import read_runs
 from common.training import engine, identity
-from common.training.progress import Progress
+from common.training.engine import Progress
 from helpers.hub import CLIP
 from helpers.small_project import (
     assert_same_run,

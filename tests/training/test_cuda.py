@@ -4,9 +4,13 @@ import pytest
 import torch
 from common.errors import UserError
 from common.settings import Protocol
-from common.training.device import device_failures_named, find_device, is_out_of_memory
+from common.training.device import (
+    choose_precision,
+    device_failures_named,
+    find_device,
+    is_out_of_memory,
+)
 from common.training.engine import Trainer
-from common.training.precision import choose_precision
 from helpers.models import build, inputs
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

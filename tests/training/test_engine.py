@@ -16,9 +16,8 @@ from common.errors import UserError
 from common.models.classifier import ImageTextClassifier
 from common.models.loading import load_tokenizer
 from common.settings import Protocol
-from common.training.engine import fit
-from common.training.evaluation import evaluate
-from common.training.precision import Precision
+from common.training.device import Precision
+from common.training.engine import evaluate, fit
 from helpers.hub import BERT, BLIP, CLIP
 from helpers.models import build
 from PIL import Image
@@ -91,7 +90,7 @@ def test_accumulating_micro_batches_is_the_same_as_one_batch(hub, images, name: 
         fitted = run(
             model, make_plan(hub, images, name, epochs=2, micro=micro, effective=16), lr=1e-4
         )
-        results.append((fitted.last_logits, [row["train_loss"] for row in fitted.history]))
+        results.append((fitted.logits[-1], [row["train_loss"] for row in fitted.history]))
     for logits, losses in results[1:]:
         np.testing.assert_allclose(logits, results[0][0], atol=1e-5)
         np.testing.assert_allclose(losses, results[0][1], atol=1e-5)
@@ -109,8 +108,7 @@ def test_one_epochs_loss_and_step_by_hand():
         def forward(self, input_ids, attention_mask, pixel_values):
             return self.layer(input_ids.float())
 
-    from common.training.engine import Trainer
-    from common.training.progress import Progress
+    from common.training.engine import Progress, Trainer
 
     def batch(ids: list[int], labels: list[int]) -> dict:
         return {

@@ -21,29 +21,21 @@ def new_pages():
     np.ones(2**23)  # 64 MB, freed at once
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-def resident_mb():
-    pages = int(open("/proc/self/statm", encoding="utf-8").read().split()[1])
-    return pages * resource.getpagesize() // 2**20
-
 keep_freed_memory()
 new_pages()
-print(new_pages(), resident_mb())
-keep_freed_memory(False)
-print(resident_mb())
+print(new_pages())
 """
 
 
 @pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="only glibc is told what to do with it"
 )
-def test_memory_of_a_freed_array_serves_the_next_and_is_given_back_on_demand():
+def test_memory_of_a_freed_array_serves_the_next():
     command = [sys.executable, "-c", PROGRAM]
     out = subprocess.run(
         command, cwd=STAGE2 / "scripts", capture_output=True, encoding="utf-8", check=True
     ).stdout
-    new_pages, kept, left = map(int, out.split())
-    assert new_pages < 100  # 64 MB are 16,384 pages
-    assert kept - left > 60
+    assert int(out) < 100  # 64 MB are 16,384 pages
 
 
 def test_other_c_libraries_are_left_alone(monkeypatch):

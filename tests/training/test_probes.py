@@ -13,8 +13,8 @@ from common.errors import UserError
 from common.models.classifier import ImageTextClassifier
 from common.models.loading import load_tokenizer
 from common.training import probes, record
-from common.training.evaluation import evaluate, logit_scores
-from common.training.precision import Precision, choose_precision
+from common.training.device import Precision, choose_precision
+from common.training.engine import evaluate, logit_scores
 from common.training.probes import emap, probe
 from helpers.hub import BERT, BLIP, CLIP
 from helpers.small_project import make_small_project, run_small

@@ -9,9 +9,8 @@ import transformers
 from common.runs.reader import load_runs
 from common.settings import Protocol
 from common.training import run as training
-from common.training.engine import Trainer, TrainingResult
-from common.training.precision import Precision
-from common.training.progress import Progress
+from common.training.device import Precision
+from common.training.engine import Progress, Trainer, TrainingResult
 from common.training.rates import learning_rate
 from helpers.small_project import assert_same_run, compare_dir, make_small_project, run_small
 from helpers.stops import PowerCut, cut_at, stop_at_step

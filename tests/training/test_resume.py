@@ -22,8 +22,7 @@ from common.runs import writer as runfolder
 from common.runs.layout import CHECKPOINT, METRICS_JSON
 from common.runs.writer import RunFolder
 from common.training import run as training
-from common.training.engine import Trainer
-from common.training.progress import Progress
+from common.training.engine import Progress, Trainer
 from helpers.hub import STAGE2
 from helpers.signals import heed_ctrl_c
 from helpers.small_project import (

@@ -156,6 +156,8 @@ def run_command(main: Callable[[], None]) -> None:
 
     def stop(number: int, frame: Any) -> None:
         received.append(number)
+        if len(received) > 1 and "TORCHELASTIC_RUN_ID" in os.environ:
+            return  # torchrun passes on what the terminal has sent already
         if len(received) > 1:  # whoever asks twice does not wait; as after a kill, nothing is lost
             os.write(2, b"stopped at once\n")
             os._exit(128 + number)

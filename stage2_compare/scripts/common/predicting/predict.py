@@ -21,9 +21,15 @@ from ..models.loading import check_transformers
 from ..runs.writer import spreadsheet_bytes, table_bytes
 from ..settings import Paths
 from ..training.answers import answers_table, submission_table
-from ..training.device import device_failures_named, find_device, is_out_of_memory
-from ..training.evaluation import evaluate, probabilities
-from ..training.precision import Precision, allow_fast_float32, choose_precision
+from ..training.device import (
+    Precision,
+    allow_fast_float32,
+    choose_precision,
+    device_failures_named,
+    find_device,
+    is_out_of_memory,
+)
+from ..training.engine import evaluate, probabilities
 from .opening import OpenedRun, load_run, open_run
 from .pairs import Pairs, load_photos, one_pair, read_pairs, temporary_folder
 from .settings import Prediction

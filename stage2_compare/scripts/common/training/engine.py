@@ -1,10 +1,11 @@
-"""The training loop. It never asks which model it holds."""
+"""The training loop, and a model over a whole split. Neither asks which model it holds."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,22 +14,23 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from .. import seeding
 from ..data.batches import Prefetcher
 from ..data.dataset import Batch
 from ..errors import UserError
-from ..metrics import MAIN
+from ..metrics import MAIN, run_scores
 from ..settings import Protocol
-from .evaluation import evaluate, to_device, validation_scores
-from .precision import Precision
-from .processes import ALONE, Processes, synchronised
-from .progress import Progress
+from .device import Precision
+from .processes import ALONE, Processes
 from .rates import learning_rate
+
+LOOK_EVERY_SEC, LINE_EVERY_SEC = 1.0, 30.0
 
 
 class NotFinite(ArithmeticError):
-    """The loss is infinite or not a number."""
+    """A loss or an answer is infinite or not a number."""
 
 
 @dataclass
@@ -62,129 +64,6 @@ class TrainingResult:
     def best_logits(self) -> Tensor:
         return self.logits[self.best_epoch - 1]
 
-    @property
-    def last_logits(self) -> Tensor:
-        return self.logits[-1]
-
-
-class Trainer:
-    """Model, optimizer, loss scaler and the number of the step: what one optimizer step needs, and
-    what a checkpoint must hold."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        protocol: Protocol,
-        class_weights: Tensor,
-        precision: Precision,
-        steps: int,
-        processes: Processes = ALONE,
-    ):
-        """``steps``: optimizer steps that the whole run plans, on which the learning rate
-        depends."""
-        self.protocol = protocol
-        self.device = precision.device
-        self.model = model.to(self.device)
-        self.precision = precision
-        self.processes = processes
-        self.synchronised = synchronised(model)
-        self.trainable = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = OPTIMIZERS[protocol.optimizer](self.trainable, protocol)
-        self.scaler = precision.scaler()
-        self.class_weights_cpu = class_weights  # (C,) float32
-        self.class_weights = class_weights.to(self.device)
-        self.step, self.steps = 0, steps  # those that were taken, and all
-
-    def state(self) -> dict[str, Any]:
-        parts = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
-        return {name: part.state_dict() for name, part in parts.items()} | {"step": self.step}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        self.step = state["step"]
-
-    def train_one_epoch(self, groups: Iterable[list[Batch]], progress: Progress) -> float:
-        """Take one optimizer step per group of micro-batches; return the mean loss over the samples
-        of the epoch.
-
-        The loss of a step is ``CrossEntropyLoss(weight=class_weights)`` over the whole group: each
-        micro-batch adds its sum, divided by the group's total weight, so how the group was cut
-        changes nothing: neither into micro-batches nor into shares of several processes, which go
-        through their own micro-batches here."""
-        self.model.train()
-        losses, weights = [], []
-        for group in groups:
-            # The labels are still on the CPU: asking the device would make the CPU wait for it.
-            weights_of_group = [
-                self.class_weights_cpu[batch["labels"]].sum().item() for batch in group
-            ]
-            samples_of_group = sum(len(batch["labels"]) for batch in group)
-            weight, samples = self.processes.totals(sum(weights_of_group), samples_of_group)
-            loss = self.processes.together(partial(self._gradients, group, weight))
-            self.processes.sum_gradients(self.trainable, loss)
-            self.processes.together(self._take_step)
-            losses.append(loss)
-            weights.append(weight)
-            if progress.advance(int(samples)):
-                progress.show(_finite(losses)[-1])
-        return float(np.average(_finite(losses), weights=weights))
-
-    def _gradients(self, group: list[Batch], weight: float) -> Tensor:
-        """Add the gradients of the micro-batches of this process; return their part of the step's
-        loss, a scalar on the device."""
-        loss = torch.zeros((), device=self.device)
-        for batch in group:
-            if len(batch["labels"]) or self.synchronised:  # BatchNorm awaits every process
-                loss += self._backward(batch, weight)
-        return loss
-
-    def _take_step(self) -> None:
-        """Change the weights by the gradients of a whole step, and forget these."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.protocol, self.step, self.steps)
-        if self.protocol.clip_norm:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.trainable, self.protocol.clip_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.step += 1
-
-    def _backward(self, batch: Batch, weight: float) -> Tensor:
-        """Add a micro-batch's part to the gradients; return its part of the step's loss, a scalar
-        on the device."""
-        inputs, labels = to_device(batch, self.device)
-        with self.precision.autocast():
-            logits = self.model(**inputs)
-        options = {"weight": self.class_weights, "reduction": "sum"}
-        loss = F.cross_entropy(logits.float(), labels, **options) / weight
-        self.scaler.scale(loss).backward()
-        return loss.detach()
-
-
-def adamw(parameters: list[nn.Parameter], protocol: Protocol) -> torch.optim.AdamW:
-    """Make AdamW, in its one-kernel form where this torch has it for the device."""
-    options = {"lr": protocol.lr, "weight_decay": protocol.weight_decay}
-    try:
-        return torch.optim.AdamW(parameters, fused=True, **options)
-    except RuntimeError:  # on a processor before torch 2.4
-        return torch.optim.AdamW(parameters, **options)
-
-
-OPTIMIZERS = {"AdamW": adamw}
-
-
-def _finite(losses: list[Tensor]) -> np.ndarray:
-    """Return the losses (steps,) on the CPU. Not called at every step, since it makes a GPU wait
-    for the CPU."""
-    values = torch.stack(losses).cpu().numpy()
-    if not np.isfinite(values).all():
-        step = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise NotFinite(f"the loss is {values[step]} at step {step + 1}")
-    return values
-
 
 def fit(
     model: nn.Module,
@@ -217,67 +96,244 @@ def fit(
         result = TrainingResult(**checkpoint["fitted"])
     for epoch in schedule.epochs:
         if result.stalled(protocol.patience):
-            _report_stop(result, protocol)
+            print(
+                f"stopped after epoch {epoch - 1} of {protocol.epochs}: macro-F1 was best at epoch "
+                f"{result.best_epoch} (--patience {protocol.patience})",
+                flush=True,
+            )
             break
         seeding.start_epoch(protocol.seed, epoch, processes.rank)
-        row, logits = _run_epoch(trainer, batches, epoch)
+        title, started = f"epoch {epoch}/{protocol.epochs}", time.perf_counter()
+        try:
+            with Progress(title, len(schedule.train)) as progress:
+                train_loss = trainer.train_one_epoch(batches.train_groups(epoch), progress)
+            trained = time.perf_counter()
+            processes.take_statistics_of_first(model)
+            logits = evaluate(model, batches.val_batches(), precision, processes)  # (N, C)
+            scores = validation_scores(logits, schedule.val.labels, class_weights)
+        except NotFinite as error:
+            kept = f"; the epochs up to {epoch - 1} are kept" if epoch > 1 else ""
+            raise UserError(
+                f"epoch {epoch}: {error}. Try a smaller --lr, or look for a broken checkpoint{kept}"
+            ) from None
+        times = {"train_sec": trained - started, "val_sec": time.perf_counter() - trained}
+        rate = len(schedule.train) / times["train_sec"]
+        row = {"epoch": epoch, "train_loss": train_loss, **scores, **times, "samples_per_sec": rate}
         improved = result.add(row, logits)
         content = {"trainer": trainer.state(), "fitted": vars(result)}
         processes.from_first(partial(save, content, improved))
-        _report(row, protocol.epochs)
+        print(
+            f"{title}  train loss {train_loss:.4f}  val loss {row['val_loss']:.4f}  "
+            f"acc {row['val_acc']:.4f}  macro-F1 {row['val_f1_macro']:.4f}  {rate:.1f} samples/s",
+            flush=True,
+        )
     return result
 
 
-def _run_epoch(trainer: Trainer, batches: Prefetcher, epoch: int) -> tuple[dict[str, Any], Tensor]:
-    """Train one epoch; return its row of history and the validation logits (N, C)."""
-    schedule = batches.schedule
-    started = time.perf_counter()
-    train_loss = _train_epoch(trainer, batches, epoch)
-    trained = time.perf_counter()
-    trainer.processes.take_statistics_of_first(trainer.model)
-    val_batches, processes = batches.val_batches(), trainer.processes
-    logits = evaluate(trainer.model, val_batches, trainer.precision, processes)  # (N, C)
-    scores = validation_scores(logits, schedule.val.labels, trainer.class_weights_cpu)
-    if not (torch.isfinite(logits).all() and math.isfinite(scores["val_loss"])):
-        raise _not_finite(epoch, "the model's answers on the validation pairs are not finite")
-    train_sec, val_sec = trained - started, time.perf_counter() - trained
-    row = {"epoch": epoch, "train_loss": train_loss, **scores}
-    row |= {"train_sec": train_sec, "val_sec": val_sec}
-    row["samples_per_sec"] = len(schedule.train) / train_sec
-    return row, logits
+class Trainer:
+    """Model, optimizer, loss scaler and the number of the step: what one optimizer step needs, and
+    what a checkpoint must hold."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        protocol: Protocol,
+        class_weights: Tensor,
+        precision: Precision,
+        steps: int,
+        processes: Processes = ALONE,
+    ):
+        """``steps``: optimizer steps that the whole run plans, on which the learning rate
+        depends."""
+        self.protocol, self.precision, self.processes = protocol, precision, processes
+        self.device = precision.device
+        self.model = model.to(self.device)
+        self.joined_model = processes.joined_model(self.model, self.device)
+        self.trainable = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = adamw(self.trainable, protocol)
+        self.scaler = precision.scaler()
+        self.class_weights_cpu = class_weights  # (C,) float32
+        self.class_weights = class_weights.to(self.device)
+        self.step, self.steps = 0, steps  # those that were taken, and all
+        self._spare: Batch = {}  # the last batch with samples
+
+    def state(self) -> dict[str, Any]:
+        parts = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
+        return {name: part.state_dict() for name, part in parts.items()} | {"step": self.step}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.step = state["step"]
+
+    def train_one_epoch(self, groups: Iterable[list[Batch]], progress: Progress) -> float:
+        """Take one optimizer step per group of micro-batches; return the mean loss over the samples
+        of the epoch.
+
+        The loss of a step is ``CrossEntropyLoss(weight=class_weights)`` over the whole group: each
+        micro-batch adds its sum, divided by the group's total weight, so how the group was cut
+        changes nothing: neither into micro-batches nor into shares of several processes, which go
+        through their own micro-batches here."""
+        self.model.train()
+        losses, weights = [], []
+        for group in groups:
+            # The labels are still on the CPU: asking the device would make the CPU wait for it.
+            own = [self.class_weights_cpu[batch["labels"]].sum().item() for batch in group]
+            own_samples = sum(len(batch["labels"]) for batch in group)
+            weight, samples = self.processes.totals(sum(own), own_samples)
+            loss = torch.zeros((), device=self.device)
+            for batch in group[:-1]:
+                with self.joined_model.no_sync() if self.processes.count > 1 else nullcontext():
+                    loss += self._backward(batch, weight)
+            loss += self._backward(group[-1], weight)  # here the processes join their gradients
+            self._take_step()
+            losses.append(self.processes.sum(loss))
+            weights.append(weight)
+            if progress.advance(int(samples)):
+                progress.show(_finite(losses)[-1])
+        return float(np.average(_finite(losses), weights=weights))
+
+    def _backward(self, batch: Batch, weight: float) -> Tensor:
+        """Add a micro-batch's part to the gradients; return its part of the step's loss, a scalar
+        on the device."""
+        if len(batch["labels"]):
+            self._spare = batch
+        else:  # the others wait for this process: it repeats samples, which must not count
+            batch, weight = self._spare, math.inf
+        inputs, labels = to_device(batch, self.device)
+        with self.precision.autocast():
+            logits = self.joined_model(**inputs)
+        options = {"weight": self.class_weights, "reduction": "sum"}
+        loss = F.cross_entropy(logits.float(), labels, **options) / weight
+        # Several processes take the mean of their gradients: it shall be their sum.
+        self.scaler.scale(loss * self.processes.count).backward()
+        return loss.detach()
+
+    def _take_step(self) -> None:
+        """Change the weights by the gradients of a whole step, and forget these."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.protocol, self.step, self.steps)
+        if self.protocol.clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.trainable, self.protocol.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
 
 
-def _train_epoch(trainer: Trainer, batches: Prefetcher, epoch: int) -> float:
-    """Train one epoch under a progress bar; return its mean loss."""
+def adamw(parameters: list[nn.Parameter], protocol: Protocol) -> torch.optim.AdamW:
+    """Make AdamW, in its one-kernel form where this torch has it for the device."""
+    options = {"lr": protocol.lr, "weight_decay": protocol.weight_decay}
     try:
-        with Progress(
-            f"epoch {epoch}/{trainer.protocol.epochs}", len(batches.schedule.train)
-        ) as progress:
-            return trainer.train_one_epoch(batches.train_groups(epoch), progress)
-    except NotFinite as error:
-        raise _not_finite(epoch, str(error)) from None
+        return torch.optim.AdamW(parameters, fused=True, **options)
+    except RuntimeError:  # on a processor before torch 2.4
+        return torch.optim.AdamW(parameters, **options)
 
 
-def _not_finite(epoch: int, fault: str) -> UserError:
-    kept = f"; the epochs up to {epoch - 1} are kept" if epoch > 1 else ""
-    return UserError(
-        f"epoch {epoch}: {fault}. Try a smaller --lr, or look for a broken checkpoint{kept}"
-    )
+def _finite(losses: list[Tensor]) -> np.ndarray:
+    """Return the losses (steps,) on the CPU. Not called at every step, since it makes a GPU wait
+    for the CPU."""
+    values = torch.stack(losses).cpu().numpy()
+    if not np.isfinite(values).all():
+        step = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise NotFinite(f"the loss is {values[step]} at step {step + 1}")
+    return values
 
 
-def _report_stop(result: TrainingResult, protocol: Protocol) -> None:
-    last, best = len(result.history), result.best_epoch
-    print(
-        f"stopped after epoch {last} of {protocol.epochs}: macro-F1 was best at epoch {best} "
-        f"(--patience {protocol.patience})",
-        flush=True,
-    )
+class Progress:
+    """The progress of an epoch: a bar on a terminal, elsewhere a plain line now and then.
+
+    It shows the loss about once a second only, since reading it makes a GPU wait."""
+
+    def __init__(self, title: str, samples: int):
+        self.bar = tqdm(total=samples, desc=title, unit=" samples", disable=None, leave=False)
+        self.title, self.samples, self.done = title, samples, 0
+        self.started = self.looked = self.lined = time.perf_counter()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def advance(self, count: int) -> bool:
+        """Count samples; return True when it is time to call ``show``."""
+        self.done += count
+        self.bar.update(count)
+        return time.perf_counter() - self.looked > LOOK_EVERY_SEC
+
+    def show(self, loss: float) -> None:
+        self.looked = now = time.perf_counter()
+        if not self.bar.disable:
+            self.bar.set_postfix_str(f"loss {loss:.4f}")
+        elif now - self.lined > LINE_EVERY_SEC:
+            self.lined, rate = now, self.done / (now - self.started)
+            said = f"{self.done}/{self.samples} samples, loss {loss:.4f}, {rate:.1f} samples/s"
+            print(f"{self.title}: {said}", flush=True)
 
 
-def _report(row: dict[str, Any], epochs: int) -> None:
-    print(
-        f"epoch {row['epoch']}/{epochs}  train loss {row['train_loss']:.4f}  "
-        f"val loss {row['val_loss']:.4f}  acc {row['val_acc']:.4f}  "
-        f"macro-F1 {row['val_f1_macro']:.4f}  {row['samples_per_sec']:.1f} samples/s",
-        flush=True,
-    )
+def to_device(batch: Batch, device: torch.device) -> tuple[Batch, Tensor]:
+    """Copy a batch; return the model's inputs by name, and the labels (B,)."""
+    inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+    labels = inputs.pop("labels")
+    return inputs, labels
+
+
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[tuple[np.ndarray, Batch]],
+    precision: Precision,
+    processes: Processes = ALONE,
+) -> Tensor:
+    """Return the logits (N, C) of every sample in the order of the split, float32 on the CPU.
+
+    Args:
+        batches: the places (B,) of the samples in the split, and the batch. Of several processes
+            each has its own, at least one, and all get the logits of the whole split.
+    """
+    model.eval()
+    places, parts = [], []
+    # Batches are fetched outside inference mode: a tensor made in it can never be trained on.
+    for batch_places, batch in batches:
+        with torch.inference_mode(), precision.autocast():
+            inputs, _ = to_device(batch, precision.device)
+            parts.append(model(**inputs).float())  # (B, C)
+        places.append(batch_places)
+    found, logits = np.concatenate(places), torch.cat(parts).cpu()
+    (count,) = processes.totals(len(found))
+    ordered = torch.zeros(int(count), logits.shape[1])
+    ordered[found] = logits
+    return processes.sum(ordered)  # all but one add a zero
+
+
+def validation_scores(
+    logits: Tensor, labels: np.ndarray, class_weights: Tensor
+) -> dict[str, float]:
+    """Return the validation columns of history.csv; the loss is weighted as in training, so the
+    curves compare.
+
+    Raises:
+        NotFinite: a logit or the loss.
+    """
+    loss = F.cross_entropy(logits, torch.from_numpy(labels), weight=class_weights).item()
+    if not (torch.isfinite(logits).all() and math.isfinite(loss)):
+        raise NotFinite("the model's answers on the validation pairs are not finite")
+    scores = {f"val_{key}": value for key, value in logit_scores(logits, labels).items()}
+    return {**scores, "val_loss": loss}
+
+
+def logit_scores(logits: Tensor, labels: np.ndarray) -> dict[str, float]:
+    """Return the metrics by key, from logits (N, C) on the CPU and labels (N,)."""
+    return run_scores(labels, predicted_classes(logits))
+
+
+def predicted_classes(logits: Tensor) -> np.ndarray:
+    """Return the class with the highest logit of each pair (N,), from logits (N, C) on the CPU."""
+    return logits.argmax(1).numpy()
+
+
+def probabilities(logits: Tensor) -> np.ndarray:
+    """Return the probability of each class (N, C) float64, from logits (N, C) on the CPU."""
+    return logits.double().softmax(1).numpy()

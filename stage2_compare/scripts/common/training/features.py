@@ -26,9 +26,8 @@ from ..files import error_text
 from ..models.classifier import ImageTextClassifier
 from ..models.encoder import Encoder
 from ..models.fusion import FUSIONS
-from .device import device_name
+from .device import Precision, device_name
 from .identity import encoder_sha256
-from .precision import Precision
 from .prepare import PreparedRun
 
 ROWS = 32  # of a batch, where so many fit in memory

@@ -17,10 +17,9 @@ from ..models.classifier import ImageTextClassifier
 from ..models.loading import load_config, load_tokenizer
 from ..runs.predictions import MOST_CLASSES
 from ..settings import TrainingRun
-from .device import find_device
+from .device import Precision, choose_precision, find_device
 from .folds import Folds
 from .identity import contents
-from .precision import Precision, choose_precision
 from .reading import fingerprints, read_pairs
 
 

@@ -15,9 +15,9 @@ from ..data.batches import EVALUATION_FACTOR
 from ..data.dataset import Batch, FeatureDataset, PairDataset
 from ..data.tokens import Tokens
 from ..models.classifier import ImageTextClassifier
-from .evaluation import logit_scores, to_device
+from .device import Precision
+from .engine import logit_scores, to_device
 from .features import encode
-from .precision import Precision
 
 # Gives logits (B, C) for the texts of the samples (B,) with the images of the samples (B,).
 Predict = Callable[[np.ndarray, np.ndarray], Tensor]

@@ -28,8 +28,7 @@ from ..tensors import read_tensors
 from .answers import answers_table, submission_table
 from .card import model_card
 from .device import SAVE_MEMORY, device_name, peak_memory_mb
-from .engine import TrainingResult
-from .evaluation import evaluate, logit_scores, predicted_classes, probabilities
+from .engine import TrainingResult, evaluate, logit_scores, predicted_classes, probabilities
 from .prepare import PreparedRun
 from .probes import probe
 from .travel import origin, write_encoder

@@ -8,7 +8,7 @@ import platform
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,7 @@ from ..runs.writer import RunFolder
 from ..settings import TrainingRun
 from . import identity
 from .device import (
+    allow_fast_float32,
     device_failures_named,
     device_name,
     is_out_of_memory,
@@ -37,9 +38,8 @@ from .device import (
 )
 from .engine import TrainingResult, fit
 from .features import encode_splits
-from .precision import allow_fast_float32
 from .prepare import PreparedRun, prepare
-from .processes import Processes, joined, synchronised
+from .processes import Processes, joined
 from .record import MemoryFit, write_run
 
 BEST_HEAD = "best_head"  # in a checkpoint: of a run whose head learns alone
@@ -66,7 +66,8 @@ def train(settings: TrainingRun) -> None:
 
 def _train(settings: TrainingRun, processes: Processes) -> None:
     """Train as one of the processes; the first has the run folder."""
-    settings = processes.on_its_device(settings)
+    device = processes.device or settings.machine.device
+    settings = replace(settings, machine=replace(settings.machine, device=device))
     own = RunFolder(settings.paths.runs, settings.name) if processes.first else nullcontext()
     with own as folder:
         prepared = processes.in_turn(partial(prepare, settings))
@@ -94,11 +95,12 @@ def _what_is_kept(settings: TrainingRun, processes: Processes) -> str:
 
 def _check_shares(prepared: PreparedRun, processes: Processes) -> None:
     """Refuse processes that would have nothing to do, or that read something else."""
-    step, pairs = prepared.settings.protocol.effective_batch_size, len(prepared.datasets["val"])
+    step, datasets = prepared.settings.protocol.effective_batch_size, prepared.datasets
+    pairs = min(len(datasets["train"]), len(datasets["val"]))
     if processes.count > min(step, pairs):
         raise UserError(
             f"{processes.count} processes are too many: a step has {step} samples "
-            f"(--effective-batch-size), and there are {pairs} validation pairs. Start fewer"
+            f"(--effective-batch-size), and the smaller split has {pairs} pairs. Start fewer"
         )
     found = {**identity.choices(prepared.settings), **prepared.contents}
     keys = identity.changed(processes.from_first(lambda: found), found)
@@ -165,15 +167,14 @@ def fit_to_the_end(
         done, epochs = _epochs_done(checkpoint), prepared.settings.protocol.epochs
         print(f"going on after epoch {done} of {epochs} (--restart would begin anew)", flush=True)
     while True:
-        model = share_statistics(prepared.build(), prepared.precision.device, processes)
+        model = prepared.build()
         needed = disk_space(model)
         processes.from_first(lambda: folder.need_space(needed))  # noqa: B023 - called at once
         try:
             result = _fit(prepared, folder, processes, model, memory, checkpoint)
             return model, result, memory
         except RuntimeError as error:
-            known = is_out_of_memory(error) and processes.all_know(error)
-            if not known or synchronised(model):  # its peers wait on their cards, without an end
+            if not is_out_of_memory(error) or processes.count > 1:
                 raise
         # Outside the except clause, whose traceback would keep the tensors alive.
         del model, checkpoint
@@ -181,23 +182,6 @@ def fit_to_the_end(
         torch.cuda.empty_cache()
         checkpoint = processes.from_first(lambda: folder.read_checkpoint())
         memory.halve(_epochs_done(checkpoint) + 1)
-
-
-def share_statistics(
-    model: ImageTextClassifier, device: torch.device, processes: Processes
-) -> ImageTextClassifier:
-    """Let BatchNorm take its statistics over all processes, where torch can."""
-    learning = not model.frozen and any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
-    if processes.count == 1 or not learning:
-        return model
-    if device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    print(
-        "BatchNorm sees the samples of one process only: torch synchronises it on CUDA alone. The "
-        "statistics of the first process are kept",
-        flush=True,
-    )
-    return model
 
 
 def unfinished(prepared: PreparedRun, folder: RunFolder) -> dict[str, Any] | None:
@@ -282,7 +266,7 @@ def _fit_head(
     # do not depend on the number of processes.
     micro = memory.micro if memory.halvings else prepared.settings.micro_batch
     encoding = partial(encode_splits, prepared, model, micro)
-    prepared.features = processes.together(partial(processes.in_turn, encoding))
+    prepared.features = processes.in_turn(encoding)
     features, share = prepared.features, processes.share
     schedule = _schedule(prepared, features, model, memory.micro, checkpoint, share)
     best_head = checkpoint[BEST_HEAD] if checkpoint else {}
