@@ -115,15 +115,17 @@ def allow_fast_float32() -> None:
     torch.backends.cudnn.benchmark = True
 
 
-def keep_freed_memory() -> None:
-    """Let glibc keep the memory of freed tensors for the next step.
+def keep_freed_memory(keep: bool = True) -> None:
+    """Let glibc keep the memory of freed tensors for the next step; ``keep=False`` restores its
+    default.
 
     By default it returns large blocks to the system at once, which must map and clear every page of
     them again in the next step. Other C libraries are left alone."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
-        for threshold in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of mallopt(3), in bytes
-            libc.mallopt(threshold, 2**30)
+        # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of mallopt(3), and where glibc moves them at most
+        for parameter, default in ((-3, 32 * 2**20), (-1, 64 * 2**20)):
+            libc.mallopt(parameter, 2**30 if keep else default)
 
 
 @contextmanager
