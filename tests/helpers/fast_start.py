@@ -11,9 +11,8 @@ import start
 
 from .hub import STAGE2
 
-PACKAGES = 20
-# Of two programs that change .venv at once the second says so in the log and fails. While a file
-# "hold_pip" lies in the project, pip stays at its beginning.
+# Programs that change .venv write to programs.log, and fail if they are two at once. While a file
+# "hold_pip" lies in the project, pip waits.
 ALONE = """
 import os, shutil, sys, time
 from pathlib import Path
@@ -22,63 +21,65 @@ def log(line):
     with open("programs.log", "a", encoding="utf-8") as file:
         file.write(line + "\\n")
 
-def alone(name):
-    log("begin " + name)
-    held = open("programs.alone", "a")
-    try:
-        import fcntl
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:
-        pass
-    except BlockingIOError:
-        log("two at once")
-        sys.exit(1)
-    while os.path.exists("hold_" + name):
-        time.sleep(0.02)
-    return held
+held = open("programs.alone", "a")
+try:
+    import fcntl
+    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except ImportError:
+    pass
+except BlockingIOError:
+    log("two at once")
+    sys.exit(1)
 """
 VENV = (
     ALONE
     + """
-if __name__ == "__main__":
-    held = alone("venv")
-    folder = Path(sys.argv[1])
-    if os.name == "nt":
-        base = Path(sys.executable).parent
-        (folder / "Scripts").mkdir()
-        for file in [Path(sys.executable), *base.glob("*.dll")]:
-            shutil.copy(file, folder / "Scripts" / file.name)
-        (folder / "pyvenv.cfg").write_text(f"home = {base}", encoding="utf-8")
-    else:
-        (folder / "bin").mkdir()
-        os.symlink(sys.executable, folder / "bin/python")
-    log("end venv")
+log("venv")
+folder = Path(sys.argv[1])
+if os.name == "nt":
+    base = Path(sys.executable).parent
+    (folder / "Scripts").mkdir()
+    for file in [Path(sys.executable), *base.glob("*.dll")]:
+        shutil.copy(file, folder / "Scripts" / file.name)
+    (folder / "pyvenv.cfg").write_text(f"home = {base}", encoding="utf-8")
+else:
+    (folder / "bin").mkdir()
+    os.symlink(sys.executable, folder / "bin/python")
 """
 )
 PIP = (
     ALONE
-    + f"""
-if __name__ == "__main__":
-    held = alone("pip")
-    site = Path(sys.executable).parents[1] / "site"
-    site.mkdir(exist_ok=True)
-    for number in range({PACKAGES}):
-        time.sleep(0.02)
-        (site / str(number)).touch()
-    log("end pip")
+    + """
+log(" ".join(["pip", *sys.argv[3:]]))
+while os.path.exists("hold_pip"):
+    time.sleep(0.02)
+if "nonsense" in Path("requirements.txt").read_text(encoding="utf-8"):
+    sys.exit(1)
+time.sleep(0.2)
+(Path(sys.executable).parents[1] / "installed").touch()
 """
 )
-PYTEST = f"""
-import sys
+# It ends with the status that its first argument names; "wait" waits for Ctrl-C.
+PYTEST = """
+import sys, time
 from pathlib import Path
-sys.exit(len(list((Path(sys.executable).parents[1] / "site").iterdir())) != {PACKAGES})
+assert (Path(sys.executable).parents[1] / "installed").exists()
+try:
+    print(*sys.argv[1:], flush=True)
+    if sys.argv[1:2] == ["wait"]:
+        time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(0.5)
+    print("ended", flush=True)
+    sys.exit()
+sys.exit(int(sys.argv[1]) if sys.argv[1:] else 0)
 """
 
 
 def make_fast_project(root: Path) -> Path:
     """Write the project and return the path of its start.py."""
     (root / "stage2_compare").mkdir(parents=True, exist_ok=True)
-    for name in [start.CONSTRAINTS, *start.LISTS["test"]]:
+    for name in start.COMMANDS["test"][1][1::2]:
         (root / name).write_text("numpy\n", encoding="utf-8")
     for name, program in (("venv", VENV), ("pip", PIP), ("pytest", PYTEST)):
         (root / f"{name}.py").write_text(program, encoding="utf-8")
