@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "stage2_compare" / "scripts")
 sys.path.insert(0, str(Path(__file__).parents[1] / "stage2_compare"))
 
 from common.runs import layout
-from common.runs.reader import read_runs
+from common.runs.reading import read_runs
 from helpers.fast_start import make_fast_project
 from helpers.hub import CLIP, STAGE2, Hub
 from helpers.project import make_project
@@ -359,7 +359,7 @@ def full_disk(root: Path, hub: Hub, disk: Path) -> dict[str, int]:
                 if "free on this disk" in output:
                     said["start"] += 1
                 else:
-                    assert "Is the disk full?" in output, output
+                    assert "Make room on that disk" in output or "the disk full?" in output, output
                     path = output.split("cannot write ")[1].split(": ")[0]
                     said[path.rsplit("/", 1)[-1]] += 1
                 (disk / "filler").unlink()

@@ -145,7 +145,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
         write_result(path.parent, b"a folder has that name")
     for number, remedy in (
         (errno.ENOSPC, "Make room on that disk"),
-        (errno.EACCES, "Is it open in another program"),
+        (errno.EACCES, "Is the file open in another program"),
     ):
 
         def refuse(descriptor, number=number):

@@ -23,7 +23,7 @@ FORBIDDEN = {
     "charts": {"training", "models", "data"},
     "page": {"training", "models"},
 }
-READERS = ("runs.reader", "comparison.compare", "comparison.wording", "charts", "page")
+READERS = ("runs.reading", "comparison.compare", "comparison.wording", "charts", "page")
 
 
 def rooms() -> dict[Path, str]:

@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     from common.comparison.compare import compare
     from common.language import Language
     from common.page import write_page
-    from common.runs.reader import load_runs
+    from common.runs.reading import load_runs
 
     visuals = args.project_root / args.compare_dir / "visuals"
     runs = load_runs(visuals.parent)

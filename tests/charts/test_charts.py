@@ -24,7 +24,7 @@ from common.comparison.compare import compare
 from common.comparison.wording import BEST, NOT_COMPARABLE
 from common.language import CHINESE, ENGLISH, PHRASES, Language
 from common.metrics import METRICS, Metric
-from common.runs.reader import Predictions, Run, load_runs
+from common.runs.reading import Predictions, Run, load_runs
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from helpers.run_folders import bert, blip, clip, edit, make_run, make_runs

@@ -18,7 +18,7 @@ from common.comparison.wording import (
 )
 from common.errors import UserError
 from common.language import ENGLISH
-from common.runs.reader import load_runs, read_runs
+from common.runs.reading import load_runs, read_runs
 from helpers.figures import some_predictions
 from helpers.made_runs import made_run
 from helpers.run_folders import COUNTS, LABELS, bert, edit, make_run, make_runs
@@ -202,3 +202,13 @@ def test_mcnemar_against_the_best_run_is_multiplied_by_the_pairs_of_runs():
     found = compare([made_run("a", LABELS), made_run("b", eight), made_run("c", twenty)])
     p = {entry.name: entry.mcnemar_p for entry in found.runs}
     assert p == pytest.approx({"a": None, "b": 3 * 2 * 0.5**8, "c": 3 * 2 * 0.5**20})
+
+
+def test_runs_of_another_version_of_the_program_are_compared_with_a_remark(tmp_path):
+    for name, code in (("a", "x"), ("b", "x"), ("c", "y"), ("d", None)):
+        make_run(tmp_path, name, **({"content": {"code_sha256": code}} if code else {}))
+    found = compare(read_runs(tmp_path)[0])
+    assert [entry.comparable for entry in found.runs] == ["yes"] * 4
+    assert [note for note in map(ENGLISH, found.notes) if "version" in note] == [
+        "another version of this program than that of most runs has made c"
+    ]

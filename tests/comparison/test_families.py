@@ -18,7 +18,7 @@ from common.comparison.wording import (
 )
 from common.language import ENGLISH
 from common.metrics import run_scores
-from common.runs.reader import Run
+from common.runs.reading import Run
 from helpers.figures import some_predictions
 from helpers.made_runs import made_predictions, made_run
 from helpers.run_folders import CLASSES, LABELS

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from common.metrics import METRICS, confusion_matrix, scores
-from common.runs.predictions import Predictions
-from common.runs.reader import Run
+from common.runs.reading import Predictions, Run
 
 from helpers.run_folders import CLASSES, LABELS, some_probabilities
 

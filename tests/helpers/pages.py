@@ -11,7 +11,7 @@ from common.comparison.compare import compare
 from common.data.splits import fingerprint, read_split
 from common.language import ENGLISH, Language
 from common.page import write_page
-from common.runs.reader import load_runs
+from common.runs.reading import load_runs
 from PIL import Image
 
 from .run_folders import CLASSES

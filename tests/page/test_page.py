@@ -14,7 +14,7 @@ from common.data.quality import QUALITY, quality_json
 from common.errors import UserError
 from common.language import CHINESE, ENGLISH
 from common.page import parts, write
-from common.runs.reader import load_runs
+from common.runs.reading import load_runs
 from helpers.hub import STAGE2
 from helpers.pages import VAL_CSV, Tags, fingerprint_of, page_of, write_pairs
 from helpers.run_folders import edit, make_run, make_runs

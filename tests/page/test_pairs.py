@@ -8,7 +8,7 @@ from common.comparison.compare import compare
 from common.page.pairs import NONE, gather, presets
 from common.page.slices import accuracies, kinds, slices
 from common.page.sources import Source, Sources
-from common.runs.reader import load_runs
+from common.runs.reading import load_runs
 from helpers.run_folders import bert, make_run, prediction_rows, write_csv
 
 N = 60

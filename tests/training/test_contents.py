@@ -12,7 +12,7 @@ import torch
 from common.errors import UserError
 from common.models import fusion
 from common.runs.layout import METRICS_JSON
-from common.runs.reader import read_runs
+from common.runs.reading import read_runs
 from common.training import engine, identity
 from common.training.engine import Progress
 from helpers.hub import CLIP

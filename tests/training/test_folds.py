@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from common.errors import UserError
-from common.runs.reader import load_runs
+from common.runs.reading import load_runs
 from common.settings import Paths
 from common.training.folds import read_folds
 from helpers.small_project import compare_dir, make_small_project, run_small

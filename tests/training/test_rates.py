@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from common.runs.reader import load_runs
+from common.runs.reading import load_runs
 from common.settings import Protocol
 from common.training import run as training
 from common.training.device import Precision

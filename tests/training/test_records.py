@@ -9,7 +9,7 @@ import pytest
 import torch
 from common.metrics import run_scores
 from common.runs.layout import CHECKPOINT
-from common.runs.reader import Run, load_runs
+from common.runs.reading import Run, load_runs
 from common.training.engine import TrainingResult
 from helpers.small_project import assert_same_run, compare_dir, make_small_project, run_small
 from helpers.stops import stop_at_step

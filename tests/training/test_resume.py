@@ -18,9 +18,9 @@ import pytest
 import torch
 from common.errors import UserError
 from common.models.fusion import FUSIONS
-from common.runs import writer as runfolder
+from common.runs import folder as runfolder
+from common.runs.folder import RunFolder
 from common.runs.layout import CHECKPOINT, METRICS_JSON
-from common.runs.writer import RunFolder
 from common.training import run as training
 from common.training.engine import Progress, Trainer
 from helpers.hub import STAGE2
@@ -99,7 +99,7 @@ def test_a_stop_at_any_rename_changes_nothing(project, hub, uninterrupted, monke
                 run_small(project, hub, "clip", *more)
             except PowerCut:
                 cuts += 1
-                from common.runs.reader import read_runs
+                from common.runs.reading import read_runs
 
                 runs, _ = read_runs(place)
                 assert [run.name for run in runs] == [
@@ -180,7 +180,7 @@ HOLD = """
 import sys, time, torch
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from common.runs.writer import RunFolder
+from common.runs.folder import RunFolder
 with RunFolder(Path(sys.argv[2]), "run") as folder:
     print("locked", flush=True)
     time.sleep(60)
@@ -393,7 +393,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(
     with monkeypatch.context() as patch:
         patch.setattr(runfolder, "replacing", full)
         with pytest.raises(
-            UserError, match=f"{re.escape(name)}: .*No space left on device. Is the disk full"
+            UserError, match=f"{re.escape(name)}: .*No space left on device. Make room"
         ):
             run_small(project, hub, "clip", *more)
     assert_same_run(run_small(project, hub, "clip", *more), uninterrupted["clip"])

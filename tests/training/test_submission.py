@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from common.runs.reader import load_runs
+from common.runs.reading import load_runs
 from helpers.small_project import compare_dir, make_small_project, record, run_small
 
 

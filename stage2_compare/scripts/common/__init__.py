@@ -9,7 +9,7 @@ files  machine  tensors  seeding  metrics  language  settings
 errors
 
 The way of the data: data.splits -> data.tokens, data.image_cache -> data.dataset -> data.batches ->
-models.classifier -> training.engine -> training.record -> runs.writer || runs.reader -> comparison ->
+models.classifier -> training.engine -> training.record -> runs.folder || runs.reading -> comparison ->
 charts, page.
-What reads run folders (runs.reader, comparison, charts, page) imports no torch.
+What reads run folders (runs.reading, comparison, charts, page) imports no torch.
 """

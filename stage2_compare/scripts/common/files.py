@@ -213,14 +213,20 @@ def write_result(path: Path, content: bytes) -> None:
         with replacing_owned(path) as file:
             file.write(content)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error_text(error)}. {remedy(error)}") from error
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: Exception) -> UserError:
+    """Return the error that names a file or folder, and says what to do."""
+    return UserError(f"cannot write {path}: {error_text(error)}. {remedy(error)}")
 
 
 def remedy(error: Exception) -> str:
-    """Say what to do about a result that cannot be written."""
+    """Say what to do about a file that cannot be written."""
     if is_disk_full(error):
         return "Make room on that disk, and run the same command again"
-    return "Is it open in another program?"  # Windows lets nobody replace what Excel has open
+    # Windows lets nobody replace what Excel has open. torch.save hides that a disk is full.
+    return "Is the file open in another program, or the disk full?"
 
 
 def is_disk_full(error: Exception) -> bool:

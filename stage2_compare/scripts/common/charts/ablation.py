@@ -10,7 +10,7 @@ from ..comparison.compare import Comparison
 from ..comparison.wording import metric_title
 from ..language import Language, phrase
 from ..metrics import MAIN
-from ..runs.reader import Run
+from ..runs.reading import Run
 from .page import INNER, LINE, MARGIN, Page, centred, clean_axes, write_lines
 from .styles import GREY, INK, PALE, RunStyle
 from .text import measure, wrap

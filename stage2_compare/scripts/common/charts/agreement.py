@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..language import Language
-from ..runs.predictions import Predictions
+from ..runs.reading import Predictions
 from .page import INNER, LINE, MARGIN, Page, centred, write_lines
 from .styles import INK, RunStyle
 from .text import fitting_size, wrap

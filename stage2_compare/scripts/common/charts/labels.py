@@ -7,7 +7,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from ..language import Language
-from ..runs.reader import Run
+from ..runs.reading import Run
 from ..settings import ModelChoice, Protocol
 
 LONGEST = 200  # characters of any label: a name of 100,000 would be laid out for minutes

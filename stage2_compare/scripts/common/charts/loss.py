@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..language import Language, phrase
-from ..runs.reader import Run
+from ..runs.reading import Run
 from .page import INNER, MARGIN, Page, Panels, clean_axes
 from .styles import GREY, RunStyle
 

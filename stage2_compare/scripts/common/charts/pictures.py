@@ -14,7 +14,7 @@ from ..language import ENGLISH, LANGUAGES, Language, Phrase, phrase
 from ..language.charts import PHRASES
 from ..metrics import METRICS
 from ..runs.layout import PREDICTIONS
-from ..runs.reader import Run
+from ..runs.reading import Run
 from .ablation import ablation, has_ablation
 from .agreement import agreement
 from .confusion import confusion

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from ..language import Language
 from ..metrics import reliability as calibration
 from ..metrics import wilson
-from ..runs.reader import Predictions
+from ..runs.reading import Predictions
 from .page import Page, Panels, clean_axes
 from .styles import GREY, RunStyle
 from .table import Column, Table, heading

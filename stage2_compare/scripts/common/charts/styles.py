@@ -9,7 +9,7 @@ from typing import Any
 from ..comparison.compare import NO, Comparison
 from ..comparison.wording import NOT_COMPARABLE
 from ..language import Language
-from ..runs.reader import Run
+from ..runs.reading import Run
 from .labels import number_duplicates, run_labels, shortened
 from .text import without_glyph
 

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from ..comparison.wording import metric_title
 from ..language import Language, Phrase, phrase
 from ..metrics import MAIN, METRICS, Metric, confusion_matrix, scores
-from ..runs.reader import Run
+from ..runs.reading import Run
 from .page import INNER, MARGIN, Page, write_lines
 from .styles import GREY, INK, RunStyle
 from .text import BOLD, widest, wrap

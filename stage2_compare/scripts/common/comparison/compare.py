@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..files import printable
 from ..language import ENGLISH, Phrase
 from ..metrics import COLUMNS, MAIN, METRICS, scores
-from ..runs.reader import Run
+from ..runs.reading import Run
 from .bootstrap import PLACE, Figures
 from .draws import Draws
 from .ensembles import ensembles

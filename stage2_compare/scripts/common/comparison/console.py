@@ -7,7 +7,7 @@ import pandas as pd
 from ..files import console_width, printable
 from ..language import Language
 from ..metrics import MAIN, METRICS
-from ..runs.reader import Run
+from ..runs.reading import Run
 from .compare import NO, Compared, Comparison
 from .intervals import Estimate
 from .judging import Judged

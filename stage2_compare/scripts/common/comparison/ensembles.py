@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..runs.reader import Run
+from ..runs.reading import Run
 from .bootstrap import PLACE, Answers, Figures, less_luck, metrics, resample
 from .draws import Draws
 from .judging import Contender, Judged, Judgement, judged_as, ranked

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..runs.reader import Run
+from ..runs.reading import Run
 
 
 @dataclass(frozen=True)

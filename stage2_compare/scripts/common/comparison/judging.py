@@ -8,8 +8,7 @@ import numpy as np
 
 from ..language import Phrase
 from ..metrics import MAIN
-from ..runs.predictions import Predictions
-from ..runs.reader import Run
+from ..runs.reading import Predictions, Run
 from .bootstrap import PLACE, Answers, Figures, mean, resample
 from .draws import Draws
 from .families import Family, Trial

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..runs.predictions import Predictions
+from ..runs.reading import Predictions
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 
 from ..language import Phrase, phrase
 from ..runs.layout import MAY_VARY
-from ..runs.reader import Run
+from ..runs.reading import Run
 from .families import Family
 from .pairs import key
 

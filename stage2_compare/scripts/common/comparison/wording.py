@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..language import Language, Phrase, known, phrase
 from ..metrics import MAIN, METRICS, Metric
-from ..runs.reader import Run
+from ..runs.reading import Run
 from .families import Family
 from .intervals import FEW
 from .need import Need

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..comparison.compare import Comparison
-from ..runs.reader import Run
+from ..runs.reading import Run
 
 SURE = 0.9  # the probability from which an error counts as confident
 AGREED = 0.7  # the mean probability from which runs that agree cast doubt on a label

@@ -17,7 +17,7 @@ from ..data.splits import Split, fingerprint, read_training_splits
 from ..errors import UserError, reason_of
 from ..files import error_text, remedy, remove_left_overs, replacing_owned
 from ..language import Phrase, phrase
-from ..runs.reader import Run
+from ..runs.reading import Run
 
 SIDE = 256  # of a thumbnail, in pixels
 # Runs of earlier versions did not record where their pairs were.

@@ -14,7 +14,7 @@ from ..comparison.intervals import Estimate
 from ..data.quality import Shared
 from ..language import Phrase, phrase
 from ..metrics import MAIN, METRICS
-from ..runs.reader import Run
+from ..runs.reading import Run
 
 _DATA = ("samples", "class_counts", "text_encodings", "text_notes", "image_notes", "duplicates")
 _QUALITY = (

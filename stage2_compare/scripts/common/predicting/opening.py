@@ -3,7 +3,6 @@ checkpoint that it was trained from."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,13 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import UserError, reason_of
-from ..files import error_text, quoted
+from ..files import quoted
 from ..models.build import build_classifier
 from ..models.checkpoint import CONFIG
 from ..models.classifier import ImageTextClassifier
 from ..models.loading import load_tokenizer
 from ..runs.layout import BEST, ENCODER, METRICS_JSON
+from ..runs.reading import Unreadable, read_record
 from ..settings import FAMILIES, FUSION_NAMES, ModelChoice
 from ..tensors import read_tensors
 
@@ -46,8 +46,13 @@ def open_run(folder: Path, model_name: str | None) -> OpenedRun:
     Raises:
         UserError: the folder holds no run that can be opened.
     """
-    record = _read_record(folder)
+    if not (folder / METRICS_JSON).is_file():
+        raise UserError(
+            f"{folder}: no {METRICS_JSON} there, so it is no finished run: give a folder such as "
+            "outputs/compare/<run> as --run"
+        )
     try:
+        record = read_record(folder)
         block, protocol = record["model"], record["protocol"]
         family, backbone, fusion = (block[key] for key in ("family", "image_backbone", "fusion"))
         opened = {
@@ -62,28 +67,12 @@ def open_run(folder: Path, model_name: str | None) -> OpenedRun:
         known = backbone in backbones and fusion in FUSION_NAMES
         if not (known and _are_classes(opened["classes"]) and _are_sizes(opened)):
             raise ValueError(f"{family}, {backbone}, {fusion}")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (Unreadable, KeyError, TypeError, ValueError, AttributeError) as error:
         raise _unreadable(folder, reason_of(error)) from None
     name = str(folder / ENCODER)
     if not (folder / ENCODER / CONFIG).is_file():
         name = model_name or str(block.get("name"))
     return OpenedRun(folder, ModelChoice(family, name, backbone, fusion), **opened)
-
-
-def _read_record(folder: Path) -> dict[str, Any]:
-    path = folder / METRICS_JSON
-    if not path.is_file():
-        raise UserError(
-            f"{folder}: no {METRICS_JSON} there, so it is no finished run: give a folder such as "
-            "outputs/compare/<run> as --run"
-        )
-    try:
-        record = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise _unreadable(folder, error_text(error)) from None
-    if not isinstance(record, dict):
-        raise _unreadable(folder, "it holds no object")
-    return record
 
 
 def _are_classes(classes: Any) -> bool:

@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..files import console_width, padded, printable, quoted, write_result
 from ..metrics import METRICS, run_scores
 from ..models.loading import check_transformers
-from ..runs.writer import spreadsheet_bytes, table_bytes
+from ..runs.folder import spreadsheet_bytes, table_bytes
 from ..settings import Paths
 from ..training.answers import answers_table, submission_table
 from ..training.device import (

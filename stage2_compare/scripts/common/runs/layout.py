@@ -37,6 +37,7 @@ PARTIAL, OLD, LOCK = ".partial", ".old", ".lock"
 EARLIER = "earlier"  # holds runs whose name was taken by a run of another protocol or model
 LOGS = "logs"
 NOT_RUNS = ("visuals", EARLIER, LOGS)  # folders beside the runs
+MOST_CLASSES = 200  # resampling takes memory with the square of their number
 MAY_VARY = ("seed", "fold")  # fields of the protocol in which comparable runs may differ
 
 REQUIRED = tuple(metric.column for metric in METRICS if metric.required)

@@ -11,7 +11,7 @@ from ..data.image_cache import load_splits
 from ..errors import UserError
 from ..files import error_text, lock, unlock
 from ..runs import layout
-from ..runs.record import differences, read_record
+from ..runs.reading import differences, read_choices
 from ..settings import Paths, TrainingRun
 from ..training.reading import fingerprints, read_pairs
 
@@ -55,7 +55,7 @@ class Job:
 
     def is_finished(self) -> bool:
         """Tell if its folder holds the run of this protocol, this model and these pairs."""
-        record = read_record(self.folder)
+        record = read_choices(self.folder)
         if not record:
             return False
         protocol = {**asdict(self.run.protocol), **self.fingerprints()}

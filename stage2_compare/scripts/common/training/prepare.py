@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..models.build import build_classifier
 from ..models.classifier import ImageTextClassifier
 from ..models.loading import load_config, load_tokenizer
-from ..runs.predictions import MOST_CLASSES
+from ..runs.layout import MOST_CLASSES
 from ..settings import TrainingRun
 from .device import Precision, choose_precision, find_device
 from .folds import Folds

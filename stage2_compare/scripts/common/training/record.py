@@ -23,7 +23,7 @@ from ..data.tokens import Tokens
 from ..errors import UserError
 from ..models.classifier import ImageTextClassifier
 from ..runs import layout
-from ..runs.writer import RunFolder
+from ..runs.folder import RunFolder
 from ..tensors import read_tensors
 from .answers import answers_table, submission_table
 from .card import model_card

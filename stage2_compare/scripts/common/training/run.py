@@ -24,8 +24,8 @@ from ..models.classifier import ImageTextClassifier
 from ..models.fusion import FUSIONS
 from ..models.loading import check_transformers
 from ..runs import layout
+from ..runs.folder import RunFolder
 from ..runs.layout import BEST, CHECKPOINT
-from ..runs.writer import RunFolder
 from ..settings import TrainingRun
 from . import identity
 from .device import (

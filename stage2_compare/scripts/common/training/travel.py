@@ -17,8 +17,8 @@ from ..files import quoted
 from ..models.classifier import ImageTextClassifier
 from ..models.loading import load_tokenizer
 from ..models.saving import save_encoder
+from ..runs.folder import RunFolder
 from ..runs.layout import ENCODER
-from ..runs.writer import RunFolder
 from .identity import COMMON
 from .prepare import PreparedRun
 

@@ -22,11 +22,22 @@ import pandas as pd
 import torch
 
 from ..errors import UserError, reason_of
-from ..files import MARK, escaped, folder_name, is_disk_full, lock, move, quoted, replacing, unlock
+from ..files import (
+    MARK,
+    cannot_write,
+    escaped,
+    folder_name,
+    is_disk_full,
+    lock,
+    move,
+    quoted,
+    replacing,
+    unlock,
+)
 from ..tensors import read_tensors
 from . import layout
 from .layout import CHECKPOINT, OWNER
-from .record import differences, read_record
+from .reading import differences, read_choices
 
 # Fields of the protocol that are hashes, and what a message calls them.
 _PAIRS = {
@@ -44,45 +55,43 @@ class RunFolder:
     def __init__(self, parent: Path, name: str):
         self.parent, self.final = parent, parent / name
         self.partial, self._old = layout.partial(parent, name), layout.old(parent, name)
-        self._lock = layout.lock(parent, name)
+        self._marker, self._lock = layout.lock(parent, name), None
 
     def __enter__(self) -> RunFolder:
+        self._made = [path for path in (self.parent, *self.parent.parents) if not path.exists()]
         try:
-            self._made = [path for path in (self.parent, *self.parent.parents) if not path.exists()]
             self.parent.mkdir(parents=True, exist_ok=True)
-            file = lock(self._lock)
-        except OSError as error:
-            raise self._not_writable(error) from error
-        if file is None:
-            raise UserError(
-                f"{self.final} is being trained by {self._owner()}: wait for it, or end that "
-                "process first"
-            )
-        self._locked = file
-        try:
+            self._lock = lock(self._marker)
+            if self._lock is None:
+                raise UserError(
+                    f"{self.final} is being trained by {self._owner()}: wait for it, or end that "
+                    "process first"
+                )
             self._settle()
             self.partial.mkdir(exist_ok=True)
             started = time.strftime("%Y-%m-%d %H:%M:%S")
-            self.write_json(
-                OWNER, {"pid": os.getpid(), "host": platform.node(), "started": started}
-            )
-        except OSError as error:
+            owner = {"pid": os.getpid(), "host": platform.node(), "started": started}
+            self.write_json(OWNER, owner)
+        except BaseException as error:
             self.__exit__()
-            raise self._not_writable(error) from error
-        except BaseException:
-            self.__exit__()
+            if isinstance(error, OSError):
+                raise self._not_writable(error) from error
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._lock is None:
+            return
         with suppress(OSError):
             (self.partial / OWNER).unlink(missing_ok=True)
             if self.partial.is_dir() and not (self.partial / CHECKPOINT).exists():
                 shutil.rmtree(self.partial)  # nothing in it that a later process could go on from
-        unlock(self._lock, self._locked)
+        unlock(self._marker, self._lock)
         with suppress(OSError):  # they are not empty: a run is there
             for folder in self._made:
                 folder.rmdir()
+
+    # The run in progress
 
     def read_checkpoint(self) -> dict[str, Any] | None:
         """Return what ``write_tensors(CHECKPOINT, ...)`` wrote last, or None."""
@@ -126,6 +135,18 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> None:
         self._write(name, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
+    def write_table(self, name: str, table: pd.DataFrame, line_end: str = "\n") -> None:
+        """Write a csv file for other programs: UTF-8 without a mark."""
+        self._write(name, lambda file: file.write(table_bytes(table, line_end)))
+
+    def write_spreadsheet(self, name: str, table: pd.DataFrame) -> None:
+        """Write a csv file for people, see ``spreadsheet_bytes``."""
+        self._write(name, lambda file: file.write(spreadsheet_bytes(table)))
+
+    def write_arrays(self, name: str, **arrays: np.ndarray) -> None:
+        """Write a compressed archive of numpy, the same bytes for the same arrays."""
+        self._write(name, lambda file: np.savez_compressed(file, **arrays))
+
     def write_folder(self, name: str, write: Callable[[Path], None]) -> None:
         """Let ``write`` fill a new folder.
 
@@ -133,8 +154,8 @@ class RunFolder:
             UserError: the disk is full. Other errors of ``write`` are the caller's to judge.
         """
         path = self.partial / name
+        self.remove_folder(name)  # of a process that was killed
         try:
-            shutil.rmtree(path, ignore_errors=True)  # of a process that was killed
             path.mkdir()
             write(path)
             for file in path.iterdir():
@@ -142,35 +163,34 @@ class RunFolder:
                     os.fsync(written.fileno())  # before the run takes its name
         except Exception as error:
             if is_disk_full(error):
-                raise _not_written(path, error) from error
+                raise cannot_write(path, error) from error
             raise
 
     def remove_folder(self, name: str) -> None:
         shutil.rmtree(self.partial / name, ignore_errors=True)
 
-    def write_table(self, name: str, table: pd.DataFrame, line_end: str = "\n") -> None:
-        """Write a csv file for other programs: UTF-8 without a mark."""
-        content = table_bytes(table, line_end)
-        self._write(name, lambda file: file.write(content))
+    def _write(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
+        """Write a file of the run in progress whole or not at all."""
+        path = self.partial / name
+        try:
+            with _signals_delayed(), replacing(path) as file:
+                write(file)
+        except (OSError, RuntimeError) as error:  # torch.save may report a full disk as the latter
+            raise cannot_write(path, error) from error
 
-    def write_spreadsheet(self, name: str, table: pd.DataFrame) -> None:
-        """Write a csv file for people, see ``spreadsheet_bytes``."""
-        content = spreadsheet_bytes(table)
-        self._write(name, lambda file: file.write(content))
-
-    def write_arrays(self, name: str, **arrays: np.ndarray) -> None:
-        """Write a compressed archive of numpy, the same bytes for the same arrays."""
-        self._write(name, lambda file: np.savez_compressed(file, **arrays))
+    # The finished run
 
     def replaced_run(self, protocol: dict[str, Any], model: dict[str, Any]) -> str:
         """Say what becomes of the finished run that has this name, in words; "" if there is none."""
         if not os.path.lexists(self.final):
             return ""
-        different = differences(read_record(self.final), {"protocol": protocol, "model": model})
+        different = differences(read_choices(self.final), {"protocol": protocol, "model": model})
         if not different:
             return f"{self.final.name} was trained before: it is trained anew and then replaced"
+        # Of other pairs it says that only, since their hash tells a reader nothing.
+        each = [_PAIRS.get(key, f"{key} {value}") for key, value in different.items()]
         return (
-            f"{self.final.name} was trained before with {_listed(different)}: "
+            f"{self.final.name} was trained before with {', '.join(dict.fromkeys(each))}: "
             f"that run moves to {layout.EARLIER}/ when this one has ended"
         )
 
@@ -201,22 +221,22 @@ class RunFolder:
                 left_over.unlink()
 
     def _set_aside(self) -> None:
-        """Remove the earlier run of this name, or keep it where its protocol or model was another."""
-        different = differences(read_record(self._old), read_record(self.final))
-        if different:
-            labels = [f"{key}-{value}" for key, value in different.items()]
-            day = time.strftime("%Y-%m-%d", time.localtime(self._old.lstat().st_mtime))
-            name = folder_name(f"{self.final.name}_{day}_{'_'.join(labels[:3])}")
-            places = (layout.earlier(self.parent, name, count) for count in itertools.count(1))
-            self._keep_as(next(place for place in places if not os.path.lexists(place)))
-        elif self._old.is_symlink():
-            self._old.unlink()
-        else:
-            shutil.rmtree(self._old, ignore_errors=True)
+        """Remove the earlier run of this name, or keep it where its protocol or model was another.
 
-    def _keep_as(self, place: Path) -> None:
-        """Move the earlier run to ``place``. Where that fails, the newer one is whole all the same,
-        and the next training of this name tries again."""
+        Where it cannot move, the newer one is whole all the same, and the next training of this name
+        tries again."""
+        different = differences(read_choices(self._old), read_choices(self.final))
+        if not different and self._old.is_symlink():
+            self._old.unlink()
+            return
+        if not different:
+            shutil.rmtree(self._old, ignore_errors=True)
+            return
+        labels = [f"{key}-{value}" for key, value in different.items()]
+        day = time.strftime("%Y-%m-%d", time.localtime(self._old.lstat().st_mtime))
+        name = folder_name(f"{self.final.name}_{day}_{'_'.join(labels[:3])}")
+        places = (layout.earlier(self.parent, name, count) for count in itertools.count(1))
+        place = next(place for place in places if not os.path.lexists(place))
         try:
             place.parent.mkdir(exist_ok=True)
             move(self._old, place)
@@ -228,14 +248,7 @@ class RunFolder:
                 flush=True,
             )
 
-    def _write(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
-        """Write a file of the run in progress whole or not at all."""
-        path = self.partial / name
-        try:
-            with _signals_delayed(), replacing(path) as file:
-                write(file)
-        except (OSError, RuntimeError) as error:  # torch.save reports a full disk as a RuntimeError
-            raise _not_written(path, error) from error
+    # Messages
 
     def _owner(self) -> str:
         try:
@@ -264,20 +277,6 @@ def spreadsheet_bytes(table: pd.DataFrame) -> bytes:
     """Return a csv file for people: UTF-8 with a mark, and no text that is run as a formula."""
     safe = table.map(lambda value: escaped(value) if isinstance(value, str) else value)
     return MARK + table_bytes(safe)
-
-
-def _not_written(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"cannot write {path}: {reason_of(error)}. Is the disk full? "
-        "Finished runs and the last checkpoint are as they were: make room and run the "
-        "same command again to go on"
-    )
-
-
-def _listed(different: dict[str, str]) -> str:
-    """Name what a run had otherwise; of pairs that only, since their hash tells a reader nothing."""
-    each = [_PAIRS.get(key, f"{key} {value}") for key, value in different.items()]
-    return ", ".join(dict.fromkeys(each))
 
 
 @contextmanager
