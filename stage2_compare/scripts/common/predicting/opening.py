@@ -52,7 +52,7 @@ def open_run(folder: Path, model_name: str | None) -> OpenedRun:
             "outputs/compare/<run> as --run"
         )
     try:
-        record = read_record(folder)
+        record = read_record(folder / METRICS_JSON)
         block, protocol = record["model"], record["protocol"]
         family, backbone, fusion = (block[key] for key in ("family", "image_backbone", "fusion"))
         opened = {

@@ -22,11 +22,10 @@ import numpy as np
 
 from ..errors import UserError, reason_of
 from ..files import MARK, printable, unescaped
-from ..metrics import COLUMNS, MAIN, METRICS, confusion_matrix, scores
+from ..metrics import MAIN, METRICS, confusion_matrix, scores
 from . import layout
 
 _LARGEST = sys.float_info.max
-_FROM_0 = (0.0, _LARGEST)  # apart from optional metrics, a run records nothing negative
 _COLUMNS = ("epoch", "train_loss", *layout.REQUIRED)  # of history.csv
 _OPTIONAL_COLUMNS = ("val_loss", *layout.OPTIONAL)
 _NUMBERS = (  # of metrics.json
@@ -46,6 +45,7 @@ _OPTIONAL_NUMBERS = (
 )
 _BLOCKS = ("protocol", "model", "samples", "class_counts", "duplicates", "probe")
 _CHOICES = ("protocol", "model")  # the blocks that tell one run from another
+# Apart from optional metrics, a run records nothing negative.
 _BOUNDS = {metric.column: metric.bounds for metric in METRICS}
 _ROUNDING = 1e-4  # two files of one run may differ by this much
 _DEEPEST = 20  # levels of metrics.json; what follows them by recursion ends at some hundreds
@@ -198,7 +198,7 @@ def _state_of_partial(folder: Path) -> str:
 
 def _read_run(folder: Path, name: str) -> Run:
     # 1. The figures.
-    metrics = _check_record(folder / layout.METRICS_JSON, read_record(folder))
+    metrics = _read_figures(folder / layout.METRICS_JSON)
     history = _read_history(folder / layout.HISTORY)
     best = max(history, key=lambda row: row[MAIN.column])
     told = {"epochs": len(history), "epochs_run": len(history), "best_epoch": best["epoch"]}
@@ -207,7 +207,7 @@ def _read_run(folder: Path, name: str) -> Run:
             raise Unreadable(f"metrics.json says {key} {metrics[key]:g}, history.csv {value:g}")
     run = Run(name, folder, metrics, history, best)
     # 2. The predictions, which must give these figures.
-    predictions = _read_predictions(folder / layout.PREDICTIONS, _metrics(best))
+    predictions = _read_predictions(folder / layout.PREDICTIONS, best, "val")
     if predictions is None:
         return run
     run = replace(run, predictions=predictions)
@@ -220,19 +220,10 @@ def _read_run(folder: Path, name: str) -> Run:
     )
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    """Return what metrics.json of a finished run says.
-
-    Raises:
-        Unreadable: there is none, or it holds something else.
-    """
-    return _read_json(folder / layout.METRICS_JSON)
-
-
 def read_choices(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the blocks ``protocol`` and ``model`` of a finished run; {} where they cannot be read."""
     try:
-        record = read_record(folder)
+        record = read_record(folder / layout.METRICS_JSON)
         return {block: dict(record[block]) for block in _CHOICES}
     except (Unreadable, KeyError, TypeError, ValueError):
         return {}
@@ -289,7 +280,12 @@ def _check_size(path: Path, size: int) -> None:
 
 
 @_naming
-def _read_json(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
+    """Return what the metrics.json of a finished run says.
+
+    Raises:
+        Unreadable: there is none, or it holds something else.
+    """
     record = json.loads(_read_text(path).removeprefix("\ufeff"))
     if not isinstance(record, dict) or _levels(record) > _DEEPEST:
         raise ValueError(f"it is no object of at most {_DEEPEST} levels")
@@ -302,8 +298,9 @@ def _levels(value: Any) -> int:
 
 
 @_naming
-def _check_record(path: Path, record: dict[str, Any]) -> dict[str, Any]:
+def _read_figures(path: Path) -> dict[str, Any]:
     """Return a record whose numbers are finite and not negative; a null is left out."""
+    record = read_record(path)
     for key in (*_NUMBERS, *_OPTIONAL_NUMBERS):
         value = record.get(key)
         if value is None and key in _OPTIONAL_NUMBERS:
@@ -350,23 +347,16 @@ def _read_history(path: Path) -> list[dict[str, float | None]]:
         row: dict[str, float | None] = dict.fromkeys(_OPTIONAL_COLUMNS)
         for name, text in zip(header, texts, strict=True):
             if name in _COLUMNS or (name in _OPTIONAL_COLUMNS and text):
-                row[name] = _number(text, f"row {number}: {name}", *_BOUNDS.get(name, _FROM_0))
+                row[name] = float(text)
+                low, high = _BOUNDS.get(name, (0.0, _LARGEST))
+                if not low <= row[name] <= high:
+                    raise ValueError(f"row {number}: {name} is {text!r}")
         history.append(row)
     return history
 
 
-def _number(text: str, where: str, low: float, high: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not low <= value <= high:
-        raise ValueError(f"{where} is {text!r}, not a number in its range")
-    return value
-
-
 @_naming
-def _read_predictions(path: Path, told: dict[str, float | None]) -> Predictions | None:
+def _read_predictions(path: Path, told: dict[str, Any], split: str) -> Predictions | None:
     """Read a table ``guid,label,pred,p_<class>,...,group,cut``, which must give the figures ``told``.
 
     Earlier versions wrote neither ``group`` nor ``cut``, the first one no table.
@@ -388,7 +378,7 @@ def _read_predictions(path: Path, told: dict[str, float | None]) -> Predictions 
     if wrong.any():
         row = int(wrong.argmax())
         raise ValueError(f"row {row + 2}: {shares[row].tolist()} are no probabilities")
-    _check_scores(*chosen.T, len(classes), told)
+    _check_scores(*chosen.T, len(classes), told, split)
     guids = cells[:, 0].tolist()
     groups = cells[:, end].tolist() if layout.GROUP in more else None
     unknown = set(groups or ()) - set(guids)
@@ -425,7 +415,7 @@ def _read_epochs(path: Path, run: Run) -> np.ndarray | None:
     if said != (run.predictions.guids, run.predictions.labels, run.predictions.predicted):
         raise ValueError(f"its best epoch is not that of {layout.PREDICTIONS}")
     for row, predicted in zip(run.history, found, strict=True):
-        _check_scores(labels, predicted, len(run.predictions.classes), _metrics(row))
+        _check_scores(labels, predicted, len(run.predictions.classes), row, "val")
     return found
 
 
@@ -435,28 +425,23 @@ def _read_test(path: Path, run: Run) -> Predictions | None:
     known."""
     if not path.exists() or _read_table(path)[0][:2] == ["guid", "pred"]:
         return None
-    told = {f"test_{metric.key}": run.number(f"test_{metric.key}") for metric in METRICS}
-    found = _read_predictions(path, told)
+    found = _read_predictions(path, run.metrics, "test")
     if found.classes != run.predictions.classes:
         raise ValueError(f"it has other classes than {layout.PREDICTIONS}")
     return found
 
 
-def _metrics(row: dict[str, float | None]) -> dict[str, float | None]:
-    return {column: row[column] for column in COLUMNS}
-
-
 def _check_scores(
-    labels: np.ndarray, predicted: np.ndarray, classes: int, told: dict[str, float | None]
+    labels: np.ndarray, predicted: np.ndarray, classes: int, told: dict[str, Any], split: str
 ) -> None:
-    """Require that predictions give the metrics that another file tells, by its names for them, in
-    the order of METRICS."""
+    """Require that predictions give the metrics ``<split>_<key>`` that another file has told."""
     confusion = confusion_matrix(labels, predicted, classes)
     found = scores(confusion)
     # Earlier versions averaged also over classes with predicted samples only, which add nothing.
     true, present = confusion.any(1).sum(), (confusion.any(0) | confusion.any(1)).sum()
-    for metric, (name, expected) in zip(METRICS, told.items(), strict=True):
-        value = float(found[metric.key])
+    for metric in METRICS:
+        name, value = f"{split}_{metric.key}", float(found[metric.key])
+        expected = told.get(name)
         earlier = value * true / present if metric.key.endswith("_macro") else value
         if expected is None or min(abs(value - expected), abs(earlier - expected)) <= _ROUNDING:
             continue
