@@ -70,85 +70,6 @@ def move(source: Path, target: Path) -> None:
         time.sleep(_PAUSE_SEC)
 
 
-def replace_all(texts: dict[Path, str | None], marker: Path) -> dict[Path, bytes | None]:
-    """Replace several text files (UTF-8), all of them or none. Make their folders.
-
-    Args:
-        texts: the new text of each file; None removes the file.
-        marker: a file that this process holds locked meanwhile. It is left behind where the process
-            is killed: while it is there, the files may not belong together.
-
-    Returns:
-        The earlier content of each file, None if there was none.
-
-    Raises:
-        OSError: a file cannot be written. ``filename`` names it and ``strerror`` says why. Files
-            that were already replaced have got their earlier content back.
-        BlockingIOError: another process holds ``marker``.
-    """
-    already_mixed = os.path.exists(marker)
-    held = _hold(marker, next(iter(texts)))
-    try:
-        temporaries = {path: temporary_name(path) for path in texts}
-        earlier: dict[Path, bytes | None] = {}
-        try:
-            # 1. Write the new files beside the old ones: a full disk shows here, before any change.
-            for path, text in texts.items():
-                earlier[path] = _write_beside(path, text, temporaries[path])
-            # 2. Let them take their places.
-            for path, text in texts.items():
-                if text is None:
-                    path.unlink(missing_ok=True)
-                else:
-                    move(temporaries[path], path)
-        except BaseException as error:
-            _undo(earlier, temporaries)  # if this fails, the marker stays
-            if not already_mixed:
-                unlock(marker, held)
-            if isinstance(error, (OSError, UnicodeError)):
-                number = getattr(error, "errno", None)
-                raise OSError(number, error_text(error), str(path)) from error
-            raise
-        unlock(marker, held)
-    finally:
-        held.release()
-    return earlier
-
-
-def _write_beside(path: Path, text: str | None, temporary: Path) -> bytes | None:
-    """Write the new text of a file, if it has one, to ``temporary``. Return the earlier content."""
-    path.parent.mkdir(exist_ok=True)
-    for left_over in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        _remove(left_over)  # of a killed process: the marker is held here
-    earlier = path.read_bytes() if path.exists() else None
-    if text is not None:
-        with _synced(temporary) as file:
-            file.write(text.encode("utf-8"))
-    return earlier
-
-
-def _undo(earlier: dict[Path, bytes | None], temporaries: dict[Path, Path]) -> None:
-    """Give all files their earlier content; remove the temporary ones and new folders."""
-    for temporary in temporaries.values():
-        _remove(temporary)
-    for path, content in earlier.items():
-        _put_back(path, content)
-        with suppress(OSError):  # it is not empty
-            path.parent.rmdir()
-
-
-def _hold(marker: Path, path: Path) -> BaseFileLock:
-    """Make the folder and lock the marker in it; an error names ``path``."""
-    try:
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        held = lock(marker)
-    except OSError as error:
-        raise OSError(error.errno, error_text(error), str(path)) from error
-    if held is None:
-        raise BlockingIOError(errno.EAGAIN, "another command is writing there", str(path))
-    return held
-
-
 def lock(path: Path) -> BaseFileLock | None:
     """Return the lock of a file, held by this process until ``unlock`` or its end; None where another
     process holds it.
@@ -323,12 +244,3 @@ def _synced(path: Path) -> Iterator[BinaryIO]:
 def _remove(path: Path) -> None:
     with suppress(OSError):  # a second failure must not hide the first one
         path.unlink(missing_ok=True)
-
-
-def _put_back(path: Path, content: bytes | None) -> None:
-    """Give a file its earlier content if it has another one; None: there was no file."""
-    now = path.read_bytes() if path.exists() else None
-    if content is None:
-        path.unlink(missing_ok=True)
-    elif now != content:
-        path.write_bytes(content)

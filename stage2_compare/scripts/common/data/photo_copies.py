@@ -20,11 +20,10 @@ from itertools import product
 
 import numpy as np
 from scipy.fft import dct
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
 from .fingerprints import FINGERPRINT_SHAPE
+from .splitting import component_of_each
 
 _CELLS = FINGERPRINT_SHAPE[-1]
 _CAPTION = 0.15  # of the height: a bar over the photo hides as much of it
@@ -55,8 +54,7 @@ def photo_keys(digests: list[str], fingerprints: Sequence[np.ndarray]) -> list[s
         first.setdefault(digest, i)
     distinct = list(first)
     pairs = near_photos(np.stack([fingerprints[i] for i in first.values()]))
-    edges = coo_array((np.ones(len(pairs), bool), pairs.T), (len(distinct), len(distinct)))
-    groups = connected_components(edges, directed=False)[1].tolist()
+    groups = component_of_each(pairs, len(distinct))
     key_of_group: dict[int, str] = {}
     for group, digest in zip(groups, distinct, strict=True):
         key_of_group.setdefault(group, digest)

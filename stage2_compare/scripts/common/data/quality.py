@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +23,9 @@ class Shared(NamedTuple):
     conflicts: int  # groups whose labels differ
 
 
-def shared(keys: list[str], exact: list[str], labels: list[str]) -> tuple[Shared, list[list[int]]]:
+def shared_by(
+    keys: list[str], exact: list[str], labels: list[str]
+) -> tuple[Shared, list[list[int]]]:
     """Group pairs by their keys, N each. Near copies: only keys that join several exact values.
 
     Returns:
@@ -34,25 +35,13 @@ def shared(keys: list[str], exact: list[str], labels: list[str]) -> tuple[Shared
     for i, key in enumerate(keys):
         if key:
             sharing[key].append(i)
-    groups = [
-        group
-        for group in sharing.values()
-        if len(group) > 1 and (keys is exact or _several(exact, group))
-    ]
-    conflicts = [group for group in groups if _several(labels, group)]
+    groups, conflicts = [], []
+    for group in sharing.values():
+        if len(group) > 1 and (keys is exact or len({exact[i] for i in group}) > 1):
+            groups.append(group)
+            if len({labels[i] for i in group}) > 1:
+                conflicts.append(group)
     return Shared(len(groups), sum(map(len, groups)), len(conflicts)), conflicts
-
-
-def _several(values: list[str], group: list[int]) -> bool:
-    return len({values[i] for i in group}) > 1
-
-
-def class_counts(sides: dict[str, Iterable[int]], labels: list[str]) -> dict[str, dict[str, int]]:
-    """Count the pairs of each class in each table."""
-    counts = {side: Counter() for side in sides}
-    for side, places in sides.items():
-        counts[side].update(labels[i] for i in places)
-    return {side: dict(found) for side, found in counts.items()}
 
 
 def quality_json(tables: dict[str, bytes], facts: dict[str, Any]) -> bytes:
@@ -66,19 +55,13 @@ def read_quality(csv_path: Path) -> dict[str, Any] | None:
     about another one or cannot be read."""
     digest = hashlib.sha256(csv_path.read_bytes()).hexdigest()
     for folder in csv_path.parents[:2]:
+        path = folder / QUALITY
         try:
-            found = _read(folder / QUALITY)
-        except (OSError, ValueError, RecursionError):
+            small = path.stat().st_size <= _MOST_BYTES
+            found = json.loads(path.read_text(encoding="utf-8")) if small else {}
+            files = found.pop("files")
+            if files[csv_path.relative_to(folder).as_posix()] == digest:
+                return found
+        except Exception:  # not there, or of another kind
             continue
-        files = found.pop("files", None)
-        name = csv_path.relative_to(folder).as_posix()
-        if isinstance(files, dict) and files.get(name) == digest:
-            return found
     return None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > _MOST_BYTES:
-        raise ValueError("too large")
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return found if isinstance(found, dict) else {}

@@ -209,11 +209,6 @@ def check_finished(csv_paths: Iterable[Path]) -> None:
             )
 
 
-def squeezed(text: str) -> str:
-    """Return the text with one blank for each run of white space: texts are compared like this."""
-    return " ".join(text.split())
-
-
 def class_names(labels: Iterable[str]) -> list[str]:
     """Return the classes: negative, neutral, positive if there are no others, else sorted."""
     found = set(labels)

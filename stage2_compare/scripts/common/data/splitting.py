@@ -13,7 +13,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from ..errors import UserError
 from ..files import quoted
@@ -24,23 +28,21 @@ def connected_groups(*columns: list[str]) -> list[list[int]]:
 
     An empty value connects nothing: two pictures without words have no text in common.
     """
-    parent = list(range(len(columns[0])))  # union-find: a forest with one tree per group
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]  # halve the path for the next search
-            i = parent[i]
-        return i
-
+    links = []
     for column in columns:
         first: dict[str, int] = {}  # value -> the first index that has it
-        for i, value in enumerate(column):
-            if value:
-                parent[root(i)] = root(first.setdefault(value, i))
+        links += [(i, first.setdefault(value, i)) for i, value in enumerate(column) if value]
     groups = defaultdict(list)
-    for i in range(len(parent)):
-        groups[root(i)].append(i)
+    for i, group in enumerate(component_of_each(links, len(columns[0]))):
+        groups[group].append(i)
     return list(groups.values())
+
+
+def component_of_each(links: Sequence[tuple[int, int]], count: int) -> list[int]:
+    """Return a number for each of ``count`` places: the same where links connect them somehow."""
+    ends = np.asarray(links, np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(links), bool), ends), (count, count))
+    return connected_components(graph, directed=False)[1].tolist()
 
 
 def class_goals(totals: dict[str, int], ratio: float) -> dict[str, int]:

@@ -57,7 +57,7 @@ def read_tables(
 
     Args:
         unlabelled: the names of those that may lack labels, see ``without_placeholders``.
-        text_encoding: one of ``encodings.ENCODINGS``; "auto" decides for all files together.
+        text_encoding: one of ``settings.ENCODINGS``; "auto" decides for all files together.
 
     Raises:
         UserError: names file, row and value.

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..data.copies import Duplicates, find_duplicates
 from ..data.dataset import FeatureDataset, PairDataset, TokenDataset
-from ..data.duplicates import Duplicates, find_duplicates
 from ..data.image_cache import load_splits
 from ..data.splits import UNLABELLED, Split, class_names, label_indices
 from ..data.tokens import Tokens, check_tokens, language_warning, tokenise

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from .. import metrics
 from ..data.batches import read_through
+from ..data.copies import copy_groups
 from ..data.dataset import PairDataset
-from ..data.duplicates import copy_groups
 from ..data.splits import UNLABELLED, Split
 from ..data.tokens import Tokens
 from ..errors import UserError

@@ -1,0 +1,154 @@
+"""Pairs that are copies of each other: the same or nearly the same text or photo.
+
+A copy of a text on a social network gets an emoji, another short URL, ``RT @user:`` in front, other
+capitals or punctuation. ``text_keys`` leaves all of these out, so that copies have equal keys. The
+keys of photos are made in photo_copies.py.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from .image_cache import ImageStore
+from .photo_copies import photo_keys
+from .splits import Split
+from .splitting import connected_groups
+
+# Shorter texts agree by chance, or are a template such as "RT via": only exact copies count.
+MIN_LETTERS = 20
+_NO_LETTERS = ("So", "Sk", "Cf")  # Unicode's categories: emoji, their colours, zero width
+_EMOJI = re.compile(".\ufe0f?\u20e3|.\ufe0f", re.DOTALL)  # a digit in a box: not a digit
+_URL = re.compile(r"(?:https?://|www\.)[!-~]*")  # Chinese may follow without a blank
+_CUT_URL = re.compile(r"\bh(?:t|tt|ttp|ttps|ttps?:/?)?\.{3}")  # "htt…" ends a cut tweet
+_REPOST = re.compile(r"^(?:\W*rt\s*@\w+)+")
+_BETWEEN_DIGITS = re.compile(r"(?<=\d)[\W_]+(?=\d)")
+_NO_WORD = re.compile(r"[^\w\0]+|_+")
+
+
+class Keys(NamedTuple):
+    """What pairs may share, N of each: copies have the same key. An empty text has none ("")."""
+
+    texts: list[str]  # with one blank for each run of white space
+    near_texts: list[str]  # the same for near copies too
+    photos: list[str]  # SHA-256 of the file
+    near_photos: list[str]  # the same for near copies too
+
+
+def keys_of(
+    texts: list[list[str]], digests: list[list[str]], fingerprints: list[np.ndarray]
+) -> list[Keys]:
+    """Return the keys of the pairs of several splits, comparable between them."""
+    near = iter(photo_keys(sum(digests, []), np.concatenate(fingerprints)))
+    keys = []
+    for of_split, photos in zip(texts, digests, strict=True):
+        exact = [" ".join(text.split()) for text in of_split]
+        keys.append(Keys(exact, text_keys(of_split), photos, [next(near) for _ in photos]))
+    return keys
+
+
+def text_keys(texts: list[str]) -> list[str]:
+    """Return a key for each text (N,): the same for copies and near copies, "" without a text."""
+    keys = []
+    for text in texts:
+        words = _words(text)
+        near = sum(map(str.isalpha, words)) >= MIN_LETTERS
+        # A near key has capitals nowhere and one blank only: no text is like it.
+        keys.append(f"near {words}" if near else " ".join(text.split()))
+    return keys
+
+
+def _words(text: str) -> str:
+    """Return letters and digits alone, full-width ones as usual ones, all in small letters.
+
+    The digits stay, and 1.5 is not 15: the texts of a template ("23 °C at 7:00") may differ in
+    nothing else.
+    """
+    text = _EMOJI.sub("", text)
+    left_out = [c for c in set(text) if unicodedata.category(c) in _NO_LETTERS]
+    text = text.translate(dict.fromkeys(map(ord, left_out)))
+    text = unicodedata.normalize("NFKC", text).casefold()
+    text = _REPOST.sub("", _CUT_URL.sub("", _URL.sub("", text)))
+    return _NO_WORD.sub("", _BETWEEN_DIGITS.sub("\0", text))
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Numbers of pairs of a split that share something with a training pair."""
+
+    text: int
+    near_text: int  # other characters, but nearly the same text
+    image: int  # the same bytes
+    near_image: int  # other bytes, but nearly the same picture
+    label_conflicts: int  # share a text or a photo with a training pair of another class
+
+    def record(self) -> dict[str, int]:
+        return asdict(self)
+
+    def warning(self, split: str = "val") -> str:
+        """Return one line on the split of this name, or "" if nothing is shared."""
+        if not (self.text or self.near_text or self.image or self.near_image):
+            return ""
+        name = "validation" if split == "val" else "test"
+        return (
+            f"warning: of the {name} pairs {self.text:,} share their text with a training "
+            f"pair, {self.near_text:,} nearly their text, {self.image:,} their photo and "
+            f"{self.near_image:,} nearly their photo ({self.label_conflicts:,} with another "
+            "label): scores look better than they are"
+        )
+
+
+def find_duplicates(
+    train: Split, other: Split, train_images: ImageStore, other_images: ImageStore
+) -> Duplicates:
+    """Compare each pair of another split with all training pairs.
+
+    Two empty texts are not the same. A pair without a label has no conflict.
+    """
+    train_keys, other_keys = keys_of(
+        [train.texts, other.texts],
+        [train_images.digests, other_images.digests],
+        [train_images.fingerprints, other_images.fingerprints],
+    )
+    pairs = zip(train_keys, other_keys, strict=True)
+    text, near_text, image, near_image = (_shared(*keys) for keys in pairs)
+    conflicts = set()
+    for found in (near_text, near_image):
+        for i, partners in found.items():
+            if other.labels[i] and any(train.labels[t] != other.labels[i] for t in partners):
+                conflicts.add(i)
+    return Duplicates(
+        text=len(text),
+        near_text=len(near_text.keys() - text.keys()),
+        image=len(image),
+        near_image=len(near_image.keys() - image.keys()),
+        label_conflicts=len(conflicts),
+    )
+
+
+def _shared(train: list[str], other: list[str]) -> dict[int, list[int]]:
+    """Map each index in the other split to the indices in training with the same value, if any."""
+    places = defaultdict(list)
+    wanted = set(other) - {""}
+    for i, value in enumerate(train):
+        if value in wanted:
+            places[value].append(i)
+    return {i: places[value] for i, value in enumerate(other) if value in places}
+
+
+def copy_groups(split: Split, images: ImageStore) -> list[int]:
+    """Return for each pair (N,) the index of the first pair of its group.
+
+    A group shares texts or photos, exactly or nearly, directly or through others.
+    """
+    first = list(range(len(split)))
+    photos = photo_keys(images.digests, images.fingerprints)
+    for group in connected_groups(text_keys(split.texts), photos):
+        for i in group:
+            first[i] = min(group)
+    return first
