@@ -18,7 +18,6 @@ from common.files import (
     is_disk_full,
     listed,
     lock,
-    replace_all,
     replacing,
     unescaped,
     unlock,
@@ -112,16 +111,6 @@ def test_what_another_program_has_open_is_moved_when_it_is_closed(tmp_path, monk
     with pytest.raises(HeldOpen):
         files.move(moved, folder)
     assert moved.is_dir()
-
-
-def test_left_overs_of_a_killed_command_are_removed_with_the_next_write(tmp_path):
-    marker, path = tmp_path / ".unfinished", tmp_path / "a[1].csv"
-    other = tmp_path / ".b.csv.1.tmp"
-    for left_over in (marker, tmp_path / ".a[1].csv.0123.tmp", other):
-        left_over.write_bytes(b"x")
-    assert replace_all({path: "天气"}, marker) == {path: None}
-    assert path.read_text(encoding="utf-8") == "天气"
-    assert {path.name for path in tmp_path.iterdir()} == {path.name, other.name}
 
 
 def test_what_a_killed_command_left_beside_a_result_goes_after_a_day(tmp_path):

@@ -298,7 +298,7 @@ def _write(folder: Path, tables: dict[str, bytes], folds: int) -> bool:
                 f"{folder}: another command is writing there; wait for it, or give another --output-dir"
             )
         try:
-            earlier = _replace(folder, tables, obsolete)
+            earlier = replace_together(folder, tables, obsolete)
         finally:
             unlock(locked, held)
     except OSError as error:
@@ -321,7 +321,9 @@ def _write(folder: Path, tables: dict[str, bytes], folds: int) -> bool:
     return False
 
 
-def _replace(folder: Path, tables: dict[str, bytes], obsolete: list[str]) -> dict[str, bytes]:
+def replace_together(
+    folder: Path, tables: dict[str, bytes], obsolete: list[str]
+) -> dict[str, bytes]:
     """Let new tables take the place of old ones, and return the content of these.
 
     The new ones are written into a folder beside. Then the old ones move out and the new ones in;

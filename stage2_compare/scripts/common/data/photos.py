@@ -14,7 +14,6 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from ..errors import UserError
 from ..files import error_text
 
 # None of them runs a program, as EPS does. Pillow reads AVIF from release 11.3 on.
@@ -31,7 +30,6 @@ _GREY = 128  # of the rows that are not
 _MAX_DAMAGED_PIXELS = MAX_PIXELS // 4  # it is decoded three times, side by side
 _JPEG_SCAN, _JPEG_END, _JPEG_BAND = b"\xff\xda", b"\xff\xd9", 16  # markers; rows coded together
 _SCANS_NEEDED = (3, 5)  # of a progressive JPEG, grey or in colour
-_BAND_PIXELS = 1 << 20  # of a photo with more than 8 bits, converted at once
 WHOLE_SIDE = 128  # of the small picture of the whole photo
 # Memory in large blocks goes back to the system; else each thread keeps the 700 MB that a photo of
 # 177 million pixels takes.
@@ -49,19 +47,6 @@ _TO_UPRIGHT = {  # EXIF orientation -> transposition that makes the photo uprigh
 }
 # Pillow's warnings help no user: what matters is counted in the notes, or raised.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-
-
-def open_image(path: str | Path) -> Image.Image:
-    """Return a photo at full size: RGB, 8 bits, upright, first frame, transparency over white.
-
-    Raises:
-        UserError: the photo is missing or broken.
-    """
-    try:
-        with open_file(path) as file:
-            return _decode_file(file, None)[0][0]
-    except Exception as error:  # see decode
-        raise UserError(f"1 image cannot be used: {path} ({reason(error)})") from None
 
 
 NOTES = ("16bit", "alpha", "animated", "cmyk", "exif_rotated", "truncated")
@@ -84,12 +69,6 @@ def decode(file: BinaryIO, side: int) -> Decoded:
     Raises:
         Exception: of almost any class, as Pillow's plugins raise them on broken files.
     """
-    (square, whole), notes = _decode_file(file, side)
-    return Decoded(square, whole.convert("L"), notes)
-
-
-def _decode_file(file: BinaryIO, side: int | None) -> tuple[list[Image.Image], list[str]]:
-    """Return the square and the whole picture in RGB, without ``side`` the full size; and notes."""
     # Only the header is read here, so a decompression bomb is refused before it is decoded.
     width, height = Image.open(file, formats=_FORMATS).size
     if width * height > MAX_PIXELS:
@@ -109,8 +88,7 @@ def upright_size(file: BinaryIO) -> tuple[int, int]:
     return image.size[::-1] if _orientation(image) >= 5 else image.size
 
 
-def _decode(file: BinaryIO, side: int | None) -> tuple[list[Image.Image], list[str]]:
-    """Do the work of ``_decode_file`` for a photo of a size that is allowed."""
+def _decode(file: BinaryIO, side: int) -> Decoded:
     image = Image.open(file, formats=_FORMATS)
     notes = []
     # The second image of an MPO is the preview that a phone adds to a photo.
@@ -118,7 +96,8 @@ def _decode(file: BinaryIO, side: int | None) -> tuple[list[Image.Image], list[s
         notes.append("animated")
     # 1. Decode.
     try:
-        _load(image, side)
+        image.draft(None, (side, side))  # JPEG: decode at 1/2, 1/4 or 1/8, never below ``side``
+        image.load()
     except OSError as error:
         if error.errno is not None:  # the disk is damaged, not the photo
             raise
@@ -134,26 +113,23 @@ def _decode(file: BinaryIO, side: int | None) -> tuple[list[Image.Image], list[s
     transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
     mode = "RGBA" if transparent else "RGB"
     image = image if image.mode == mode else image.convert(mode)  # convert would copy even then
-    # 3. Make small pictures of it.
-    pictures = _resized(image, side) if side else [image]
+    # 3. Make the small pictures: the centre square alone, since a photo of 20,000 x 1 must not
+    # become 5,120,000 x 256, and the whole.
+    width, height = image.size
+    short = min(width, height)
+    box = ((width - short) / 2, (height - short) / 2, (width + short) / 2, (height + short) / 2)
+    pictures = [
+        image.resize((side, side), Image.Resampling.BICUBIC, box, reducing_gap=2.0),
+        image.resize((WHOLE_SIDE, WHOLE_SIDE), Image.Resampling.BOX, reducing_gap=2.0),
+    ]
     if transparent:
         notes.append("alpha")
         pictures = [_over_white(picture) for picture in pictures]
     if orientation in _TO_UPRIGHT:
         notes.append("exif_rotated")
         pictures = [picture.transpose(_TO_UPRIGHT[orientation]) for picture in pictures]
-    return pictures, notes
-
-
-def _resized(image: Image.Image, side: int) -> list[Image.Image]:
-    """Return the centre square and the whole picture."""
-    # Of the square alone: a photo of 20,000 x 1 must not become 5,120,000 x 256.
-    width, height = image.size
-    short = min(width, height)
-    box = ((width - short) / 2, (height - short) / 2, (width + short) / 2, (height + short) / 2)
-    square = image.resize((side, side), Image.Resampling.BICUBIC, box, reducing_gap=2.0)
-    size = (WHOLE_SIDE, WHOLE_SIDE)
-    return [square, image.resize(size, Image.Resampling.BOX, reducing_gap=2.0)]
+    square, whole = pictures
+    return Decoded(square, whole.convert("L"), notes)
 
 
 def _over_white(picture: Image.Image) -> Image.Image:
@@ -161,13 +137,7 @@ def _over_white(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, picture).convert("RGB")
 
 
-def _load(image: Image.Image, side: int | None) -> None:
-    if side:
-        image.draft(None, (side, side))  # JPEG: decode at 1/2, 1/4 or 1/8, never below ``side``
-    image.load()
-
-
-def _load_damaged(file: BinaryIO, side: int | None, error: OSError) -> Image.Image:
+def _load_damaged(file: BinaryIO, side: int, error: OSError) -> Image.Image:
     """Decode a photo that was cut short; its last rows may be grey.
 
     Raises:
@@ -188,7 +158,8 @@ def _load_damaged(file: BinaryIO, side: int | None, error: OSError) -> Image.Ima
             elif missing < height:  # a band that was cut is there in part
                 missing -= _JPEG_BAND
             image = Image.open(io.BytesIO(data + _JPEG_END), formats=_FORMATS)
-            _load(image, side)
+            image.draft(None, (side, side))
+            image.load()
     except Exception:  # as in decode
         raise error from None
     if missing > (1 - _ROWS_NEEDED) * height:
@@ -265,22 +236,12 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     If the format does not fix the range of the values, take the smallest usual range that holds
     them, or else the range from the smallest to the largest value of this photo.
     """
+    values = np.asarray(image)
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        high_bytes = (np.asarray(image) >> 8).astype(np.uint8)  # as Pillow does with 16-bit colours
-        return Image.fromarray(high_bytes)
-    ends = [(float(band.min()), float(band.max())) for band in _bands(image)]
-    low, high = min(0.0, *(end[0] for end in ends)), max(0.0, *(end[1] for end in ends))
+        return Image.fromarray((values >> 8).astype(np.uint8))  # as Pillow does with colours
+    values = np.clip(np.nan_to_num(values.astype(np.float32)), -1e30, 1e30)
+    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     if low == 0:
         usual = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
         high = next((limit for limit in usual if high <= limit), high)
-    scale = 255 / (high - low)
-    grey = [((band - low) * scale + 0.5).astype(np.uint8) for band in _bands(image)]
-    return Image.fromarray(np.concatenate(grey))
-
-
-def _bands(image: Image.Image) -> Iterator[np.ndarray]:
-    """Yield the finite values of some rows at a time, (h, W) float32: numpy copies them often."""
-    rows = max(1, _BAND_PIXELS // image.width)
-    for top in range(0, image.height, rows):
-        band = image.crop((0, top, image.width, min(top + rows, image.height)))
-        yield np.clip(np.nan_to_num(np.asarray(band).astype(np.float32)), -1e30, 1e30)
+    return Image.fromarray(((values - low) * (255 / (high - low)) + 0.5).astype(np.uint8))

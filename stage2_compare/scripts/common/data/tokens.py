@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, TimeoutError
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -16,19 +13,13 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..files import printable, quoted
+from ..files import quoted
 
-# Texts, and characters, that are tokenised together: the tokenizer's own objects take some hundred
-# bytes for each character.
-PORTION = 1000
-_PORTION_CHARACTERS = 500_000
+# Texts that are tokenised together: the tokenizer's own objects take some hundred bytes for each
+# character.
+_PORTION = 256
 # A token has at most some twenty characters; what follows so many is cut before tokenising.
 _CHARACTERS_PER_TOKEN = 200
-_PATIENCE = 60  # seconds for a portion; real tokenizers need less than one
-_UNFIT = (
-    "the tokenizer of {} does not get through the texts with the patterns in its "
-    "tokenizer.json; take the files of the model's publisher. It gave up"
-)
 _HAN = re.compile("[\u4e00-\u9fff]")
 
 
@@ -77,89 +68,46 @@ def tokenise(texts: list[str], tokenizer: Any, max_length: int) -> Tokens:
 
     Of a very long text only the beginning is tokenised: it counts as cut."""
     longest = _CHARACTERS_PER_TOKEN * max(max_length, 64)
-    ids, starts = [], [0]
-    were_cut, unknown, words, cut_words = [], 0, 0, 0
+    beginnings = [text[:longest] for text in texts]
     specials = tokenizer.num_special_tokens_to_add()
-    for portion in _portions(texts, longest):
-        beginnings = [text[:longest] for text in portion]
-        encoded = _encode(beginnings, tokenizer, max_length, specials)
-        for text, (row, special, cut) in zip(portion, encoded, strict=True):
-            row = np.asarray(row, dtype=np.int32)
-            is_word = np.asarray(special) == 0
-            ids.append(row)
-            starts.append(starts[-1] + len(row))
-            were_cut.append(cut > 0 or len(text) > longest)
-            unknown += int((row[is_word] == tokenizer.unk_token_id).sum())
-            words += len(row) - specials
-            cut_words += cut
-    characters = sum(min(len(text), longest) for text in texts)
+    ids, were_cut = [], []
+    unknown, words, cut_words = 0, 0, 0
+    for row, special, cut in _encoded(beginnings, tokenizer, max_length, specials):
+        row = np.asarray(row, dtype=np.int32)
+        ids.append(row)
+        were_cut.append(cut > 0)
+        unknown += int((row[np.asarray(special) == 0] == tokenizer.unk_token_id).sum())
+        words += len(row) - specials
+        cut_words += cut
+    too_long = np.array([len(text) > longest for text in texts])
     return Tokens(
         ids=np.concatenate(ids),
-        starts=np.asarray(starts, dtype=np.int64),
+        starts=np.cumsum([0, *map(len, ids)]),
         pad_id=tokenizer.pad_token_id,
-        cut=np.array(were_cut),
+        cut=np.array(were_cut) | too_long,
         unknown_rate=unknown / max(words, 1),
-        per_character=(words + cut_words) / max(characters, 1),
+        per_character=(words + cut_words) / max(sum(map(len, beginnings)), 1),
     )
 
 
-def _encode(
+def _encoded(
     texts: list[str], tokenizer: Any, max_length: int, specials: int
 ) -> Iterator[tuple[list[int], list[int], int]]:
     """Give for each text its ids, 1 for each that marks an end of the text, and the number of words
     that were cut."""
     if tokenizer.is_fast:
-        encoded = _in_time(
-            partial(tokenizer, texts, truncation=True, max_length=max_length),
-            tokenizer.name_or_path,
-        )
-        for ids, encoding in zip(encoded["input_ids"], encoded.encodings, strict=True):
-            cut = sum(len(rest.ids) - specials for rest in encoding.overflowing)
-            yield ids, encoding.special_tokens_mask, cut
+        for start in range(0, len(texts), _PORTION):
+            portion = texts[start : start + _PORTION]
+            encoded = tokenizer(portion, truncation=True, max_length=max_length)
+            for ids, encoding in zip(encoded["input_ids"], encoded.encodings, strict=True):
+                cut = sum(len(rest.ids) - specials for rest in encoding.overflowing)
+                yield ids, encoding.special_tokens_mask, cut
         return
     asked = {"return_special_tokens_mask": True, "return_overflowing_tokens": True}
     for text in texts:  # of several at once, a slow tokenizer does not say what it cut
         encoding = tokenizer(text, truncation=True, max_length=max_length, **asked)
         cut = len(encoding.get("overflowing_tokens", ()))
         yield encoding["input_ids"], encoding["special_tokens_mask"], cut
-
-
-def _in_time(encode: Callable[[], Any], name: str) -> Any:
-    """Tokenise in a thread, which is left alone where it does not end.
-
-    A pattern in a tokenizer.json may be tried in so many ways (catastrophic backtracking) that it
-    takes hours, or that the library gives up. It lets other threads go on meanwhile.
-    """
-    result: Future = Future()
-
-    def run() -> None:
-        try:
-            result.set_result(encode())
-        except Exception as error:
-            result.set_exception(error)
-        except BaseException as panic:  # tokenizers' own: it is no Exception
-            result.set_exception(
-                UserError(f"{_UNFIT.format(quoted(name))} ({printable(str(panic))})")
-            )
-
-    Thread(target=run, daemon=True).start()
-    try:
-        return result.result(_PATIENCE)
-    except TimeoutError:
-        raise UserError(f"{_UNFIT.format(quoted(name))} in {_PATIENCE} seconds") from None
-
-
-def _portions(texts: list[str], longest: int) -> Iterator[list[str]]:
-    """Yield the texts in their order, in lists that are not too long for the tokenizer."""
-    portion, characters = [], 0
-    for text in texts:
-        length = min(len(text), longest)
-        if len(portion) == PORTION or (portion and characters + length > _PORTION_CHARACTERS):
-            yield portion
-            portion, characters = [], 0
-        portion.append(text)
-        characters += length
-    yield portion
 
 
 def check_tokens(tokens: Tokens, vocabulary: int, name: str) -> None:
