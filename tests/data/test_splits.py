@@ -426,4 +426,4 @@ def test_every_text_is_read_and_what_was_odd_is_counted(root):
 
 def test_a_list_larger_than_memory_is_refused_before_it_is_read(root, monkeypatch):
     monkeypatch.setattr(tables, "_MAX_BYTES", 3)
-    assert "split.csv: larger than" in error(root, PLAIN)
+    assert "cannot read the split file (larger than" in error(root, PLAIN)

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,11 @@ def make_splits(settings: SplitSettings) -> None:
         tables["test.csv"] = _table(test, range(len(test)), root, test.line_end)
     if left_out:
         tables[BROKEN] = _broken_table(left_out)
-    facts = report.facts(splits, keys["labelled"], sides, groups, left_out)
-    changed = _write(folder, tables | {QUALITY: quality_json(tables, facts)}, settings.folds or 0)
-    report.show(splits, keys, sides, groups, left_out)
-    for name in (*tables, QUALITY):
+    facts, lines = report.of_data(splits, keys, sides, groups, left_out)
+    tables[QUALITY] = quality_json(tables, facts)
+    changed = _write(folder, tables, settings.folds or 0)
+    print("\n".join(lines))
+    for name in tables:
         print(f"wrote {folder / name}")
     if changed:
         print("warning: the split that was there was another one; do not compare runs made with it")
@@ -153,14 +155,9 @@ def _check_targets(folder: Path, lists: dict[str, Path], folds: int) -> None:
 
 def _later_folds(folder: Path, folds: int) -> list[str]:
     """Return the names of the tables of earlier folds after so many."""
-    numbers = []
-    with suppress(OSError):  # no such folder yet
-        for name in os.listdir(folder):
-            number = re.fullmatch(f"{FOLD}([1-9][0-9]{{0,8}})", name)
-            if number and int(number[1]) > folds:
-                numbers.append(int(number[1]))
-    names = [f"{FOLD}{number}/{name}" for number in sorted(numbers) for name in _TABLES]
-    return [name for name in names if (folder / name).is_file()]
+    names = [name.replace(os.sep, "/") for name in glob(f"{FOLD}*/*.csv", root_dir=folder)]
+    found = [re.fullmatch(rf"{FOLD}([1-9]\d{{0,8}})/(train|val)\.csv", name) for name in names]
+    return sorted(name[0] for name in found if name and int(name[1]) > folds)
 
 
 # The pairs

@@ -77,20 +77,18 @@ def read_tables(
 
 
 def _read(path: Path) -> bytes:
-    problem = file_problem(path)
     try:
+        problem = file_problem(path)
         if not problem and path.stat().st_size > _MAX_BYTES:
-            raise UserError(
-                f"{path}: larger than {_MAX_BYTES / 1e6:,.0f} MB; "
-                "put the texts into files of their own"
-            )
-        content = b"" if problem else path.read_bytes()
+            problem = f"larger than {_MAX_BYTES / 1e6:,.0f} MB: put the texts into own files"
+        if not problem:
+            return path.read_bytes()
     except OSError as error:
         problem = error_text(error)
-    if problem:
-        hint = "make the splits with make_splits.py, or check --project-root and the path"
-        raise UserError(f"{path}: cannot read the split file ({problem}); {hint}")
-    return content
+    raise UserError(
+        f"{path}: cannot read the split file ({problem}); make the splits with make_splits.py, or "
+        "check --project-root and the path"
+    )
 
 
 def _parsed(path: Path, content: bytes, legacy: str, may_lack_labels: bool) -> Table:
