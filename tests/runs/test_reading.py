@@ -160,6 +160,7 @@ DAMAGES = [
     ("history.csv", "\n1,", "\nx,", "could not convert string to float: 'x'"),
     ("history.csv", "(\n3,)[^,]+", r"\1nan", "row 4: train_loss is 'nan'"),
     ("history.csv", "(\n3,[^,]+,)[^,]+", r"\g<1>60", "row 4: val_acc is '60'"),
+    ("history.csv", "\n3,", "\n4,", "its epochs are not 1, 2, 3"),
     ("history.csv", "(?s)\n.*", "", "it has no row"),
     ("predictions.csv", "label,pred", "pred,label", "it begins with 'guid,pred,label,p_negative"),
     ("predictions.csv", "p_neutral", "neutral", "it begins with 'guid,label,pred,p_negative,neut"),

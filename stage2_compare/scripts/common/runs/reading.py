@@ -52,9 +52,6 @@ _DEEPEST = 20  # levels of metrics.json; what follows them by recursion ends at 
 _MEGABYTES = {".json": 5, ".csv": 500, ".npz": 500}  # the most that is read
 
 
-Content = TypeVar("Content")
-
-
 class Unreadable(Exception):
     """The reason why a folder is not taken as a run."""
 
@@ -245,6 +242,8 @@ def differences(earlier: dict[str, Any], newer: dict[str, Any]) -> dict[str, str
 
 # Files. A reader raises ValueError, or anything else, with what is wrong in the file
 
+Content = TypeVar("Content")
+
 
 def _naming(read: Callable[..., Content]) -> Callable[..., Content]:
     """Let a reader's error name the file."""
@@ -352,6 +351,8 @@ def _read_history(path: Path) -> list[dict[str, float | None]]:
                 if not low <= row[name] <= high:
                     raise ValueError(f"row {number}: {name} is {text!r}")
         history.append(row)
+    if [row["epoch"] for row in history] != list(range(1, len(history) + 1)):
+        raise ValueError("its epochs are not 1, 2, 3, ...")
     return history
 
 
