@@ -49,7 +49,8 @@ _CHOICES = ("protocol", "model")  # the blocks that tell one run from another
 _BOUNDS = {metric.column: metric.bounds for metric in METRICS}
 _ROUNDING = 1e-4  # two files of one run may differ by this much
 _DEEPEST = 20  # levels of metrics.json; what follows them by recursion ends at some hundreds
-_MEGABYTES = {".json": 5, ".csv": 500, ".npz": 500}  # the most that is read
+# The most that is read of a file. A table takes up to 30 times as much memory meanwhile.
+_MEGABYTES = {".json": 5, ".csv": 100, ".npz": 500}
 
 
 class Unreadable(Exception):
