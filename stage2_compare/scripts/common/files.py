@@ -47,13 +47,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: as the system gives it; the caller knows what the user can do.
     """
-    temporary = temporary_name(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")  # of this writer alone
     try:
-        with _synced(temporary) as file:
+        with open(temporary, "wb") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())  # the final name must not appear before the content
         move(temporary, path)
     except BaseException:
-        _remove(temporary)
+        with suppress(OSError):  # a second failure must not hide the first one
+            temporary.unlink(missing_ok=True)
         raise
 
 
@@ -225,22 +228,3 @@ def folder_name(text: str) -> str:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{name[: _LONGEST_NAME // 4]}_{digest}"
-
-
-def temporary_name(path: Path) -> Path:
-    """Name the file that will take the place of ``path``. No two writers get the same name."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-
-
-@contextmanager
-def _synced(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file; at the end of the block its content is on the disk."""
-    with open(path, "wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())  # the final name must not appear before the content
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):  # a second failure must not hide the first one
-        path.unlink(missing_ok=True)
