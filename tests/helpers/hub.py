@@ -1,6 +1,7 @@
 """Small checkpoints in the hub's cache layout, and where the code lies."""
 
 import hashlib
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -70,17 +71,7 @@ class LocalHub:
         if self.silent:
             self.released.wait()
             return
-        name, _, rest = request.path.strip("/").partition("/resolve/")
-        revision, _, file = rest.partition("/")
-        content, fault = b"", None
-        if not (self.folder / name).is_dir() or not name:
-            fault = "RepoNotFound"
-        elif revision not in ("main", self.revision):
-            fault = "RevisionNotFound"
-        elif not (self.folder / name / file).is_file():
-            fault = "EntryNotFound"
-        else:
-            content = (self.folder / name / file).read_bytes()
+        content, fault = self.content(request.path)
         request.send_response(404 if fault else 200)
         request.send_header("X-Repo-Commit", self.revision)
         request.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
@@ -90,3 +81,21 @@ class LocalHub:
         request.end_headers()
         if request.command == "GET":
             request.wfile.write(content)
+
+    def content(self, path: str) -> tuple[bytes, str | None]:
+        """What a path holds, or which fault the hub names."""
+        listed = path.startswith("/api/models/")
+        path = path.removeprefix("/api/models/").strip("/")
+        name, _, rest = path.partition("/revision/" if listed else "/resolve/")
+        revision, _, file = rest.partition("/")
+        if not (self.folder / name).is_dir() or not name:
+            return b"", "RepoNotFound"
+        if revision not in ("main", "", self.revision):
+            return b"", "RevisionNotFound"
+        if listed:
+            files = [{"rfilename": path.name} for path in (self.folder / name).iterdir()]
+            about = {"id": name, "sha": self.revision, "siblings": files}
+            return json.dumps(about).encode(), None
+        if not (self.folder / name / file).is_file():
+            return b"", "EntryNotFound"
+        return (self.folder / name / file).read_bytes(), None

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from common.errors import UserError
-from common.models import bert_resnet, checkpoint, loading
+from common.models import bert_resnet, checkpoint
 from demo.checkpoints import hub_variables, snapshot_folder
 from helpers.hub import BERT, BLIP, CLIP, STAGE2, LocalHub
+from huggingface_hub.utils import LocalEntryNotFoundError
 from torch import nn
 
 MODELS = {"text": BERT, "image": BERT, "clip": CLIP, "blip": BLIP}
@@ -40,17 +41,17 @@ print(json.dumps(found))
 REFUSED = "http://127.0.0.1:9"
 
 
-def load(root: Path, kinds: list, hub: LocalHub | str, pretrained: bool = True, **more) -> list:
+def load(root: Path, kinds: list, hub: LocalHub | str, **more) -> list:
     """Load models in a process of its own; return for each the sum of its weights, or the error.
 
-    ``kinds``: keys of MODELS, or pairs of a kind and a name."""
+    ``kinds``: keys of MODELS, or a kind, a name, and whether the weights are read."""
     url = hub if isinstance(hub, str) else hub.url
     asked = {**os.environ, **hub_variables(root), "HF_ENDPOINT": url, "HF_HUB_DISABLE_XET": "1"}
     offline = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     variables = {key: value for key, value in asked.items() if key not in offline} | more
-    pairs = [kind if isinstance(kind, tuple) else (kind, MODELS[kind]) for kind in kinds]
+    kinds = [kind if isinstance(kind, tuple) else (kind, MODELS[kind], True) for kind in kinds]
     done = subprocess.run(
-        [sys.executable, "-c", LOAD, json.dumps([(*pair, pretrained) for pair in pairs])],
+        [sys.executable, "-c", LOAD, json.dumps(kinds)],
         cwd=STAGE2 / "scripts",
         env={**variables, "PYTHONPATH": str(STAGE2 / "scripts"), "PYTHONUTF8": "1"},
         capture_output=True,
@@ -101,14 +102,14 @@ def test_what_is_cached_is_used_though_the_hub_never_answers(hub, silent, expect
     assert silent.asked == []
 
 
-@pytest.mark.parametrize("kind, pretrained", [("image", True), ("text", False)])
-def test_a_cache_without_weights_serves_where_none_are_needed(own, online, kind, pretrained):
-    """The tokenizer is known to be whole once the hub was asked for each of its files."""
+def test_a_cache_without_weights_serves_where_none_are_needed(own, online):
+    """Whether the tokenizer is whole is asked once, and taken for granted of a hub that is silent."""
     shutil.rmtree(own / "hf")
-    first = sums(load(own, [kind], online, pretrained))
+    kinds = [("image", BERT, True), ("text", BERT, False)]
+    first = sums(load(own, kinds, online))
     assert not list(own.rglob("model.safetensors"))
     with LocalHub(silent=True) as dead:
-        assert sums(load(own, [kind], dead, pretrained)) == first and dead.asked == []
+        assert sums(load(own, kinds, dead)) == first and dead.asked == ["HEAD /"]
 
 
 def test_a_first_download_takes_all_files_of_one_commit(own, online, expected):
@@ -125,12 +126,10 @@ def test_a_first_download_takes_all_files_of_one_commit(own, online, expected):
     assert online.asked == []
 
 
-@pytest.mark.parametrize(
-    "gone", [["model.safetensors"], ["model.safetensors", "tokenizer.json", "vocab.txt"]]
-)
-def test_what_an_interrupted_download_lacks_is_fetched(own, online, expected, gone):
+def test_what_an_interrupted_download_lacks_is_fetched(own, online, expected):
     cached = snapshot_folder(own / "hf" / "hub", BERT)
     online.revision = cached.name
+    gone = ["model.safetensors", "tokenizer.json", "vocab.txt"]
     for file in gone:
         (cached / file).unlink()
     assert sums(load(own, ["text"], online)) == [expected["text"]]
@@ -150,21 +149,23 @@ def test_what_is_not_cached_names_the_folder_first_and_then_the_mirror(own, sile
     """Whatever is lacking, a hub that does not answer is asked once."""
     (snapshot_folder(own / "hf" / "hub", BERT) / "model.safetensors").unlink()
     remedy = "give its folder as --model-name, or set HF_ENDPOINT to a mirror"
-    wanted = {"model.safetensors": ("text", BERT), "config.json": ("text", "nobody/nothing")}
-    for hub in (silent, REFUSED):
-        found = load(own, list(wanted.values()), hub)
-        for said, lacks in zip(found, wanted, strict=True):
-            assert f"{lacks} is not in the cache" in said and remedy in said, said
+    wanted = {
+        "model.safetensors": ("text", BERT, True),
+        "config.json": ("text", "nobody/nothing", True),
+    }
+    found = load(own, list(wanted.values()), silent)
+    for said, lacks in zip(found, wanted, strict=True):
+        assert f"{lacks} is not in the cache" in said and remedy in said, said
     assert silent.asked == ["HEAD /"]
-    for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        (said,) = load(own, ["text"], silent, **{variable: "1"})
-        assert "unset HF_HUB_OFFLINE" in said
+    (said,) = load(own, ["text"], silent, TRANSFORMERS_OFFLINE="1")
+    assert "unset HF_HUB_OFFLINE" in said
     assert silent.asked == ["HEAD /"]
 
 
 def test_a_name_that_the_hub_does_not_know_is_told_so(own, online):
     (online.folder / "empty/model").mkdir(parents=True)
-    names = [("text", "nobody/nothing"), ("text", "empty/model")]
+    (online.folder / "empty/model/README.md").touch()
+    names = [("text", "nobody/nothing", True), ("text", "empty/model", True)]
     nobody, empty = load(own, names, online)
     assert "has no model of this name" in nobody and "mirror" not in nobody
     assert "no file named config.json" in empty
@@ -175,21 +176,18 @@ def test_a_name_that_the_hub_does_not_know_is_told_so(own, online):
     [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("No space (os error 28)")],
     ids=["as Python says it", "as Rust says it"],
 )
-def test_a_full_disk_is_not_taken_for_a_hub_out_of_reach(hub, monkeypatch, fault):
+def test_a_full_disk_is_not_taken_for_a_hub_out_of_reach(monkeypatch, tmp_path, fault):
     import huggingface_hub
-    from transformers import AutoTokenizer
 
-    def full(*args, **options):
-        raise fault
+    def full(*args, local_files_only=False, **options):
+        raise LocalEntryNotFoundError("") if local_files_only else fault
 
-    monkeypatch.setattr(checkpoint, "_why_unreachable", lambda *patience: None)
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", full)
-    monkeypatch.setattr(loading, "tokenizer_place", lambda name: (name, {"revision": "main"}))
-    monkeypatch.setattr(AutoTokenizer, "from_pretrained", full)
+    monkeypatch.setattr(checkpoint, "_why_out_of_reach", lambda: None)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
     monkeypatch.setattr(bert_resnet, "download_url_to_file", full)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     loads = {
-        "HF_HOME": lambda: checkpoint.find_file("nobody/nothing", "config.json"),
-        "its tokenizer.*HF_HOME": lambda: loading.load_tokenizer(hub.folder(BERT)),
+        "HF_HOME": lambda: checkpoint.find_folder("nobody/nothing"),
         "TORCH_HOME": lambda: bert_resnet._load_published(nn.Identity(), "http://x/resnet18.pth"),
     }
     for says, load_it in loads.items():

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from common.errors import UserError
 from common.metrics import METRICS
-from common.models.loading import load_config, load_tokenizer
-from common.models.saving import save_encoder
+from common.models.loading import load_config, load_tokenizer, save_encoder
 from common.training import travel
 from common.training.card import intervals, model_card
 from common.training.identity import code_sha256

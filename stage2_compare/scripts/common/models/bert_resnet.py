@@ -48,10 +48,6 @@ class BertResNet(Encoder):
         reader = getattr(config, "text_config", config)  # for "image" any checkpoint will do
         self.vocabulary = getattr(reader, "vocab_size", UNLIMITED)
         self.positions = _text_positions(self.text, reader)
-        if self.text is not None:
-            self.try_out(
-                choice.name, lambda ids, mask: (self._encode_text(ids, mask),), self.text_dim
-            )
 
     def forward(
         self, input_ids: Tensor | None, attention_mask: Tensor | None, pixels: Tensor | None

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..files import quoted
 from ..settings import ModelChoice
-from .encoder import Encoder
-from .loading import image_statistics, patches_per_side, resize_positions
+from .encoder import Encoder, patches_per_side, resize_positions
+from .loading import image_statistics
 from .weights import load_weights
 
 
@@ -54,10 +54,6 @@ class Blip(Encoder):
         self.bos_token_id = config.text_config.bos_token_id
         self.vocabulary = config.text_config.vocab_size
         self.positions = config.text_config.max_position_embeddings
-        black = torch.zeros(1, 3, image_size, image_size)
-        self.try_out(
-            choice.name, lambda ids, mask: self(ids, mask, black), self.text_dim, self.image_dim
-        )
 
     def _keep_what_is_used(self, blip: nn.Module) -> None:
         self.vision = blip.vision_model if "image" in self.uses else None

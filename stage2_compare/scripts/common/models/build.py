@@ -70,8 +70,10 @@ def encoder_class(family: str) -> type[Encoder]:
 
 
 def _load_encoder(choice: ModelChoice, image_size: int, pretrained: bool) -> Encoder:
-    encoder = encoder_class(choice.family)
-    return encoder(choice, load_config(choice.name), image_size, pretrained)
+    config = load_config(choice.name)
+    encoder = encoder_class(choice.family)(choice, config, image_size, pretrained)
+    encoder.try_out(choice.name, image_size)
+    return encoder
 
 
 def _shared_encoder(choice: ModelChoice, image_size: int) -> Encoder:

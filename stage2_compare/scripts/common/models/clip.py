@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..files import quoted
 from ..settings import ModelChoice
-from .encoder import Encoder
-from .loading import image_statistics, patches_per_side, resize_positions
+from .encoder import Encoder, patches_per_side, resize_positions
+from .loading import image_statistics
 from .weights import load_weights
 
 
@@ -54,10 +54,6 @@ class Clip(Encoder):
             self._set_resolution(image_size, config.vision_config.patch_size)
         self.vocabulary = config.text_config.vocab_size
         self.positions = config.text_config.max_position_embeddings
-        black = torch.zeros(1, 3, image_size, image_size)
-        self.try_out(
-            choice.name, lambda ids, mask: self(ids, mask, black), self.text_dim, self.image_dim
-        )
 
     def _set_resolution(self, image_size: int, patch: int) -> None:
         embeddings = self.clip.vision_model.embeddings

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UserError, reason_of
 from ..files import quoted
 from ..settings import ModelChoice
 from .fusion import FUSIONS
-
-_WIDEST = 2**16  # numbers of one feature: the head grows with it
 
 
 class Encoder(nn.Module):
@@ -79,37 +77,52 @@ class Encoder(nn.Module):
         weights."""
 
     @torch.no_grad()
-    def try_out(
-        self, name: str, read: Callable[[Tensor, Tensor], tuple[Tensor | None, ...]], *sizes: int
-    ) -> None:
-        """Read one short text as in training, so that a checkpoint which cannot be trained is named
+    def try_out(self, name: str, image_size: int) -> None:
+        """Read one short text and a black photo, so that a checkpoint that cannot be used is named
         before the data are read.
 
-        Args:
-            read: gives the features for ``input_ids`` and ``attention_mask``, (1, 2) int64.
-            sizes: of the features, in their order; (1, size) each, or (1, tokens, size).
         Raises:
             UserError: it fails, or the features are of other shapes.
         """
         ids = torch.zeros(1, 2, dtype=torch.long)  # (B, L)
-        self.train()
+        pixels = torch.zeros(1, 3, image_size, image_size)
         try:
-            features = zip(read(ids, torch.ones_like(ids)), sizes, strict=True)
-            found = [(tuple(part.shape), size) for part, size in features if part is not None]
+            features = self.eval()(ids, torch.ones_like(ids), pixels)
+            for feature, size in zip(features, (self.text_dim, self.image_dim), strict=True):
+                form = (2 if self.pooled else 3, size)
+                if size and (feature.dim(), feature.shape[-1]) != form:
+                    raise ValueError(f"a feature of {tuple(feature.shape)}")
         except Exception as error:  # a foreign model can fail in any way
-            if "memory" in str(error):
-                raise
             raise UserError(
                 f"{quoted(name)} cannot be used as a {type(self).__name__} encoder: it fails at a "
                 f"short text: {type(error).__name__}: {reason_of(error)}"
             ) from error
-        if not all(self._fits(shape, size) for shape, size in found):
-            raise UserError(
-                f"{quoted(name)} cannot be used as a {type(self).__name__} encoder: its features "
-                f"are {[shape for shape, _ in found]}"
-            )
-        self.eval()
 
-    def _fits(self, shape: tuple[int, ...], size: int) -> bool:
-        wanted = (1, size) if self.pooled else (1, *shape[1:2], size)
-        return shape == wanted and 0 < size <= _WIDEST
+
+def resize_positions(table: Tensor, grid: int) -> Tensor:
+    """Resize the position embeddings of a vision transformer to another resolution.
+
+    Args:
+        table: (1 + g*g, D), the class token first, then the g x g patches row by row.
+        grid: patches per side wanted.
+    Returns:
+        (1 + grid*grid, D), bicubic on the grid, class token as it was; the table itself where the
+        size is the same.
+    """
+    side = round((table.shape[0] - 1) ** 0.5)
+    if not side or side * side + 1 != table.shape[0]:
+        raise UserError(f"the checkpoint's {table.shape[0]} positions of an image make no square")
+    if side == grid:
+        return table
+    patches = table[1:].T.reshape(1, -1, side, side)  # (1, D, g, g)
+    patches = F.interpolate(patches, size=(grid, grid), mode="bicubic", align_corners=False)
+    return torch.cat([table[:1], patches.flatten(2)[0].T])
+
+
+def patches_per_side(image_size: int, patch: int) -> int:
+    """Return how many patches of a vision transformer fit one side of an image."""
+    if image_size < patch:
+        raise UserError(
+            f"--image-size {image_size} is less than one {patch} px patch of this model"
+        )
+    return image_size // patch

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import math
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
 from ..errors import UserError, reason_of
-from ..files import is_disk_full, quoted
-from .checkpoint import CONFIG, find_file, local_folder, read_json, tokenizer_place, unreachable
+from ..files import quoted
+from .checkpoint import CONFIG, PIXEL_STATISTICS, find_folder, read_json
 from .newer_tokenizers import read_newer
 
 TRANSFORMERS = "4.39.3"
-PIXEL_STATISTICS = "preprocessor_config.json"
 UNLIMITED = 2**31  # stands for the length or vocabulary of what has no limit
-_MOST_LABELS = 1_000_000  # transformers makes a table of them
 # What only concerns the form of a model's answers, its former classes, or foreign code. Some of it
 # is made for other programs and would break this one.
 _UNUSED_SETTINGS = {
@@ -56,14 +52,8 @@ def load_config(name: str) -> Any:
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # what is wrong is said here
-    path = find_file(name, CONFIG)
-    if path is None:
-        raise UserError(f"cannot load {quoted(name)}: it has no file named {CONFIG}")
-    full = read_json(name, path)
-    content = _used_settings(full)
+    content = _used_settings(read_json(name, find_folder(name) / CONFIG))
     kind = content.get("model_type")
-    if kind is None:
-        kind = _kind_in(name, list(CONFIG_MAPPING.keys()))
     if not kind or not isinstance(kind, str):
         raise UserError(
             f"cannot load {quoted(name)}: {CONFIG} does not say what kind of model it is. Give it "
@@ -74,9 +64,6 @@ def load_config(name: str) -> Any:
             f"cannot load {quoted(name)}: transformers {TRANSFORMERS} has no model of kind "
             f"{kind!r}, and code of a checkpoint is not run. Use another checkpoint"
         )
-    labels = full.get("num_labels") or 0
-    if not isinstance(labels, int) or labels > _MOST_LABELS:
-        raise UserError(f"cannot load {quoted(name)}: {CONFIG} speaks of {labels!r} labels")
     if content.get("quantization_config"):
         raise UserError(
             f"cannot load {quoted(name)}: its weights are quantised. Use the original ones"
@@ -98,33 +85,23 @@ def _used_settings(content: dict[str, Any]) -> dict[str, Any]:
     return used
 
 
-def _kind_in(name: str, kinds: list[str]) -> str | None:
-    """Return the longest kind of model that a checkpoint's name holds: old ones say it only
-    there."""
-    last = Path(name).resolve().name
-    return max((kind for kind in kinds if kind in last), key=len, default=None)
-
-
 def load_tokenizer(name: str) -> Any:
     """Load the tokenizer, a fast one where there is one; its ``model_max_length`` is an int.
 
     Raises:
         UserError: it is absent or broken, needs a package that is not installed, or cannot pad.
     """
-    config = load_config(name)
-    place, options = tokenizer_place(name)
+    config, folder = load_config(name), find_folder(name)
     try:
-        with warnings.catch_warnings():  # transformers uses its hub client in an old way
-            warnings.simplefilter("ignore")
-            tokenizer = _read_tokenizer(name, place, {"config": config, **options})
-            limit = tokenizer.model_max_length
-            known = isinstance(limit, int | float) and 1 <= limit < UNLIMITED
-            tokenizer.model_max_length = int(limit) if known else UNLIMITED
-            tokenizer("a \ue000")  # the second word is in no vocabulary
+        tokenizer = _read_tokenizer(folder, config)
+        limit = tokenizer.model_max_length
+        known = isinstance(limit, int | float) and 1 <= limit < UNLIMITED
+        tokenizer.model_max_length = int(limit) if known else UNLIMITED
+        tokenizer("a \ue000")  # the second word is in no vocabulary
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # tokenizers' own panics are no Exceptions
-        raise UserError(_why_no_tokenizer(name, error, downloads=bool(options))) from error
+        raise UserError(_why_no_tokenizer(name, folder, error)) from error
     if tokenizer.pad_token_id is None:
         raise UserError(
             f"the tokenizer of {quoted(name)} has no padding token, so batches cannot be made: use "
@@ -133,25 +110,25 @@ def load_tokenizer(name: str) -> Any:
     return tokenizer
 
 
-def _read_tokenizer(name: str, place: str, options: dict[str, Any]) -> Any:
+def _read_tokenizer(folder: Path, config: Any) -> Any:
     from transformers import AutoTokenizer
 
-    read = partial(AutoTokenizer.from_pretrained, place, trust_remote_code=False, **options)
+    options = {"config": config, "trust_remote_code": False, "local_files_only": True}
+    read = partial(AutoTokenizer.from_pretrained, str(folder), **options)
     try:
         return read()
     except Exception as error:
         try:
-            newer = read_newer(local_folder(name) / "tokenizer.json")
+            newer = read_newer(folder / "tokenizer.json")
         except Exception:  # what the file's own reader said counts
             raise error from None
         return read(tokenizer_object=newer)
 
 
-def _why_no_tokenizer(name: str, error: BaseException, downloads: bool) -> str:
+def _why_no_tokenizer(name: str, folder: Path, error: BaseException) -> str:
     from transformers.utils import is_protobuf_available, is_sentencepiece_available
 
     reason = reason_of(error)
-    folder = local_folder(name)
     if any(folder.glob("*.model")) and not (folder / "tokenizer.json").is_file():
         reason = f"sentencepiece: {reason}"  # which not every message says
     installed = {"sentencepiece": is_sentencepiece_available(), "protobuf": is_protobuf_available()}
@@ -161,41 +138,10 @@ def _why_no_tokenizer(name: str, error: BaseException, downloads: bool) -> str:
                 f"cannot load {quoted(name)}: its tokenizer needs the package {package}, which is "
                 f"not installed: run python -m pip install {package}"
             )
-    if downloads and (isinstance(error, OSError) or is_disk_full(error)):
-        return unreachable(name, "its tokenizer", error)
     return (
         f"cannot load {quoted(name)}: its tokenizer cannot be used: {reason}. Its files may be "
         "missing or broken: download them again, or use another checkpoint"
     )
-
-
-def resize_positions(table: Tensor, grid: int) -> Tensor:
-    """Resize the position embeddings of a vision transformer to another resolution.
-
-    Args:
-        table: (1 + g*g, D), the class token first, then the g x g patches row by row.
-        grid: patches per side wanted.
-    Returns:
-        (1 + grid*grid, D), bicubic on the grid, class token as it was; the table itself where the
-        size is the same.
-    """
-    side = round((table.shape[0] - 1) ** 0.5)
-    if not side or side * side + 1 != table.shape[0]:
-        raise UserError(f"the checkpoint's {table.shape[0]} positions of an image make no square")
-    if side == grid:
-        return table
-    patches = table[1:].T.reshape(1, -1, side, side)  # (1, D, g, g)
-    patches = F.interpolate(patches, size=(grid, grid), mode="bicubic", align_corners=False)
-    return torch.cat([table[:1], patches.flatten(2)[0].T])
-
-
-def patches_per_side(image_size: int, patch: int) -> int:
-    """Return how many patches of a vision transformer fit one side of an image."""
-    if image_size < patch:
-        raise UserError(
-            f"--image-size {image_size} is less than one {patch} px patch of this model"
-        )
-    return image_size // patch
 
 
 def image_statistics(name: str) -> tuple[list[float], list[float]]:
@@ -203,8 +149,8 @@ def image_statistics(name: str) -> tuple[list[float], list[float]]:
     none."""
     from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-    path = find_file(name, PIXEL_STATISTICS)
-    settings = read_json(name, path) if path is not None else {}
+    path = find_folder(name, PIXEL_STATISTICS) / PIXEL_STATISTICS
+    settings = read_json(name, path) if path.is_file() else {}
     mean = settings.get("image_mean", OPENAI_CLIP_MEAN)
     std = settings.get("image_std", OPENAI_CLIP_STD)
     if not (_three_numbers(mean) and _three_numbers(std) and min(std) > 0):
@@ -219,3 +165,19 @@ def _three_numbers(values: Any) -> bool:
     if not isinstance(values, list) or len(values) != 3:
         return False
     return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+
+
+def save_encoder(
+    folder: Path, config: Any, tokenizer: Any, mean: Sequence[float], std: Sequence[float]
+) -> None:
+    """Write what the functions above read, so that a run is opened without its checkpoint.
+
+    Args:
+        config, tokenizer: of transformers, as the functions above give them.
+        mean, std: of the pixels, three numbers each.
+    """
+    config.save_pretrained(folder)
+    tokenizer.init_kwargs.pop("auto_map", None)  # names code
+    tokenizer.save_pretrained(folder)
+    statistics = {"image_mean": list(mean), "image_std": list(std)}
+    (folder / PIXEL_STATISTICS).write_text(json.dumps(statistics) + "\n", encoding="utf-8")

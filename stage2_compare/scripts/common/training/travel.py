@@ -15,8 +15,7 @@ from ..data.tokens import tokenise
 from ..errors import UserError, reason_of
 from ..files import quoted
 from ..models.classifier import ImageTextClassifier
-from ..models.loading import load_tokenizer
-from ..models.saving import save_encoder
+from ..models.loading import load_tokenizer, save_encoder
 from ..runs.folder import RunFolder
 from ..runs.layout import ENCODER
 from .identity import COMMON
