@@ -136,15 +136,6 @@ def test_what_an_interrupted_download_lacks_is_fetched(own, online, expected):
     assert all((cached / file).is_file() for file in gone)
 
 
-def test_a_cached_clip_without_a_preprocessor_waits_for_no_hub(own, expected):
-    """Its mean and standard deviation have a default, those of CLIP."""
-    (snapshot_folder(own / "hf" / "hub", CLIP) / "preprocessor_config.json").unlink()
-    with LocalHub(silent=True) as dead:
-        found = load(own, ["clip"], dead)
-        assert len(dead.asked) == 1
-    assert sums(found) == [expected["clip"]]
-
-
 def test_what_is_not_cached_names_the_folder_first_and_then_the_mirror(own, silent):
     """Whatever is lacking, a hub that does not answer is asked once."""
     (snapshot_folder(own / "hf" / "hub", BERT) / "model.safetensors").unlink()

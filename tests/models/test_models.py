@@ -241,7 +241,6 @@ def test_random_weights_on_request(hub):
     )
     name = "clip.text_projection.weight"
     assert not torch.equal(random.state_dict()[name], loaded.state_dict()[name])
-    assert isinstance(random, nn.Module)
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "no pooler"])

@@ -5,7 +5,6 @@ that it was trained from."""
 
 from __future__ import annotations
 
-import io
 import math
 import os
 from argparse import Namespace
@@ -95,11 +94,11 @@ def predict(asked: Namespace) -> None:
         shares, blank_photos = [], 0
         for run in runs:
             model, tokenizer = load_run(run)
-            encoder = model.encoder
-            longest = min(run.max_length, encoder.positions, tokenizer.model_max_length)
+            longest = min(run.max_length, model.encoder.positions, tokenizer.model_max_length)
             tokens = tokenise(split.texts, tokenizer, longest)
-            check_tokens(tokens, encoder.vocabulary, run.choice.name)
-            images, blank_photos = _load_photos(asked, split, run, encoder.mean, cache, temporary)
+            check_tokens(tokens, model.encoder.vocabulary, run.choice.name)
+            blank = _blank_photo(temporary, model.encoder.mean) if asked.blank_missing else None
+            images, blank_photos = _load_photos(split.image_paths, run.image_size, cache, blank)
             unknown = [-1] * len(split)
             dataset = PairDataset(tokens, images, unknown, run.image_size, augment=False)
             shares.append(_probabilities(model, dataset, asked, run, device))
@@ -237,27 +236,25 @@ def _one_pair(asked: Namespace) -> Split:
 
 
 def _load_photos(
-    asked: Namespace,
-    split: Split,
-    run: OpenedRun,
-    mean: tuple[float, ...],
-    cache: Path,
-    temporary: Path,
+    paths: list[str], image_size: int, cache: Path, blank: Path | None
 ) -> tuple[ImageStore, int]:
-    """Decode the photos into ``cache``, and count those that cannot be used. In their place stands
-    the colour ``mean``, which the encoder reads as zeros."""
-    paths = split.image_paths
+    """Decode the photos into ``cache``, and count those that cannot be used: ``blank`` stands in
+    their place."""
     try:
-        return load_images(paths, run.image_size, cache), 0
+        return load_images(paths, image_size, cache), 0
     except ImagesUnusable as error:
-        if not asked.blank_missing:
+        if blank is None:
             raise UserError(f"{error}, {_REMEDY}") from None
         faults = error.faults
-    blank, picture = temporary / "blank.png", io.BytesIO()
-    Image.new("RGB", (8, 8), tuple(round(255 * value) for value in mean)).save(picture, "PNG")
-    write_result(blank, picture.getvalue())
     used = [str(blank) if path in faults else path for path in paths]
-    return load_images(used, run.image_size, cache), sum(path in faults for path in paths)
+    return load_images(used, image_size, cache), sum(path in faults for path in paths)
+
+
+def _blank_photo(folder: Path, mean: tuple[float, ...]) -> Path:
+    """Write a photo of the colour ``mean``, which the encoder reads as zeros."""
+    path = folder / "blank.png"
+    Image.new("RGB", (8, 8), tuple(round(255 * value) for value in mean)).save(path)
+    return path
 
 
 @contextmanager

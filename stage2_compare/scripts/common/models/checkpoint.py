@@ -53,11 +53,9 @@ def local_folder(name: str) -> Path | None:
         return None
 
 
-def find_folder(name: str, *wanted: str) -> Path:
+def find_folder(name: str) -> Path:
     """Return the folder with the configuration and the tokenizer of a checkpoint.
 
-    Args:
-        wanted: files to ask the hub for that are usable by their default if it has none.
     Raises:
         UserError: it has no config.json, a file is a git-lfs pointer or too large, or it is neither
             in the cache nor can it be downloaded.
@@ -65,7 +63,7 @@ def find_folder(name: str, *wanted: str) -> Path:
     folder = local_folder(name)
     if not os.path.isdir(name):
         usable = _has(folder, CONFIG) and any(_has(folder, file) for file in _VOCABULARIES)
-        if not (usable and _weights_in(folder) and all(_has(folder, file) for file in wanted)):
+        if not (usable and _weights_in(folder)):
             lacks = "its tokenizer" if _has(folder, CONFIG) else CONFIG
             try:
                 folder = _download(name, _SMALL_FILES, folder, lacks)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import math
 import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..errors import UserError, reason_of
 from ..files import quoted
@@ -149,22 +150,21 @@ def image_statistics(name: str) -> tuple[list[float], list[float]]:
     none."""
     from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-    path = find_folder(name, PIXEL_STATISTICS) / PIXEL_STATISTICS
+    path = find_folder(name) / PIXEL_STATISTICS
     settings = read_json(name, path) if path.is_file() else {}
     mean = settings.get("image_mean", OPENAI_CLIP_MEAN)
     std = settings.get("image_std", OPENAI_CLIP_STD)
-    if not (_three_numbers(mean) and _three_numbers(std) and min(std) > 0):
+    try:
+        numbers = np.array([mean, std], float)  # (2, 3)
+        usable = numbers.shape == (2, 3) and np.isfinite(numbers).all() and min(numbers[1]) > 0
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
         raise UserError(
             f"cannot load {quoted(name)}: {path.name} gives no mean and standard deviation of "
             f"three channels: {mean!r:.60}, {std!r:.60}"
         )
     return list(mean), list(std)
-
-
-def _three_numbers(values: Any) -> bool:
-    if not isinstance(values, list) or len(values) != 3:
-        return False
-    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
 
 
 def save_encoder(
