@@ -41,7 +41,7 @@ from common.settings import (
 from common.sweep.jobs import Job
 from common.sweep.report import print_commands, report_end, report_start
 from common.sweep.run_all import run_all
-from common.training.folds import read_folds
+from common.training.reading import read_folds
 
 THE_FIVE = ("concat", "gated", "late", "clip", "blip")
 BASELINES = ("text", "image")

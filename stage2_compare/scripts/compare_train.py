@@ -18,7 +18,7 @@ def parse(argv: list[str] | None = None) -> TrainingRun:
 
 def main(argv: list[str] | None = None) -> None:
     run = parse(argv)
-    from common.training.run import train  # torch takes seconds to import: --help must not wait
+    from common.training.train import train  # torch takes seconds to import: --help must not wait
 
     train(run)
 

@@ -1,4 +1,4 @@
-"""Nothing changes silently beneath a run: finished runs stay, and unfinished ones do not mix contents."""
+"""Names of runs, finished runs whose name is taken again, and values that are not finite."""
 
 import json
 import shutil
@@ -8,52 +8,23 @@ import compare_blip
 import compare_clip
 import compare_train
 import pytest
-import torch
 from common.errors import UserError
-from common.models import fusion
 from common.runs.layout import METRICS_JSON
 from common.runs.reading import read_runs
-from common.training import engine, identity
-from common.training.engine import Progress
+from common.training import engine
 from helpers.hub import CLIP
 from helpers.small_project import (
     assert_same_run,
     compare_dir,
-    history,
     make_small_project,
     record,
     run_small,
 )
 
 
-class Stop(BaseException):
-    """Passes every ``except Exception``."""
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     return make_small_project(tmp_path_factory.mktemp("small"))
-
-
-@pytest.fixture
-def checkpoint(hub, tmp_path) -> Path:
-    """A checkpoint folder of the test's own, which it may change."""
-    return Path(shutil.copytree(hub.folder(CLIP), tmp_path / "checkpoint"))
-
-
-def stop_in_the_second_epoch(project, hub, monkeypatch, *more: str) -> None:
-    real, calls = Progress.advance, []
-
-    def advance(self, count):
-        calls.append(1)
-        if len(calls) == 6:
-            raise Stop
-        return real(self, count)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Progress, "advance", advance)
-        with pytest.raises(Stop):
-            run_small(project, hub, "clip", *more)
 
 
 # Names
@@ -204,110 +175,6 @@ def test_a_link_to_a_run_on_a_disk_that_is_not_there_is_set_aside(project, hub, 
     (link,) = (folder.parent / "earlier").iterdir()
     assert not folder.is_symlink() and link.is_symlink()
     assert {path.name for path in folder.parent.iterdir()} == {folder.name, "earlier"}
-
-
-# Unfinished runs
-
-
-def other_weights(checkpoint: Path) -> None:
-    (path,) = checkpoint.glob("*.bin")
-    state = torch.load(path, weights_only=True)
-    key = next(key for key in state if key.endswith("text_projection.weight"))
-    torch.save({**state, key: state[key] + 1}, path)
-
-
-def other_tokens(checkpoint: Path) -> None:
-    path = checkpoint / "tokenizer.json"
-    tokenizer = json.loads(path.read_text(encoding="utf-8"))
-    vocabulary = tokenizer["model"]["vocab"]
-    first, second = [word for word in vocabulary if word in ("a</w>", "b</w>")]
-    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
-    path.write_text(json.dumps(tokenizer), encoding="utf-8")
-
-
-def other_pixels(checkpoint: Path) -> None:
-    path = checkpoint / "preprocessor_config.json"
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**settings, "image_mean": [0.1, 0.2, 0.3]}), encoding="utf-8")
-
-
-def other_configuration(checkpoint: Path) -> None:
-    path = checkpoint / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config["text_config"]["layer_norm_eps"] = 0.1
-    path.write_text(json.dumps(config), encoding="utf-8")
-
-
-@pytest.mark.parametrize("frozen", [[], ["--freeze-encoders"]], ids=["trained", "frozen"])
-@pytest.mark.parametrize(
-    "change, says",
-    [
-        (other_weights, "the weights of the checkpoint"),
-        (other_tokens, "tokenizer"),
-        (other_pixels, "mean and standard deviation of the pixels"),
-        (other_configuration, "the configuration of the checkpoint"),
-    ],
-)
-def test_what_changed_beneath_an_unfinished_run_is_named_and_the_run_kept(
-    project, hub, monkeypatch, checkpoint, change, says: str, frozen: list[str]
-):
-    more = ["--output-dir", f"outputs/{change.__name__}", "--model-name", str(checkpoint), *frozen]
-    stop_in_the_second_epoch(project, hub, monkeypatch, *more)
-    before = {path: path.read_bytes() for path in checkpoint.iterdir()}
-    change(checkpoint)
-    with pytest.raises(UserError, match=f"{says}.*--restart"):
-        run_small(project, hub, "clip", *more)
-    for path, content in before.items():
-        path.write_bytes(content)
-    assert len(history(run_small(project, hub, "clip", *more))) == 4  # it went on where it was
-    shutil.rmtree(compare_dir(project, *more))
-
-
-def test_data_that_changed_beneath_an_unfinished_run_are_named(tmp_path, hub, monkeypatch):
-    project = make_small_project(tmp_path)
-    stop_in_the_second_epoch(project, hub, monkeypatch)
-    path = project / "outputs" / "splits" / "train.csv"
-    path.write_text(path.read_text(encoding="utf-8").replace("很高兴", "高兴"), encoding="utf-8")
-    with pytest.raises(UserError, match="the training pairs.*--restart"):
-        run_small(project, hub, "clip")
-    assert len(history(run_small(project, hub, "clip", "--restart"))) == 4
-
-
-def test_code_that_changed_beneath_an_unfinished_run_is_named(project, hub, monkeypatch):
-    more = ["--output-dir", "outputs/code"]
-    stop_in_the_second_epoch(project, hub, monkeypatch, *more)
-    with monkeypatch.context() as patch:
-        patch.setattr(identity, "code_sha256", lambda: "another")
-        with pytest.raises(UserError, match="the code of this program.*--restart"):
-            run_small(project, hub, "clip", *more)
-    whole = run_small(project, hub, "clip", "--output-dir", "outputs/code_whole")
-    assert_same_run(run_small(project, hub, "clip", *more), whole)
-
-
-def test_the_hash_of_the_code_heeds_every_file_that_decides_results_and_no_line_ends(tmp_path):
-    common = Path(shutil.copytree(identity.COMMON, tmp_path / "common"))
-    plain = identity.code_sha256(common)
-    assert plain == identity.code_sha256()
-    path = common / "models" / "fusion.py"
-    code = path.read_bytes()
-    path.write_bytes(code.replace(b"\n", b"\r\n"))
-    assert identity.code_sha256(common) == plain
-    path.write_bytes(code.replace(f"DROPOUT = {fusion.DROPOUT}".encode(), b"DROPOUT = 0.9"))
-    assert identity.code_sha256(common) != plain
-
-
-@pytest.mark.parametrize(
-    "recorded", [{"seed": 42, "epochs": 3}, {"choices": {"seed": 42}}], ids=["all in one", "fewer"]
-)
-def test_a_checkpoint_of_an_earlier_version_is_kept_and_named(project, hub, monkeypatch, recorded):
-    more = ["--output-dir", f"outputs/version{len(recorded)}"]
-    stop_in_the_second_epoch(project, hub, monkeypatch, *more)
-    (path,) = compare_dir(project, *more).glob(".*/checkpoint.pt")
-    content = torch.load(path, weights_only=True)
-    torch.save({**content, "identity": json.dumps(recorded)}, path)
-    with pytest.raises(UserError, match="the code of this program.*--restart"):
-        run_small(project, hub, "clip", *more)
-    assert path.exists()
 
 
 # Values that are not finite

@@ -1,9 +1,6 @@
 """The loop: what accumulation, order, augmentation and workers may not change."""
 
 import math
-import multiprocessing
-import pickle
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
@@ -150,19 +147,6 @@ def assert_same_batches(some: list[dict], others: list[dict]) -> None:
 def test_workers_deliver_the_same_batches(hub, images, workers: int):
     plan = make_plan(hub, images, epochs=2)
     assert_same_batches(all_batches(plan, 0), all_batches(plan, workers))
-
-
-def test_a_spawned_process_makes_the_same_batches_from_a_pickled_plan(hub, images):
-    """As Windows starts processes: nothing in a plan is bound to the process that made it."""
-    plan = make_plan(hub, images, epochs=2)
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        there = pool.submit(all_batches, plan, 2).result()
-    assert_same_batches(all_batches(plan, 0), there)
-
-
-def test_a_plan_pickles_without_its_pixels(hub, images):
-    plan = make_plan(hub, images)
-    assert len(pickle.dumps(plan)) < 20_000 < images.pixels.nbytes
 
 
 def test_what_fails_in_a_worker_reaches_the_command(hub, images, monkeypatch):

@@ -11,7 +11,6 @@ from common.data.feature_cache import FeatureCache
 from common.models.blip import Blip
 from common.models.clip import Clip
 from common.settings import Protocol
-from common.training import run
 from common.training.engine import fit
 from common.training.features import encode, encode_tokens
 from helpers.hub import BERT, BLIP, CLIP
@@ -157,26 +156,6 @@ def test_a_process_keeps_its_frozen_encoder_and_no_other(hub, tmp_path, monkeypa
     assert len(made) == 3
     run_small(project, hub, "clip", "--freeze-encoders", "--image-size", "64")
     assert len(made) == 4
-
-
-def test_an_unfinished_frozen_run_holds_heads_only_and_goes_on(hub, tmp_path, monkeypatch):
-    project = make_small_project(tmp_path)
-    frozen = ("--freeze-encoders", "--fusion", "late")
-    whole = run_small(project, hub, "clip", *frozen, "--output-dir", "whole")
-    real = run._write_best
-
-    def stop(*args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(run, "_write_best", stop)
-    with pytest.raises(KeyboardInterrupt):
-        run_small(project, hub, "clip", *frozen)
-    [partial] = (project / "outputs" / "compare").glob(".*.partial")
-    assert {path.name for path in partial.iterdir()} == {"checkpoint.pt"}
-    checkpoint = torch.load(partial / "checkpoint.pt", weights_only=True)
-    assert checkpoint["best_head"].keys() == checkpoint["trainer"]["model"].keys()
-    monkeypatch.setattr(run, "_write_best", real)
-    assert_same_run(whole, run_small(project, hub, "clip", *frozen))
 
 
 ATTENTION = ("--freeze-encoders", "--fusion", "attention")

@@ -9,7 +9,7 @@ import pytest
 from common.errors import UserError
 from common.runs.reading import load_runs
 from common.settings import Paths
-from common.training.folds import read_folds
+from common.training.reading import read_folds
 from helpers.small_project import compare_dir, make_small_project, run_small
 from helpers.stops import stop_at_step
 

@@ -75,7 +75,7 @@ def test_shuffling_hurts_the_modality_that_is_used(hub, images, monkeypatch):
     part = make_part(hub, CLIP, images)
     model = make_model(hub, CLIP)
     right = torch.eye(3)[torch.from_numpy(part.labels)]
-    monkeypatch.setattr(probes, "_from_features", lambda *_: lambda texts, images: right[texts])
+    monkeypatch.setattr(probes, "of_features", lambda *_: lambda texts, images: right[texts])
     found = probed(hub, model, CLIP, part)
     assert found["f1_drop_images_shuffled"] == 0 and found["f1_drop_texts_shuffled"] > 0.4
     assert found["emap_f1_macro"] == found["f1_macro"] == 1

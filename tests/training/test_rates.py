@@ -8,7 +8,7 @@ import torch
 import transformers
 from common.runs.reading import load_runs
 from common.settings import Protocol
-from common.training import run as training
+from common.training import train as training
 from common.training.device import Precision
 from common.training.engine import Progress, Trainer, TrainingResult
 from common.training.rates import learning_rate

@@ -1,18 +1,15 @@
 """A run folder holds what the model said at every epoch, and which pairs are copies."""
 
 import csv
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from common.metrics import run_scores
-from common.runs.layout import CHECKPOINT
 from common.runs.reading import Run, load_runs
 from common.training.engine import TrainingResult
-from helpers.small_project import assert_same_run, compare_dir, make_small_project, run_small
-from helpers.stops import stop_at_step
+from helpers.small_project import compare_dir, make_small_project, run_small
 
 
 @pytest.fixture(scope="module")
@@ -85,20 +82,3 @@ def test_copies_name_the_first_of_them_as_their_group(hub, tmp_path):
     (run,) = load_runs(compare_dir(project))
     expected = ["val0", "val1", "val0", "val3", "val4", "val0"]
     assert run.predictions.groups == run.test.groups == expected
-
-
-def test_a_checkpoint_without_the_epochs_begins_anew_and_says_so(
-    project, hub, run, monkeypatch, capsys
-):
-    more = ["--output-dir", "outputs/earlier_version"]
-    stop_at_step(6, project, hub, monkeypatch, *more)
-    (path,) = compare_dir(project, *more).glob(f".*.partial/{CHECKPOINT}")
-    content = torch.load(path, weights_only=True)
-    (logits,) = content["fitted"].pop("logits")
-    content["fitted"] |= {"best_logits": logits, "last_logits": logits}
-    torch.save(content, path)
-    folder = run_small(project, hub, "clip", *more)
-    said = "beginning anew: an earlier version kept no predictions of each epoch"
-    assert said in capsys.readouterr().out
-    assert_same_run(folder, run.path)
-    shutil.rmtree(compare_dir(project, *more))

@@ -7,15 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from common.errors import UserError
-from common.metrics import METRICS
 from common.models.loading import load_config, load_tokenizer, save_encoder
-from common.training import travel
-from common.training.card import intervals, model_card
-from common.training.identity import code_sha256
-from common.training.travel import git_state
+from common.training import record as recording
+from common.training.card import model_card
+from common.training.record import git_state
+from common.training.resume import code_sha256
 from helpers.hub import BERT
 from helpers.small_project import make_small_project, record, run_small
 from huggingface_hub import ModelCard
@@ -55,20 +53,6 @@ def test_whatever_the_record_holds_is_plain_text_in_the_card(run):
     assert "\u202e" not in body and "\n# h" not in body
     data = ModelCard(card).data
     assert data.model_name == HOSTILE and data.base_model == HOSTILE
-
-
-def test_the_intervals_of_the_card_are_those_of_resampled_pairs():
-    """Of accuracy they are near those of a binomial distribution."""
-    confusion = np.array([[100, 20, 30], [20, 60, 20], [40, 30, 80]])
-    low, high = intervals(confusion, seed=1)
-    half = 1.96 * np.sqrt(0.6 * 0.4 / 400)
-    assert low["acc"] == pytest.approx(0.6 - half, abs=0.01)
-    assert high["acc"] == pytest.approx(0.6 + half, abs=0.01)
-    assert all(0 <= low[metric.key] < high[metric.key] <= 1 for metric in METRICS)
-    assert intervals(confusion, seed=1) == (low, high)
-    all_right = np.diag([5, 5])
-    low, high = intervals(all_right, seed=1)
-    assert low["acc"] == high["acc"] == 1
 
 
 def test_the_record_names_the_command_and_the_code(run):
@@ -119,7 +103,7 @@ def test_the_encoder_files_name_no_code(hub, tmp_path):
 def test_a_tokenizer_that_cannot_be_kept_is_said_and_the_run_is_whole(
     hub, tmp_path, monkeypatch, capsys, fault
 ):
-    real = travel.save_encoder
+    real = recording.save_encoder
 
     def save(path, config, tokenizer, mean, std):
         if fault == "cannot be saved":
@@ -128,7 +112,7 @@ def test_a_tokenizer_that_cannot_be_kept_is_said_and_the_run_is_whole(
         content = (path / "tokenizer.json").read_text(encoding="utf-8")
         (path / "tokenizer.json").write_text(content.replace('"天"', '"地"'), encoding="utf-8")
 
-    monkeypatch.setattr(travel, "save_encoder", save)
+    monkeypatch.setattr(recording, "save_encoder", save)
     project = make_small_project(tmp_path)
     folder = run_small(project, hub, "bert", "--fusion", "text", "--epochs", "1")
     assert (folder / "README.md").exists() and not (folder / "encoder").exists()
@@ -149,7 +133,7 @@ def test_a_full_disk_is_no_fault_of_the_tokenizer(hub, tmp_path, monkeypatch, fa
         raise fault
 
     with monkeypatch.context() as patch:
-        patch.setattr(travel, "save_encoder", save)
+        patch.setattr(recording, "save_encoder", save)
         with pytest.raises(UserError, match="encoder: .*No space left.*Make room"):
             run_small(project, hub, "bert", *flags)
     assert not [path for path in (project / "outputs/compare").iterdir() if path.name[0] != "."]

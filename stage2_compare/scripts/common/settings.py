@@ -2,7 +2,7 @@
 
 One field is one flag: its default, its help and what it accepts stand here and nowhere else. The
 parsers of the commands (``command.py``), ``metrics.json``, the arguments in ``best.pt`` and what an
-unfinished run must agree in (``training.identity``) follow from the fields. To add a flag, add a
+unfinished run must agree in (``training.resume``) follow from the fields. To add a flag, add a
 field; to add a family of encoders, add a line to ``FAMILIES``.
 """
 

@@ -160,11 +160,10 @@ def read_training_splits(
     Raises:
         UserError: names file, row and value; also for files of pairs that are missing.
     """
-    root = Path(project_root)
-    paths = {name: root / path for name, path in csv_paths.items()}
-    if test_is_optional and not os.path.lexists(paths["test"]):
+    root, paths = Path(project_root), dict(csv_paths)
+    if test_is_optional and not os.path.lexists(root / paths["test"]):
         del paths["test"]
-    check_finished(paths.values())
+    check_finished(root / path for path in paths.values())
     splits, faults = read_splits(paths, root, unlabelled=("test",), text_encoding=text_encoding)
     if faults:
         raise UserError(describe(faults, root))

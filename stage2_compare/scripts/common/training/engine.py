@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,6 @@ from ..settings import Protocol
 from .device import Precision
 from .processes import ALONE, Processes
 from .rates import learning_rate
-
-LOOK_EVERY_SEC, LINE_EVERY_SEC = 1.0, 30.0
 
 
 class NotFinite(ArithmeticError):
@@ -121,7 +118,8 @@ def fit(
         row = {"epoch": epoch, "train_loss": train_loss, **scores, **times, "samples_per_sec": rate}
         improved = result.add(row, logits)
         content = {"trainer": trainer.state(), "fitted": vars(result)}
-        processes.from_first(partial(save, content, improved))
+        if processes.first:
+            save(content, improved)
         print(
             f"{title}  train loss {train_loss:.4f}  val loss {row['val_loss']:.4f}  "
             f"acc {row['val_acc']:.4f}  macro-F1 {row['val_f1_macro']:.4f}  {rate:.1f} samples/s",
@@ -190,8 +188,7 @@ class Trainer:
             self._take_step()
             losses.append(self.processes.sum(loss))
             weights.append(weight)
-            if progress.advance(int(samples)):
-                progress.show(_finite(losses)[-1])
+            progress.advance(int(samples), lambda: _finite(losses)[-1])
         return float(np.average(_finite(losses), weights=weights))
 
     def _backward(self, batch: Batch, weight: float) -> Tensor:
@@ -243,14 +240,12 @@ def _finite(losses: list[Tensor]) -> np.ndarray:
 
 
 class Progress:
-    """The progress of an epoch: a bar on a terminal, elsewhere a plain line now and then.
-
-    It shows the loss about once a second only, since reading it makes a GPU wait."""
+    """The progress of an epoch: a bar on a terminal, elsewhere a plain line now and then."""
 
     def __init__(self, title: str, samples: int):
         self.bar = tqdm(total=samples, desc=title, unit=" samples", disable=None, leave=False)
         self.title, self.samples, self.done = title, samples, 0
-        self.started = self.looked = self.lined = time.perf_counter()
+        self.started = self.shown = time.perf_counter()
 
     def __enter__(self) -> Progress:
         return self
@@ -258,19 +253,17 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self.bar.close()
 
-    def advance(self, count: int) -> bool:
-        """Count samples; return True when it is time to call ``show``."""
+    def advance(self, count: int, loss: Callable[[], float]) -> None:
+        """Count samples. The loss is asked for only where it is shown: it makes a GPU wait."""
         self.done += count
         self.bar.update(count)
-        return time.perf_counter() - self.looked > LOOK_EVERY_SEC
-
-    def show(self, loss: float) -> None:
-        self.looked = now = time.perf_counter()
-        if not self.bar.disable:
-            self.bar.set_postfix_str(f"loss {loss:.4f}")
-        elif now - self.lined > LINE_EVERY_SEC:
-            self.lined, rate = now, self.done / (now - self.started)
-            said = f"{self.done}/{self.samples} samples, loss {loss:.4f}, {rate:.1f} samples/s"
+        now = time.perf_counter()
+        if not self.bar.disable and now - self.shown > 1:
+            self.shown = now
+            self.bar.set_postfix_str(f"loss {loss():.4f}")
+        elif self.bar.disable and now - self.shown > 30:
+            self.shown, rate = now, self.done / (now - self.started)
+            said = f"{self.done}/{self.samples} samples, loss {loss():.4f}, {rate:.1f} samples/s"
             print(f"{self.title}: {said}", flush=True)
 
 

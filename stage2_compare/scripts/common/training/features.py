@@ -27,8 +27,8 @@ from ..models.classifier import ImageTextClassifier
 from ..models.encoder import Encoder
 from ..models.fusion import FUSIONS
 from .device import Precision, device_name
-from .identity import encoder_sha256
 from .prepare import PreparedRun
+from .resume import encoder_sha256
 
 ROWS = 32  # of a batch, where so many fit in memory
 # Of tokens and patches: where they are not kept, a step reads few samples, of several lengths.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from ..data.copies import Duplicates, find_duplicates
@@ -14,13 +15,13 @@ from ..data.tokens import Tokens, check_tokens, language_warning, tokenise
 from ..errors import UserError
 from ..models.build import build_classifier
 from ..models.classifier import ImageTextClassifier
+from ..models.fusion import FUSIONS
 from ..models.loading import load_config, load_tokenizer
 from ..runs.layout import MOST_CLASSES
 from ..settings import TrainingRun
 from .device import Precision, choose_precision, find_device
-from .folds import Folds
-from .identity import contents
 from .reading import fingerprints, read_pairs
+from .resume import contents
 
 
 @dataclass
@@ -34,10 +35,12 @@ class PreparedRun:
     duplicates: Duplicates
     empty_text: Tokens  # one text without a word, for the probes
     max_length: int  # of a text in tokens, at most what the model reads
-    contents: dict[str, Any]  # what lies beneath the settings, see identity.contents
+    contents: dict[str, Any]  # what lies beneath the settings, see resume.contents
     config: Any  # of the checkpoint, of transformers
     tokenizer: Any  # of transformers
     build: Callable[[], ImageTextClassifier]  # the same model each time, on the CPU
+    micro: int  # samples that go through the model at once; fewer after memory ran out
+    halvings: list[dict[str, int]] = field(default_factory=list)  # epoch and micro-batch then
     # of the same names as ``datasets``, once a frozen encoder has read them
     features: dict[str, FeatureDataset | TokenDataset] = field(default_factory=dict)
 
@@ -52,32 +55,70 @@ def prepare(settings: TrainingRun) -> PreparedRun:
     Raises:
         UserError: for all that can be known before the first batch.
     """
-    # 1. The device, the splits, the model
+    # 1. The device, the splits, the classes
+    protocol, choice = settings.protocol, settings.model
+    if settings.probe and FUSIONS[choice.fusion].uses != ("text", "image"):
+        raise UserError(
+            f"--probe asks what each modality adds, but --fusion {choice.fusion} uses one only: "
+            "leave it out"
+        )
     precision = choose_precision(settings.machine.amp, find_device(settings.machine.device))
-    splits, folds, remarks = read_pairs(settings.paths, settings.protocol.fold)
-    _print_lines(remarks)
-    classes = _classes(splits["train"])
-    labels = _labels(splits, classes)
-    tokenizer = load_tokenizer(settings.model.name)
-    build = _builder(settings, len(classes))
+    splits, folds, remarks = read_pairs(settings.paths, protocol.fold)
+    print_lines(remarks)
+    train, classes = splits["train"], class_names(splits["train"].labels)
+    if len(classes) > MOST_CLASSES:  # nothing could read the run after its training
+        raise UserError(
+            f"{train.path}: {len(classes):,} classes, more than the {MOST_CLASSES} that can be "
+            "compared; is the label column the right one?"
+        )
+    labels = {
+        name: [-1] * len(split) if name == UNLABELLED else label_indices(split, classes)
+        for name, split in splits.items()
+    }
+
+    # 2. The model
+    tokenizer = load_tokenizer(choice.name)
+    how = {"pretrained": protocol.pretrained, "frozen": protocol.frozen_encoders}
+    shape = choice, len(classes), protocol.image_size
+    build = partial(build_classifier, *shape, seed=protocol.seed, **how)
     model = build()
-
-    # 2. Texts and photos
-    max_length = _longest_text(settings, model.encoder.positions, tokenizer)
-    tokens = _tokens(splits, tokenizer, max_length, model, settings.model.name)
-    datasets = _datasets(settings, splits, tokens, labels)
-
-    # 3. Warnings
-    met = _met_in_training(splits, datasets)
-    language = language_warning(splits["train"].texts, tokens["train"], settings.model.name)
-    warnings = [found.warning(name) for name, found in met.items()]
-    _print_lines([*warnings, language if model.encoder.text_dim else ""])
-
-    complete = _with_data(settings, precision, classes, splits, datasets, folds)
-    config = load_config(settings.model.name)
     unused = [model]  # the first fit takes it; only after running out of memory is another built
+
+    # 3. Texts and photos
+    max_length = _longest_text(settings, model.encoder.positions, tokenizer)
+    tokens = {name: tokenise(each.texts, tokenizer, max_length) for name, each in splits.items()}
+    for of_split in tokens.values():
+        check_tokens(of_split, model.encoder.vocabulary, choice.name)
+    photos = {name: split.image_paths for name, split in splits.items()}
+    # All splits together, so that all broken photos are told at once.
+    images = load_splits(photos, protocol.image_size, settings.paths.cache)
+    datasets = {}
+    for name in splits:
+        augmented = protocol.augmentation != "none" and name == "train"
+        pairs = tokens[name], images[name], labels[name]
+        datasets[name] = PairDataset(*pairs, protocol.image_size, augmented)
+
+    # 4. Warnings
+    met = {
+        name: find_duplicates(train, split, images["train"], images[name])
+        for name, split in splits.items()
+        if name != "train"
+    }
+    language = language_warning(train.texts, tokens["train"], choice.name)
+    warnings = [found.warning(name) for name, found in met.items()]
+    print_lines([*warnings, language if model.encoder.text_dim else ""])
+
+    complete = replace(
+        protocol,
+        precision=precision.name,
+        classes=classes,
+        **fingerprints(splits, images),
+        folds=folds.count if folds else None,
+        folds_sha256=folds.sha256 if folds else "",
+    )
+    config = load_config(choice.name)
     return PreparedRun(
-        settings=complete,
+        settings=replace(settings, protocol=complete),
         precision=precision,
         splits=splits,
         datasets=datasets,
@@ -88,106 +129,14 @@ def prepare(settings: TrainingRun) -> PreparedRun:
         config=config,
         tokenizer=tokenizer,
         build=lambda: unused.pop() if unused else build(),
+        micro=settings.micro_batch,
     )
 
 
-def _classes(train: Split) -> list[str]:
-    classes = class_names(train.labels)
-    if len(classes) > MOST_CLASSES:  # nothing could read the run after its training
-        raise UserError(
-            f"{train.path}: {len(classes):,} classes, more than the {MOST_CLASSES} that can be "
-            "compared; is the label column the right one?"
-        )
-    return classes
-
-
-def _tokens(
-    splits: dict[str, Split], tokenizer: Any, max_length: int, model: ImageTextClassifier, name: str
-) -> dict[str, Tokens]:
-    """Cut all texts into tokens that the model knows."""
-    found = {each: tokenise(split.texts, tokenizer, max_length) for each, split in splits.items()}
-    for tokens in found.values():
-        check_tokens(tokens, model.encoder.vocabulary, name)
-    return found
-
-
-def _print_lines(lines: list[str]) -> None:
+def print_lines(lines: Iterable[str]) -> None:
+    """Print the lines that are not empty."""
     for line in filter(None, lines):
         print(line, flush=True)
-
-
-def _met_in_training(
-    splits: dict[str, Split], datasets: dict[str, PairDataset]
-) -> dict[str, Duplicates]:
-    """Count the pairs of each other split that share something with a training pair."""
-    found = {}
-    for name in [name for name in splits if name != "train"]:
-        images = datasets["train"].images, datasets[name].images
-        found[name] = find_duplicates(splits["train"], splits[name], *images)
-    return found
-
-
-def _labels(splits: dict[str, Split], classes: list[str]) -> dict[str, list[int]]:
-    """Return the labels of each split as places in ``classes``, -1 where they are not known."""
-    return {
-        name: [-1] * len(split) if name == UNLABELLED else label_indices(split, classes)
-        for name, split in splits.items()
-    }
-
-
-def _datasets(
-    settings: TrainingRun,
-    splits: dict[str, Split],
-    tokens: dict[str, Tokens],
-    labels: dict[str, list[int]],
-) -> dict[str, PairDataset]:
-    """Decode the photos of all splits together, so that all broken ones are told at once."""
-    image_size = settings.protocol.image_size
-    photos = {name: split.image_paths for name, split in splits.items()}
-    images = load_splits(photos, image_size, settings.paths.cache)
-    augmented = settings.protocol.augmentation != "none"
-    return {
-        name: PairDataset(
-            tokens[name], images[name], labels[name], image_size, augmented and name == "train"
-        )
-        for name in splits
-    }
-
-
-def _with_data(
-    settings: TrainingRun,
-    precision: Precision,
-    classes: list[str],
-    splits: dict[str, Split],
-    datasets: dict[str, PairDataset],
-    folds: Folds | None,
-) -> TrainingRun:
-    """Complete the protocol with what is known once the data are read."""
-    protocol = replace(
-        settings.protocol,
-        precision=precision.name,
-        classes=classes,
-        **fingerprints(splits, {name: dataset.images for name, dataset in datasets.items()}),
-        folds=folds.count if folds else None,
-        folds_sha256=folds.sha256 if folds else "",
-    )
-    return replace(settings, protocol=protocol)
-
-
-def _builder(settings: TrainingRun, classes: int) -> Callable[[], ImageTextClassifier]:
-    protocol = settings.protocol
-
-    def build() -> ImageTextClassifier:
-        return build_classifier(
-            settings.model,
-            classes,
-            protocol.image_size,
-            seed=protocol.seed,
-            pretrained=protocol.pretrained,
-            frozen=protocol.frozen_encoders,
-        )
-
-    return build
 
 
 def _longest_text(settings: TrainingRun, positions: int, tokenizer: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from .. import seeding
@@ -16,13 +16,11 @@ from ..data.dataset import Batch, FeatureDataset, PairDataset
 from ..data.tokens import Tokens
 from ..models.classifier import ImageTextClassifier
 from .device import Precision
-from .engine import logit_scores, to_device
+from .engine import logit_scores
 from .features import encode
 
 # Gives logits (B, C) for the texts of the samples (B,) with the images of the samples (B,).
 Predict = Callable[[np.ndarray, np.ndarray], Tensor]
-# Gives the part of a batch of so many samples that stands for a blanked modality.
-Blank = Callable[[int], Batch]
 
 # Number of permutations, and of samples whose texts meet all images. A pair costs the head alone
 # where features can be stored, and the whole model where they cannot.
@@ -47,14 +45,20 @@ def probe(
     called ``f1_same_pairs``, and ``acc`` are the model's own on them, and they are what is blanked.
     ``empty_text`` is one text, without a word; ``features`` are those of the dataset, where a
     frozen encoder has read it already."""
-    permutations, most = CHEAP if keeps_features(model) else EXPENSIVE
+    model.to(precision.device).eval()
+    size = EVALUATION_FACTOR * micro
+    # Features of different pairs can be combined if each is one of its own modality alone.
+    if model.encoder.reads_apart and model.encoder.pooled:
+        if features is None:
+            [features] = encode(model, [dataset], micro, precision)
+        permutations, most, predict = *CHEAP, of_features(model, features, precision, 16 * size)
+    else:
+        permutations, most, predict = *EXPENSIVE, of_pairs(model, dataset, precision, size)
     random = np.random.Generator(np.random.Philox(seeding.derive(seed, "probe")))
     orders = [random.permutation(len(dataset)) for _ in range(permutations)]
     chosen = np.sort(random.permutation(len(dataset))[:most])  # (M,)
-    with tqdm(desc="probing", unit=" pairs", disable=None, leave=False) as bar:
-        predict = predictor(model, dataset, micro, precision, bar, features)
-        drops = drops_when_shuffled(predict, dataset.labels, orders)
-        table = all_pairs(predict, chosen)  # (M, M, C)
+    drops = drops_when_shuffled(predict, dataset.labels, orders)
+    table = all_pairs(predict, chosen)  # (M, M, C)
     labels = dataset.labels[chosen]
     own, additive = logit_scores(table.diagonal().T, labels), logit_scores(emap(table), labels)
     blanked = {}
@@ -112,106 +116,74 @@ def emap(table: Tensor) -> Tensor:
     return table.mean(1) + table.mean(0) - table.mean((0, 1))
 
 
-def blanks(model: ImageTextClassifier, image_size: int, empty_text: Tokens) -> dict[str, Blank]:
+def of_features(
+    model: ImageTextClassifier, features: FeatureDataset, precision: Precision, size: int
+) -> Predict:
+    """Return what runs the head on stored features, ``size`` pairs at once."""
+    text, image = features.features["text"], features.features["image"]
+
+    def batch(texts: np.ndarray, images: np.ndarray) -> Batch:
+        return {"text": text[texts], "image": image[images]}
+
+    return _in_batches(model.head, batch, precision, size)
+
+
+def of_pairs(
+    model: ImageTextClassifier, dataset: PairDataset, precision: Precision, size: int
+) -> Predict:
+    """Return what runs the whole model, ``size`` pairs at once."""
+
+    def batch(texts: np.ndarray, images: np.ndarray) -> Batch:
+        pixels = dataset.batch(0, 0, images)["pixel_values"]
+        return {**dataset.batch(0, 0, texts), "pixel_values": pixels}
+
+    return _in_batches(model, batch, precision, size)
+
+
+def _in_batches(
+    model: nn.Module,
+    batch: Callable[[np.ndarray, np.ndarray], Batch],
+    precision: Precision,
+    size: int,
+) -> Predict:
+    """Return what makes batches of ``size`` pairs, and gives their logits, float32 on the CPU."""
+
+    def predict(texts: np.ndarray, images: np.ndarray) -> Tensor:
+        logits = []
+        starts = range(0, len(texts), size)
+        for start in tqdm(starts, desc="probing", unit=" batches", disable=None, leave=False):
+            inputs = batch(texts[start : start + size], images[start : start + size])
+            inputs.pop("labels", None)
+            with torch.inference_mode(), precision.autocast():
+                on_device = {name: each.to(precision.device) for name, each in inputs.items()}
+                logits.append(model(**on_device).float().cpu())  # (B, C)
+        return torch.cat(logits)
+
+    return predict
+
+
+def blanks(model: ImageTextClassifier, image_size: int, empty_text: Tokens) -> dict[str, Batch]:
     """Return what stands for a text, and for an image, that says nothing: no word, and the colour
-    that is the encoder's mean."""
-    mean = torch.tensor(model.encoder.mean)
-    colour = (255 * mean).round().to(torch.uint8).view(1, 3, 1, 1)
-
-    def text(count: int) -> Batch:
-        ids, mask = empty_text.pad(np.zeros(count, np.int64))
-        return {"input_ids": ids, "attention_mask": mask}
-
-    def image(count: int) -> Batch:
-        return {"pixel_values": colour.expand(count, 3, image_size, image_size)}
-
-    return {"text": text, "image": image}
+    that is the encoder's mean; the part of a batch of one sample."""
+    ids, mask = empty_text.pad(np.zeros(1, np.int64))
+    colour = (255 * torch.tensor(model.encoder.mean)).round().to(torch.uint8).view(1, 3, 1, 1)
+    pixels = colour.expand(1, 3, image_size, image_size)
+    return {"text": {"input_ids": ids, "attention_mask": mask}, "image": {"pixel_values": pixels}}
 
 
 def predict_blanked(
     model: ImageTextClassifier,
     dataset: PairDataset,
     samples: np.ndarray,
-    blank: Blank,
+    blank: Batch,
     micro: int,
     precision: Precision,
 ) -> Tensor:
     """Return the logits (M, C) of the samples (M,) with part of their input blanked."""
+
+    def batch(texts: np.ndarray, images: np.ndarray) -> Batch:
+        repeated = {name: part.expand(len(texts), *part.shape[1:]) for name, part in blank.items()}
+        return {**dataset.batch(0, 0, texts), **repeated}
+
     model.to(precision.device).eval()
-    size = EVALUATION_FACTOR * micro
-    logits = []
-    for places in np.split(samples, range(size, len(samples), size)):
-        batch = {**dataset.batch(0, 0, places), **blank(len(places))}
-        logits.append(_logits(model, batch, precision))  # (B, C)
-    return torch.cat(logits)
-
-
-def keeps_features(model: ImageTextClassifier) -> bool:
-    """Tell if the encoder gives one feature per text and image, and each from its own modality
-    alone: then stored features of different pairs can be combined."""
-    return model.encoder.reads_apart and model.encoder.pooled
-
-
-def predictor(
-    model: ImageTextClassifier,
-    dataset: PairDataset,
-    micro: int,
-    precision: Precision,
-    bar: tqdm,
-    features: FeatureDataset | None = None,
-) -> Predict:
-    """Return a function that predicts any pairs of texts and images, in batches that fit in
-    memory."""
-    if keeps_features(model):
-        if features is None:  # compute them once, then run the head for each pair
-            [features] = encode(model, [dataset], micro, precision)
-        predict_batch = _from_features(model, features, precision)
-        size = 16 * EVALUATION_FACTOR * micro
-    else:
-        predict_batch = _from_pairs(model, dataset, precision)
-        size = EVALUATION_FACTOR * micro
-
-    def predict(texts: np.ndarray, images: np.ndarray) -> Tensor:
-        logits = []
-        for start in range(0, len(texts), size):
-            end = start + size
-            logits.append(predict_batch(texts[start:end], images[start:end]))  # (B, C)
-            bar.update(len(logits[-1]))
-        return torch.cat(logits)
-
-    return predict
-
-
-def _from_features(
-    model: ImageTextClassifier, features: FeatureDataset, precision: Precision
-) -> Predict:
-    """Where features can be stored: run the head for each pair."""
-    model.to(precision.device).eval()
-    text, image = features.features["text"], features.features["image"]
-
-    @torch.inference_mode()
-    def predict(texts: np.ndarray, images: np.ndarray) -> Tensor:
-        device = precision.device
-        with precision.autocast():
-            return model.head(text[texts].to(device), image[images].to(device)).float().cpu()
-
-    return predict
-
-
-def _from_pairs(model: ImageTextClassifier, dataset: PairDataset, precision: Precision) -> Predict:
-    """Where they cannot: run the whole model for each pair."""
-    model.to(precision.device).eval()
-
-    def predict(texts: np.ndarray, images: np.ndarray) -> Tensor:
-        pixels = dataset.batch(0, 0, images)["pixel_values"]
-        return _logits(model, {**dataset.batch(0, 0, texts), "pixel_values": pixels}, precision)
-
-    return predict
-
-
-@torch.inference_mode()
-def _logits(model: ImageTextClassifier, batch: Batch, precision: Precision) -> Tensor:
-    """Return the logits (B, C), float32 on the CPU."""
-    inputs, _ = to_device(batch, precision.device)
-    with precision.autocast():
-        return model(**inputs).float().cpu()
+    return _in_batches(model, batch, precision, EVALUATION_FACTOR * micro)(samples, samples)

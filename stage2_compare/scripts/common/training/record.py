@@ -1,12 +1,16 @@
-"""Writes the results of a run: metrics.json, history.csv and the predictions."""
+"""Writes the results of a run: metrics.json, history.csv, the predictions, and what lets the folder
+travel. Nothing in the folder is code."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,135 +23,74 @@ from ..data.batches import read_through
 from ..data.copies import copy_groups
 from ..data.dataset import PairDataset
 from ..data.splits import UNLABELLED, Split
-from ..data.tokens import Tokens
-from ..errors import UserError
+from ..data.tokens import tokenise
+from ..errors import UserError, reason_of
+from ..files import quoted
 from ..models.classifier import ImageTextClassifier
+from ..models.loading import load_tokenizer, save_encoder
 from ..runs import layout
 from ..runs.folder import RunFolder
 from ..tensors import read_tensors
 from .answers import answers_table, submission_table
 from .card import model_card
-from .device import SAVE_MEMORY, device_name, peak_memory_mb
+from .device import device_name, peak_memory_mb
 from .engine import TrainingResult, evaluate, logit_scores, predicted_classes, probabilities
 from .prepare import PreparedRun
 from .probes import probe
-from .travel import origin, write_encoder
+from .resume import COMMON
 
-
-@dataclass
-class MemoryFit:
-    """The number of samples that fit in memory at once, as training found it out."""
-
-    micro: int  # samples that go through the model at once
-    halvings: list[dict[str, int]]  # where memory ran out: epoch and micro-batch
-
-    def resume(self, earlier: dict[str, Any]) -> None:
-        """Take over what an interrupted run found out about memory, and keep what fits."""
-        if earlier["halvings"]:
-            self.micro = min(self.micro, earlier["micro"])
-            self.halvings.extend(earlier["halvings"])
-
-    def halve(self, epoch: int) -> None:
-        """Go on with half the micro-batch.
-
-        Raises:
-            UserError: it is one sample already.
-        """
-        if self.micro == 1:
-            raise UserError(
-                f"out of memory in epoch {epoch}, even with one sample at once. {SAVE_MEMORY}"
-            )
-        self.halvings.append({"epoch": epoch, "batch_size": self.micro})
-        self.micro //= 2
-        print(
-            f"out of memory in epoch {epoch}: it starts again with {self.micro} samples at once",
-            flush=True,
-        )
+_PATIENCE = 10  # seconds for git, which may have to read a slow disk
+_PACKAGES = ("torch", "torchvision", "transformers", "numpy", "Pillow", "tokenizers")
 
 
 def write_run(
-    prepared: PreparedRun,
+    run: PreparedRun,
     folder: RunFolder,
     model: ImageTextClassifier,
     result: TrainingResult,
-    memory: MemoryFit,
     processes: int,
 ) -> None:
     """Write all results of a run, of so many processes, into its folder, and finish the folder."""
-    settings, precision, classes = prepared.settings, prepared.precision, prepared.classes
-    val = prepared.datasets["val"]
+    settings, precision = run.settings, run.precision
+    commit, clean = git_state()
     record = {
         **_headline(result, model),
-        **_validation_record(result, val.labels, classes),
+        **_validation_record(result, run.datasets["val"].labels, run.classes),
         "protocol": asdict(settings.protocol),
-        "model": settings.model_record(memory.micro, prepared.max_length),
-        "content": prepared.contents,
-        "out_of_memory": memory.halvings,
+        "model": settings.model_record(run.micro, run.max_length),
+        "content": run.contents,
+        "out_of_memory": run.halvings,
         "processes": processes,
         "device": device_name(precision.device),
         "threads": torch.get_num_threads(),
         "peak_memory_mb": peak_memory_mb(precision.device),
-        "versions": _versions(),
-        **origin(prepared.contents["code_sha256"]),
-        **data_record(prepared),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        },
+        "command": sys.argv,
+        "code": {"sha256": run.contents["code_sha256"], "git_commit": commit, "git_clean": clean},
+        **data_record(run),
     }
+    test = next((name for name in ("test", UNLABELLED) if name in run.splits), None)
     # A head that learns alone is at its best already.
-    if not prepared.features and (settings.probe or len(prepared.splits) > 2):
-        best = read_tensors(folder.partial / layout.BEST)
-        model.load_state_dict(best["model_state"])
+    if not run.features and (settings.probe or test):
+        model.load_state_dict(read_tensors(folder.partial / layout.BEST)["model_state"])
         model.to(precision.device)
     if settings.probe:
-        seed, empty = settings.protocol.seed, prepared.empty_text
-        features = prepared.features.get("val")
-        record["probe"] = probe(model, val, empty, memory.micro, precision, seed, features)
-    record |= _write_test(prepared, folder, model, memory.micro)
-    _write_validation(prepared, folder, result)
-    write_encoder(prepared, folder, model)
+        measured = run.datasets["val"], run.empty_text, run.micro, precision
+        features = run.features.get("val")
+        record["probe"] = probe(model, *measured, settings.protocol.seed, features)
+    if test:
+        record |= _write_test(run, folder, model, test)
+    _write_validation(run, folder, result)
+    _write_encoder(run, folder, model)
     folder.write_json(layout.METRICS_JSON, record)
     folder.write_text(layout.CARD, model_card(settings.name, record))
     folder.finish()
-    if UNLABELLED in prepared.splits:
-        count = len(prepared.splits[UNLABELLED])
+    if test == UNLABELLED:
+        count = len(run.splits[test])
         print(f"{count:,} pairs without labels: {folder.final / layout.SUBMISSION}", flush=True)
-
-
-def _write_test(
-    prepared: PreparedRun, folder: RunFolder, model: ImageTextClassifier, micro: int
-) -> dict[str, float]:
-    """Write what the model says of the test pairs, and return its metrics where they have labels."""
-    name = next((name for name in ("test", UNLABELLED) if name in prepared.splits), None)
-    if name is None:
-        return {}
-    split, dataset, classes = prepared.splits[name], prepared.datasets[name], prepared.classes
-    features = prepared.features.get(name)
-    if features is not None:
-        logits = evaluate(model.head, read_through(features, micro), prepared.precision)
-    else:
-        logits = evaluate(model, read_through(dataset, micro), prepared.precision)
-    if name == "test":
-        table = predictions_table(split, dataset, logits, classes)
-        folder.write_spreadsheet(layout.TEST_PREDICTIONS, table)
-        scores = logit_scores(logits, dataset.labels)
-        return {f"test_{key}": value for key, value in scores.items()}
-    predicted = predicted_classes(logits)
-    table = answers_table(split, predicted, probabilities(logits), classes)
-    folder.write_spreadsheet(layout.TEST_PREDICTIONS, table)
-    submission = submission_table(split, predicted, classes)
-    folder.write_table(layout.SUBMISSION, submission, split.line_end)
-    return {}
-
-
-def _write_validation(prepared: PreparedRun, folder: RunFolder, result: TrainingResult) -> None:
-    """Write the figures and predictions of every epoch, and the predictions of the best one."""
-    history = pd.DataFrame(result.history, columns=list(layout.HISTORY_COLUMNS))
-    folder.write_table(layout.HISTORY, history)
-    split, dataset = prepared.splits["val"], prepared.datasets["val"]
-    table = predictions_table(split, dataset, result.best_logits, prepared.classes)
-    folder.write_spreadsheet(layout.PREDICTIONS, table)
-    table = epoch_predictions_table(split, result.logits, prepared.classes)
-    folder.write_spreadsheet(layout.EPOCH_PREDICTIONS, table)
-    shares = np.stack([probabilities(logits).astype(np.float16) for logits in result.logits])
-    folder.write_arrays(layout.EPOCH_PROBABILITIES, **{layout.PROBABILITIES: shares})  # (E, N, C)
 
 
 def _headline(result: TrainingResult, model: ImageTextClassifier) -> dict[str, Any]:
@@ -170,13 +113,12 @@ def _validation_record(
     """Return all metrics of the best and of the last epoch, and those of each class at the best
     one."""
     columns = [*metrics.COLUMNS, "val_loss"]
-    best, last = result.best_row, result.history[-1]
     predicted = predicted_classes(result.best_logits)  # (N,)
     table = pd.DataFrame(metrics.per_class(labels, predicted, len(classes)), index=classes)
     bins, error = metrics.reliability(probabilities(result.best_logits).max(1), predicted == labels)
     return {
-        "best": {key: best[key] for key in columns},
-        "last": {key: last[key] for key in columns},
+        "best": {key: result.best_row[key] for key in columns},
+        "last": {key: result.history[-1][key] for key in columns},
         "labels": classes,
         "confusion": metrics.confusion_matrix(labels, predicted, len(classes)).tolist(),
         "per_class": table.to_dict("index"),
@@ -184,47 +126,71 @@ def _validation_record(
     }
 
 
-def data_record(prepared: PreparedRun) -> dict[str, Any]:
+def data_record(run: PreparedRun) -> dict[str, Any]:
     """Return what was read and what the tokenizer made of it, for training and validation
     together."""
-    datasets = {name: prepared.datasets[name] for name in ("train", "val")}
-    splits = [prepared.splits[name] for name in datasets]
-    sizes = [len(dataset) for dataset in datasets.values()]
-
-    def mean(value: Callable[[Tokens], float]) -> float:
-        values = [value(dataset.tokens) for dataset in datasets.values()]
-        return float(np.average(values, weights=sizes))
-
+    root, paths = run.settings.paths.project_root, {}
+    for name, split in run.splits.items():
+        inside = split.path.is_relative_to(root)
+        paths[f"{name}_csv"] = (split.path.relative_to(root) if inside else split.path).as_posix()
+    splits = [run.splits[name] for name in ("train", "val")]
+    datasets = [run.datasets[name] for name in ("train", "val")]
+    sizes, tokens = [len(split) for split in splits], [each.tokens for each in datasets]
+    labelled = {name: split for name, split in run.splits.items() if name != UNLABELLED}
     return {
-        "data": _sources(prepared),
-        "samples": {name: len(dataset) for name, dataset in prepared.datasets.items()},
-        "class_counts": {
-            name: dict(Counter(split.labels))
-            for name, split in prepared.splits.items()
-            if name != UNLABELLED
-        },
-        "text_encodings": _sum_of_counts(split.encodings for split in splits),
-        "text_notes": _sum_of_counts(split.notes for split in splits),
-        "image_notes": _sum_of_counts(dataset.images.notes for dataset in datasets.values()),
-        "truncated_rate": mean(lambda tokens: tokens.truncated_rate),
-        "unknown_rate": mean(lambda tokens: tokens.unknown_rate),
-        "tokens_per_character": mean(lambda tokens: tokens.per_character),
-        "duplicates": prepared.duplicates.record(),
+        "data": {**paths, "text_encoding": run.settings.paths.text_encoding},
+        "samples": {name: len(split) for name, split in run.splits.items()},
+        "class_counts": {name: dict(Counter(split.labels)) for name, split in labelled.items()},
+        "text_encodings": _total(split.encodings for split in splits),
+        "text_notes": _total(split.notes for split in splits),
+        "image_notes": _total(each.images.notes for each in datasets),
+        "truncated_rate": float(np.average([t.truncated_rate for t in tokens], weights=sizes)),
+        "unknown_rate": float(np.average([t.unknown_rate for t in tokens], weights=sizes)),
+        "tokens_per_character": float(np.average([t.per_character for t in tokens], weights=sizes)),
+        "duplicates": run.duplicates.record(),
     }
 
 
-def _sources(prepared: PreparedRun) -> dict[str, str]:
-    """Return where the pairs were read, relative to the project root, and in which encoding."""
-    root, found = prepared.settings.paths.project_root, {}
-    for name, split in prepared.splits.items():
-        inside = split.path.is_relative_to(root)
-        path = split.path.relative_to(root) if inside else split.path
-        found[f"{name}_csv"] = path.as_posix()
-    return {**found, "text_encoding": prepared.settings.paths.text_encoding}
-
-
-def _sum_of_counts(counts: Any) -> dict[str, int]:
+def _total(counts: Iterable[dict[str, int]]) -> dict[str, int]:
     return dict(sum(map(Counter, counts), Counter()))
+
+
+def _write_test(
+    run: PreparedRun, folder: RunFolder, model: ImageTextClassifier, name: str
+) -> dict[str, float]:
+    """Write what the model says of the test pairs, and return its metrics where they have labels."""
+    split, dataset, classes = run.splits[name], run.datasets[name], run.classes
+    reads = model.head if run.features else model
+    pairs = read_through(run.features.get(name, dataset), run.micro)
+    logits = evaluate(reads, pairs, run.precision)
+    predicted = predicted_classes(logits)
+    if name == "test":
+        table = predictions_table(split, dataset, logits, classes)
+        scores = {
+            f"test_{key}": value for key, value in logit_scores(logits, dataset.labels).items()
+        }
+    else:
+        table, scores = answers_table(split, predicted, probabilities(logits), classes), {}
+        submission = submission_table(split, predicted, classes)
+        folder.write_table(layout.SUBMISSION, submission, split.line_end)
+    folder.write_spreadsheet(layout.TEST_PREDICTIONS, table)
+    return scores
+
+
+def _write_validation(run: PreparedRun, folder: RunFolder, result: TrainingResult) -> None:
+    """Write the figures and predictions of every epoch, and the predictions of the best one."""
+    split, classes = run.splits["val"], run.classes
+    history = pd.DataFrame(result.history, columns=list(layout.HISTORY_COLUMNS))
+    folder.write_table(layout.HISTORY, history)
+    table = predictions_table(split, run.datasets["val"], result.best_logits, classes)
+    folder.write_spreadsheet(layout.PREDICTIONS, table)
+    names = np.array(classes, dtype=object)
+    predicted = [names[predicted_classes(logits)] for logits in result.logits]
+    epochs = dict(zip(layout.epoch_columns(len(predicted)), predicted, strict=True))
+    table = pd.DataFrame({"guid": split.guids, "label": split.labels, **epochs})
+    folder.write_spreadsheet(layout.EPOCH_PREDICTIONS, table)
+    shares = np.stack([probabilities(logits).astype(np.float16) for logits in result.logits])
+    folder.write_arrays(layout.EPOCH_PROBABILITIES, **{layout.PROBABILITIES: shares})  # (E, N, C)
 
 
 def predictions_table(
@@ -238,17 +204,44 @@ def predictions_table(
     return table.assign(**{layout.GROUP: groups, layout.CUT: cut})
 
 
-def epoch_predictions_table(split: Split, logits: list[Tensor], classes: list[str]) -> pd.DataFrame:
-    """Return epoch_predictions.csv: guid, label, predicted class of each epoch, from logits (N, C)
-    of each."""
-    names = np.array(classes, dtype=object)
-    columns = layout.epoch_columns(len(logits))
-    predicted = [names[predicted_classes(of_epoch)] for of_epoch in logits]
-    epochs = dict(zip(columns, predicted, strict=True))
-    return pd.DataFrame({"guid": split.guids, "label": split.labels, **epochs})
+def _write_encoder(run: PreparedRun, folder: RunFolder, model: ImageTextClassifier) -> None:
+    """Write the encoder's files, with which the run is opened anywhere. Keep them only if their
+    tokenizer reads the validation texts as the run did; else say so."""
+    statistics = model.encoder.mean, model.encoder.std
+
+    def save(path: Path) -> None:
+        save_encoder(path, run.config, run.tokenizer, *statistics)
+
+    try:
+        folder.write_folder(layout.ENCODER, save)
+        saved = load_tokenizer(str(folder.partial / layout.ENCODER))
+        again = tokenise(run.splits["val"].texts, saved, run.max_length)
+        if np.array_equal(again.ids, run.datasets["val"].tokens.ids):
+            return
+        reason = "a saved copy reads otherwise"
+    except UserError:  # the disk is full
+        raise
+    except Exception as error:  # a foreign tokenizer can fail in any way
+        reason = reason_of(error)
+    folder.remove_folder(layout.ENCODER)
+    print(
+        f"warning: the tokenizer of {quoted(run.settings.model.name)} cannot be kept ({reason}): "
+        "predict.py will need the checkpoint itself",
+        flush=True,
+    )
 
 
-def _versions() -> dict[str, str]:
-    packages = ("torch", "torchvision", "transformers", "numpy", "Pillow", "tokenizers")
-    found = {name: importlib.metadata.version(name) for name in packages}
-    return {"python": platform.python_version(), **found}
+def git_state(folder: Path = COMMON.parents[1]) -> tuple[str | None, bool | None]:
+    """Return the commit of the code in a folder, and whether no file there differs from it; None
+    where git does not say."""
+    command = ["git", "-c", "core.fsmonitor=false", "-C", str(folder)]
+    command += ["status", "--porcelain=v2", "--branch", "--", "."]
+    try:
+        options = {"capture_output": True, "timeout": _PATIENCE, "check": True}
+        lines = subprocess.run(command, **options).stdout.decode("utf-8", "replace").splitlines()
+    except (OSError, subprocess.SubprocessError):  # no git, or no repository
+        return None, None
+    ids = [line.split()[-1] for line in lines if line.startswith("# branch.oid ")]
+    if not ids or not ids[0].isalnum():  # "(initial)"
+        return None, None
+    return ids[0], all(line.startswith("#") for line in lines)

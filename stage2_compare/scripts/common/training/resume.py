@@ -1,0 +1,188 @@
+"""Whether an unfinished run can go on: where its choices and their contents are as they were.
+
+Other choices of the user begin anew. Contents that changed beneath the same choices are an error,
+since nobody asked for that.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from torch import nn
+
+from ..data.dataset import PairDataset
+from ..errors import UserError
+from ..files import quoted
+from ..models.classifier import ImageTextClassifier
+from ..models.encoder import Encoder
+from ..runs.folder import RunFolder
+from ..settings import Protocol, TrainingRun
+
+if TYPE_CHECKING:
+    from .prepare import PreparedRun
+
+# Contents by key of the ``content`` block in metrics.json, and how a message calls them.
+CONTENTS = {
+    "classes": "the classes",
+    "train_sha256": "the training pairs",
+    "val_sha256": "the validation pairs",
+    "val_pairs_sha256": "the validation pairs in any order",
+    "folds_sha256": "the folds",
+    "longest_text": "the longest text that the model reads",
+    "weights_sha256": "the weights of the checkpoint",
+    "config_sha256": "the configuration of the checkpoint",
+    "tokens_sha256": "the tokens of the texts (tokenizer)",
+    "pixel_statistics": "mean and standard deviation of the pixels",
+    "code_sha256": "the code of this program",
+}
+COMMON = Path(__file__).resolve().parents[1]
+# Below common/: what decides results.
+CODE = ("data", "models", "training", "seeding.py", "metrics.py", "settings.py")
+# Digests of the weights of frozen encoders, which several runs of one process may share.
+_FROZEN: WeakKeyDictionary[nn.Module, dict[str, str]] = WeakKeyDictionary()
+
+
+def unfinished(run: PreparedRun, folder: RunFolder) -> dict[str, Any] | None:
+    """Return the checkpoint to continue, see ``train.learn``; remove one of other choices, and say
+    which.
+
+    Raises:
+        UserError: the choices are the same, but what they name has changed.
+    """
+    checkpoint = None if run.settings.restart else folder.read_checkpoint()
+    reason = _why_anew(checkpoint, choices(run.settings)) if checkpoint else ""
+    if reason:
+        print(f"beginning anew: the unfinished run {reason}", flush=True)
+    if reason or not checkpoint:
+        folder.clear()
+        return None
+    keys = changed(checkpoint["contents"], run.contents)
+    if keys:
+        raise UserError(
+            f"the unfinished run in {folder.partial} cannot go on as if nothing had happened: "
+            f"changed since it stopped: {named(keys)}. It is kept: undo the change to go on, or "
+            "give --restart to begin anew"
+        )
+    return checkpoint
+
+
+def _why_anew(checkpoint: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Return why a checkpoint does not go on; "" if its choices are those that are wanted."""
+    earlier = checkpoint.get("choices")
+    if earlier is None:
+        return "is of an earlier version of this program"
+    # What was not recorded is no other choice: a flag is new.
+    for key in [key for key in changed(earlier, wanted) if key in earlier]:
+        values = earlier[key], wanted.get(key)
+        was, now = (quoted(v) if isinstance(v, str) else repr(v) for v in values)
+        return f"had {key} {was}, not {now}"
+    return ""
+
+
+def choices(settings: TrainingRun) -> dict[str, Any]:
+    """Return what the user chose, and what the result depends on."""
+    protocol = {
+        key: value for key, value in asdict(settings.protocol).items() if key not in CONTENTS
+    }
+    model = {f"model {key}": value for key, value in asdict(settings.model).items()}
+    names = [field.name for field in fields(settings.paths) if field.metadata.get("agrees")]
+    paths = {name: str(getattr(settings.paths, name)) for name in names}
+    return {**protocol, **model, "batch_size": settings.micro_batch, **paths}
+
+
+def contents(
+    protocol: Protocol,
+    model: ImageTextClassifier,
+    config: Any,
+    datasets: dict[str, PairDataset],
+    max_length: int,
+) -> dict[str, Any]:
+    """Return what lies beneath the choices, big things as hashes.
+
+    Args:
+        protocol: complete.
+        model: as it is built, before any training.
+        config: the checkpoint's configuration, of transformers.
+    """
+    tokens = [datasets[name].tokens for name in ("train", "val")]
+    arrays = [array for each in tokens for array in (each.ids, each.starts)]
+    of_the_model = config.to_dict()
+    for key in ("_name_or_path", "transformers_version"):
+        of_the_model.pop(key, None)
+    encoder = model.encoder
+    weights = _weight_digests(encoder) | _weight_digests(model.head)
+    names = ("classes", "train_sha256", "val_sha256", "val_pairs_sha256", "folds_sha256")
+    return {
+        **{name: getattr(protocol, name) for name in names},
+        "longest_text": max_length,
+        "weights_sha256": _sha256_of_json(weights),
+        "config_sha256": _sha256_of_json(of_the_model),
+        "tokens_sha256": _sha256(("tokens", array) for array in arrays),
+        "pixel_statistics": [float(value) for value in (*encoder.mean, *encoder.std)],
+        "code_sha256": code_sha256(),
+    }
+
+
+def changed(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Return the keys in which two records differ."""
+    return [key for key in wanted | found if found.get(key) != wanted.get(key)]
+
+
+def named(keys: list[str]) -> str:
+    """Return what a message calls these keys of choices and contents."""
+    return ", ".join(CONTENTS.get(key, key) for key in keys)
+
+
+@cache
+def code_sha256(common: Path = COMMON) -> str:
+    """Return a hash of the code that decides results: of its syntax, so that comments, docstrings
+    and line ends do not count."""
+    files = [path for name in CODE for path in [common / name, *(common / name).rglob("*.py")]]
+    digest = hashlib.sha256()
+    for path in sorted(path for path in files if path.is_file()):
+        tree = ast.parse(path.read_bytes())
+        for node in ast.walk(tree):
+            documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            if documented and ast.get_docstring(node) is not None:
+                del node.body[0]
+        digest.update(f"{path.relative_to(common).as_posix()} {ast.dump(tree)}\n".encode())
+    return digest.hexdigest()
+
+
+def encoder_sha256(encoder: Encoder, start: str = "") -> str:
+    """Return a hash of the weights of an encoder whose names begin with ``start``."""
+    digests = _weight_digests(encoder).items()
+    return _sha256_of_json({name: digest for name, digest in digests if name.startswith(start)})
+
+
+def _weight_digests(module: nn.Module) -> dict[str, str]:
+    """Return a hash of each weight by its name. Those of a frozen module are computed once."""
+    if module in _FROZEN:
+        return _FROZEN[module]
+    weights = module.state_dict().items()
+    digests = {name: _sha256([(name, tensor.cpu().numpy())]) for name, tensor in weights}
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        _FROZEN[module] = digests
+    return digests
+
+
+def _sha256(arrays: Iterable[tuple[str, np.ndarray]]) -> str:
+    digest = hashlib.sha256()
+    for name, array in arrays:
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _sha256_of_json(content: dict[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
