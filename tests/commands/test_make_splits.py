@@ -380,16 +380,6 @@ def test_what_cannot_be_written_is_named_and_nothing_is_lost(tmp_path):
     assert content(tmp_path) == kept
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no Unicode")
-def test_a_data_folder_whose_name_is_no_unicode_is_named(tmp_path):
-    folder = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
-    make_project(Path(folder))
-    with pytest.raises(UserError, match="a path is no text in UTF-8"):
-        cut(tmp_path / "project", "--data-dir", folder)
-    assert not (tmp_path / "project/outputs").exists()
-    assert len(cut(Path(folder))["val"]) == 6  # under its own root only relative paths are written
-
-
 # Folds
 
 

@@ -18,7 +18,7 @@ from ..files import MARK, error_text, lock, move, replacing, unlock, write_resul
 from . import report
 from .copies import Keys, keys_of
 from .image_cache import inspect_images
-from .pair_files import DATA_FOLDERS, IMAGE_SUFFIXES, Fault, describe
+from .pair_files import Fault, describe
 from .quality import QUALITY, quality_json
 from .splits import FOLD, UNFINISHED, Split, read_splits
 from .splitting import choose_folds, choose_validation, connected_groups
@@ -125,32 +125,16 @@ def _first_file(candidates: list[Path]) -> Path:
     )
 
 
-def _find_data_dir(root: Path, data_dir: Path | None, train_file: Path) -> Path | None:
-    """Return the first folder that holds pictures, or None to let ``read_splits`` search."""
-    if data_dir:
-        folders = [root / data_dir, root / data_dir / "data"]
-    else:
-        below_root = [root / name for name in DATA_FOLDERS]
-        folders = [train_file.parent / "data", *below_root, train_file.parent]
-    for folder in folders:
-        with suppress(OSError):
-            if any(name.lower().endswith(IMAGE_SUFFIXES) for name in os.listdir(folder)):
-                return folder.absolute()
-    return (root / data_dir).absolute() if data_dir else None
-
-
 def _check_targets(folder: Path, lists: dict[str, Path], folds: int) -> None:
     """Refuse to overwrite one of the lists, or to remove it with an earlier fold."""
     new = [f"{FOLD}{number}/{name}" for number in range(1, folds + 1) for name in _TABLES]
     for name in (*_TABLES, "test.csv", BROKEN, QUALITY, *new, *_later_folds(folder, folds)):
         # realpath also resolves "new/../train.txt", where the folder "new" is still to be made
-        target = os.path.realpath(folder / name)
-        for other in filter(os.path.exists, lists.values()):
-            if os.path.exists(target) and os.path.samefile(target, other):
-                raise UserError(
-                    f"{folder / name} is the list to be split and would be overwritten; "
-                    "give another --output-dir"
-                )
+        if os.path.realpath(folder / name) in map(os.path.realpath, lists.values()):
+            raise UserError(
+                f"{folder / name} is the list to be split and would be overwritten; "
+                "give another --output-dir"
+            )
 
 
 def _later_folds(folder: Path, folds: int) -> list[str]:
@@ -180,7 +164,7 @@ def _read_pairs(
         "csv_paths": {name: path.absolute() for name, path in lists.items()},
         "project_root": root,
         "unlabelled": ("test",),
-        "data_dir": _find_data_dir(root, settings.data_dir, lists["labelled"]),
+        "data_dir": settings.data_dir,
         "text_encoding": settings.text_encoding,
     }
     splits, faults = read_splits(**reading)
@@ -240,18 +224,9 @@ def _csv(lines: Iterable[tuple[str, ...]], line_end: str, errors: str = "strict"
     """Return a csv in UTF-8, with a byte order mark where Excel would misread it.
 
     Python's csv module would not quote a bare carriage return, and its reader breaks the row there.
-
-    Raises:
-        UserError: a path holds bytes that are no characters, as Linux allows.
     """
     text = "".join(",".join(map(_cell, line)) + line_end for line in lines)
-    try:
-        return (b"" if text.isascii() else MARK) + text.encode("utf-8", errors)
-    except UnicodeEncodeError as error:
-        path = error.object[max(0, error.start - 60) : error.end]
-        raise UserError(
-            f"a path is no text in UTF-8 ({path!r}); give the folder another name"
-        ) from None
+    return (b"" if text.isascii() else MARK) + text.encode("utf-8", errors)
 
 
 def _cell(value: str) -> str:

@@ -18,7 +18,7 @@ from ..files import error_text, file_problem, listed, quoted
 from .encodings import decode
 from .tables import Table, refuse
 
-# below the project root; the first one that exists holds the files that guids name
+# below the project root; see find_data_folder
 DATA_FOLDERS = ("data/data", "data/project5/data", "data")
 # Of several photos of a guid the first in this order is taken, on every system.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".jfif", ".jpe")
@@ -78,7 +78,7 @@ def find_files(table: Table, root: Path, data_dir: str | Path | None) -> PairFil
     """Find the files of all pairs and read their texts; of a long one only the beginning.
 
     Args:
-        data_dir: the folder of files named by guid; by default one of ``DATA_FOLDERS``.
+        data_dir: see ``find_data_folder``.
 
     Raises:
         UserError: a cell or guid names no file, or there is no data folder.
@@ -160,15 +160,24 @@ def _of_guids(table: Table, folder: Path, suffixes: Sequence[str]) -> list[tuple
 
 
 def find_data_folder(csv_path: Path, root: Path, data_dir: str | Path | None) -> Path:
-    """Return ``data_dir`` or, if it is None, the first of ``DATA_FOLDERS`` that exists.
+    """Return the folder of the files that guids name: the first that holds pictures, or exists.
+
+    Looked for in ``data_dir`` or, if it is None, beside the csv and in ``DATA_FOLDERS``.
 
     Raises:
         UserError: there is no such folder.
     """
-    choices = [root / name for name in ([data_dir] if data_dir else DATA_FOLDERS)]
-    for choice in choices:
-        if choice.is_dir():
-            return choice
+    if data_dir:
+        choices = [root / data_dir, root / data_dir / "data"]
+    else:
+        choices = [csv_path.parent / "data", *(root / name for name in DATA_FOLDERS)]
+    for folder in (*choices, csv_path.parent):
+        with suppress(OSError):
+            if any(name.lower().endswith(IMAGE_SUFFIXES) for name in os.listdir(folder)):
+                return folder
+    for folder in choices:
+        if os.path.isdir(folder):
+            return folder
     raise UserError(
         f"{csv_path}: no text_path and image_path columns, so the guids name the files, but there "
         f"is no folder {' or '.join(map(str, choices))}; check --project-root"

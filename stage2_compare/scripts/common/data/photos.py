@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from ..files import error_text
+from ..files import error_text, file_problem
 
 # None of them runs a program, as EPS does. Pillow reads AVIF from release 11.3 on.
 Image.init()
@@ -27,7 +27,6 @@ MAX_BYTES = 1 << 30  # of a file
 # A photo that was cut short is used if so many of its rows are there.
 _ROWS_NEEDED = 0.9
 _GREY = 128  # of the rows that are not
-_MAX_DAMAGED_PIXELS = MAX_PIXELS // 4  # it is decoded three times, side by side
 _JPEG_SCAN, _JPEG_END, _JPEG_BAND = b"\xff\xda", b"\xff\xd9", 16  # markers; rows coded together
 _SCANS_NEEDED = (3, 5)  # of a progressive JPEG, grey or in colour
 WHOLE_SIDE = 128  # of the small picture of the whole photo
@@ -146,8 +145,6 @@ def _load_damaged(file: BinaryIO, side: int, error: OSError) -> Image.Image:
     try:
         file.seek(0)
         image = Image.open(file, formats=_FORMATS)
-        if image.width * image.height > _MAX_DAMAGED_PIXELS:
-            raise error
         missing, height = _missing_rows(image), image.height
         if image.format in ("JPEG", "MPO"):
             file.seek(0)
@@ -206,8 +203,8 @@ def open_file(path: str | Path) -> BinaryIO:
     Raises:
         OSError: the file is missing, not a regular file, or may not be read.
     """
-    if not os.path.isfile(path):
-        raise FileNotFoundError("not a file" if os.path.exists(path) else "no such file")
+    if problem := file_problem(path):
+        raise OSError(problem)
     if os.path.getsize(path) > MAX_BYTES:
         raise OSError(f"larger than {MAX_BYTES / 1e9:.1f} GB")
     return open(path, "rb")

@@ -86,7 +86,7 @@ def read_splits(
         csv_paths: absolute, or relative to ``project_root`` like the paths in the csv.
         unlabelled: names of splits that may lack labels; they are "" in the result. What is no
             class of the other splits and stands for a label, such as "None", is none either.
-        data_dir: the folder of files named by guid; by default one of ``DATA_FOLDERS``.
+        data_dir: of the files that guids name, see ``pair_files.find_data_folder``.
         text_encoding: one of ``settings.ENCODINGS``, for texts that are not UTF-8. "auto" decides
             for all splits together.
         leave_out: rows by the name of the split.

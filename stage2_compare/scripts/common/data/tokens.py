@@ -18,7 +18,8 @@ from ..files import quoted
 # Texts that are tokenised together: the tokenizer's own objects take some hundred bytes for each
 # character.
 _PORTION = 256
-# A token has at most some twenty characters; what follows so many is cut before tokenising.
+# A token has at most some twenty characters; what follows so many is cut before tokenising, since
+# a text of a million characters would take 20 seconds and 1 GB.
 _CHARACTERS_PER_TOKEN = 200
 _HAN = re.compile("[\u4e00-\u9fff]")
 
@@ -64,29 +65,27 @@ class Tokens:
 
 def tokenise(texts: list[str], tokenizer: Any, max_length: int) -> Tokens:
     """Tokenise with the tokenizer's own special tokens, and cut at ``max_length`` tokens; count
-    what was cut.
-
-    Of a very long text only the beginning is tokenised: it counts as cut."""
+    what was cut."""
     longest = _CHARACTERS_PER_TOKEN * max(max_length, 64)
-    beginnings = [text[:longest] for text in texts]
+    too_long = np.array([len(text) > longest for text in texts])
+    texts = [text[:longest] for text in texts]
     specials = tokenizer.num_special_tokens_to_add()
     ids, were_cut = [], []
     unknown, words, cut_words = 0, 0, 0
-    for row, special, cut in _encoded(beginnings, tokenizer, max_length, specials):
+    for row, special, cut in _encoded(texts, tokenizer, max_length, specials):
         row = np.asarray(row, dtype=np.int32)
         ids.append(row)
         were_cut.append(cut > 0)
         unknown += int((row[np.asarray(special) == 0] == tokenizer.unk_token_id).sum())
         words += len(row) - specials
         cut_words += cut
-    too_long = np.array([len(text) > longest for text in texts])
     return Tokens(
         ids=np.concatenate(ids),
         starts=np.cumsum([0, *map(len, ids)]),
         pad_id=tokenizer.pad_token_id,
         cut=np.array(were_cut) | too_long,
         unknown_rate=unknown / max(words, 1),
-        per_character=(words + cut_words) / max(sum(map(len, beginnings)), 1),
+        per_character=(words + cut_words) / max(sum(map(len, texts)), 1),
     )
 
 
