@@ -38,9 +38,7 @@ from common.settings import (
     positive_float,
     positive_int,
 )
-from common.sweep.jobs import Job
-from common.sweep.report import print_commands, report_end, report_start
-from common.sweep.run_all import run_all
+from common.sweep import Job, disk_needed, print_commands, run_all
 from common.training.reading import read_folds
 
 THE_FIVE = ("concat", "gated", "late", "clip", "blip")
@@ -66,9 +64,15 @@ def main(argv: list[str] | None = None) -> None:
     if args.dry_run:
         print_commands(left)
         return
-    devices = _flat(args.devices, Machine.device)
-    report_start(jobs, left, devices)
-    faults = run_all(left, devices)
+    for job in left:
+        job.fingerprints()  # what is wrong with the pairs would make every run fail
+    devices = args.devices
+    done = f", {len(jobs) - len(left)} of them finished before" if len(left) < len(jobs) else ""
+    print(f"{len(jobs)} runs{done}; {len(left)} to make on {', '.join(devices)}", flush=True)
+    faults = {}
+    if left:
+        print(disk_needed(left, len(devices)), flush=True)
+        faults = run_all(left, devices)
     try:
         if any(job.folder.is_dir() for job in jobs):
             folders = ["--project-root", str(args.project_root)]
@@ -76,7 +80,10 @@ def main(argv: list[str] | None = None) -> None:
             compare_summary.main(folders)
             compare_visualize.main(folders)
     finally:  # what stops the summary, a full disk for example, may have stopped runs before
-        report_end(faults)
+        for name, fault in faults.items():
+            print(f"failed: {name}: {fault}", flush=True)
+        if faults:
+            print("the same command makes the failed runs again, and only these", flush=True)
     if faults:
         sys.exit(1)
 
@@ -92,69 +99,63 @@ def parse(argv: list[str] | None = None) -> tuple[list[Job], argparse.Namespace]
     shared = vars(parser.parse_args([]))
     for flag in REPLACED:
         parser.add_argument(flag, help=argparse.SUPPRESS)
-    _add_run_flags(parser)
-    add = parser.add_argument_group("queue").add_argument
-    devices = "one run at a time on each, such as cuda:0,cuda:1 (default: auto)"
-    add("--devices", type=_list_of(str), nargs="+", metavar="DEVICE", help=devices)
-    add("--dry-run", action="store_true", help="print the commands that are left, one a line")
-    add_language(parser)
+    _add_flags(parser)
     args = parser.parse_args(argv)
     for flag, instead in REPLACED.items():
         if getattr(args, flag[2:].replace("-", "_")) is not None:
             raise UserError(f"{flag} is of a single run: give {instead}")
+    readers = {"models": _model, "seeds": not_negative_int, "lrs": positive_float, "devices": str}
+    for name, read in readers.items():
+        setattr(args, name, _values(parser, name, getattr(args, name), read))
     # By identity: a flag that names its default is a flag too.
-    given = {
-        name: value for name, value in vars(args).items() if value is not shared.get(name, value)
-    }
+    given = {name: vars(args)[name] for name in shared if vars(args)[name] is not shared[name]}
     return [_job(args, given, *choice) for choice in _choices(args)], args
 
 
-def _add_run_flags(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("runs", "lists take commas, spaces or both")
-
-    def add_list(flag: str, read: Callable[[str], Any], says: str, default: str) -> None:
-        options = {"metavar": flag[2:-1].upper(), "help": f"{says} (default: {default})"}
-        group.add_argument(flag, type=read, nargs="+", **options)
-
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("runs", "lists take commas, spaces or both").add_argument
     names = f"{', '.join(MODELS)}; all but {' and '.join(OTHERS)} are fusions of BERT + ResNet"
-    add_list("--models", _list_of(str, MODELS), names, ",".join(THE_FIVE))
-    group.add_argument("--baselines", action="store_true", help="text alone and image alone too")
-    seeds, rates = _list_of(not_negative_int), _list_of(positive_float)
-    add_list("--seeds", seeds, "all models with each of them", f"{Protocol.seed}")
-    folds = "all models on each fold of make_splits.py --folds"
-    group.add_argument("--folds", action="store_true", help=folds)
-    add_list("--lrs", rates, "all models with each learning rate", f"{Protocol.lr}")
+    add("--models", nargs="+", default=",".join(THE_FIVE), metavar="MODEL", help=names)
+    add("--baselines", action="store_true", help="text alone and image alone too")
+    each = "all models with each of them"
+    add("--seeds", nargs="+", default=f"{Protocol.seed}", metavar="SEED", help=each)
+    add("--folds", action="store_true", help="all models on each fold of make_splits.py --folds")
+    each = "all models with each learning rate"
+    add("--lrs", nargs="+", default=f"{Protocol.lr}", metavar="LR", help=each)
     for family, own in FAMILIES.items():
         name = "text" if family == JOINED else family
         checkpoint = f"a name on the hub, or a local folder; without it {own.checkpoint}"
-        group.add_argument(f"--{name}-model", metavar="NAME", help=checkpoint)
+        add(f"--{name}-model", metavar="NAME", help=checkpoint)
         if own.batch_size != Family.batch_size:
             batch = f"--batch-size of {name}; without it {own.batch_size}"
-            group.add_argument(f"--{name}-batch-size", type=positive_int, metavar="N", help=batch)
+            add(f"--{name}-batch-size", type=positive_int, metavar="N", help=batch)
+    add = parser.add_argument_group("queue").add_argument
+    devices = "one run at a time on each, such as cuda:0,cuda:1"
+    add("--devices", nargs="+", default=Machine.device, metavar="DEVICE", help=devices)
+    add("--dry-run", action="store_true", help="print the commands that are left, one a line")
+    add_language(parser)
 
 
-def _list_of(read: Callable[[str], Any], choices: list[str] | None = None) -> Callable[[str], Any]:
-    """Return a reader of values with commas between them."""
-
-    def values(text: str) -> list[Any]:
-        parts = [part.strip() for part in text.split(",") if part.strip()]
-        if not parts:
-            raise argparse.ArgumentTypeError("give one value or more")
-        for part in parts:
-            if choices and part not in choices:
-                raise argparse.ArgumentTypeError(f"{part!r} is none of {', '.join(choices)}")
-        try:
-            return [read(part) for part in parts]
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers") from None
-
-    return values
+def _model(text: str) -> str:
+    if text not in MODELS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(MODELS)}")
+    return text
 
 
-def _flat(lists: list[list[Any]] | None, *default: Any) -> list[Any]:
-    """Return each value of the lists once; ``default`` if none was given."""
-    values = itertools.chain.from_iterable(lists) if lists else default
-    return list(dict.fromkeys(values))
+def _values(
+    parser: argparse.ArgumentParser, name: str, texts: str | list[str], read: Callable[[str], Any]
+) -> list[Any]:
+    """Read the values of a list, each once."""
+    parts = " ".join([texts] if isinstance(texts, str) else texts).replace(",", " ").split()
+    try:
+        if parts:
+            return list(dict.fromkeys(map(read, parts)))
+        fault = "give one value or more"
+    except argparse.ArgumentTypeError as error:
+        fault = f"{error}"
+    except ValueError:
+        fault = f"{' '.join(parts)!r} is no list of numbers"
+    parser.error(f"argument --{name}: {fault}")
 
 
 def _choices(args: argparse.Namespace) -> list[tuple[str, int, float, int | None]]:
@@ -162,13 +163,11 @@ def _choices(args: argparse.Namespace) -> list[tuple[str, int, float, int | None
 
     One comparison is whole before the next begins; but where encoders are frozen, the runs that
     share one follow each other."""
-    models = _flat(args.models, *THE_FIVE) + (list(BASELINES) if args.baselines else [])
+    models = list(dict.fromkeys([*args.models, *(BASELINES if args.baselines else ())]))
     folds = [None]
     if args.folds:
-        count = read_folds(Paths(project_root=args.project_root), 1).count
-        folds = list(range(1, count + 1))
-    seeds, rates = _flat(args.seeds, Protocol.seed), _flat(args.lrs, Protocol.lr)
-    others = itertools.product(seeds, rates, folds)
+        folds = range(1, read_folds(Paths(project_root=args.project_root), 1).count + 1)
+    others = itertools.product(args.seeds, args.lrs, folds)
     choices = [(model, *other) for other, model in itertools.product(others, models)]
     if args.freeze_encoders:
         choices.sort(key=lambda choice: _encoder(choice[0]))
@@ -184,16 +183,9 @@ def _family(model: str) -> str:
     return model if model in OTHERS else JOINED
 
 
-def _job(
-    args: argparse.Namespace,
-    given: dict[str, Any],
-    model: str,
-    seed: int,
-    lr: float,
-    fold: int | None,
-) -> Job:
+def _job(args: argparse.Namespace, given: dict[str, Any], model: str, *choice: Any) -> Job:
     """Return a run, with those of the flags ``given`` that its command has."""
-    family = _family(model)
+    family, (seed, lr, fold) = _family(model), choice
     own, flags = FAMILIES[family], {"project_root": args.project_root, **given}
     if family == JOINED:
         flags |= {"model_name": args.text_model, "fusion": model}

@@ -16,30 +16,13 @@ writing where a run did not keep the protocol of the others. Imports no torch.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
-from common.command import add_language, run_command
+from common.command import results_parser, run_command
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description="Put all finished runs into one table.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument(
-        "--project-root", type=Path, default=Path("."), help="folder that holds outputs/"
-    )
-    parser.add_argument(
-        "--compare-dir",
-        type=Path,
-        default=Path("outputs/compare"),
-        help="folder of the run folders",
-    )
-    parser.add_argument(
-        "--strict", action="store_true", help="runs of different protocols are an error"
-    )
-    add_language(parser)
+    parser = results_parser("Put all finished runs into one table.")
+    strict = "runs of different protocols are an error"
+    parser.add_argument("--strict", action="store_true", help=strict)
     args = parser.parse_args(argv)
 
     # Imported here: pandas and scipy would delay --help.

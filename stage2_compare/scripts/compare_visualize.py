@@ -12,26 +12,18 @@ pictures, and in which the page opens. It does not import torch.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import webbrowser
 from pathlib import Path
 
-from common.command import add_language, run_command
+from common.command import results_parser, run_command
 from common.errors import UserError
 from common.files import printable, write_result
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description="Draw all finished runs, and write a page of their results.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add, here, runs = parser.add_argument, Path("."), Path("outputs/compare")
-    add("--project-root", type=Path, default=here, help="folder that holds outputs/")
-    add("--compare-dir", type=Path, default=runs, help="folder of the run folders")
-    add("--open", action="store_true", help="open the page in the browser")
-    add_language(parser)
+    parser = results_parser("Draw all finished runs, and write a page of their results.")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
     args = parser.parse_args(argv)
 
     from common.charts import PICTURES, draw  # imported here: --help answers at once

@@ -8,9 +8,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import Field, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -82,49 +82,48 @@ def add_training_flags(
     changes = {
         "--model-name": {"default": own.checkpoint},
         "--batch-size": {"default": own.batch_size},
-        "--image-backbone": {"default": None, "choices": own.image_backbones},
     }
     if own.image_backbones:
-        changes["--image-backbone"]["default"] = own.image_backbones[0]
+        backbones = {"default": own.image_backbones[0], "choices": own.image_backbones}
+        changes["--image-backbone"] = backbones
     else:
         leave_out = {*leave_out, "--image-backbone"}
     groups = {title: parser.add_argument_group(title, says) for title, _, says in _GROUPS}
     for title, settings, _ in _GROUPS:
-        for field in _with_flags(settings):
-            if (flag := _flag(field)) not in leave_out:
-                group = groups[field.metadata.get("group", title)]
-                add_flag(group, settings, field.name, **changes.get(flag, {}))
+        for name, flag, how in _flags(settings):
+            if flag not in leave_out:
+                group = groups[how.get("group", title)]
+                add_flag(group, settings, name, **changes.get(flag, {}))
 
 
-def add_flag(group: Any, settings: type, name: str, **changes: Any) -> None:
+def add_flag(group: Any, settings: type, name: str, as_flag: str = "", **changes: Any) -> None:
     """Add the flag of a field of the settings; ``changes`` are options of ``add_argument``."""
-    (field,) = [field for field in fields(settings) if field.name == name]
-    how = field.metadata
+    ((flag, how),) = [(flag, how) for field, flag, how in _flags(settings) if field == name]
     if "sets" in how:
         options = {"action": "store_true"}
     else:
-        options = {"type": how["read"], "choices": how.get("choices"), "default": field.default}
-    group.add_argument(_flag(field), **{**options, "help": how["help"], **changes})
+        default = getattr(settings, name, None)
+        options = {"type": how["read"], "choices": how.get("choices"), "default": default}
+    group.add_argument(as_flag or flag, **{**options, "help": how["help"], **changes})
 
 
-def _with_flags(settings: type) -> list[Field]:
-    return [field for field in fields(settings) if field.metadata]
+def _flags(settings: type) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield the name, the flag and the metadata of each field that a flag sets."""
+    for field in fields(settings):
+        if field.metadata:
+            flag = field.metadata.get("flag", "--" + field.name.replace("_", "-"))
+            yield field.name, flag, field.metadata
 
 
-def _flag(field: Field) -> str:
-    return field.metadata.get("flag", "--" + field.name.replace("_", "-"))
-
-
-def _values(settings: type, flags: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of those fields that have one of the ``flags``."""
+def _values(settings: type, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of the fields, from those that were ``given`` to their flags."""
     values = {}
-    for field in _with_flags(settings):
-        name = _flag(field)[2:].replace("-", "_")
-        if name in flags:
-            value, how = flags[name], field.metadata
-            if "sets" in how:
-                value = how["sets"] if value else field.default
-            values[field.name] = value
+    for name, flag, how in _flags(settings):
+        key = flag[2:].replace("-", "_")
+        if "sets" in how:
+            values[name] = how["sets"] if given[key] else getattr(settings, name)
+        elif key in given:
+            values[name] = given[key]
     return values
 
 
@@ -132,6 +131,15 @@ def add_language(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lang", choices=CODES, default=system_language(), help="Chinese or English results"
     )
+
+
+def results_parser(description: str) -> argparse.ArgumentParser:
+    """Make the parser of a command that reads finished runs."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)
+    add_flag(parser, Paths, "project_root", help="folder that holds outputs/")
+    add_flag(parser, Paths, "output_dir", "--compare-dir", help="folder of the run folders")
+    add_language(parser)
+    return parser
 
 
 class Terminated(KeyboardInterrupt):

@@ -1,0 +1,446 @@
+"""Jobs -> runs: one queue, and on each device a process that makes one run after another.
+
+A process lives on between runs, so that torch is imported once and a frozen encoder in memory serves
+the next run. A thread here waits for it. A pipe holds both together: through it the process shows
+that it lives, and at its end, closed or killed, the process ends too. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import _thread
+import importlib
+import io
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timedelta
+from functools import cache
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from .data.image_cache import load_splits
+from .errors import UserError, reason_of
+from .files import WAITING, error_text, is_disk_full, lock, printable, quoted, unlock
+from .models.checkpoint import local_folder
+from .runs import layout
+from .runs.reading import differences, read_choices
+from .settings import Paths, TrainingRun
+from .training.reading import fingerprints, read_pairs
+
+SILENCE_SEC = 1800.0  # without a sign of life, after which a run counts as hanging
+KILLED = "its process was killed; the system kills what takes too much memory"
+_GRACE_SEC, _ENDING_SEC = 3.0, 4.0  # in which a process keeps what is done, and in which all end
+_SIGN_SEC, _LOOK_SEC = 1.0, 0.5  # between two signs of life, and between two looks for them
+_AT_WORK = 0.02  # share of a processor below which a process is only waiting
+# Needs no quotes in PowerShell, in a shell, or after sed in a SLURM job.
+_PLAIN = re.compile(r"[\w./:=+-]+", re.ASCII)
+_SPAWN = multiprocessing.get_context("spawn")
+_making = threading.Event()  # set in a process while it makes a run
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A run that is to be made, and the command line that makes it."""
+
+    command: str  # a training script, without .py
+    arguments: tuple[str, ...]
+    run: TrainingRun  # what the command makes of them
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    @property
+    def folder(self) -> Path:
+        return self.run.paths.runs / self.name
+
+    @property
+    def log(self) -> Path:
+        return self.run.paths.runs / layout.LOGS / f"{self.name}.log"
+
+    @property
+    def kind(self) -> tuple:
+        """Equal for runs that take about the same time on the same pairs."""
+        return (self.run.model, self.run.protocol.frozen_encoders)
+
+    def is_finished(self) -> bool:
+        """Tell if its folder holds the run of this protocol, this model and these pairs."""
+        record = read_choices(self.folder)
+        if not record:
+            return False
+        protocol = {**asdict(self.run.protocol), **self.fingerprints()}
+        flags = [field.name for field in fields(self.run.protocol) if field.metadata]
+        # What else is empty is found in the data when the run is made.
+        known = {key: value for key, value in protocol.items() if key in flags or value}
+        planned = {"protocol": known, "model": asdict(self.run.model)}
+        for block, values in planned.items():
+            record[block] = {key: record[block][key] for key in values if key in record[block]}
+        return not differences(record, planned)
+
+    def fingerprints(self) -> dict[str, str]:
+        """Read and check the pairs, and return what the protocol records of them.
+
+        Raises:
+            UserError: pairs are missing or broken.
+        """
+        protocol = self.run.protocol
+        return _fingerprints(self.run.paths, protocol.fold, protocol.image_size)
+
+
+@cache
+def _fingerprints(paths: Paths, fold: int | None, image_size: int) -> dict[str, str]:
+    splits, _, _ = read_pairs(paths, fold)
+    photos = {name: split.image_paths for name, split in splits.items()}
+    return fingerprints(splits, load_splits(photos, image_size, paths.cache))
+
+
+def disk_needed(jobs: list[Job], devices: int) -> str:
+    """Return a line about the disk that runs need, by the weights of their checkpoints."""
+    # Of a run stay its best weights; while it is made, there are two checkpoints with AdamW's two
+    # numbers for each weight. Frozen encoders are not written.
+    folders = [local_folder(j.run.model.name) for j in jobs if not j.run.protocol.frozen_encoders]
+    known = [folder for folder in folders if folder]
+    sizes = [max((f.stat().st_size for f in folder.iterdir()), default=0) for folder in known]
+    needed = (sum(sizes) + 6 * devices * max(sizes, default=0)) / 1e9
+    unknown = ", without the checkpoints that are not here yet" if None in folders else ""
+    place = next(path for path in jobs[0].folder.parents if path.is_dir())
+    free = shutil.disk_usage(place).free / 1e9
+    return f"disk: about {needed:.1f} GB are needed{unknown}; {free:.1f} GB are free"
+
+
+def print_commands(jobs: list[Job]) -> None:
+    """Print the command of each run: a line that PowerShell and other shells understand.
+
+    Raises:
+        UserError: a name cannot be written so that all of them do.
+    """
+    try:
+        python = Path(os.path.relpath(sys.executable)).as_posix()
+    except ValueError:  # on another drive of Windows
+        python = Path(sys.executable).as_posix()
+    if not _PLAIN.fullmatch(python) or "../" in python:  # PowerShell takes a quoted one for a text
+        python = "python"
+    for job in jobs:
+        parts = [
+            python,
+            Path(sys.argv[0]).with_name(f"{job.command}.py").as_posix(),
+            *job.arguments,
+        ]
+        for text in parts:
+            if "'" in text or printable(text) != text:
+                raise UserError(f"{quoted(text)} suits not every shell: give it a plainer name")
+        line = " ".join(text if _PLAIN.fullmatch(text) else f"'{text}'" for text in parts)
+        print(line, flush=True)
+
+
+def seconds_left(jobs: dict[Job, float], known: dict[tuple, list[float]]) -> float:
+    """Return what jobs still take one after another.
+
+    Args:
+        jobs: and the seconds since each began.
+        known: what runs took, by ``Job.kind``; another kind takes the mean of all.
+    """
+    every = [seconds for found in known.values() for seconds in found]
+    return sum(max(0.0, mean(known.get(job.kind) or every) - since) for job, since in jobs.items())
+
+
+def run_all(jobs: list[Job], devices: list[str]) -> dict[str, str]:
+    """Make all runs. One that fails, or hangs, does not keep the others from being made.
+
+    Args:
+        devices: one run at a time on each, as ``--device`` calls them.
+    Returns:
+        Why a run was not made, by its name.
+    Raises:
+        UserError: no device can be used, or nothing can be written.
+    """
+    sweep = _Sweep(jobs)
+    try:
+        with ThreadPoolExecutor(len(devices)) as pool:
+            try:
+                threads = [pool.submit(sweep.serve, device) for device in devices]
+                while wait(threads, _LOOK_SEC).not_done:
+                    sweep.bar.set_description_str(sweep.summary())
+            finally:
+                sweep.stopped.set()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "runs and epochs that were finished are kept: the same command goes on"
+        ) from None
+    finally:
+        sweep.bar.close()
+    for thread in threads:
+        thread.result()
+    if sweep.waiting:
+        raise UserError("no device is left for the other runs: give others as --devices")
+    return sweep.faults
+
+
+class _Sweep:
+    """The queue, what became of its runs, and what is shown of it. A thread ``serve``s each device."""
+
+    def __init__(self, jobs: list[Job]):
+        from tqdm import tqdm  # not earlier: the processes import this file, see ``_print_to``
+
+        self.waiting, self.stopped = deque(jobs), threading.Event()
+        self.faults: dict[str, str] = {}
+        self._begun: dict[Job, float] = {}  # when each run at work began
+        self._seconds: dict[tuple, list[float]] = defaultdict(list)  # of runs, by Job.kind
+        self._killed: set[Job] = set()  # runs during which a process was killed
+        self._elsewhere: set[Job] = set()  # runs that another command is making
+        form = "{bar:20} {elapsed} {desc}"
+        self.bar = tqdm(total=len(jobs), file=sys.stdout, disable=None, bar_format=form)
+
+    def serve(self, device: str) -> None:
+        """Make runs on a device until none is left; try it first."""
+        process = None
+        try:
+            while self.waiting and not self.stopped.is_set():
+                if process is None:
+                    process = _Process(self.stopped)
+                    if fault := process.do(_try, device):
+                        self._say(f"{device} is left out: {fault}")
+                        return
+                job = self._next_job()
+                if job is None:
+                    return
+                self._begun[job] = time.monotonic()
+                if self.bar.disable:
+                    self._say(f"{job.name}: started on {device}; {self.summary()}")
+                fault = process.do(_make, job, device)
+                self._take_in(job, fault)
+                if fault:  # what an error has left in the process must not reach the next run
+                    process.end()
+                    process = None
+        finally:
+            if process is not None:
+                process.end()
+
+    def _next_job(self) -> Job | None:
+        """Take a job off the queue whose run no other command is making, or has made."""
+        while not self.stopped.is_set():
+            try:
+                job = self.waiting.popleft()
+            except IndexError:
+                break
+            with _locked(job) as is_ours:
+                is_finished = is_ours and job.is_finished()
+            if is_finished:
+                self._say(f"{job.name}: made by another command", ended=1)
+            elif is_ours:
+                return job
+            else:
+                self._wait_for(job)
+        return None
+
+    def _wait_for(self, job: Job) -> None:
+        if job not in self._elsewhere:
+            self._elsewhere.add(job)
+            self._say(f"{job.name}: another command is making it, and is waited for")
+        self.stopped.wait(_LOOK_SEC)
+        self.waiting.append(job)
+
+    def _take_in(self, job: Job, fault: str) -> None:
+        """Count a run as made or failed, or put it off."""
+        seconds = time.monotonic() - self._begun.pop(job)
+        if not fault:
+            self._seconds[job.kind].append(seconds)
+            self._say(f"{job.name}: made in {seconds:.0f} s", ended=1)
+            return
+        with _locked(job) as is_ours:
+            pass
+        if not is_ours:  # another command was faster
+            self._wait_for(job)
+        elif fault == KILLED and job not in self._killed:
+            self._killed.add(job)
+            self._say(f"{job.name}: {fault}: once more")
+            self.waiting.append(job)
+        elif not self.stopped.is_set():
+            self.faults[job.name] = printable(fault)
+            self._say(f"{job.name}: failed: {fault}", ended=1)
+
+    def _say(self, text: str, ended: int = 0) -> None:
+        with self.bar.external_write_mode(file=sys.stdout):
+            print(printable(text), flush=True)
+        self.bar.update(ended)
+
+    def summary(self) -> str:
+        """Return how many runs are left, and until when."""
+        begun = {job: time.monotonic() - since for job, since in dict(self._begun).items()}
+        left = {**begun, **dict.fromkeys(self.waiting, 0.0)}
+        text = f"{len(left)} runs left, {len(self.faults)} failed"
+        if not (self._seconds and begun):
+            return text
+        end = datetime.now() + timedelta(seconds=seconds_left(left, self._seconds) / len(begun))
+        today = end.date() == datetime.now().date()
+        return f"{text}, until about {end:%H:%M}" + ("" if today else f" on {end:%Y-%m-%d}")
+
+
+class _Process:
+    """A process that makes runs for a thread of this one."""
+
+    _starting = threading.Lock()
+
+    def __init__(self, stopped: threading.Event):
+        self._stopped = stopped
+        self._signs, theirs = _SPAWN.Pipe()
+        self._pool = ProcessPoolExecutor(1, _SPAWN, _begin, (theirs,))
+        with self._starting:
+            others = set(multiprocessing.active_children())
+            self._pool.submit(int)  # the first task starts the process
+            (self._process,) = set(multiprocessing.active_children()) - others
+        theirs.close()
+
+    def do(self, task: Callable[..., str], *values: Any) -> str:
+        """Return what a task returns: why it failed, or ""."""
+        last_sign = time.monotonic()
+        try:
+            result = self._pool.submit(task, *values)
+            while wait([result], _LOOK_SEC).not_done:
+                while self._signs.poll():
+                    self._signs.recv()
+                    last_sign = time.monotonic()
+                if self._stopped.is_set():
+                    return "stopped"
+                if time.monotonic() - last_sign > SILENCE_SEC:
+                    self._process.kill()
+                    return f"it hangs: no sign of life for {SILENCE_SEC / 60:.0f} minutes"
+            return result.result()
+        except (BrokenProcessPool, EOFError, OSError):
+            return KILLED
+
+    def end(self) -> None:
+        """End it as by Ctrl-C: what is finished is kept."""
+        self._signs.close()
+        self._pool.shutdown(wait=False)
+        self._process.join(_ENDING_SEC)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+
+@contextmanager
+def _locked(job: Job) -> Iterator[bool]:
+    """Lock the folder of a run; yield False where another process holds it."""
+    path = layout.lock(job.run.paths.runs, job.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = lock(path)
+    except OSError as error:
+        raise UserError(
+            f"cannot write in {path.parent}: {error_text(error)}. Give another --output-dir"
+        ) from error
+    yield held is not None
+    if held is not None:
+        unlock(path, held)
+
+
+# What follows runs in the processes.
+
+
+def _begin(connection: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for compare_all.py, which then ends us
+    signal.signal(signal.SIGTERM, _stop)
+    threading.Thread(target=_stay_in_touch, args=(connection,), daemon=True).start()
+
+
+def _stop(number: int, frame: Any) -> None:
+    if not _making.is_set():
+        os._exit(1)
+    raise KeyboardInterrupt
+
+
+def _stay_in_touch(connection: Connection) -> None:
+    """Show life while the process computes, or waits for one that does: one that hangs does neither.
+    End it with compare_all.py."""
+    with suppress(EOFError, OSError):  # the other end is closed
+        while True:
+            before = time.process_time() - time.thread_time()
+            if connection.poll(_SIGN_SEC):
+                connection.recv()
+            used = time.process_time() - time.thread_time() - before
+            if used > _AT_WORK * _SIGN_SEC or WAITING.is_set():
+                connection.send(None)
+    if _making.is_set() and os.name == "nt":
+        _thread.interrupt_main(signal.SIGTERM)
+    elif _making.is_set():  # unlike the former it also wakes a thread that waits for another one
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+    time.sleep(_GRACE_SEC)
+    os._exit(1)
+
+
+def _try(device: str) -> str:
+    """Import what trains, and compute something; return why that cannot be done, or else ""."""
+    _print_to(Path(os.devnull))
+    try:
+        from tqdm import tqdm
+
+        from .training import device as devices
+
+        tqdm.set_lock(threading.RLock())  # its own one would be left behind where we are killed
+        devices.find_device(device)
+    except Exception as error:
+        return reason_of(error)
+    return ""
+
+
+def _make(job: Job, device: str) -> str:
+    """Run a command; return why it failed, "" if it did not."""
+    try:
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        _print_to(job.log)
+    except OSError as error:
+        return f"cannot write {job.log}: {error_text(error)}"
+    module = importlib.import_module(job.command)
+    arguments = [*job.arguments, *([] if device == "auto" else ["--device", device])]
+    sys.argv = [str(module.__file__), *arguments]  # the run records it
+    _making.set()
+    try:
+        module.main(arguments)
+        return ""
+    except UserError as error:
+        fault = " ".join(str(error).split())
+        told = f"error: {fault}"
+    except KeyboardInterrupt as stop:
+        fault = told = f"stopped: {stop}"
+    except Exception as error:  # the other runs go on
+        fault, told = f"{type(error).__name__}: {reason_of(error)}", traceback.format_exc()
+        if is_disk_full(error):
+            fault = f"{error_text(error)}: make room, and run the same command again to go on"
+    finally:
+        _making.clear()
+    with suppress(OSError):  # the log's disk is full
+        print(told, flush=True)
+    return fault
+
+
+def _print_to(log: Path) -> None:
+    """Send all output to a new file, also that of libraries that are not written in Python.
+
+    The streams are new ones: those of a Windows console go on calling the console, and tqdm, which
+    would keep those that it finds there, is imported only after this.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with open(log, "wb") as file:
+        for name, number in (("stdout", 1), ("stderr", 2)):
+            getattr(sys, name).flush()
+            os.dup2(file.fileno(), number)
+            raw = io.BufferedWriter(io.FileIO(number, "w", closefd=False))
+            options = {"encoding": "utf-8", "errors": "replace", "line_buffering": True}
+            setattr(sys, name, io.TextIOWrapper(raw, **options))
