@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import make_splits
@@ -20,7 +21,7 @@ from common.data import making
 from common.data.quality import read_quality
 from common.data.splits import UNFINISHED, read_split, read_training_splits
 from common.errors import UserError
-from common.files import console_width, lock, unlock
+from common.files import WAITING, alone, console_width
 from helpers.hub import SAMPLE
 from helpers.pairs import photo, write_pair
 from PIL import Image, ImageOps
@@ -282,6 +283,9 @@ class Moves:
         self.count, self.failing, self.error, self.dead = 0, failing, error, dead
         monkeypatch.setattr(making, "move", self.move)
 
+    def fail(self, *args) -> None:
+        raise self.error
+
     def move(self, source: Path, target: Path) -> None:
         self.count += 1
         if self.count == self.failing or (self.dead and self.count > self.failing):
@@ -304,6 +308,10 @@ def test_each_rename_may_fail_and_the_tables_stay_as_they_were(tmp_path, monkeyp
                 Moves(patch, failing, error)
                 making.replace_together(folder, new, ["fold_1/train.csv", "fold_1/val.csv"])
             assert content(tmp_path) == before and not (folder / "fold_2").exists()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(os, "fsync", Moves(patch, 1, OSError(28, "No space left")).fail)
+        making.replace_together(folder, new, [])
+    assert content(tmp_path) == before
     # Killed, which here is: nothing works any more. Then training is told.
     for failing in range(1, 9):
         with monkeypatch.context() as patch, pytest.raises(OSError):
@@ -345,15 +353,17 @@ def test_a_failure_after_a_kill_does_not_hide_that_the_files_are_mixed(tmp_path,
     assert len(training_guids(tmp_path)[0]) == 54
 
 
-def test_two_commands_do_not_write_one_split_at_once(tmp_path):
+def test_two_commands_write_one_split_one_after_the_other(tmp_path, capsys):
     make_project(tmp_path)
     cut(tmp_path)
-    path = tmp_path / "outputs/splits/.make_splits.lock"
-    held = lock(path)
-    with pytest.raises(UserError, match="another command is writing there"):
-        cut(tmp_path, "--seed", "7")
-    unlock(path, held)
-    cut(tmp_path, "--seed", "7")
+    before = content(tmp_path)
+    with ThreadPoolExecutor() as pool:
+        with alone(tmp_path / "outputs/splits/train.csv"):
+            second = pool.submit(cut, tmp_path, "--seed", "7")
+            assert WAITING.wait(60) and content(tmp_path).items() >= before.items()
+        second.result()
+    assert "waiting for another command, which makes train.csv" in capsys.readouterr().out
+    assert content(tmp_path)["val.csv"] != before["val.csv"]
 
 
 def test_what_cannot_be_written_is_named_and_nothing_is_lost(tmp_path):

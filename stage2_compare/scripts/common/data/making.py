@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..files import MARK, error_text, lock, move, replacing, unlock, write_result
+from ..files import MARK, alone, error_text, move, replacing, write_result
 from . import report
 from .copies import Keys, keys_of
 from .image_cache import inspect_images
@@ -175,8 +175,7 @@ def _read_pairs(
     for split in splits.values():
         for place, path in enumerate(split.image_paths):
             if why := reasons.get(path):
-                row, guid = split.rows[place], split.guids[place]
-                faults.append(Fault(split.path, place, row, guid, path, why))
+                faults.append(Fault(split.path, split.rows[place], split.guids[place], path, why))
     if faults:
         faults.sort(key=lambda fault: (fault.csv_path != splits["labelled"].path, fault.row))
         if not settings.skip_broken:
@@ -255,24 +254,14 @@ def _write(folder: Path, tables: dict[str, bytes], folds: int) -> bool:
         UserError: a table cannot be written.
     """
     obsolete = _later_folds(folder, folds)
-    broken = folder / BROKEN
     with suppress(OSError):  # an earlier list does not hold any more
-        if BROKEN not in tables and broken.read_bytes().removeprefix(MARK).startswith(
-            _BROKEN_HEADER
-        ):
+        broken = (folder / BROKEN).read_bytes().removeprefix(MARK)
+        if BROKEN not in tables and broken.startswith(_BROKEN_HEADER):
             obsolete.append(BROKEN)
-    locked = folder / ".make_splits.lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = lock(locked)
-        if held is None:
-            raise UserError(
-                f"{folder}: another command is writing there; wait for it, or give another --output-dir"
-            )
-        try:
+        with alone(folder / "train.csv"):
             earlier = replace_together(folder, tables, obsolete)
-        finally:
-            unlock(locked, held)
     except OSError as error:
         state = "the splits are as they were"
         if os.path.exists(folder / UNFINISHED):
@@ -304,25 +293,25 @@ def replace_together(
     """
     staging, marker = folder / _STAGING, folder / UNFINISHED
     shutil.rmtree(staging, ignore_errors=True)  # of a killed command
-    moves, earlier = [], {}
-    for name in (*tables, *obsolete):
-        if (folder / name).is_file():
-            earlier[name] = (folder / name).read_bytes()
-            moves.append((folder / name, staging / "old" / name))
-    for name, content in tables.items():
-        new = staging / "new" / name
-        new.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(new) as file:
-            file.write(content)
-        moves.append((new, folder / name))
     was_mixed = marker.exists()
-    marker.touch()
-    begun = []
+    moves, begun, earlier = [], [], {}
     try:
+        for name in (*tables, *obsolete):
+            if (folder / name).is_file():
+                earlier[name] = (folder / name).read_bytes()
+                moves.append((folder / name, staging / "old" / name))
+        for name, content in tables.items():
+            new = staging / "new" / name
+            new.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(new) as file:  # a full disk shows here, before any change
+                file.write(content)
+            moves.append((new, folder / name))
+        marker.touch()
         for source, target in moves:
             target.parent.mkdir(parents=True, exist_ok=True)
             begun.append((source, target))
             move(source, target)
+        marker.unlink()
     except BaseException:
         for source, target in reversed(begun):  # if this fails, the marker stays
             if not source.exists():
@@ -330,9 +319,9 @@ def replace_together(
             with suppress(OSError):  # it is not empty
                 target.parent.rmdir()
         if not was_mixed:
-            marker.unlink()
-        shutil.rmtree(staging, ignore_errors=True)
+            marker.unlink(missing_ok=True)
         raise
-    marker.unlink()
-    shutil.rmtree(staging, ignore_errors=True)
+    finally:
+        if not marker.exists():
+            shutil.rmtree(staging, ignore_errors=True)
     return earlier

@@ -32,7 +32,6 @@ class Fault:
     """A file of a pair that cannot be used."""
 
     csv_path: Path
-    place: int  # of the pair in its split
     row: int
     guid: str
     path: str
@@ -87,7 +86,7 @@ def find_files(table: Table, root: Path, data_dir: str | Path | None) -> PairFil
     guids, rows = cells["guid"].tolist(), cells.index.tolist()
 
     def note(place: int, path: str, reason: str) -> None:
-        files.faults.append(Fault(table.path, place, rows[place], guids[place], path, reason))
+        files.faults.append(Fault(table.path, rows[place], guids[place], path, reason))
 
     # 1. What the table says: for each pair the name to show, and paths of which the first counts.
     by_cells = "image_path" in cells
@@ -111,17 +110,17 @@ def find_files(table: Table, root: Path, data_dir: str | Path | None) -> PairFil
             paths[column].append(path)
     files.image_paths, files.text_paths = paths["image_path"], paths["text_path"]
     # 3. The texts
-    missing = {fault.place for fault in files.faults}
+    missing = {fault.row for fault in files.faults}
     for place, path in enumerate(files.text_paths):
         files.contents.append(b"")
-        if place in missing and file_problem(path):
+        if rows[place] in missing and file_problem(path):
             continue
         try:
             with open(path, "rb") as file:
                 files.contents[-1] = file.read(_MAX_BYTES)
         except OSError as error:
             note(place, path, error_text(error))
-    files.faults.sort(key=lambda fault: (fault.place, fault.path))
+    files.faults.sort(key=lambda fault: (fault.row, fault.path))
     return files
 
 
