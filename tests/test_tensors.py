@@ -80,6 +80,20 @@ def test_an_archive_with_two_tables_of_members_is_refused(path, tmp_path):
         read_tensors(path)
 
 
+def test_an_archive_whose_end_hides_in_a_comment_is_refused(path):
+    """The end that readers find is not the one that was checked."""
+    content = path.read_bytes()
+    hidden = bytearray(content[-22:])
+    hidden[-2:] = (98).to_bytes(2, "little")
+    fake = bytearray(content[-98:])
+    end, length = len(content), int.from_bytes(fake[40:48], "little")
+    fake[48:56], fake[64:72] = (at.to_bytes(8, "little") for at in (end - length, end))
+    fake[-22:-18] = b"xxxx"
+    path.write_bytes(content[:-22] + hidden + fake)
+    with pytest.raises(ValueError, match="no archive as torch.save"):
+        read_tensors(path)
+
+
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "best.pt"
     tar = io.BytesIO()

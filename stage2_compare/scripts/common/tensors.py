@@ -24,6 +24,7 @@ _MEMBER = re.compile(
 )
 # How torch ends every archive: zip64 end record, its locator, end record without a comment.
 _END = struct.Struct("<4sQ2H2L4Q 4sLQL 4s4H2LH")
+_MARKS = (b"PK\6\6", b"PK\6\7", b"PK\5\6")
 
 
 def read_tensors(path: Path, mapped: bool = False) -> Any:
@@ -54,11 +55,11 @@ def _check_archive(file: BinaryIO) -> None:
     if end < 0:
         raise ValueError("it is cut off")
     file.seek(end)
-    record, *_, length, first, locator, _, at, _, _, _, _, _, _, _, _, comment = _END.unpack(
-        file.read()
-    )
+    fields = _END.unpack(file.read())
+    length, first, at, comment = (fields[place] for place in (8, 9, 12, -1))
+    marks = tuple(fields[place] for place in (0, 10, 14))
     # The table of members lies where Python and torch both look for it: there is no second one.
-    if (record, locator, at, first + length, comment) != (b"PK\6\6", b"PK\6\7", end, end, 0):
+    if (marks, at, first + length, comment) != (_MARKS, end, end, 0):
         raise ValueError("it is no archive as torch.save writes them, or it is cut off")
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
