@@ -83,7 +83,7 @@ BUILD = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from common.data.image_cache import load_images
+from common.data.image_store import load_images
 folder = Path(sys.argv[1])
 load_images(sorted(folder.glob("*.jpg")), 224, folder.parent / "cache", False)
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from common.data.copies import Duplicates, copy_groups, find_duplicates, text_keys
-from common.data.image_cache import ImageStore, load_images
+from common.data.image_store import ImageStore, load_images
 from common.data.splits import Split
 from PIL import Image
 

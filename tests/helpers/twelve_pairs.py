@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from common.data.dataset import PairDataset
-from common.data.image_cache import ImageStore, load_images
+from common.data.image_store import ImageStore, load_images
 from common.data.tokens import tokenise
 from common.models.classifier import ImageTextClassifier
 from common.models.loading import load_tokenizer

@@ -7,7 +7,7 @@ import pytest
 import torch
 from common.data.batches import BatchSchedule, Prefetcher
 from common.data.dataset import PairDataset
-from common.data.image_cache import load_images
+from common.data.image_store import load_images
 from common.data.tokens import Tokens, check_tokens, tokenise
 from common.errors import UserError
 from common.models.classifier import ImageTextClassifier

@@ -8,7 +8,7 @@ data  models  runs
 files  tensors  seeding  metrics  language  settings
 errors
 
-The way of the data: data.splits -> data.tokens, data.image_cache -> data.dataset -> data.batches ->
+The way of the data: data.splits -> data.tokens, data.image_store -> data.dataset -> data.batches ->
 models.classifier -> training.engine -> training.record -> runs.folder || runs.reading -> comparison ->
 charts, page.
 What reads run folders (runs.reading, comparison, charts, page) imports no torch.

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from .data.batches import read_through
 from .data.dataset import PairDataset
-from .data.image_cache import ImageStore, ImagesUnusable, load_images
+from .data.image_store import ImageStore, ImagesUnusable, load_images
 from .data.pair_files import describe
 from .data.splits import Split, label_indices, read_splits
 from .data.tables import without_placeholders

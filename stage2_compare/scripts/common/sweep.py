@@ -32,7 +32,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from .data.image_cache import load_splits
+from .data.image_store import load_splits
 from .errors import UserError, reason_of
 from .files import WAITING, error_text, is_disk_full, lock, printable, quoted, unlock
 from .models.checkpoint import local_folder

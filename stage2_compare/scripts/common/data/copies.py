@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .image_cache import ImageStore
+from .image_store import ImageStore
 from .photo_copies import photo_keys
 from .splits import Split
 from .splitting import connected_groups

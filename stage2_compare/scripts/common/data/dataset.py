@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import seeding
-from .image_cache import ImageStore
+from .image_store import ImageStore
 from .tokens import Tokens
 
 # input_ids, attention_mask (B, L) int64; pixel_values (B, 3, H, W) uint8; labels (B,) int64; in
@@ -99,22 +99,17 @@ class TokenDataset:
     Args:
         labels: (N,) int64.
         lengths: (N,) of the texts, in tokens.
-        text_dim, patches, image_dim: the sizes of what is read.
-        read: gives of the samples (B,) the tokens, each (at least its length, text_dim), and the
-            patches, each (patches, image_dim).
+        read: gives of some samples (B,) the tokens (B, L, text_dim), zero behind the end of a text,
+            and the patches (B, P, image_dim).
     """
 
     def __init__(
         self,
         labels: np.ndarray,
         lengths: np.ndarray,
-        text_dim: int,
-        patches: int,
-        image_dim: int,
-        read: Callable[[np.ndarray], tuple[list[np.ndarray], list[np.ndarray]]],
+        read: Callable[[np.ndarray], tuple[Tensor, Tensor]],
     ):
         self.labels, self.lengths = labels, lengths
-        self._text_dim, self._image_shape = text_dim, (patches, image_dim)
         self._read = read
         self.by_length = np.argsort(lengths, kind="stable")
 
@@ -122,18 +117,16 @@ class TokenDataset:
         return len(self.labels)
 
     def batch(self, seed: int, epoch: int, indices: np.ndarray) -> Batch:
-        """Return ``text`` (B, L, text_dim), zero behind the end of a text, ``mask`` (B, L),
-        ``image`` (B, P, image_dim) and ``labels`` (B,)."""
-        tokens, patches = self._read(indices)
-        lengths = self.lengths[indices]  # (B,)
-        text = np.zeros((len(indices), lengths.max(initial=1), self._text_dim), np.float32)
-        for row, length, made in zip(text, lengths, tokens, strict=True):
-            row[:length] = made[:length]
-        image = np.array(patches, np.float32).reshape(-1, *self._image_shape)
-        mask = np.arange(text.shape[1]) < lengths[:, None]  # (B, L)
+        """Return ``text`` (B, L, text_dim), ``mask`` (B, L), ``image`` (B, P, image_dim) and
+        ``labels`` (B,)."""
+        asked = (
+            indices if len(indices) else np.zeros(1, np.int64)
+        )  # no encoder reads an empty batch
+        text, image = (values[: len(indices)] for values in self._read(asked))
+        mask = np.arange(text.shape[1]) < self.lengths[indices][:, None]  # (B, L)
         return {
-            "text": torch.from_numpy(text),
+            "text": text,
             "mask": torch.from_numpy(mask.astype(np.int64)),
-            "image": torch.from_numpy(image),
+            "image": image,
             "labels": torch.from_numpy(self.labels[indices]),
         }

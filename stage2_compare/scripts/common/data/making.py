@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..files import MARK, alone, error_text, move, replacing, write_result
 from . import report
 from .copies import Keys, keys_of
-from .image_cache import inspect_images
+from .image_store import inspect_images
 from .pair_files import Fault, describe
 from .quality import QUALITY, quality_json
 from .splits import FOLD, UNFINISHED, Split, read_splits

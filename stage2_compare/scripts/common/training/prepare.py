@@ -9,7 +9,7 @@ from typing import Any
 
 from ..data.copies import Duplicates, find_duplicates
 from ..data.dataset import FeatureDataset, PairDataset, TokenDataset
-from ..data.image_cache import load_splits
+from ..data.image_store import load_splits
 from ..data.splits import UNLABELLED, Split, class_names, label_indices
 from ..data.tokens import Tokens, check_tokens, language_warning, tokenise
 from ..errors import UserError

@@ -9,7 +9,7 @@ import hashlib
 import re
 from typing import NamedTuple
 
-from ..data.image_cache import ImageStore
+from ..data.image_store import ImageStore
 from ..data.splits import Split, check_finished, fingerprint, read_training_splits
 from ..errors import UserError
 from ..files import error_text, listed

@@ -1,0 +1,120 @@
+"""Large arrays that are made once and mapped by all runs: photos, and features of frozen encoders.
+
+The name of a file holds a hash of all that decides its content, so it never changes::
+
+    outputs/cache/<name>_<key>.npy = as numpy writes it | CRC-32 of its values, 4 bytes
+
+Whoever needs the room deletes the folder by hand, when no command runs.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import math
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from ..files import alone, remove_left_overs, replacing
+
+_CHECKSUM_BYTES = 4
+_OF_EARLIER_VERSIONS = ("*images_*.u8*", "*features_*.f32*")  # with locks and temporary files
+
+
+class Plan(NamedTuple):
+    """An array that is to be made."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    blocks: Iterator[np.ndarray]  # its rows, some at once
+
+
+def keep(
+    folder: Path, name: str, decides: bytes, plan: Callable[[], Plan], share: float = 1.0
+) -> np.ndarray:
+    """Map an array, read-only; make it where there is none, or a broken one.
+
+    Of several commands that want the same one, one makes it, and the others wait.
+
+    Args:
+        decides: all that decides the content.
+        plan: called where the array is not there.
+        share: how much of what is free on the disk it may take.
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = folder / f"{name}_{hashlib.sha256(decides).hexdigest()[:16]}.npy"
+    values = _whole(path)
+    if values is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with alone(path):
+            values = _whole(path)  # another command may have made it meanwhile
+            if values is None:
+                remove_left_overs(folder, ".*.npy.*.tmp")
+                _remove_earlier(folder)
+                with replacing(path) as file:
+                    _write(file, plan(), share * shutil.disk_usage(folder).free)
+                values = np.load(path, mmap_mode="r")
+    return np.asarray(values)
+
+
+def _whole(path: Path) -> np.ndarray | None:
+    """Map an array after reading it to its end; return None where it is missing or broken."""
+    try:
+        values = np.load(path, mmap_mode="r")
+        with open(path, "rb") as file:
+            file.seek(-_CHECKSUM_BYTES, os.SEEK_END)
+            checksum = file.read()
+    except Exception:  # of almost any class, as numpy raises them on broken files
+        return None
+    return values if checksum == _as_bytes(zlib.crc32(values)) else None
+
+
+def _write(file: BinaryIO, plan: Plan, room: float) -> None:
+    """Write an array and its checksum. Not through ``open_memmap``: where a disk becomes full, a
+    mapped file ends the process (SIGBUS) instead of raising an error.
+
+    Args:
+        room: bytes that it may take.
+    """
+    needed = math.prod(plan.shape) * plan.dtype.itemsize
+    if needed > room:
+        reason = f"{needed / 1e6:,.0f} MB are needed, and {room / 1e6:,.0f} MB may be used"
+        raise OSError(errno.ENOSPC, reason)
+    descr = np.lib.format.dtype_to_descr(plan.dtype)
+    header = {"descr": descr, "fortran_order": False, "shape": plan.shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    checksum = 0
+    for block in plan.blocks:
+        file.write(block)
+        checksum = zlib.crc32(block, checksum)
+    file.write(_as_bytes(checksum))
+
+
+def _as_bytes(checksum: int) -> bytes:
+    return checksum.to_bytes(_CHECKSUM_BYTES, "little")
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Remove what earlier versions kept, unless one of their commands uses it; say so."""
+    freed = 0
+    for path in chain.from_iterable(map(folder.glob, _OF_EARLIER_VERSIONS)):
+        with suppress(OSError):  # one of their commands uses it
+            if os.name != "nt":  # Windows removes no file that is open
+                import fcntl
+
+                with open(path, "rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            size = path.stat().st_size
+            path.unlink()
+            freed += size
+    if freed:
+        print(f"removed {freed / 1e6:,.0f} MB that an earlier version kept in {folder}", flush=True)

@@ -1,0 +1,158 @@
+"""Arrays are made once, believed only when they are whole, and made by one process at a time."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from common.data import arrays
+from common.data.arrays import Plan, keep
+from helpers.hub import STAGE2
+
+VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+@pytest.fixture
+def made() -> list[str]:
+    """One entry for each array that was made."""
+    return []
+
+
+@pytest.fixture
+def kept(tmp_path, made):
+    """Keep VALUES in tmp_path/cache, made in blocks of two rows."""
+
+    def find(decides: bytes = b"key", share: float = 1.0) -> np.ndarray:
+        def plan() -> Plan:
+            made.append(decides)
+            return Plan((4, 3), VALUES.dtype, iter([VALUES[:2], VALUES[2:]]))
+
+        return keep(tmp_path / "cache", "features", decides, plan, share)
+
+    return find
+
+
+def only_file(tmp_path: Path) -> Path:
+    [path] = (tmp_path / "cache").iterdir()
+    return path
+
+
+def test_what_is_kept_is_mapped_and_not_made_again(kept, made, tmp_path):
+    first, again = kept(), kept()
+    np.testing.assert_array_equal(first, VALUES)
+    np.testing.assert_array_equal(again, VALUES)
+    assert len(made) == 1 and not again.flags.writeable
+    np.testing.assert_array_equal(np.load(only_file(tmp_path)), VALUES)
+    kept(b"another key")
+    assert len(made) == 2 and len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_a_broken_file_is_made_again(kept, made, tmp_path):
+    kept()
+    path = only_file(tmp_path)
+    whole = path.read_bytes()
+    for damaged in (
+        b"",
+        whole[:-1],
+        whole + b"\0",
+        whole[:40],
+        b"[" * len(whole),
+        np.random.default_rng(0).bytes(len(whole)),
+        whole[:-10] + bytes([whole[-10] ^ 1]) + whole[-9:],
+        whole.replace(b"(4, 3)", b"(3, 3)"),
+        whole.replace(b"'<f4'", b"'|O' "),
+    ):
+        path.write_bytes(damaged)
+        made.clear()
+        np.testing.assert_array_equal(kept(), VALUES)
+        assert made and path.read_bytes() == whole
+
+
+def test_a_disk_without_room_is_named_before_anything_is_written(kept, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=80)  # bytes, and the array takes 48
+    monkeypatch.setattr(arrays.shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(OSError, match="may be used"):
+        kept(share=0.5)
+    assert not list((tmp_path / "cache").iterdir())
+    np.testing.assert_array_equal(kept(), VALUES)
+
+
+def test_a_disk_that_becomes_full_and_a_stop_leave_nothing(kept, tmp_path, monkeypatch):
+    for failure in (OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()):
+
+        def fail(descriptor, failure=failure):
+            raise failure
+
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(type(failure)):
+            kept()
+        assert not list((tmp_path / "cache").iterdir())
+
+
+def test_what_killed_commands_and_earlier_versions_left_is_removed(kept, tmp_path, capsys):
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    gone = [".images_256_0.npy.89abcdef.tmp", "images_256_1.u8", "features_text_2.f32"]
+    gone += ["features_text_2.f32.lock", ".images_256_3.u8.89abcdef.tmp"]
+    stays = [
+        ".images_256_4.npy.89abcdef.tmp",
+        "notes.txt",
+    ]  # one that is being written, and a stranger's
+    for name in gone + stays:
+        (folder / name).write_bytes(bytes(2_000_000))
+    os.utime(folder / gone[0], (1, 1))
+    kept()
+    left = {path.name for path in folder.iterdir()}
+    assert left >= set(stays) and not left & set(gone)
+    assert f"removed 8 MB that an earlier version kept in {folder}" in capsys.readouterr().out
+
+
+def test_what_a_command_of_an_earlier_version_uses_stays(kept, tmp_path, capsys):
+    path = tmp_path / "cache" / "images_256_1.u8"
+    path.parent.mkdir()
+    path.write_bytes(b"pixels")
+    with open(path, "rb") as file:  # Windows removes no open file
+        if os.name != "nt":
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_SH)
+        kept()
+        assert path.exists() and "removed" not in capsys.readouterr().out
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+import numpy as np
+sys.path.insert(0, {scripts!r})
+from common.data.arrays import Plan, keep
+folder = Path(sys.argv[1])
+
+def blocks():
+    with open(folder / "made.txt", "a") as file:
+        file.write("made\\n")
+    while not (folder / "go").exists():
+        time.sleep(0.01)
+    yield np.ones(3)
+
+print(keep(folder / "cache", "x", b"", lambda: Plan((3,), np.dtype(float), blocks())).tolist())
+"""
+
+
+def test_of_two_processes_one_makes_and_the_other_waits_for_it(tmp_path):
+    command = [sys.executable, "-u", "-c", SLOW.format(scripts=str(STAGE2 / "scripts"))]
+    command.append(str(tmp_path))
+    options = {"stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **options) as one:
+        while not (tmp_path / "made.txt").exists():
+            time.sleep(0.01)
+        with subprocess.Popen(command, **options) as two:
+            assert two.stdout.readline().startswith("waiting for another command, which makes")
+            (tmp_path / "go").touch()
+            assert two.stdout.read() == one.stdout.read() == "[1.0, 1.0, 1.0]\n"
+    assert (tmp_path / "made.txt").read_text() == "made\n"
