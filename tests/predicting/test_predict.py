@@ -20,7 +20,7 @@ from common.predicting import load_run, open_run
 from common.training.device import Precision
 from common.training.engine import probabilities
 from common.training.prepare import prepare
-from common.training.probes import blanks, predict_blanked
+from common.training.probes import blanks, predictor
 from helpers.small_project import COMMANDS, TEXTS, make_small_project, record
 
 KINDS = [("bert", fusion) for fusion in ("gated", "attention", "image")]
@@ -179,7 +179,8 @@ def test_blank_photos_are_counted_and_predicted_as_the_probe_does(project, hub, 
     model, _ = load_run(open_run(run, None))
     blank = blanks(model, 32, prepared.empty_text)["image"]
     cpu = Precision("fp32", torch.device("cpu"))
-    blanked = predict_blanked(model, prepared.datasets["val"], np.array([1, 2]), blank, 4, cpu)
+    pairs = np.array([1, 2])
+    blanked = predictor(model, prepared.datasets["val"], 4, cpu, blank=blank)(pairs, pairs)
     np.testing.assert_allclose(shares[1:3], probabilities(blanked), atol=1e-5)
 
 

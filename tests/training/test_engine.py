@@ -77,8 +77,9 @@ def small_model(hub, name: str, fusion: str = "concat") -> ImageTextClassifier:
     return build(hub, f"{'clip' if name == CLIP else 'blip'} {fusion}").train()
 
 
-@pytest.mark.parametrize("fusion", ["concat", "lowrank", "attention"])
-@pytest.mark.parametrize("name", [CLIP, BLIP])
+@pytest.mark.parametrize(
+    ("name", "fusion"), [(CLIP, "concat"), (CLIP, "attention"), (BLIP, "concat"), (BLIP, "lowrank")]
+)
 def test_accumulating_micro_batches_is_the_same_as_one_batch(hub, images, name: str, fusion: str):
     """Weighted loss, dropout and a short last group included (24 samples in groups of 16)."""
     results = []
@@ -143,10 +144,11 @@ def assert_same_batches(some: list[dict], others: list[dict]) -> None:
             assert torch.equal(one[key], other[key])
 
 
-@pytest.mark.parametrize("workers", [1, 2, 5])
-def test_workers_deliver_the_same_batches(hub, images, workers: int):
+def test_workers_deliver_the_same_batches(hub, images):
     plan = make_plan(hub, images, epochs=2)
-    assert_same_batches(all_batches(plan, 0), all_batches(plan, workers))
+    some = all_batches(plan, 0)
+    for workers in (1, 5):
+        assert_same_batches(some, all_batches(plan, workers))
 
 
 def test_what_fails_in_a_worker_reaches_the_command(hub, images, monkeypatch):
@@ -157,17 +159,6 @@ def test_what_fails_in_a_worker_reaches_the_command(hub, images, monkeypatch):
     monkeypatch.setattr(PairDataset, "batch", fail)
     with pytest.raises(OSError, match="the disk with the cache is gone"):
         all_batches(plan, 2)
-
-
-def test_two_runs_with_one_seed_agree_to_the_last_digit(hub, images):
-    histories = []
-    for _ in range(2):
-        fitted = run(small_model(hub, CLIP), make_plan(hub, images, CLIP))
-        histories.append(
-            [{k: v for k, v in row.items() if "sec" not in k} for row in fitted.history]
-        )
-        torch.rand(5)  # what happens between the runs must not matter
-    assert histories[0] == histories[1]
 
 
 def test_every_epoch_shows_every_sample_once_in_an_order_of_its_own(hub, images):

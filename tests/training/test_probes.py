@@ -75,7 +75,7 @@ def test_shuffling_hurts_the_modality_that_is_used(hub, images, monkeypatch):
     part = make_part(hub, CLIP, images)
     model = make_model(hub, CLIP)
     right = torch.eye(3)[torch.from_numpy(part.labels)]
-    monkeypatch.setattr(probes, "of_features", lambda *_: lambda texts, images: right[texts])
+    monkeypatch.setattr(probes, "predictor", lambda *_, **__: lambda texts, images: right[texts])
     found = probed(hub, model, CLIP, part)
     assert found["f1_drop_images_shuffled"] == 0 and found["f1_drop_texts_shuffled"] > 0.4
     assert found["emap_f1_macro"] == found["f1_macro"] == 1
@@ -96,7 +96,8 @@ def test_blanked_is_what_empty_texts_and_plain_pictures_give(
     }
     found = probed(hub, model, name, part)
     for which, blank in probes.blanks(model, SIZE, exchanged["text"].tokens).items():
-        logits = probes.predict_blanked(model, part, np.arange(COUNT), blank, 4, FLOAT32)
+        predict = probes.predictor(model, part, 4, FLOAT32, blank=blank)
+        logits = predict(np.arange(COUNT), np.arange(COUNT))
         expected = evaluate(model, read_through(exchanged[which], 4), FLOAT32)
         torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
         f1 = logit_scores(expected, part.labels)["f1_macro"]

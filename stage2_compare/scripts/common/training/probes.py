@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from .. import seeding
@@ -45,15 +45,12 @@ def probe(
     called ``f1_same_pairs``, and ``acc`` are the model's own on them, and they are what is blanked.
     ``empty_text`` is one text, without a word; ``features`` are those of the dataset, where a
     frozen encoder has read it already."""
-    model.to(precision.device).eval()
-    size = EVALUATION_FACTOR * micro
     # Features of different pairs can be combined if each is one of its own modality alone.
-    if model.encoder.reads_apart and model.encoder.pooled:
-        if features is None:
-            [features] = encode(model, [dataset], micro, precision)
-        permutations, most, predict = *CHEAP, of_features(model, features, precision, 16 * size)
-    else:
-        permutations, most, predict = *EXPENSIVE, of_pairs(model, dataset, precision, size)
+    cheap = model.encoder.reads_apart and model.encoder.pooled
+    if cheap and features is None:
+        [features] = encode(model, [dataset], micro, precision)
+    permutations, most = CHEAP if cheap else EXPENSIVE
+    predict = predictor(model, dataset, micro, precision, features if cheap else None)
     random = np.random.Generator(np.random.Philox(seeding.derive(seed, "probe")))
     orders = [random.permutation(len(dataset)) for _ in range(permutations)]
     chosen = np.sort(random.permutation(len(dataset))[:most])  # (M,)
@@ -63,7 +60,7 @@ def probe(
     own, additive = logit_scores(table.diagonal().T, labels), logit_scores(emap(table), labels)
     blanked = {}
     for name, blank in blanks(model, dataset.image_size, empty_text).items():
-        logits = predict_blanked(model, dataset, chosen, blank, micro, precision)
+        logits = predictor(model, dataset, micro, precision, blank=blank)(chosen, chosen)
         blanked[f"f1_{name}_blanked"] = logit_scores(logits, labels)["f1_macro"]
     return {
         **drops,
@@ -116,47 +113,42 @@ def emap(table: Tensor) -> Tensor:
     return table.mean(1) + table.mean(0) - table.mean((0, 1))
 
 
-def of_features(
-    model: ImageTextClassifier, features: FeatureDataset, precision: Precision, size: int
-) -> Predict:
-    """Return what runs the head on stored features, ``size`` pairs at once."""
-    text, image = features.features["text"], features.features["image"]
-
-    def batch(texts: np.ndarray, images: np.ndarray) -> Batch:
-        return {"text": text[texts], "image": image[images]}
-
-    return _in_batches(model.head, batch, precision, size)
-
-
-def of_pairs(
-    model: ImageTextClassifier, dataset: PairDataset, precision: Precision, size: int
-) -> Predict:
-    """Return what runs the whole model, ``size`` pairs at once."""
-
-    def batch(texts: np.ndarray, images: np.ndarray) -> Batch:
-        pixels = dataset.batch(0, 0, images)["pixel_values"]
-        return {**dataset.batch(0, 0, texts), "pixel_values": pixels}
-
-    return _in_batches(model, batch, precision, size)
-
-
-def _in_batches(
-    model: nn.Module,
-    batch: Callable[[np.ndarray, np.ndarray], Batch],
+def predictor(
+    model: ImageTextClassifier,
+    dataset: PairDataset,
+    micro: int,
     precision: Precision,
-    size: int,
+    features: FeatureDataset | None = None,
+    blank: Batch | None = None,
 ) -> Predict:
-    """Return what makes batches of ``size`` pairs, and gives their logits, float32 on the CPU."""
+    """Return what predicts any texts with any images: logits float32 on the CPU.
+
+    Args:
+        features: those of the dataset, for a head that runs alone.
+        blank: what stands for a part of every pair, see ``blanks``.
+    """
+    model.to(precision.device).eval()
+    size = EVALUATION_FACTOR * micro * (16 if features else 1)
+
+    def batch(texts: np.ndarray, images: np.ndarray) -> Batch:
+        if features:
+            found = features.features
+            return {"text": found["text"][texts], "image": found["image"][images]}
+        pixels = dataset.batch(0, 0, images)["pixel_values"]
+        made = {**dataset.batch(0, 0, texts), "pixel_values": pixels}
+        for name, part in (blank or {}).items():
+            made[name] = part.expand(len(texts), *part.shape[1:])
+        del made["labels"]
+        return made
 
     def predict(texts: np.ndarray, images: np.ndarray) -> Tensor:
-        logits = []
+        reads, logits = model.head if features else model, []
         starts = range(0, len(texts), size)
         for start in tqdm(starts, desc="probing", unit=" batches", disable=None, leave=False):
-            inputs = batch(texts[start : start + size], images[start : start + size])
-            inputs.pop("labels", None)
+            made = batch(texts[start : start + size], images[start : start + size])
+            inputs = {name: tensor.to(precision.device) for name, tensor in made.items()}
             with torch.inference_mode(), precision.autocast():
-                on_device = {name: each.to(precision.device) for name, each in inputs.items()}
-                logits.append(model(**on_device).float().cpu())  # (B, C)
+                logits.append(reads(**inputs).float().cpu())  # (B, C)
         return torch.cat(logits)
 
     return predict
@@ -169,21 +161,3 @@ def blanks(model: ImageTextClassifier, image_size: int, empty_text: Tokens) -> d
     colour = (255 * torch.tensor(model.encoder.mean)).round().to(torch.uint8).view(1, 3, 1, 1)
     pixels = colour.expand(1, 3, image_size, image_size)
     return {"text": {"input_ids": ids, "attention_mask": mask}, "image": {"pixel_values": pixels}}
-
-
-def predict_blanked(
-    model: ImageTextClassifier,
-    dataset: PairDataset,
-    samples: np.ndarray,
-    blank: Batch,
-    micro: int,
-    precision: Precision,
-) -> Tensor:
-    """Return the logits (M, C) of the samples (M,) with part of their input blanked."""
-
-    def batch(texts: np.ndarray, images: np.ndarray) -> Batch:
-        repeated = {name: part.expand(len(texts), *part.shape[1:]) for name, part in blank.items()}
-        return {**dataset.batch(0, 0, texts), **repeated}
-
-    model.to(precision.device).eval()
-    return _in_batches(model, batch, precision, EVALUATION_FACTOR * micro)(samples, samples)

@@ -21,7 +21,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..data.batches import Share
 from ..errors import UserError, reason_of
 from .device import device_of_process
 
@@ -33,26 +32,16 @@ _LOST = re.compile("gloo|nccl|peer|connection|socket", re.IGNORECASE)  # errors 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process and its peers.
+    """This process and its peers."""
 
-    Attributes:
-        rank: of this process among all, from 0. The first one has the run folder.
-        local_rank: among those of its machine.
-        device: of this process; None: what --device says.
-    """
-
-    rank: int = 0
+    rank: int = 0  # of this process among all; the first one has the run folder
     count: int = 1
-    local_rank: int = 0
-    device: str | None = None
+    local_rank: int = 0  # among those of its machine
+    device: str | None = None  # of this process; None: what --device says
 
     @property
     def first(self) -> bool:
         return self.rank == 0
-
-    @property
-    def share(self) -> Share:
-        return Share(self.rank, self.count)
 
     def from_first(self, work: Callable[[], T]) -> T:
         """Let the first process do something, for as long as it takes; return its result to all."""
@@ -111,12 +100,7 @@ def joined(wanted: str) -> Iterator[Processes]:
     """Join the processes that torchrun has started; without torchrun this one is alone.
 
     Where they fail, one of them says why: the one that fails first, of a signal the first one.
-
-    Args:
-        wanted: what --device says.
-    Raises:
-        UserError: torchrun cannot be used so, or a peer is lost.
-    """
+    ``wanted`` is what --device says."""
     if not dist.is_available() or not dist.is_torchelastic_launched():
         yield ALONE
         return

@@ -16,11 +16,10 @@ import torch
 from torch import Tensor
 
 from .. import seeding
-from ..data.batches import BatchSchedule, Prefetcher
+from ..data.batches import BatchSchedule, Prefetcher, Share
 from ..errors import UserError
 from ..models.classifier import ImageTextClassifier
 from ..models.loading import check_transformers
-from ..runs import layout
 from ..runs.folder import RunFolder
 from ..runs.layout import BEST, CHECKPOINT
 from ..settings import TrainingRun
@@ -52,13 +51,12 @@ def train(settings: TrainingRun) -> None:
     else:
         allow_fast_float32()
     keep_freed_memory()
+    folder = RunFolder(settings.paths.runs, settings.name)
     with (
         joined(settings.machine.device) as processes,
         device_failures_named(),
-        _stops_explained(settings, processes),
-        RunFolder(settings.paths.runs, settings.name)
-        if processes.first
-        else nullcontext() as folder,
+        _stops_explained(folder, processes),
+        folder if processes.first else nullcontext(),
     ):
         # 1. Prepare
         check_transformers()
@@ -74,14 +72,10 @@ def train(settings: TrainingRun) -> None:
         checkpoint = processes.from_first(lambda: unfinished(run, folder))
         if checkpoint is not None:
             if checkpoint["halvings"]:
-                run.micro, run.halvings = (
-                    min(run.micro, checkpoint["micro"]),
-                    checkpoint["halvings"],
-                )
-            done, epochs = _epochs_done(checkpoint), settings.protocol.epochs
-            print(
-                f"going on after epoch {done} of {epochs} (--restart would begin anew)", flush=True
-            )
+                run.micro = min(run.micro, checkpoint["micro"])
+                run.halvings = checkpoint["halvings"]
+            done = f"epoch {_epochs_done(checkpoint)} of {settings.protocol.epochs}"
+            print(f"going on after {done} (--restart would begin anew)", flush=True)
 
         # 3. Fit; where memory runs out, again from the last epoch with half the micro-batch
         result = None
@@ -110,7 +104,7 @@ def train(settings: TrainingRun) -> None:
 
 def learn(
     run: PreparedRun,
-    folder: RunFolder | None,
+    folder: RunFolder,
     processes: Processes,
     model: ImageTextClassifier,
     checkpoint: dict[str, Any] | None,
@@ -151,7 +145,7 @@ def learn(
         micro=run.micro,
         effective=protocol.effective_batch_size,
         dropout_shape=model.head.dropout_shape,
-        share=processes.share,
+        share=Share(processes.rank, processes.count),
     )
     pin_memory = machine.pin_memory and run.precision.device.type == "cuda"
     batches = Prefetcher(schedule, workers, pin_memory)
@@ -207,12 +201,12 @@ def _megabytes(model: ImageTextClassifier) -> float:
 
 
 @contextmanager
-def _stops_explained(settings: TrainingRun, processes: Processes) -> Iterator[None]:
+def _stops_explained(folder: RunFolder, processes: Processes) -> Iterator[None]:
     """Say after a signal what the next run can go on from."""
     try:
         yield
     except KeyboardInterrupt:
-        kept = (layout.partial(settings.paths.runs, settings.name) / CHECKPOINT).exists()
+        kept = (folder.partial / CHECKPOINT).exists()
         reason = "a signal, or another process that has ended; " if processes.count > 1 else ""
         raise KeyboardInterrupt(
             f"{reason}the epochs that were finished are kept: run the same command again to go on"
