@@ -267,6 +267,8 @@ def _naming(read: Callable[..., Content]) -> Callable[..., Content]:
 
 def _read_text(path: Path) -> str:
     """Return the text of a file, with the mark that it may begin with."""
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no file")  # to open a pipe may take for ever
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         _check_size(path, size)
@@ -456,7 +458,7 @@ def _read_shares(path: Path, shape: tuple[int, int, int]) -> np.ndarray | None:
 
     No more is unpacked than an array of this shape takes: a small archive may claim gigabytes.
     """
-    if not path.exists():
+    if not path.is_file():
         return None
     with zipfile.ZipFile(path) as archive, archive.open(f"{layout.PROBABILITIES}.npy") as file:
         np.lib.format.read_magic(file)
