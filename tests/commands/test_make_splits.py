@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 from common.data import making
 from common.data.quality import read_quality
-from common.data.splits import UNFINISHED, read_split, read_training_splits
+from common.data.splits import UNFINISHED, read_training_splits
 from common.errors import UserError
 from common.files import WAITING, alone, console_width
 from helpers.hub import SAMPLE
-from helpers.pairs import photo, write_pair
+from helpers.pairs import photo, read_split, write_pair
 from PIL import Image, ImageOps
 
 SIDES = ("train", "val")

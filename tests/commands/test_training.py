@@ -16,7 +16,6 @@ import torch
 from common.data.batches import read_through
 from common.data.dataset import PairDataset
 from common.data.image_store import load_images
-from common.data.splits import read_split
 from common.data.tokens import tokenise
 from common.errors import UserError
 from common.metrics import confusion_matrix, scores
@@ -25,6 +24,7 @@ from common.models.loading import check_transformers, load_tokenizer
 from common.settings import ModelChoice
 from common.training.device import Precision
 from common.training.engine import evaluate
+from helpers.pairs import read_split
 from helpers.project import make_project
 
 TRAIN = "--num-workers 2 --pin-memory"

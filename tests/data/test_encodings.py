@@ -6,9 +6,9 @@ import codecs
 
 import pytest
 from common.data.encodings import choose_encoding, decode
-from common.data.splits import encoding_remarks, read_split, read_training_splits
+from common.data.splits import encoding_remarks, read_training_splits
 from helpers.hub import SAMPLE
-from helpers.pairs import write_pair
+from helpers.pairs import read_split, write_pair
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,9 +11,9 @@ import pytest
 from common.data import tables
 from common.data.encodings import decode
 from common.data.pair_files import IMAGE_SUFFIXES
-from common.data.splits import Split, class_names, label_indices, read_split, read_training_splits
+from common.data.splits import Split, class_names, label_indices, read_training_splits
 from common.errors import UserError
-from helpers.pairs import write_pair
+from helpers.pairs import read_split, write_pair
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -154,6 +154,7 @@ def test_a_broken_row_is_named(root):
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 
 
+@settings(max_examples=30)
 @given(
     rows=st.lists(st.tuples(texts, texts), min_size=1, max_size=8),
     codec=st.sampled_from(["utf-8", "utf-8-sig", "gb18030"]),
@@ -181,7 +182,7 @@ pieces = st.sampled_from(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.one_of(st.binary(max_size=200), st.lists(pieces, max_size=30).map(b"".join)))
 def test_any_bytes_are_a_split_or_one_clear_line(tmp_path_factory, data):
     root = tmp_path_factory.getbasetemp() / "any bytes"

@@ -14,11 +14,11 @@ import make_splits
 import numpy as np
 import pytest
 import torch
-from common.data.pair_files import decode
-from common.data.splits import read_split
+from common.data.encodings import decode
 from common.models.fusion import RANK, WIDTH, LowRankFusion
 from demo import pairs, pictures, run
 from demo.checkpoints import BERT, BLIP, CLIP, snapshot_folder
+from helpers.pairs import read_split
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 STATED = {"text": 0.485, "image": 0.59875, "sum": 0.82625, "joint": 0.94}

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 from common.comparison.compare import compare
-from common.data.splits import fingerprint, read_split
+from common.data.splits import fingerprint
 from common.language import ENGLISH, Language
 from common.page import write_page
 from common.runs.reading import load_runs
 from PIL import Image
 
+from .pairs import read_split
 from .run_folders import CLASSES
 
 VAL_CSV = "outputs/splits/val.csv"

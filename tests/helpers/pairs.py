@@ -3,6 +3,9 @@
 import io
 from pathlib import Path
 
+from common.data.pair_files import describe
+from common.data.splits import Split, read_splits
+from common.errors import UserError
 from PIL import Image
 
 
@@ -20,3 +23,14 @@ def write_pair(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{guid}.txt").write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
     (folder / f"{guid}.png").write_bytes(photo(sum(guid.encode())) if picture is None else picture)
+
+
+def read_split(
+    path: str | Path, root: str | Path, allow_unlabelled: bool = False, **options
+) -> Split:
+    """Read one split, and refuse missing files."""
+    may_lack = ("split",) if allow_unlabelled else ()
+    splits, faults = read_splits({"split": path}, root, unlabelled=may_lack, **options)
+    if faults:
+        raise UserError(describe(faults, Path(root)))
+    return splits["split"]

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -54,21 +53,6 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.guids)
-
-
-def read_split(
-    csv_path: str | Path, project_root: str | Path, allow_unlabelled: bool = False, **options: Any
-) -> Split:
-    """Read one split, as ``read_splits`` does with the same options.
-
-    Raises:
-        UserError: names file, row and value; also where a file of a pair is missing.
-    """
-    may_lack = ("split",) if allow_unlabelled else ()
-    splits, faults = read_splits({"split": csv_path}, project_root, unlabelled=may_lack, **options)
-    if faults:
-        raise UserError(describe(faults, Path(project_root)))
-    return splits["split"]
 
 
 def read_splits(
