@@ -23,7 +23,7 @@ _PLACEHOLDERS = {
     "–", "—", "_", ".", "...", "unknown", "unlabeled", "unlabelled", "missing", "undefined", "tbd",
     "todo", "无", "空", "未知", "未标注", "待标注", "待预测",
 }  # fmt: skip
-_MAX_BYTES = 1 << 28  # of a csv
+_MAX_BYTES = 100_000_000  # of a csv, which takes some ten times as much memory
 # The default of 131,072 characters is less than a long text; more than this overflows on Windows.
 csv.field_size_limit(2**31 - 1)
 
