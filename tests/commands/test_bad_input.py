@@ -214,7 +214,7 @@ def test_what_cannot_be_done_is_one_clear_line(tmp_path, hub):
         ("--device", "cuda:99", "--device cuda:99 cannot be used"),
         ("--project-root", "nowhere", "train.csv: cannot read the split file"),
         ("--output-dir", __file__, "cannot .*--output-dir"),
-        ("--image-size", "1000000", "MB needed|cannot"),
+        ("--image-size", "1000000", "MB needed|cannot|out of memory"),
         ("--max-length", "1", "--max-length"),
         ("--model-name", "nobody/nothing", "nobody/nothing.*HF_ENDPOINT"),
         ("--model-name", "../\x1b[2J", "cannot load"),
