@@ -114,9 +114,6 @@ def alone(path: Path) -> Iterator[None]:
         unlock(marker, held)
 
 
-replacing_owned = replacing
-
-
 def remove_left_overs(folder: Path, pattern: str) -> None:
     """Remove the temporary files of killed processes whose names fit a pattern."""
     for path in folder.glob(pattern):
