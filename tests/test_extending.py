@@ -98,16 +98,26 @@ def test_an_encoder(extended, hub, tmp_path):
 
 
 def test_a_metric(extended, hub, tmp_path):
+    """It reaches every table that shows metrics: both csv files, console, result table, page."""
     project, scripts = make_small_project(tmp_path), extended("metric")
-    make_runs(project / "outputs" / "compare", 1)  # a run of before, which lacks it
+    folder = project / "outputs" / "compare"
+    make_runs(folder, 1)  # a run of before, which lacks it
     run(scripts / "compare_clip.py", project, hub, *arguments(hub, "clip"))
-    run(scripts / "compare_summary.py", project, hub)
+    told = run(scripts / "compare_summary.py", project, hub)
     run(scripts / "compare_visualize.py", project, hub)
-    summary = project / "outputs" / "compare" / "compare_summary.csv"
-    with open(summary, encoding="utf-8-sig", newline="") as file:
-        found = {row["run"]: row["val_kappa"] for row in csv.DictReader(file)}
     kappa = finished(project, "clip")["best"]["val_kappa"]
-    assert sorted(found.values()) == sorted(["", f"{round(kappa, 6)}"])
+    for name in ("compare_summary.csv", "compare_families.csv"):
+        with open(folder / name, encoding="utf-8-sig", newline="") as file:
+            found = {row["run"]: row["val_kappa"] for row in csv.DictReader(file)}
+        clip = next(row for row in found if row.startswith("clip"))
+        assert found[clip] == f"{round(kappa, 6)}" and "" in found.values(), name
+    heading = next(line for line in told.splitlines() if line.startswith("run "))
+    row = next(line for line in told.splitlines() if line.startswith("clip"))
+    assert heading.split().count("Kappa") == 1 and f"{kappa:.4f}" in row
+    page = (folder / "visuals" / "index.html").read_text(encoding="utf-8")
+    assert f'<td class="number">{kappa:.3f}</td>' in page and "Cohen&#39;s kappa" in page
+    drawn = (folder / "visuals" / "page" / "result_table.en.svg").read_text(encoding="utf-8")
+    assert f"<!-- {kappa:.4f} -->" in drawn and "<!-- kappa -->" in drawn
 
 
 def test_a_chart(extended, hub, tmp_path):

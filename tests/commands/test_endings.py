@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from helpers.hub import STAGE2
-from helpers.run_folders import make_run, make_runs
+from helpers.run_folders import make_run
 from helpers.signals import heed_ctrl_c
 from helpers.small_project import arguments, compare_dir, make_small_project
 
 SCRIPTS = STAGE2 / "scripts"
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
 posix = pytest.mark.skipif(
     os.name == "nt", reason="Windows has neither these signals nor /dev/full"
 )
@@ -23,25 +25,23 @@ def project(tmp_path) -> Path:
     return make_small_project(tmp_path)
 
 
-def environment(hub=None) -> dict[str, str]:
-    return {**os.environ, **(hub.variables if hub else {}), "PYTHONUTF8": "1"}
-
-
-def train(project: Path, hub, *more: str) -> subprocess.Popen:
+def train(project: Path, hub, *more: str, before: tuple[str, ...] = ()) -> subprocess.Popen:
     script = str(SCRIPTS / "compare_clip.py")
-    command = [
-        sys.executable,
-        script,
-        "--project-root",
-        str(project),
-        *arguments(hub, "clip", *more),
-    ]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
-    return subprocess.Popen(command, env=environment(hub), preexec_fn=heed_ctrl_c, **pipes)
+    flags = ["--project-root", str(project), *arguments(hub, "clip", *more)]
+    variables = {**os.environ, **hub.variables, "PYTHONUTF8": "1"}
+    command = [sys.executable, *before, script, *flags]
+    return subprocess.Popen(command, env=variables, preexec_fn=heed_ctrl_c, **PIPES)
+
+
+def run_main(body: str, *flags: str, start=heed_ctrl_c, **streams) -> subprocess.Popen:
+    """Start a command whose main function has this body."""
+    code = f"import os, time\nfrom common.command import run_command\ndef main():\n{body}\n"
+    command = [sys.executable, "-c", code + "run_command(main)", *flags]
+    return subprocess.Popen(command, cwd=SCRIPTS, preexec_fn=start, **PIPES | streams)
 
 
 @posix
-@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("number, status", SIGNALS)
 def test_a_signal_keeps_the_finished_epochs_and_says_how_to_go_on(
     project, hub, number: int, status: int
 ):
@@ -57,31 +57,17 @@ def test_a_signal_keeps_the_finished_epochs_and_says_how_to_go_on(
     assert (unfinished / "checkpoint.pt").is_file()
 
 
-SLOW_TO_END = """
-import time
-from common.command import run_command
-def main():
-    try:
-        print("begun", flush=True)
-        time.sleep(600)
-    finally:
-        print("ending", flush=True)
-        time.sleep(600)
-run_command(main)
-"""
-
-
 @posix
-@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_second_signal_ends_a_command_at_once(number: int, status: int):
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
-    command = [sys.executable, "-c", SLOW_TO_END]
-    process = subprocess.Popen(command, cwd=SCRIPTS, preexec_fn=heed_ctrl_c, **pipes)
-    for line in ("begun", "ending"):
-        assert process.stdout.readline().strip() == line
-        process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
-    assert (process.returncode, errors) == (status, "stopped at once\n")
+def test_a_second_signal_ends_a_command_at_once():
+    waits = "    print('{}', flush=True)\n        time.sleep(600)\n"
+    body = f"    try:\n    {waits.format('begun')}    finally:\n    {waits.format('ending')}"
+    for number, status in SIGNALS:
+        process = run_main(body)
+        for line in ("begun", "ending"):
+            assert process.stdout.readline().strip() == line
+            process.send_signal(number)
+        _, errors = process.communicate(timeout=120)
+        assert (process.returncode, errors) == (status, "stopped at once\n")
 
 
 # Starts a command, and sends a signal to itself while it imports a package.
@@ -102,27 +88,30 @@ runpy.run_path(script, run_name="__main__")
 
 
 @posix
-@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("package", ["torch", "transformers"])
-def test_a_signal_while_packages_are_imported_leaves_no_traceback(
-    project, hub, package: str, number: int, status: int
-):
-    script = str(SCRIPTS / "compare_clip.py")
-    command = [sys.executable, "-c", INTERRUPTED, package, str(int(number)), script]
-    command += ["--project-root", str(project), *arguments(hub, "clip")]
-    done = subprocess.run(
-        command, env=environment(hub), preexec_fn=heed_ctrl_c, capture_output=True, text=True
+def test_a_signal_while_packages_are_imported_leaves_no_traceback(project, hub):
+    for package, (number, status) in zip(("torch", "transformers"), SIGNALS, strict=True):
+        process = train(project, hub, before=("-c", INTERRUPTED, package, str(int(number))))
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == status
+        assert len(errors.splitlines()) == 1 and errors.startswith("stopped")
+
+
+def test_an_unknown_error_is_one_line_and_its_traceback_a_file(tmp_path):
+    body = "    raise LookupError('no\\nsuch thing')"
+    process = run_main(body, "--project-root", str(tmp_path))
+    _, errors = process.communicate(timeout=120)
+    (log,) = (tmp_path / "outputs" / "logs").iterdir()
+    assert process.returncode == 1 and len(errors.splitlines()) == 1
+    assert (
+        errors.startswith("error: unexpected: LookupError: no such thing;") and log.name in errors
     )
-    assert done.returncode == status
-    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("stopped")
+    assert "Traceback" in log.read_text(encoding="utf-8")
 
-
-def quick_commands(project: Path) -> list[list[str]]:
-    make_runs(project / "outputs" / "compare", 2)
-    return [
-        [str(SCRIPTS / "compare_summary.py"), "--project-root", str(project)],
-        [str(SCRIPTS / "compare_clip.py"), "--help"],
-    ]
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    process = run_main(body, f"--project-root={tmp_path / 'file'}")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1 and "Traceback" in errors
+    assert errors.splitlines()[-1].startswith("error: unexpected: LookupError")
 
 
 def test_a_console_shows_what_it_cannot_as_question_marks(project):
@@ -136,33 +125,19 @@ def test_a_console_shows_what_it_cannot_as_question_marks(project):
 
 
 @posix
-@pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_a_full_output_ends_without_a_traceback(project, hub, stream: str):
-    for command in quick_commands(project):
-        with open("/dev/full", "w") as full:
-            streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: full}
-            done = subprocess.run(
-                [sys.executable, *command], env=environment(), text=True, **streams
-            )
-        assert done.returncode in (0, 1)
-        assert "Traceback" not in (done.stdout or "") + (done.stderr or "")
-        if stream == "stdout" and done.returncode:
-            assert "error: No space left on device: make room" in done.stderr
-
-
-@posix
-@pytest.mark.parametrize("streams", [(1,), (2,), (1, 2)], ids=str)
-def test_closed_outputs_hinder_nothing(project, hub, streams: tuple[int, ...]):
-    for command in quick_commands(project):
-        done = subprocess.run(
-            [sys.executable, *command],
-            env=environment(),
-            capture_output=True,
-            text=True,
-            preexec_fn=lambda: [os.close(number) for number in streams],
-        )
-        assert done.returncode in (0, 1) and "Traceback" not in done.stdout + done.stderr
-    assert (project / "outputs" / "compare" / "compare_summary.csv").is_file()
+def test_outputs_that_are_full_or_closed_leave_no_traceback():
+    body = "    import sys\n    print('out')\n    print('err', file=sys.stderr)"
+    with open("/dev/full", "w") as full:
+        process = run_main(body, stdout=full)
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 1
+        assert errors.splitlines()[-1].startswith("error: No space left on device: make room")
+        process = run_main(body, stderr=full)
+        assert process.communicate(timeout=120)[0] == "out\n" and process.returncode in (0, 1)
+    for closed in ((1,), (2,), (1, 2)):
+        process = run_main(body, start=lambda numbers=closed: [*map(os.close, numbers)])
+        assert "Traceback" not in "".join(process.communicate(timeout=120))
+        assert process.returncode in (0, 1)
 
 
 def test_a_training_whose_output_is_gone_keeps_its_checkpoint(project, hub):

@@ -47,6 +47,8 @@ METRICS = (
 )
 MAIN = METRICS[1]  # runs are ranked by it, and the best epoch is chosen by it
 COLUMNS = tuple(metric.column for metric in METRICS)
+# Those that tables of little width show beside macro-F1.
+BESIDE = tuple(metric for metric in METRICS if metric.key == "acc" or not metric.required)
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:

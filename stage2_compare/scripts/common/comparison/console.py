@@ -6,7 +6,7 @@ import pandas as pd
 
 from ..files import console_width, printable
 from ..language import Language
-from ..metrics import MAIN, METRICS
+from ..metrics import BESIDE, MAIN
 from ..runs.reading import Run
 from .compare import NO, Compared, Comparison
 from .intervals import Estimate
@@ -15,7 +15,6 @@ from .tables import PROBE
 from .wording import conclusion, metric_short, metric_title
 
 WIDTH = 120
-_OTHER_METRICS = [metric for metric in METRICS if metric.key == "acc" or not metric.required]
 
 
 def report(comparison: Comparison, say: Language) -> str:
@@ -125,10 +124,7 @@ class _Tables:
         return {self.say("console_verdict"): self.say(verdict), "p": text}
 
     def _other_metrics(self, values: dict[str, float | None]) -> dict[str, str]:
-        return {
-            self.say(metric_short(metric)): _figure(values[metric.column])
-            for metric in _OTHER_METRICS
-        }
+        return {self.say(metric_short(metric)): _figure(values[metric.column]) for metric in BESIDE}
 
     def _corrected(self, estimate: Estimate) -> dict[str, str]:
         """Return the figure less what choosing gains by luck, and the interval around it."""

@@ -101,6 +101,7 @@ def _group_row(group: Compared) -> dict[str, Any]:
         column = metric.column
         row |= {column: group.scores[column].value, f"{column}_sd": group.spread[column]}
         row |= _interval_cells(group.scores, metric)
+        row[f"test_{metric.key}"] = group.test.estimates[column].value if group.test else None
     return row
 
 

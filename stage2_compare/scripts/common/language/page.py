@@ -30,7 +30,6 @@ PHRASES: dict[str, tuple[str, str]] = {
     "run": ("运行", "Run"),
     "corrected": ("校正后", "Corrected"),
     "p": ("p", "p"),
-    "acc": ("准确率", "Accuracy"),
     "f1_macro": ("宏平均 F1", "Macro-F1"),
     "params": ("参数（百万）", "Parameters (M)"),
     "time": ("训练时间（秒）", "Training time (s)"),

@@ -13,7 +13,7 @@ from ..comparison.compare import Compared, Comparison
 from ..comparison.intervals import Estimate
 from ..data.quality import Shared
 from ..language import Phrase, phrase
-from ..metrics import MAIN, METRICS
+from ..metrics import BESIDE, MAIN
 from ..runs.reading import Run
 
 _DATA = ("samples", "class_counts", "text_encodings", "text_notes", "image_notes", "duplicates")
@@ -40,7 +40,7 @@ class Result:
     main: Estimate
     verdict: str  # a phrase
     p: float | None
-    acc: float | None
+    beside: list[float | None]  # of metrics.BESIDE
     params: float | None
     time: float | None
     memory: float | None
@@ -57,7 +57,7 @@ class Ensemble:
     main: Estimate
     verdict: str  # a phrase
     p: float | None
-    acc: float | None
+    beside: list[float | None]  # of metrics.BESIDE
 
 
 def results(comparison: Comparison) -> list[Result]:
@@ -71,7 +71,7 @@ def _result(entry: Compared) -> Result:
         main=entry.scores[MAIN.column],
         verdict=entry.verdict,
         p=entry.p_vs_best,
-        acc=entry.scores[METRICS[0].column].value,
+        beside=[entry.scores[metric.column].value for metric in BESIDE],
         params=_mean(entry.runs, "params_million"),
         time=_mean(entry.runs, "train_time_sec"),
         memory=_mean(entry.runs, "peak_memory_mb"),
@@ -88,7 +88,7 @@ def ensembles(comparison: Comparison) -> list[Ensemble]:
             main=judged.estimates[MAIN.column],
             verdict=judged.verdict,
             p=judged.p,
-            acc=judged.estimates[METRICS[0].column].value,
+            beside=[judged.estimates[metric.column].value for metric in BESIDE],
         )
         for name, judged in comparison.ensembles.items()
     ]

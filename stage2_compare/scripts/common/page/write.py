@@ -12,10 +12,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..comparison.compare import Comparison
-from ..comparison.wording import conclusion
+from ..comparison.wording import conclusion, metric_title
 from ..files import write_result
 from ..language import LANGUAGES, Language, Phrase, known
 from ..language import page as phrases
+from ..metrics import BESIDE
 from .pairs import PairTable, gather, presets
 from .parts import distribute, pair_parts, run_parts, script
 from .phrases import both, in_each
@@ -158,6 +159,7 @@ def _render(
             sentence=in_each(lambda each: conclusion(comparison, each)),
             notes=comparison.notes,
             results=results(comparison),
+            beside=[metric_title(metric) for metric in BESIDE],
             most_classes=_MOST_CLASSES,
             tested=comparison.test is not None,
             ensembles=ensembles(comparison),
