@@ -157,14 +157,17 @@ def run_command(main: Callable[[], None]) -> None:
         # A Windows console is not always UTF-8: a label that it cannot show must not end a run.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0":
+    under_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
+    if under_torchrun:  # before torch is imported: it would warn of what is asked for on purpose
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if under_torchrun and os.environ.get("RANK", "0") != "0":
         # What torchrun started beside the first process; see training.processes.
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     received: list[int] = []
 
     def stop(number: int, frame: Any) -> None:
         received.append(number)
-        if len(received) > 1 and "TORCHELASTIC_RUN_ID" in os.environ:
+        if len(received) > 1 and under_torchrun:
             return  # torchrun passes on what the terminal has sent already
         if len(received) > 1:  # whoever asks twice does not wait; as after a kill, nothing is lost
             os.write(2, b"stopped at once\n")

@@ -6,6 +6,7 @@ DistributedDataParallel joins the gradients. One process alone has nothing to ex
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -84,7 +85,7 @@ class Processes:
                     "alone. The statistics of the first process are kept",
                     flush=True,
                 )
-        return DistributedDataParallel(model, broadcast_buffers=False, find_unused_parameters=True)
+        return DistributedDataParallel(model, find_unused_parameters=True)
 
     def take_statistics_of_first(self, model: nn.Module) -> None:
         """Give every process the BatchNorm statistics of the first: those that are saved."""
@@ -141,6 +142,7 @@ def _disconnect() -> None:
     Where the group owns gloo, torch 2.1 keeps Python's lock while it waits for gloo's threads, and
     these may need it to release a tensor: then neither ever ends. Gloo by itself lets go of it.
     """
+    gc.collect()  # DistributedDataParallel holds it too
     gloo = dist.group.WORLD._get_backend(torch.device("cpu"))
     dist.destroy_process_group()
     del gloo
