@@ -245,11 +245,13 @@ def _decoded(
 
 def _stored(side: int) -> np.dtype:
     """Return the type of what is kept of a photo; the notes are a bit for each of photos.NOTES."""
-    pixels, prints = (
-        ("pixels", np.uint8, (3, side, side)),
-        ("fingerprint", np.uint8, FINGERPRINT_SHAPE),
+    return np.dtype(
+        [
+            ("pixels", np.uint8, (3, side, side)),
+            ("fingerprint", np.uint8, FINGERPRINT_SHAPE),
+            ("notes", np.uint8),
+        ]
     )
-    return np.dtype([pixels, prints, ("notes", np.uint8)])
 
 
 def _read(path: str, side: int) -> tuple[bytes, np.ndarray] | str:

@@ -145,16 +145,15 @@ class _Part:
         self.uses, self._read, self._batch_rows = uses, read, batch_rows
         self.name = uses[0] if len(uses) == 1 else "pair"
         self._dims = {"text": encoder.text_dim, "image": encoder.image_dim}
-        digests = [digest for dataset in datasets for digest in _digests(dataset, uses)]
-        lengths = np.concatenate([dataset.tokens.lengths for dataset in datasets])  # (N,)
-        lengths *= "text" in uses
-        first = {digest: place for place, digest in reversed([*enumerate(digests)])}
-        self.digests = sorted(first, key=lambda digest: (lengths[first[digest]], digest))  # (M,)
-        row_of = {digest: row for row, digest in enumerate(self.digests)}
-        self._rows = np.array([row_of[digest] for digest in digests])  # (N,)
-        places = [first[digest] for digest in self.digests]
-        self._pairs = _chosen(datasets, places)
-        vectors = np.ones_like(lengths[places]) if encoder.pooled else lengths[places]
+        contents = [content for dataset in datasets for content in _contents(dataset, uses)]  # (N,)
+        first = {content: place for place, content in reversed([*enumerate(contents)])}
+        order = sorted(first)  # (M,)
+        row_of = {content: row for row, content in enumerate(order)}
+        self._rows = np.array([row_of[content] for content in contents])
+        self.digests = [digest for _, digest in order]
+        self._pairs = _chosen(datasets, [first[content] for content in order])
+        lengths = self._pairs.tokens.lengths
+        vectors = np.ones_like(lengths) if encoder.pooled else lengths
         self._text_sizes = vectors * encoder.text_dim * ("text" in uses)  # (M,)
 
     def plan(self) -> Plan:
@@ -211,24 +210,25 @@ class _Part:
         return torch.from_numpy(np.concatenate([self.of(sample)[name] for sample in samples]))
 
 
-def _digests(dataset: PairDataset, uses: tuple[str, ...]) -> list[bytes]:
-    """Return a hash of what is read of each sample."""
+def _contents(dataset: PairDataset, uses: tuple[str, ...]) -> Iterator[tuple[int, bytes]]:
+    """Give the length in tokens, 0 without a text, and a hash of what is read of each sample."""
     photos = map(bytes.fromhex, dataset.images.digests)
     hashes = {"text": dataset.tokens.digests, "image": photos}
-    return [b"".join(both) for both in zip(*(hashes[name] for name in uses), strict=True)]
+    digests = map(b"".join, zip(*(hashes[name] for name in uses), strict=True))
+    lengths = dataset.tokens.lengths * ("text" in uses)
+    return zip(lengths.tolist(), digests, strict=True)
 
 
 def _chosen(datasets: Sequence[PairDataset], places: list[int]) -> PairDataset:
     """Return the samples at ``places``, counted through all datasets, which share their photos."""
     one = datasets[0]
-    ends = [each.tokens.starts[1:-1] for each in datasets]
-    texts = [np.split(each.tokens.ids, end) for each, end in zip(datasets, ends, strict=True)]
+    texts = [np.split(each.tokens.ids, each.tokens.starts[1:-1]) for each in datasets]
     texts = list(chain(*texts))
     chosen = [texts[place] for place in places]
     starts = np.cumsum([0, *map(len, chosen)])
     tokens = replace(one.tokens, ids=np.concatenate(chosen), starts=starts)
-    rows = np.concatenate([each.images.rows for each in datasets])[places]
-    images = replace(one.images, rows=rows)
+    rows = np.concatenate([each.images.rows for each in datasets])
+    images = replace(one.images, rows=rows[places])
     return PairDataset(tokens, images, [-1] * len(places), one.image_size, augment=False)
 
 
@@ -258,9 +258,10 @@ def _looked_up(
 ) -> tuple[Tensor, Tensor]:
     """Return what was kept of the samples ``samples[indices]`` (B,): tokens (B, L, text_dim), zero
     behind the end of a text, and patches (B, P, image_dim)."""
-    found = [
-        dict(chain(*(part.of(sample).items() for part in parts))) for sample in samples[indices]
-    ]
+    found: list[dict[str, np.ndarray]] = [{} for _ in indices]
+    for part in parts:
+        for each, sample in zip(found, samples[indices], strict=True):
+            each |= part.of(sample)
     longest = max(1, *(len(each["text"]) for each in found))
     text = np.zeros((len(found), longest, found[0]["text"].shape[1]), np.float32)
     for row, each in zip(text, found, strict=True):
