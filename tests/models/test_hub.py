@@ -3,19 +3,22 @@
 import errno
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from common.errors import UserError
 from common.models import bert_resnet, checkpoint
+from common.models.build import build_classifier
+from common.models.loading import image_statistics
+from common.settings import ModelChoice
 from demo.checkpoints import hub_variables, snapshot_folder
 from helpers.hub import BERT, BLIP, CLIP, STAGE2, LocalHub
 from huggingface_hub.utils import LocalEntryNotFoundError
-from torch import nn
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 MODELS = {"text": BERT, "image": BERT, "clip": CLIP, "blip": BLIP}
 LOAD = """
@@ -38,17 +41,16 @@ for kind, name, pretrained in json.loads(sys.argv[1]):
     found.append(said)
 print(json.dumps(found))
 """
-REFUSED = "http://127.0.0.1:9"
 
 
-def load(root: Path, kinds: list, hub: LocalHub | str, **more) -> list:
+def load(root: Path, kinds: list, hub: LocalHub) -> list:
     """Load models in a process of its own; return for each the sum of its weights, or the error.
 
     ``kinds``: keys of MODELS, or a kind, a name, and whether the weights are read."""
-    url = hub if isinstance(hub, str) else hub.url
-    asked = {**os.environ, **hub_variables(root), "HF_ENDPOINT": url, "HF_HUB_DISABLE_XET": "1"}
+    asked = {**os.environ, **hub_variables(root), "HF_ENDPOINT": hub.url}
+    asked["HF_HUB_DISABLE_XET"] = "1"
     offline = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-    variables = {key: value for key, value in asked.items() if key not in offline} | more
+    variables = {key: value for key, value in asked.items() if key not in offline}
     kinds = [kind if isinstance(kind, tuple) else (kind, MODELS[kind], True) for kind in kinds]
     done = subprocess.run(
         [sys.executable, "-c", LOAD, json.dumps(kinds)],
@@ -60,12 +62,6 @@ def load(root: Path, kinds: list, hub: LocalHub | str, **more) -> list:
     assert done.returncode == 0, done.stderr
     assert "Some weights" not in done.stderr and "Warning" not in done.stderr, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def sums(found: list) -> list[float]:
-    """The sums of the weights, of models that could be loaded."""
-    assert all(isinstance(said, float) for said in found), found
-    return found
 
 
 @pytest.fixture
@@ -92,37 +88,37 @@ def online(hub, tmp_path):
 
 @pytest.fixture(scope="module")
 def expected(hub) -> dict[str, float]:
-    """The sums of the models of the small hub, without any network."""
-    return dict(zip(MODELS, sums(load(hub.root, list(MODELS), REFUSED)), strict=True))
+    """The sums of the models of the small hub, read from folders."""
+    sums = {}
+    for kind, name in MODELS.items():
+        family, fusion = ("bert_resnet", kind) if kind in ("text", "image") else (kind, "concat")
+        chosen = ModelChoice(family, hub.folder(name), "resnet18", fusion)
+        parameters = build_classifier(chosen, 3, 64, seed=1).parameters()
+        sums[kind] = sum(p.double().abs().sum().item() for p in parameters)
+    return sums
 
 
 def test_what_is_cached_is_used_though_the_hub_never_answers(hub, silent, expected):
-    found = load(hub.root, list(MODELS), silent)
-    assert sums(found) == list(expected.values())
+    assert load(hub.root, list(MODELS), silent) == list(expected.values())
     assert silent.asked == []
 
 
-def test_a_cache_without_weights_serves_where_none_are_needed(own, online):
-    """Whether the tokenizer is whole is asked once, and taken for granted of a hub that is silent."""
+def test_a_first_download_takes_the_files_that_are_needed_of_one_commit(own, online, expected):
     shutil.rmtree(own / "hf")
-    kinds = [("image", BERT, True), ("text", BERT, False)]
-    first = sums(load(own, kinds, online))
-    assert not list(own.rglob("model.safetensors"))
-    with LocalHub(silent=True) as dead:
-        assert sums(load(own, kinds, dead)) == first and dead.asked == ["HEAD /"]
-
-
-def test_a_first_download_takes_all_files_of_one_commit(own, online, expected):
-    shutil.rmtree(own / "hf")
-    assert sums(load(own, ["text", "clip"], online)) == [expected["text"], expected["clip"]]
-    for name in (BERT, CLIP):
-        repository = own / "hf" / "hub" / ("models--" + name.replace("/", "--"))
-        (snapshot,) = (repository / "snapshots").iterdir()
-        assert snapshot.name == (repository / "refs" / "main").read_text() == online.revision
+    (online.folder / "empty/model").mkdir(parents=True)
+    (online.folder / "empty/model/README.md").touch()
+    names = [("image", CLIP, True), ("text", "nobody/nothing", True), ("text", "empty/model", True)]
+    text, image, nobody, empty = load(own, ["text", *names], online)
+    assert (text, image) == (expected["text"], expected["image"])
+    assert "Check the name" in nobody and "mirror" not in nobody
+    assert "config.json cannot be used" in empty
+    (weights,) = (own / "hf").rglob("snapshots/*/model.safetensors")  # an image needs none of CLIP
+    repository = own / "hf" / "hub" / f"models--{BERT}"
+    assert weights.parent.name == (repository / "refs" / "main").read_text() == online.revision
     # A newer commit does not mix with the cached one, which goes on serving.
     online.asked.clear()
     online.revision = "1" * 40
-    assert sums(load(own, ["text", "clip"], online)) == [expected["text"], expected["clip"]]
+    assert load(own, ["text"], online) == [expected["text"]]
     assert online.asked == []
 
 
@@ -132,60 +128,47 @@ def test_what_an_interrupted_download_lacks_is_fetched(own, online, expected):
     gone = ["model.safetensors", "tokenizer.json", "vocab.txt"]
     for file in gone:
         (cached / file).unlink()
-    assert sums(load(own, ["text"], online)) == [expected["text"]]
+    assert load(own, ["text"], online) == [expected["text"]]
     assert all((cached / file).is_file() for file in gone)
 
 
-def test_what_is_not_cached_names_the_folder_first_and_then_the_mirror(own, silent):
+def test_statistics_that_another_program_left_out_are_asked_for(own, monkeypatch):
+    """Without an answer they are CLIP's."""
+    path = snapshot_folder(own / "hf" / "hub", BLIP) / "preprocessor_config.json"
+    monkeypatch.setattr(checkpoint, "_cache", lambda: str(own / "hf" / "hub"))
+    path.unlink()
+    assert image_statistics(BLIP) == (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
+
+    def download(name, patterns, folder, lacks):
+        path.write_text('{"image_mean": [0.5, 0.5, 0.5], "image_std": [1, 1, 1]}')
+        return folder
+
+    monkeypatch.setattr(checkpoint, "_download", download)
+    assert image_statistics(BLIP) == ([0.5, 0.5, 0.5], [1, 1, 1])
+
+
+def test_what_is_not_cached_names_the_folder_first_and_then_the_mirror(own, silent, expected):
     """Whatever is lacking, a hub that does not answer is asked once."""
     (snapshot_folder(own / "hf" / "hub", BERT) / "model.safetensors").unlink()
-    remedy = "give its folder as --model-name, or set HF_ENDPOINT to a mirror"
-    wanted = {
-        "model.safetensors": ("text", BERT, True),
-        "config.json": ("text", "nobody/nothing", True),
-    }
-    found = load(own, list(wanted.values()), silent)
-    for said, lacks in zip(found, wanted, strict=True):
-        assert f"{lacks} is not in the cache" in said and remedy in said, said
-    assert silent.asked == ["HEAD /"]
-    (said,) = load(own, ["text"], silent, TRANSFORMERS_OFFLINE="1")
-    assert "unset HF_HUB_OFFLINE" in said
+    image, *faults = load(own, ["image", "text", ("text", "nobody/nothing", True)], silent)
+    assert image == expected["image"]  # which needs no weights of BERT
+    for said, lacks in zip(faults, ("model.safetensors", "config.json"), strict=True):
+        assert f"{lacks} is not in the cache" in said, said
+        assert "give its folder as --model-name, or set HF_ENDPOINT to a mirror" in said, said
     assert silent.asked == ["HEAD /"]
 
 
-def test_a_name_that_the_hub_does_not_know_is_told_so(own, online):
-    (online.folder / "empty/model").mkdir(parents=True)
-    (online.folder / "empty/model/README.md").touch()
-    names = [("text", "nobody/nothing", True), ("text", "empty/model", True)]
-    nobody, empty = load(own, names, online)
-    assert "has no model of this name" in nobody and "mirror" not in nobody
-    assert "no file named config.json" in empty
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("No space (os error 28)")],
-    ids=["as Python says it", "as Rust says it"],
-)
-def test_a_full_disk_is_not_taken_for_a_hub_out_of_reach(monkeypatch, tmp_path, fault):
+def test_a_full_disk_is_not_taken_for_a_hub_out_of_reach(monkeypatch):
     import huggingface_hub
 
-    def full(*args, local_files_only=False, **options):
-        raise LocalEntryNotFoundError("") if local_files_only else fault
-
+    full = [LocalEntryNotFoundError(""), OSError(errno.ENOSPC, "No space")]
+    full += [LocalEntryNotFoundError(""), RuntimeError("No space (os error 28)")]
     monkeypatch.setattr(checkpoint, "_why_out_of_reach", lambda: None)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
-    monkeypatch.setattr(bert_resnet, "download_url_to_file", full)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    loads = {
-        "HF_HOME": lambda: checkpoint.find_folder("nobody/nothing"),
-        "TORCH_HOME": lambda: bert_resnet._load_published(nn.Identity(), "http://x/resnet18.pth"),
-    }
-    for says, load_it in loads.items():
-        with pytest.raises(UserError, match="No space.*Make room") as caught:
-            load_it()
-        assert re.search(says, str(caught.value))
-        assert "mirror" not in str(caught.value) and "other means" not in str(caught.value)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", Mock(side_effect=full))
+    for _ in range(2):
+        with pytest.raises(UserError, match="HF_HOME.*No space.*Make room") as caught:
+            checkpoint.find_folder("nobody/nothing")
+        assert "mirror" not in str(caught.value)
 
 
 def test_resnet_weights_come_from_torch_home_or_fail_soon(hub, monkeypatch, tmp_path):

@@ -221,7 +221,8 @@ def test_a_checkpoint_that_would_leave_weights_random_is_refused(hub, tmp_path):
 
 def test_an_absent_checkpoint_says_what_to_do(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(UserError, match="folder as --model-name.*HF_ENDPOINT"):
+    says = "unset HF_HUB_OFFLINE.*folder as --model-name.*HF_ENDPOINT"
+    with pytest.raises(UserError, match=says):
         load_config("nobody/no-such-model")
 
 

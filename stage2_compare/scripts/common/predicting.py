@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 import os
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +27,7 @@ from .data.splits import Split, label_indices, read_splits
 from .data.tables import without_placeholders
 from .data.tokens import check_tokens, tokenise
 from .errors import UserError, reason_of
-from .files import console_width, error_text, file_problem, padded, printable, quoted, write_result
+from .files import console_width, file_problem, padded, printable, quoted, write_result
 from .metrics import METRICS, run_scores
 from .models.build import build_classifier
 from .models.checkpoint import CONFIG
@@ -38,7 +36,7 @@ from .models.loading import check_transformers, load_tokenizer
 from .runs.folder import spreadsheet_bytes, table_bytes
 from .runs.layout import BEST, ENCODER, METRICS_JSON
 from .runs.reading import read_record
-from .settings import FAMILIES, FUSION_NAMES, ModelChoice, Paths
+from .settings import ModelChoice, Paths
 from .tensors import read_tensors
 from .training.answers import answers_table, submission_table
 from .training.device import (
@@ -50,7 +48,7 @@ from .training.device import (
 )
 from .training.engine import evaluate, probabilities
 
-_LARGEST = {"image_size": 4096, "max_length": 2**16, "batch_size": 2**16}
+_LARGEST_PHOTO = 4096  # px; a stranger's folder must not fill the memory
 _REMEDY = "or give --blank-missing to let them pass"
 
 
@@ -85,7 +83,9 @@ def predict(asked: Namespace) -> None:
                 f"{run.folder} knows the classes {quoted(', '.join(run.classes))}, {runs[0].folder} "
                 f"{quoted(', '.join(classes))}: give runs of the same classes"
             )
-    with _temporary_folder() as temporary, device_failures_named():
+    # Windows removes no file that is mapped.
+    with TemporaryDirectory(ignore_cleanup_errors=True) as made, device_failures_named():
+        temporary = Path(made)
         if asked.csv is None:
             split, cache, blank_texts = _one_pair(asked), temporary, int(asked.text is None)
         else:
@@ -134,23 +134,20 @@ def open_run(folder: Path, model_name: str | None) -> OpenedRun:
         )
     try:
         record = read_record(path)
-        block, classes = record["model"], record["labels"]
-        sizes = {**block, "image_size": record["protocol"]["image_size"]}
-        sizes = {key: sizes[key] for key in _LARGEST}
+        block, protocol = record["model"], record["protocol"]
+        if not 0 < protocol["image_size"] <= _LARGEST_PHOTO:
+            raise ValueError(f"photos of {protocol['image_size']} px")
         encodings = record.get("text_encodings", {})
-        backbones = FAMILIES[block["family"]].image_backbones or (None,)
-        known = block["image_backbone"] in backbones and block["fusion"] in FUSION_NAMES
-        fit = all(isinstance(n, int) and 0 < n <= _LARGEST[key] for key, n in sizes.items())
-        if not (known and fit and len(classes) > 1 and all(isinstance(c, str) for c in classes)):
-            raise ValueError("a value is none that a run has")
         has_encoder = (folder / ENCODER / CONFIG).is_file()
         name = str(folder / ENCODER) if has_encoder else model_name or str(block.get("name"))
         return OpenedRun(
             folder,
             ModelChoice(block["family"], name, block["image_backbone"], block["fusion"]),
-            classes,
-            **sizes,
-            precision=record["protocol"]["precision"],
+            classes=record["labels"],
+            image_size=protocol["image_size"],
+            max_length=int(block["max_length"]),
+            batch_size=int(block["batch_size"]),
+            precision=protocol["precision"],
             text_encoding=next((n for n in ("gb18030", "cp1252") if encodings.get(n)), "auto"),
         )
     except UserError:
@@ -255,20 +252,6 @@ def _blank_photo(folder: Path, mean: tuple[float, ...]) -> Path:
     path = folder / "blank.png"
     Image.new("RGB", (8, 8), tuple(round(255 * value) for value in mean)).save(path)
     return path
-
-
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    """Make a folder that is removed afterwards."""
-    try:  # Windows removes no file that is mapped
-        made = TemporaryDirectory(ignore_cleanup_errors=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot make a temporary folder: {error_text(error)}. Make room there, or let TMPDIR "
-            "(on Windows TEMP) name another folder"
-        ) from error
-    with made as name:
-        yield Path(name)
 
 
 # The answers

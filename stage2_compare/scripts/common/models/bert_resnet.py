@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import socket
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.hub import download_url_to_file
 
 from ..errors import UserError, reason_of
-from ..files import is_disk_full, quoted, remedy
+from ..files import quoted
 from ..settings import FAMILIES, ModelChoice
 from ..tensors import read_tensors
 from .encoder import Encoder
@@ -110,22 +109,13 @@ def load_text_encoder(name: str, config, pretrained: bool) -> nn.Module:
                 f"{quoted(name)} is a {config.model_type} checkpoint: train it with "
                 f"{family.command}.py"
             )
-    if (
-        config.is_encoder_decoder
-        or not hasattr(config, "vocab_size")
-        or not hasattr(config, "hidden_size")
-    ):
+    is_encoder = hasattr(config, "vocab_size") and hasattr(config, "hidden_size")
+    if config.is_encoder_decoder or not is_encoder:
         raise UserError(
             f"{quoted(name)} is a {config.model_type} checkpoint, not a text encoder such as "
             "bert-base-chinese"
         )
     model, missing = load_weights(AutoModel, name, config, pretrained, optional=("pooler.",))
-    if "attention_mask" not in inspect.signature(model.forward).parameters:
-        raise UserError(
-            f"{quoted(name)} is a {config.model_type} checkpoint, which cannot leave the padding "
-            "of a batch out: what it makes of a text would depend on the texts beside it. Use "
-            "another text encoder"
-        )
     if missing:
         model.pooler = None
     return model
@@ -153,14 +143,10 @@ def _load_published(model: nn.Module, url: str) -> None:
             download_url_to_file(url, str(folder / file), hash_prefix=file[-12:-4])
         model.load_state_dict(read_tensors(folder / file))
     except Exception as error:  # the network, the disk and the file can fail in any way
-        advice = (
-            f"Download {url} by other means and put it in {folder} (TORCH_HOME moves that "
-            "folder); delete the file there if it is broken"
-        )
-        if is_disk_full(error):
-            advice = f"They do not fit in {folder} (TORCH_HOME moves that folder). {remedy(error)}"
         raise UserError(
-            f"cannot get the ResNet weights {file}: {reason_of(error)}. {advice}"
+            f"cannot get the ResNet weights {file}: {reason_of(error)}. Download {url} by other means "
+            f"and put it in {folder} (TORCH_HOME moves that folder), where there must be room; delete "
+            "the file there if it is broken"
         ) from error
     finally:
         socket.setdefaulttimeout(patience)

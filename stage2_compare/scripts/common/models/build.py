@@ -4,20 +4,20 @@ run."""
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from importlib import import_module
 
 from torch import Tensor
 
 from .. import seeding
 from ..settings import FAMILIES, ModelChoice
-from .checkpoint import local_folder
 from .classifier import ImageTextClassifier
 from .encoder import Encoder
 from .fusion import FUSIONS
 from .loading import load_config
 
-# At most one: the frozen encoder of this process's last classifier, by all that it was made of.
-_shared: dict[tuple, Encoder] = {}
+# At most one: the frozen encoder of this process's last classifier, by the choices that made it.
+_kept: dict[tuple, Encoder] = {}
 
 
 def build_classifier(
@@ -49,9 +49,9 @@ def build_classifier(
     pretrained = pretrained and state is None
     with stream("encoder"):
         if frozen and pretrained:
-            encoder = _shared_encoder(choice, image_size)
+            encoder = _frozen_encoder(choice, image_size)
         else:
-            _shared.clear()
+            _kept.clear()
             encoder = _load_encoder(choice, image_size, pretrained)
     with stream("head"):
         model = ImageTextClassifier(encoder, choice.fusion, classes)
@@ -70,28 +70,15 @@ def encoder_class(family: str) -> type[Encoder]:
 
 
 def _load_encoder(choice: ModelChoice, image_size: int, pretrained: bool) -> Encoder:
-    config = load_config(choice.name)
-    encoder = encoder_class(choice.family)(choice, config, image_size, pretrained)
-    encoder.try_out(choice.name, image_size)
-    return encoder
+    load = encoder_class(choice.family)
+    return load(choice, load_config(choice.name), image_size, pretrained)
 
 
-def _shared_encoder(choice: ModelChoice, image_size: int) -> Encoder:
+def _frozen_encoder(choice: ModelChoice, image_size: int) -> Encoder:
     """Return the pretrained encoder that is kept, or load it and keep it instead of another."""
-    encoder = _shared.get(_made_of(choice, image_size))
-    if encoder is None:
-        _shared.clear()
-        encoder = _load_encoder(choice, image_size, pretrained=True)
-        _shared[_made_of(choice, image_size)] = encoder  # what was downloaded is there only now
-    return encoder
-
-
-def _made_of(choice: ModelChoice, image_size: int) -> tuple:
-    """Return what decides a pretrained encoder: the fusion by what it takes, files by their
-    times."""
     fusion = FUSIONS[choice.fusion]
-    folder = local_folder(choice.name)
-    files = sorted(folder.iterdir()) if folder is not None else []
-    times = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    family, backbone = choice.family, choice.image_backbone
-    return family, choice.name, backbone, fusion.uses, fusion.pooled, image_size, *times
+    made_of = replace(choice, fusion=""), fusion.uses, fusion.pooled, image_size
+    if made_of not in _kept:
+        _kept.clear()  # before the next one is read: there is memory for one
+        _kept[made_of] = _load_encoder(choice, image_size, pretrained=True)
+    return _kept[made_of]

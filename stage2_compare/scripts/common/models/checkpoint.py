@@ -5,11 +5,11 @@ commit. Its weights are downloaded last: where they are, the other files are who
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from ..errors import UserError, reason_of
 from ..files import is_disk_full, quoted, remedy
@@ -34,8 +34,6 @@ _WEIGHTS = (
     ("model.safetensors", "model-*-of-*.safetensors"),
     ("pytorch_model.bin", "pytorch_model-*-of-*.bin"),
 )
-_LARGEST = 100 * 2**20  # bytes of a small file; the largest published ones have 34 MB
-_POINTER = b"version https://git-lfs"
 _PATIENCE = 5  # seconds until a hub that does not answer counts as out of reach
 
 
@@ -53,36 +51,34 @@ def local_folder(name: str) -> Path | None:
         return None
 
 
-def find_folder(name: str) -> Path:
-    """Return the folder with the configuration and the tokenizer of a checkpoint.
+def find_folder(name: str, also: str = CONFIG) -> Path:
+    """Return the folder with the configuration and the tokenizer of a checkpoint, where there are
+    any.
 
+    Args:
+        also: a small file that it may lack; then the hub is asked for it.
     Raises:
-        UserError: it has no config.json, a file is a git-lfs pointer or too large, or it is neither
-            in the cache nor can it be downloaded.
+        UserError: it is neither in the cache nor can it be downloaded.
     """
     folder = local_folder(name)
-    if not os.path.isdir(name):
-        usable = _has(folder, CONFIG) and any(_has(folder, file) for file in _VOCABULARIES)
-        if not (usable and _weights_in(folder)):
-            lacks = "its tokenizer" if _has(folder, CONFIG) else CONFIG
-            try:
-                folder = _download(name, _SMALL_FILES, folder, lacks)
-            except UserError:
-                if not usable:
-                    raise
-    if not _has(folder, CONFIG):
-        raise UserError(f"cannot load {quoted(name)}: it has no file named {CONFIG}")
-    for file in _SMALL_FILES:
-        if _has(folder, file):
-            _check_file(name, folder / file)
-    return folder
+    usable = _has(folder, CONFIG) and any(_has(folder, file) for file in _VOCABULARIES)
+    whole = usable and _has(folder, also) and _weights_in(folder)
+    if whole or os.path.isdir(name):
+        return folder
+    try:
+        lacks = "its tokenizer" if _has(folder, CONFIG) else CONFIG
+        return _download(name, _SMALL_FILES, folder, lacks)
+    except UserError:
+        if usable:
+            return folder
+        raise
 
 
 def find_weights(name: str) -> list[Path]:
     """Return the files of weights, one or, where they are cut into parts, all parts.
 
     Raises:
-        UserError: see ``find_folder``.
+        UserError: there are none, or they cannot be downloaded.
     """
     folder = find_folder(name)
     for patterns in _WEIGHTS:
@@ -95,20 +91,23 @@ def find_weights(name: str) -> list[Path]:
             f"cannot load {quoted(name)}: it has no file named {names}, nor all parts of one; "
             "weights of TensorFlow or Flax cannot be used"
         )
-    for path in found:
-        _check_file(name, path)
     return found
 
 
-def read_json(name: str, path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
+@contextmanager
+def faults_named(name: str, part: str) -> Iterator[None]:
+    """Name the checkpoint and its part in whatever goes wrong: a foreign file can fail in any
+    way."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"cannot load {quoted(name)}: {path.name} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"cannot load {quoted(name)}: {path.name} holds no JSON object")
-    return content
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"cannot load {quoted(name)}: {part} cannot be used: {reason_of(error)}. It may be "
+            "broken, cut off or a git-lfs pointer (git lfs pull fetches what it stands for): "
+            "download it again, or use another checkpoint"
+        ) from error
 
 
 def _has(folder: Path | None, file: str) -> bool:
@@ -123,23 +122,6 @@ def _weights_in(folder: Path) -> list[Path]:
         if parts and parts[0].stem.endswith(f"-of-{len(parts):05}"):
             return parts
     return []
-
-
-def _check_file(name: str, path: Path) -> None:
-    """Refuse a git-lfs pointer, and a file too large to be what its name says."""
-    with open(path, "rb") as file:
-        start = file.read(len(_POINTER))
-    if start == _POINTER:
-        raise UserError(
-            f"cannot load {quoted(name)}: {path.name} is a git-lfs pointer, not the file itself: "
-            "run git lfs pull in that folder, or download the file"
-        )
-    size = path.stat().st_size
-    if size > _LARGEST and path.name in _SMALL_FILES:
-        raise UserError(
-            f"cannot load {quoted(name)}: {path.name} has {size / 2**20:,.0f} MB, more than the "
-            f"{_LARGEST / 2**20:.0f} MB that such a file may have"
-        )
 
 
 @lru_cache
@@ -162,23 +144,19 @@ def _download(name: str, patterns: tuple[str, ...], folder: Path | None, lacks: 
             etag_timeout=_PATIENCE,
         )
         return Path(found)
-    except RepositoryNotFoundError as error:  # the same for a name that is private
-        raise UserError(
-            f"cannot load {quoted(name)}: the hub at {constants.ENDPOINT} has no model of this name "
-            "that you may read. Check the name; log in with huggingface-cli login if it is private "
-            "or asks you to agree to its terms"
-        ) from error
     except Exception as error:  # the network and the disk can fail in any way
-        if is_disk_full(error):
-            raise UserError(
-                f"cannot load {quoted(name)}: {lacks} does not fit in {_cache()}: "
-                f"{reason_of(error)}. {remedy(error)}; HF_HOME moves that folder"
-            ) from error
+        advice = (
+            "Either download the checkpoint by other means and give its folder as --model-name, or "
+            "set HF_ENDPOINT to a mirror"
+        )
+        if isinstance(error, RepositoryNotFoundError):  # the same for a name that is private
+            advice = "Check the name; log in with huggingface-cli login if it is private"
+        elif is_disk_full(error):
+            advice = remedy(error)
         raise UserError(
-            f"cannot load {quoted(name)}: {lacks} is not in the cache (HF_HOME says where that is), "
-            f"and the hub at {constants.ENDPOINT} does not give it: {reason_of(error)}. Either "
-            "download the checkpoint by other means and give its folder as --model-name, or set "
-            "HF_ENDPOINT to a mirror"
+            f"cannot load {quoted(name)}: {lacks} is not in the cache {_cache()} (HF_HOME moves "
+            f"it), and the hub at {constants.ENDPOINT} does not give it: {reason_of(error)}. "
+            f"{advice}"
         ) from error
 
 

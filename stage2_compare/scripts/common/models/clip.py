@@ -36,11 +36,6 @@ class Clip(Encoder):
                 f"{quoted(choice.name)} is a {config.model_type} checkpoint: "
                 "compare_clip.py takes CLIP and Chinese-CLIP"
             )
-        if config.projection_dim < 1:
-            raise UserError(
-                f"config.json of {quoted(choice.name)} says projection_dim "
-                f"{config.projection_dim}: no feature is left to classify. Give another checkpoint"
-            )
         self.mean, self.std = image_statistics(choice.name)
         self.clip, _ = load_weights(kinds[config.model_type], choice.name, config, pretrained)
         del self.clip.logit_scale  # temperature of the contrastive loss: no logit of ours needs it

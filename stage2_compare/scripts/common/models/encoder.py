@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import UserError, reason_of
-from ..files import quoted
+from ..errors import UserError
 from ..settings import ModelChoice
 from .fusion import FUSIONS
 
@@ -75,28 +74,6 @@ class Encoder(nn.Module):
     def drop_missing(self, names: set[str]) -> None:
         """Remove an optional part of which a saved model, with parameters called ``names``, has no
         weights."""
-
-    @torch.no_grad()
-    def try_out(self, name: str, image_size: int) -> None:
-        """Read one short text and a black photo, so that a checkpoint that cannot be used is named
-        before the data are read.
-
-        Raises:
-            UserError: it fails, or the features are of other shapes.
-        """
-        ids = torch.zeros(1, 2, dtype=torch.long)  # (B, L)
-        pixels = torch.zeros(1, 3, image_size, image_size)
-        try:
-            features = self.eval()(ids, torch.ones_like(ids), pixels)
-            for feature, size in zip(features, (self.text_dim, self.image_dim), strict=True):
-                form = (2 if self.pooled else 3, size)
-                if size and (feature.dim(), feature.shape[-1]) != form:
-                    raise ValueError(f"a feature of {tuple(feature.shape)}")
-        except Exception as error:  # a foreign model can fail in any way
-            raise UserError(
-                f"{quoted(name)} cannot be used as a {type(self).__name__} encoder: it fails at a "
-                f"short text: {type(error).__name__}: {reason_of(error)}"
-            ) from error
 
 
 def resize_positions(table: Tensor, grid: int) -> Tensor:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..errors import UserError, reason_of
+from ..errors import UserError
 from ..files import quoted
-from .checkpoint import CONFIG, PIXEL_STATISTICS, find_folder, read_json
+from .checkpoint import CONFIG, PIXEL_STATISTICS, faults_named, find_folder
 from .newer_tokenizers import read_newer
 
 TRANSFORMERS = "4.39.3"
@@ -53,37 +50,22 @@ def load_config(name: str) -> Any:
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # what is wrong is said here
-    content = _used_settings(read_json(name, find_folder(name) / CONFIG))
-    kind = content.get("model_type")
-    if not kind or not isinstance(kind, str):
-        raise UserError(
-            f"cannot load {quoted(name)}: {CONFIG} does not say what kind of model it is. Give it "
-            'a line such as "model_type": "bert"'
-        )
-    if kind not in CONFIG_MAPPING:
-        raise UserError(
-            f"cannot load {quoted(name)}: transformers {TRANSFORMERS} has no model of kind "
-            f"{kind!r}, and code of a checkpoint is not run. Use another checkpoint"
-        )
-    if content.get("quantization_config"):
-        raise UserError(
-            f"cannot load {quoted(name)}: its weights are quantised. Use the original ones"
-        )
-    try:
-        with warnings.catch_warnings():  # of settings with a newer name
-            warnings.simplefilter("ignore")
-            return CONFIG_MAPPING[kind].from_dict(content)
-    except Exception as error:  # a foreign file can fail in any way
-        raise UserError(f"cannot load {quoted(name)}: {CONFIG}: {reason_of(error)}") from error
+    path = find_folder(name) / CONFIG
+    with faults_named(name, CONFIG):
+        content = json.loads(path.read_text(encoding="utf-8-sig"), object_hook=_used)
+        kind = content.get("model_type")
+        if kind not in CONFIG_MAPPING:
+            raise UserError(
+                f'cannot load {quoted(name)}: {CONFIG} says "model_type": {json.dumps(kind)}; such '
+                f"a model is unknown to transformers {TRANSFORMERS}, and code of a checkpoint is not "
+                "run. Mend that line where it is wrong or missing, or use another checkpoint"
+            )
+        return CONFIG_MAPPING[kind].from_dict(content)
 
 
-def _used_settings(content: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the settings that have no use here, also in the parts for text and image."""
-    used = {key: value for key, value in content.items() if key not in _UNUSED_SETTINGS}
-    for part in ("text_config", "vision_config"):
-        if isinstance(used.get(part), dict):
-            used[part] = _used_settings(used[part])
-    return used
+def _used(part: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the settings that have no use here."""
+    return {key: value for key, value in part.items() if key not in _UNUSED_SETTINGS}
 
 
 def load_tokenizer(name: str) -> Any:
@@ -93,16 +75,15 @@ def load_tokenizer(name: str) -> Any:
         UserError: it is absent or broken, needs a package that is not installed, or cannot pad.
     """
     config, folder = load_config(name), find_folder(name)
-    try:
+    part = "its tokenizer"
+    if any(folder.glob("*.model")) and not (folder / "tokenizer.json").is_file():
+        part += (
+            ", which needs two packages (python -m pip install sentencepiece protobuf if they are "
+            "not installed),"
+        )
+    with faults_named(name, part):
         tokenizer = _read_tokenizer(folder, config)
-        limit = tokenizer.model_max_length
-        known = isinstance(limit, int | float) and 1 <= limit < UNLIMITED
-        tokenizer.model_max_length = int(limit) if known else UNLIMITED
-        tokenizer("a \ue000")  # the second word is in no vocabulary
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # tokenizers' own panics are no Exceptions
-        raise UserError(_why_no_tokenizer(name, folder, error)) from error
+    tokenizer.model_max_length = int(min(tokenizer.model_max_length, UNLIMITED))
     if tokenizer.pad_token_id is None:
         raise UserError(
             f"the tokenizer of {quoted(name)} has no padding token, so batches cannot be made: use "
@@ -126,44 +107,16 @@ def _read_tokenizer(folder: Path, config: Any) -> Any:
         return read(tokenizer_object=newer)
 
 
-def _why_no_tokenizer(name: str, folder: Path, error: BaseException) -> str:
-    from transformers.utils import is_protobuf_available, is_sentencepiece_available
-
-    reason = reason_of(error)
-    if any(folder.glob("*.model")) and not (folder / "tokenizer.json").is_file():
-        reason = f"sentencepiece: {reason}"  # which not every message says
-    installed = {"sentencepiece": is_sentencepiece_available(), "protobuf": is_protobuf_available()}
-    for package, is_there in installed.items():
-        if not is_there and package in reason.lower():
-            return (
-                f"cannot load {quoted(name)}: its tokenizer needs the package {package}, which is "
-                f"not installed: run python -m pip install {package}"
-            )
-    return (
-        f"cannot load {quoted(name)}: its tokenizer cannot be used: {reason}. Its files may be "
-        "missing or broken: download them again, or use another checkpoint"
-    )
-
-
 def image_statistics(name: str) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation of the checkpoint's preprocessing, CLIP's where it has
     none."""
     from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-    path = find_folder(name) / PIXEL_STATISTICS
-    settings = read_json(name, path) if path.is_file() else {}
-    mean = settings.get("image_mean", OPENAI_CLIP_MEAN)
-    std = settings.get("image_std", OPENAI_CLIP_STD)
-    try:
-        numbers = np.array([mean, std], float)  # (2, 3)
-        usable = numbers.shape == (2, 3) and np.isfinite(numbers).all() and min(numbers[1]) > 0
-    except (TypeError, ValueError):
-        usable = False
-    if not usable:
-        raise UserError(
-            f"cannot load {quoted(name)}: {path.name} gives no mean and standard deviation of "
-            f"three channels: {mean!r:.60}, {std!r:.60}"
-        )
+    path = find_folder(name, also=PIXEL_STATISTICS) / PIXEL_STATISTICS
+    with faults_named(name, PIXEL_STATISTICS):
+        settings = json.loads(path.read_text(encoding="utf-8-sig")) if path.is_file() else {}
+        mean = settings.get("image_mean", OPENAI_CLIP_MEAN)
+        std = settings.get("image_std", OPENAI_CLIP_STD)
     return list(mean), list(std)
 
 

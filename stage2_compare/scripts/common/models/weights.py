@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..errors import UserError, reason_of
+from ..errors import UserError
 from ..files import quoted
 from ..tensors import read_tensors
-from .checkpoint import CONFIG, find_weights
+from .checkpoint import CONFIG, faults_named, find_weights
 
 # What DataParallel and torch.compile put before each name.
 _WRAPPERS = re.compile(r"^((module|_orig_mod)\.)+")
@@ -33,11 +33,12 @@ def load_weights(
     Raises:
         UserError: the checkpoint is absent, broken, or leaves a needed parameter random.
     """
-    tensors = _read_weights(name) if pretrained else {}
-    try:
-        if not pretrained:
+    if not pretrained:
+        with faults_named(name, CONFIG):
             make = getattr(load, "from_config", None) or load._from_config
             return make(config).float(), set()
+    tensors = _read_weights(name)
+    with faults_named(name, f"{CONFIG} or its weights"):
         # Without a name transformers looks for no file, neither in a folder nor on the network.
         model, found = load.from_pretrained(
             None,
@@ -46,15 +47,10 @@ def load_weights(
             torch_dtype=torch.float32,
             output_loading_info=True,
         )
-    except Exception as error:  # a foreign configuration can fail in any way
-        raise UserError(
-            f"cannot load {quoted(name)}: no model can be made of {CONFIG} and its weights: "
-            f"{reason_of(error)}"
-        ) from error
     # They are named as in the file, where the encoder of a model with a head has a name before it.
     missing = {key.removeprefix(f"{model.base_model_prefix}.") for key in found["missing_keys"]}
     missing = {key for key in missing if not key.endswith("position_ids")}
-    needed = sorted(key for key in missing if not key.startswith(optional or ("\0",)))
+    needed = sorted(key for key in missing if not key.startswith(optional))
     if needed:
         raise UserError(
             f"{quoted(name)} does not hold {len(needed)} of the weights that "
@@ -68,23 +64,11 @@ def _read_weights(name: str) -> dict[str, Tensor]:
     """Read the tensors of a checkpoint from all its files, without running code in them."""
     tensors: dict[str, Tensor] = {}
     for path in find_weights(name):
-        try:
+        with faults_named(name, path.name):
             is_safe = path.suffix == ".safetensors"
             part = load_file(path) if is_safe else read_tensors(path, mapped=True)
-        except Exception as error:  # a foreign file can fail in any way
-            raise UserError(
-                f"cannot load {quoted(name)}: {path.name} cannot be read: {reason_of(error)}. It "
-                "may be broken or cut off: download it again"
-            ) from error
-        if not isinstance(part, dict) or not all(isinstance(v, Tensor) for v in part.values()):
-            raise UserError(
-                f"cannot load {quoted(name)}: {path.name} is no table of weights by name"
-            )
-        tensors |= {_WRAPPERS.sub("", key): value for key, value in part.items()}
-    for key, value in tensors.items():
-        if key.endswith(("weight", "bias")) and not value.is_floating_point():
-            raise UserError(
-                f"cannot load {quoted(name)}: its weight {key} is {value.dtype}, so it is quantised. "
-                "Use the original weights"
-            )
+            for key, value in part.items():
+                if key.endswith(("weight", "bias")) and not value.is_floating_point():
+                    raise ValueError(f"its weight {key} is {value.dtype}, so it is quantised")
+                tensors[_WRAPPERS.sub("", key)] = value
     return tensors
