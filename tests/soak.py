@@ -11,6 +11,7 @@ final write.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import shutil
@@ -35,57 +36,37 @@ from helpers.project import make_project
 from helpers.run_folders import make_runs
 from helpers.small_project import COMMANDS, arguments, assert_same_run, make_small_project
 
-# Run a command in this process, which dies by its own hand at the n-th call of functions of os.
-SUICIDE = """
+# Run a command in this process. At the n-th call of some functions of os, just before or after it,
+# the process dies by its own hand, or a file fills the disk.
+TROUBLE = """
 import os, runpy, signal, sys
-names, count, when, script = sys.argv[1].split(","), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+names, count, when, filler, script = sys.argv[1].split(","), int(sys.argv[2]), *sys.argv[3:6]
 calls = []
-def dying(real):
+def trouble():
+    if not filler:
+        os.kill(os.getpid(), signal.SIGKILL)
+    with open(filler, "wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+def troubled(real):
     def instead(*args, **more):
         calls.append(1)
-        if len(calls) == count and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
+        met = len(calls) == count
+        if met and when == "before":
+            trouble()
         result = real(*args, **more)
-        if len(calls) == count:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if met and when == "after":
+            trouble()
         return result
     return instead
 for name in names:
-    setattr(os, name, dying(getattr(os, name)))
-sys.argv = sys.argv[4:]
+    setattr(os, name, troubled(getattr(os, name)))
+sys.argv = sys.argv[5:]
 sys.path.insert(0, os.path.dirname(script))
 runpy.run_path(script, run_name="__main__")
-"""
-
-# Run a command in this process; after the n-th file that it wrote, the disk is full.
-FILL = """
-import os, runpy, sys
-filler, count, script = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-real, calls = os.replace, []
-def instead(*args):
-    real(*args)
-    calls.append(1)
-    if len(calls) == count:
-        with open(filler, "wb", buffering=0) as file:
-            try:
-                while file.write(bytes(4096)):
-                    pass
-            except OSError:
-                pass
-os.replace = instead
-sys.argv = sys.argv[3:]
-sys.path.insert(0, os.path.dirname(script))
-runpy.run_path(script, run_name="__main__")
-"""
-
-# Decode the photos of a folder into a cache beside it.
-BUILD = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from common.data.image_store import load_images
-folder = Path(sys.argv[1])
-load_images(sorted(folder.glob("*.jpg")), 224, folder.parent / "cache", False)
 """
 
 
@@ -93,7 +74,6 @@ load_images(sorted(folder.glob("*.jpg")), 224, folder.parent / "cache", False)
 class Case:
     """A command to be killed, and how to see that the kill did no harm."""
 
-    name: str
     line: Callable[[random.Random], list[str]]  # arguments of python
     files: int  # it writes about so many
     after_a_kill: Callable[[], None]
@@ -137,9 +117,9 @@ def soak(hub: Hub, case: Case, kills: int, draw: random.Random) -> dict[str, int
                 os.killpg(process.pid, signal.SIGKILL)
         elif way == "rename":
             when = draw.choice(("before", "after"))
-            process = run(hub, ["-c", SUICIDE, "replace,rename", number, when, *line])
+            process = run(hub, ["-c", TROUBLE, "replace,rename", number, when, "", *line])
         else:
-            process = run(hub, ["-c", SUICIDE, "fsync", number, "after", *line])
+            process = run(hub, ["-c", TROUBLE, "fsync", number, "after", "", *line])
         output = process.communicate()[0].decode()
         assert process.returncode in (0, -9), output
         counts[way if process.returncode else "finished between kills"] += 1
@@ -158,37 +138,52 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*") if path.is_file()}
 
 
+def finished(place: Path) -> set[str]:
+    """Return the runs in a folder; what else lies there must be known as work in progress."""
+    runs, problems = read_runs(place) if place.exists() else ([], [])
+    for problem in problems:
+        assert "in progress" in problem or "stopped" in problem, problems
+    return {run.name for run in runs}
+
+
+def only_run(place: Path) -> Path:
+    (name,) = finished(place)
+    return place / name
+
+
+def left_over(place: Path) -> list[str]:
+    """Return the hidden names in a folder, but for locks that nobody holds."""
+    hidden = [path.name for path in place.iterdir() if path.name.startswith(".")]
+    return [name for name in hidden if not name.endswith(layout.LOCK)]
+
+
 # The cases
 
 
-def training(root: Path, hub: Hub, kind: str) -> Case:
-    def line(output_dir: str, *more: str) -> list[str]:
-        return script(
-            COMMANDS[kind][0], root, *arguments(hub, kind, "--output-dir", output_dir, *more)
-        )
+def training(root: Path, hub: Hub, kind: str, *more: str) -> Case:
+    def line(output_dir: str, *flags: str) -> list[str]:
+        own = arguments(hub, kind, "--output-dir", output_dir, *more, *flags)
+        return script(COMMANDS[kind][0], root, *own)
 
-    finish(hub, line(f"outputs/whole_{kind}"))
-    (whole,) = (root / "outputs" / f"whole_{kind}").iterdir()
-    place = root / "outputs" / f"soak_{kind}"
+    number = len(list((root / "outputs").glob("whole_*")))
+    finish(hub, line(f"outputs/whole_{number}"))
+    whole = only_run(root / "outputs" / f"whole_{number}")
+    place = root / "outputs" / f"soak_{number}"
+
+    def some_line(draw: random.Random) -> list[str]:
+        if draw.random() < 0.5:  # photos and features are made again, and kills meet that too
+            shutil.rmtree(root / "outputs" / "cache", ignore_errors=True)
+        return line(f"outputs/soak_{number}", "--num-workers", str(draw.choice((0, 2))))
 
     def after_a_kill() -> None:
-        runs, problems = read_runs(place) if place.exists() else ([], [])
-        for problem in problems:
-            assert "in progress" in problem or "stopped" in problem, problems
         if (place / whole.name).exists() or layout.old(place, whole.name).exists():
-            assert [found.name for found in runs] == [whole.name], problems
+            assert finished(place) == {whole.name}
 
     def at_the_end() -> None:
-        assert [path.name for path in place.iterdir()] == [whole.name]
+        assert finished(place) == {whole.name} and not left_over(place), left_over(place)
         assert_same_run(place / whole.name, whole)
 
-    return Case(
-        kind,
-        lambda draw: line(f"outputs/soak_{kind}", "--num-workers", str(draw.choice((0, 2)))),
-        files=15,
-        after_a_kill=after_a_kill,
-        at_the_end=at_the_end,
-    )
+    return Case(some_line, 15, after_a_kill, at_the_end)
 
 
 def sweeping(root: Path, hub: Hub) -> Case:
@@ -200,7 +195,7 @@ def sweeping(root: Path, hub: Hub) -> Case:
     command = script("compare_all", root, *model, *flags)
     finish(hub, command)
     whole = place.rename(root / "outputs" / "whole_all")
-    names = {run.name for run in read_runs(whole)[0]}
+    names = finished(whole)
     assert len(names) == 2
     made: set[str] = set()
 
@@ -212,20 +207,16 @@ def sweeping(root: Path, hub: Hub) -> Case:
         return command
 
     def after_a_kill() -> None:
-        runs, problems = read_runs(place) if place.exists() else ([], [])
-        for problem in problems:
-            assert "in progress" in problem or "stopped" in problem, problems
-        found = {run.name for run in runs}
-        assert made <= found <= names, (made, problems)  # what was finished stays
+        found = finished(place)
+        assert made <= found <= names, made  # what was finished stays
         made.update(found)
 
     def at_the_end() -> None:
         for name in names:
             assert_same_run(place / name, whole / name)
-        left = [path.name for path in place.iterdir() if path.name.startswith(".")]
-        assert not left, left
+        assert not left_over(place), left_over(place)
 
-    return Case("compare_all", line, 20, after_a_kill, at_the_end)
+    return Case(line, 20, after_a_kill, at_the_end)
 
 
 def splitting(root: Path, hub: Hub) -> Case:
@@ -249,41 +240,7 @@ def splitting(root: Path, hub: Hub) -> Case:
     def at_the_end() -> None:
         assert contents(folder) in whole
 
-    return Case("splits", lambda draw: draw.choice(lines), 3, after_a_kill, at_the_end)
-
-
-def caching(root: Path, hub: Hub) -> Case:
-    from helpers.photos import noise
-
-    for place in ("whole", "soak"):
-        photos = root / place / "photos"
-        photos.mkdir(parents=True)
-        for number in range(150):
-            noise(320, 240, seed=number).save(photos / f"{number:03}.jpg")
-    program = root / "build.py"
-    program.write_text(BUILD, encoding="utf-8")
-
-    def line(place: str) -> list[str]:
-        return [str(program), str(root / place / "photos"), str(STAGE2 / "scripts")]
-
-    finish(hub, line("whole"))
-    whole, cache = contents(root / "whole" / "cache"), root / "soak" / "cache"
-
-    def after_a_kill() -> None:
-        for name in whole.keys() & contents(cache).keys():
-            assert (cache / name).read_bytes() == whole[name]
-        if choose.random() < 0.5:  # else what a killed build left is met by the next one
-            for name in whole:
-                (cache / name).unlink(missing_ok=True)
-
-    def at_the_end() -> None:
-        for name in whole:
-            (cache / name).unlink(missing_ok=True)
-        finish(hub, line("soak"))
-        assert contents(cache) == whole  # nothing of the killed builds is left
-
-    choose = random.Random(7)
-    return Case("cache", lambda draw: line("soak"), 1, after_a_kill, at_the_end)
+    return Case(lambda draw: draw.choice(lines), 3, after_a_kill, at_the_end)
 
 
 def reading(root: Path, hub: Hub, command: str, results: str) -> Case:
@@ -309,9 +266,7 @@ def reading(root: Path, hub: Hub, command: str, results: str) -> Case:
         print(f"  {len(left)} temporary files are left in {compare / results}", flush=True)
         assert {name: found[name] for name in found.keys() - set(left)} == states[1]
 
-    return Case(
-        command, lambda draw: script(command, root), len(states[1]), after_a_kill, at_the_end
-    )
+    return Case(lambda draw: script(command, root), len(states[1]), after_a_kill, at_the_end)
 
 
 def starting(root: Path, hub: Hub) -> Case:
@@ -319,22 +274,22 @@ def starting(root: Path, hub: Hub) -> Case:
     start = str(make_fast_project(root))
 
     def after_a_kill() -> None:
+        with open(root / ".venv.lock", "a", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # a pip that outlives its start.py has it
         log = (root / "programs.log").read_text(encoding="utf-8").splitlines()
         assert "two at once" not in log, log
+        if choose.random() < 0.7:  # so that there is something to do
+            name = choose.choice(("requirements.txt", "stage2_compare/constraints.txt"))
+            (root / name).write_text(f"numpy  # {choose.random()}\n", encoding="utf-8")
         if choose.random() < 0.3:
             both = [run(hub, [start, "test"]) for _ in range(2)]
             for process in both:
                 output = process.communicate()[0].decode()
-                assert process.returncode == 0, output
-        if choose.random() < 0.7:  # so that there is something to do
-            name = choose.choice(("requirements.txt", "stage2_compare/constraints.txt"))
-            (root / name).write_text(f"numpy  # {choose.random()}\n", encoding="utf-8")
-        stamp = root / ".venv" / "requirements.sha256"
-        if choose.random() < 0.3 and stamp.exists():  # as if .venv were half-made
-            stamp.write_text("", encoding="utf-8")
+                busy = process.returncode == 2 and "another start.py prepares" in output
+                assert process.returncode == 0 or busy, output
 
     choose = random.Random(7)
-    return Case("start", lambda draw: [start, "test"], 3, after_a_kill, after_a_kill)
+    return Case(lambda draw: [start, "test"], 3, after_a_kill, after_a_kill)
 
 
 # The disk
@@ -346,13 +301,15 @@ def full_disk(root: Path, hub: Hub, disk: Path) -> dict[str, int]:
     disk.mkdir()
     whole_line = script("compare_clip", root, *arguments(hub, "clip", "--output-dir", "whole_disk"))
     finish(hub, whole_line)
-    (whole,) = (root / "whole_disk").iterdir()
+    whole = only_run(root / "whole_disk")
     output_dir = ("--output-dir", str(disk / "compare"))
     line, said = script("compare_clip", root, *arguments(hub, "clip", *output_dir)), Counter()
     for count in range(1, 12):
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)], check=True)
         try:
-            process = run(hub, ["-c", FILL, str(disk / "filler"), str(count), *line])
+            process = run(
+                hub, ["-c", TROUBLE, "replace", str(count), "after", str(disk / "filler"), *line]
+            )
             output = process.communicate()[0].decode()
             assert process.returncode in (0, 2) and "Traceback" not in output, output
             if process.returncode == 2:
@@ -379,13 +336,13 @@ def main() -> None:
         small = make_small_project(base / "project")
         cases: dict[str, Callable[[], Case]] = {
             "splits": lambda: splitting(base / "splits", hub),
-            "cache": lambda: caching(base / "photos", hub),
             "summary": lambda: reading(base / "summary", hub, "compare_summary", "."),
             "visualize": lambda: reading(base / "visuals", hub, "compare_visualize", "visuals"),
             "start": lambda: starting(base / "start", hub),
             "train bert": lambda: training(small, hub, "bert"),
             "train clip": lambda: training(small, hub, "clip"),
             "train blip": lambda: training(small, hub, "blip"),
+            "train frozen": lambda: training(small, hub, "clip", "--freeze-encoders"),
             "compare_all": lambda: sweeping(small, hub),
         }
         for name, make in cases.items():

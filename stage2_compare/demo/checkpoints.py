@@ -16,38 +16,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import string
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-# (hidden size, layers, heads) of every tower; "full" is what is published. Text and image towers differ in width at
+# (hidden size, layers, heads) of the towers; "full" is what is published. Text and image towers differ in width at
 # the small sizes, so that code which confuses them fails there and not on a checkpoint of a gigabyte.
 SIZES: dict[str, dict[str, Any]] = {
-    "tiny": {
-        "bert": (32, 2, 2),
-        "clip_text": (32, 2, 2),
-        "clip_vision": (48, 2, 3),
-        "blip_text": (32, 2, 2),
-        "blip_vision": (48, 2, 3),
-        "projection": 24,
-        "vocabulary": {"bert": 0, "blip": 0, "clip": 0},
-    },
-    "demo": {
-        "bert": (64, 2, 4),
-        "clip_text": (64, 2, 4),
-        "clip_vision": (96, 2, 4),
-        "blip_text": (64, 2, 4),
-        "blip_vision": (96, 2, 4),
-        "projection": 64,
-        "vocabulary": {"bert": 0, "blip": 0, "clip": 0},
-    },
+    "tiny": {"text": (32, 2, 2), "vision": (48, 2, 3), "projection": 24},
+    "demo": {"text": (64, 2, 4), "vision": (96, 2, 4), "projection": 64},
     "full": {
-        "bert": (768, 12, 12),
+        "text": (768, 12, 12),
         "clip_text": (512, 12, 8),
-        "clip_vision": (768, 12, 12),
-        "blip_text": (768, 12, 12),
-        "blip_vision": (768, 12, 12),
+        "vision": (768, 12, 12),
         "projection": 512,
         "vocabulary": {"bert": 21128, "blip": 30522, "clip": 49408},
     },
@@ -56,50 +39,35 @@ SIZES: dict[str, dict[str, Any]] = {
 BERT = "bert-base-chinese"
 CLIP = "openai/clip-vit-base-patch32"
 BLIP = "Salesforce/blip-image-captioning-base"
-CHINESE_CLIP = "OFA-Sys/chinese-clip-vit-base-patch16"
-RESNETS = {
-    "resnet18": ["resnet18-f37072fd.pth"],
-    "resnet50": ["resnet50-11ad3fa6.pth", "resnet50-0676ba61.pth"],
-}
-DEFAULT_MODELS = (BERT, CLIP, BLIP, CHINESE_CLIP, "resnet18")
-
-COMMON_CHARACTERS = (
-    "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之"
-)
-CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
+RESNET = "resnet18"
+MODELS = (BERT, CLIP, BLIP, RESNET)
 
 
 def write_hub(
     root: str | Path,
     size: str = "tiny",
     seed: int = 0,
-    characters: Iterable[str] = COMMON_CHARACTERS,
-    models: Iterable[str] = DEFAULT_MODELS,
+    characters: str = "",
+    models: Iterable[str] = MODELS,
 ) -> dict[str, str]:
     """Write checkpoints under ``root`` and return the environment variables that make every library use them.
 
-    size: a key of SIZES. seed: the same seed gives the same weights, whichever models are asked for.
-    characters: what the vocabularies hold beside ASCII; anything else becomes [UNK] (BERT, BLIP, Chinese-CLIP) or
-    bytes (CLIP). models: hub names, "resnet18", "resnet50"; ValueError for any other. Leaves the caller's random
-    state alone. The variables act on a process started with them: transformers reads them when it is imported. Within
-    one process, give a model's ``snapshot_folder(root / "hf" / "hub", name)`` as its name instead.
+    size: a key of SIZES. seed: the same seed gives the same weights, whichever of MODELS are asked for. characters:
+    what the vocabularies hold beside ASCII; anything else becomes [UNK] (BERT, BLIP) or bytes (CLIP). Leaves the
+    caller's random state alone. The variables act on a process started with them: transformers reads them when it is
+    imported. Within one process, give a model's ``snapshot_folder(root / "hf" / "hub", name)`` as its name instead.
     """
     import torch
 
-    root, models = Path(root).resolve(), list(models)
-    unknown = [name for name in models if name not in WRITERS and name not in RESNETS]
-    if unknown or size not in SIZES:
-        raise ValueError(
-            f"cannot make {unknown or size}; models: {[*WRITERS, *RESNETS]}, sizes: {list(SIZES)}"
-        )
-    characters = sorted(set("".join(characters)) - set(string.printable))
+    root = Path(root).resolve()
+    letters = sorted(set(characters) - set(string.printable))
     for name in models:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            if name in RESNETS:
-                write_resnet(root / "torch" / "hub" / "checkpoints", name)
+            if name == RESNET:
+                write_resnet(root / "torch" / "hub" / "checkpoints")
             else:
-                WRITERS[name](snapshot_folder(root / "hf" / "hub", name), SIZES[size], characters)
+                WRITERS[name](snapshot_folder(root / "hf" / "hub", name), SIZES[size], letters)
     return hub_variables(root)
 
 
@@ -122,9 +90,8 @@ def snapshot_folder(hub: Path, name: str) -> Path:
     snapshot.mkdir(parents=True, exist_ok=True)
     (repository / "refs").mkdir(exist_ok=True)
     (repository / "refs" / "main").write_text(commit, encoding="utf-8")
-    (hub / "version.txt").write_text(
-        "1", encoding="utf-8"
-    )  # without it transformers looks for an older layout
+    # without it transformers looks for an older layout
+    (hub / "version.txt").write_text("1", encoding="utf-8")
     return snapshot
 
 
@@ -156,11 +123,8 @@ def byte_pairs(
                 tail = part + end * (i == len(parts))
                 merges[piece, tail] = None
                 piece += tail
-    words = [
-        *letters.values(),
-        *(letter + "</w>" for letter in letters.values()),
-        *(a + b for a, b in merges),
-    ]
+    ends = (letter + "</w>" for letter in letters.values())
+    words = [*letters.values(), *ends, *(a + b for a, b in merges)]
     words += [f"[unused{i}]" for i in range(length - len(words) - 2)]
     words += [
         "<|startoftext|>",
@@ -204,100 +168,70 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def tower(size: dict[str, Any], name: str, **more: Any) -> dict[str, Any]:
-    """The config entries that all transformer towers share, plus ``more``.
+    """The config entries that all transformer towers share, plus ``more``. ``name``: of the size, or its last part.
 
     A narrow tower needs a wider start than the published 0.02, or its attention sees nothing for many epochs.
     """
-    hidden, layers, heads = size[name]
-    start = 0.02 if hidden >= 512 else hidden**-0.5 / 2
+    hidden, layers, heads = size.get(name) or size[name.split("_")[-1]]
+    start = 0.02 if hidden >= 512 else hidden**-0.5
     shape = {"hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads}
     return {**shape, "intermediate_size": 4 * hidden, "initializer_range": start, **more}
 
 
-def write_preprocessor(
-    folder: Path, kind: str, processor: str, side: int, shortest_edge: bool
-) -> None:
-    """preprocessor_config.json; CLIP resizes the shorter edge and crops, the others resize to a square."""
-    square = {"height": side, "width": side}
-    content = {
-        "image_processor_type": kind,
-        "processor_class": processor,
-        "do_resize": True,
-        "size": {"shortest_edge": side} if shortest_edge else square,
-        "do_center_crop": shortest_edge,
-        "crop_size": square,
-        "do_normalize": True,
-        "image_mean": CLIP_MEAN,
-        "image_std": CLIP_STD,
-        "resample": 3,
-    }
-    write_json(folder / "preprocessor_config.json", content)
+def vocabulary(size: dict[str, Any], name: str) -> int:
+    """The published length of a vocabulary at full size; at the others it is as short as it can be."""
+    return size.get("vocabulary", {}).get(name, 0)
 
 
 def write_bert(folder: Path, size: dict[str, Any], characters: list[str]) -> None:
     from safetensors.torch import save_file
     from transformers import BertConfig, BertForPreTraining
 
-    words = wordpieces(characters, size["vocabulary"]["bert"])
+    words = wordpieces(characters, vocabulary(size, "bert"))
     write_bert_tokenizer(folder, words, lower_case=False)
-    model = BertForPreTraining(BertConfig(**tower(size, "bert", vocab_size=len(words))))
-    model.config.architectures = [
-        "BertForMaskedLM"
-    ]  # as published, though the pooler is in the file
+    model = BertForPreTraining(BertConfig(**tower(size, "text", vocab_size=len(words))))
+    # As published, though the pooler is in the file.
+    model.config.architectures = ["BertForMaskedLM"]
     model.config.save_pretrained(str(folder))
-    tied = ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias")
-    renamed = {
-        old_layer_norm_name(key): value
-        for key, value in model.state_dict().items()
-        if key not in tied
-    }
-    save_file(renamed, str(folder / "model.safetensors"), metadata={"format": "pt"})
-
-
-def old_layer_norm_name(key: str) -> str:
-    if "LayerNorm" not in key:
-        return key
-    return key.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
-        "LayerNorm.bias", "LayerNorm.beta"
-    )
+    weights = {}
+    for key, value in model.state_dict().items():
+        if key in ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias"):  # tied
+            continue
+        if "vocabulary" not in size and re.search("(position|token_type)_embeddings", key):
+            value = value * 0.2  # a small model learns sooner what is said than where
+        key = key.replace("LayerNorm.weight", "LayerNorm.gamma")
+        weights[key.replace("LayerNorm.bias", "LayerNorm.beta")] = value
+    save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
 
 
 def write_clip(folder: Path, size: dict[str, Any], characters: list[str]) -> None:
     import torch
-    from transformers import CLIPConfig, CLIPModel
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
-    words, merges = byte_pairs(characters, size["vocabulary"]["clip"])
+    words, merges = byte_pairs(characters, vocabulary(size, "clip"))
     write_clip_tokenizer(folder, words, merges)
-    write_preprocessor(folder, "CLIPImageProcessor", "CLIPProcessor", 224, shortest_edge=True)
-    text = tower(size, "clip_text", vocab_size=len(words), max_position_embeddings=77)
-    vision = tower(size, "clip_vision", image_size=224, patch_size=32)
-    special = {
-        "bos_token_id": 0,
-        "eos_token_id": 2,
-        "pad_token_id": 1,
-    }  # as published: wrong, and why ids are not read
-    model = CLIPModel(
-        CLIPConfig(
-            text_config={**text, **special, "projection_dim": size["projection"]},
-            vision_config={**vision, "projection_dim": size["projection"]},
-            projection_dim=size["projection"],
-        )
-    )
+    CLIPImageProcessor().save_pretrained(str(folder))  # the shorter edge to 224 px, and a crop
+    # As published: wrong, and why ids are not read.
+    special = {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
+    text = tower(size, "clip_text", vocab_size=len(words), max_position_embeddings=77, **special)
+    vision = tower(size, "vision", image_size=224, patch_size=32)
+    width = {"projection_dim": size["projection"]}
+    config = CLIPConfig(text_config={**text, **width}, vision_config={**vision, **width}, **width)
+    model = CLIPModel(config)
     model.config.architectures = ["CLIPModel"]
     model.config.save_pretrained(str(folder))
-    positions = {
-        f"{name}_model.embeddings.position_ids": torch.arange(count).unsqueeze(0)
-        for name, count in (("text", 77), ("vision", 50))
-    }
-    torch.save({**model.state_dict(), **positions}, folder / "pytorch_model.bin")
+    weights = model.state_dict()
+    for name, count in (("text", 77), ("vision", 50)):
+        weights[f"{name}_model.embeddings.position_ids"] = torch.arange(count).unsqueeze(0)
+    torch.save(dict(weights), folder / "pytorch_model.bin")
 
 
 def write_blip(folder: Path, size: dict[str, Any], characters: list[str]) -> None:
-    from transformers import BlipConfig, BlipForConditionalGeneration
+    from transformers import BlipConfig, BlipForConditionalGeneration, BlipImageProcessor
 
-    words = wordpieces(characters, size["vocabulary"]["blip"])
+    words = wordpieces(characters, vocabulary(size, "blip"))
     write_bert_tokenizer(folder, words, lower_case=True)
-    write_preprocessor(folder, "BlipImageProcessor", "BlipProcessor", 384, shortest_edge=False)
+    BlipImageProcessor().save_pretrained(str(folder))  # a square of 384 px
     # [DEC] and [ENC] have embeddings behind the tokenizer's last id, as published.
     special = {
         "bos_token_id": len(words),
@@ -305,45 +239,22 @@ def write_blip(folder: Path, size: dict[str, Any], characters: list[str]) -> Non
         "pad_token_id": 0,
         "sep_token_id": 102,
     }
-    model = BlipForConditionalGeneration(
-        BlipConfig(
-            text_config={
-                **tower(size, "blip_text", vocab_size=len(words) + 2, max_position_embeddings=512),
-                **special,
-            },
-            vision_config=tower(size, "blip_vision", image_size=384, patch_size=16),
-            projection_dim=size["projection"],
-        )
+    length = {"vocab_size": len(words) + 2, "max_position_embeddings": 512}
+    config = BlipConfig(
+        text_config=tower(size, "text", **length, **special),
+        vision_config=tower(size, "vision", image_size=384, patch_size=16),
+        projection_dim=size["projection"],
     )
-    model.save_pretrained(str(folder), safe_serialization=True)
+    BlipForConditionalGeneration(config).save_pretrained(str(folder), safe_serialization=True)
 
 
-def write_chinese_clip(folder: Path, size: dict[str, Any], characters: list[str]) -> None:
-    from transformers import ChineseCLIPConfig, ChineseCLIPModel
-
-    words = wordpieces(characters, size["vocabulary"]["bert"])
-    write_bert_tokenizer(folder, words, lower_case=True)
-    write_preprocessor(
-        folder, "ChineseCLIPImageProcessor", "ChineseCLIPProcessor", 224, shortest_edge=False
-    )
-    model = ChineseCLIPModel(
-        ChineseCLIPConfig(
-            text_config=tower(size, "bert", vocab_size=len(words)),
-            vision_config={**tower(size, "clip_vision", image_size=224, patch_size=16)},
-            projection_dim=size["projection"],
-        )
-    )
-    model.save_pretrained(str(folder), safe_serialization=False)
-
-
-def write_resnet(folder: Path, name: str) -> None:
+def write_resnet(folder: Path) -> None:
     import torch
     import torchvision
 
     folder.mkdir(parents=True, exist_ok=True)
-    weights = getattr(torchvision.models, name)(weights=None).state_dict()
-    for file_name in RESNETS[name]:
-        torch.save(weights, folder / file_name)
+    weights = torchvision.models.resnet18(weights=None).state_dict()
+    torch.save(weights, folder / "resnet18-f37072fd.pth")
 
 
-WRITERS = {BERT: write_bert, CLIP: write_clip, BLIP: write_blip, CHINESE_CLIP: write_chinese_clip}
+WRITERS = {BERT: write_bert, CLIP: write_clip, BLIP: write_blip}

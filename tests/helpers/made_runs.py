@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from common.metrics import METRICS, confusion_matrix, scores
 from common.runs.reading import Predictions, Run
 
-from helpers.run_folders import CLASSES, LABELS, some_probabilities
+from helpers.run_folders import CLASSES, LABELS, figures_of_predictions, some_probabilities
 
 PROTOCOL = {"seed": 42, "lr": 2e-5, "effective_batch_size": 16}
 
@@ -36,7 +35,12 @@ def made_run(
     epochs = np.atleast_2d(said)
     pairs = np.arange(len(labels)) if pairs is None else pairs
     history = [
-        {"epoch": epoch, "train_loss": 1.0, "val_loss": 1.0, **_figures(labels[pairs], row)}
+        {
+            "epoch": epoch,
+            "train_loss": 1.0,
+            "val_loss": 1.0,
+            **figures_of_predictions(labels[pairs], row),
+        }
         for epoch, row in enumerate(epochs, 1)
     ]
     best = max(history, key=lambda row: row["val_f1_macro"])
@@ -62,8 +66,3 @@ def made_predictions(
     groups = None if copies is None else [f"pair{number}" for number in copies]
     guids = [f"pair{number}" for number in pairs]
     return Predictions(CLASSES, guids, labels.tolist(), said.tolist(), shares.tolist(), groups)
-
-
-def _figures(labels: np.ndarray, said: np.ndarray) -> dict[str, float]:
-    found = scores(confusion_matrix(labels, said, 3))
-    return {metric.column: float(found[metric.key]) for metric in METRICS}

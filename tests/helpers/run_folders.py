@@ -74,7 +74,7 @@ def make_run(
         chosen = epochs[best - 1]
     else:
         chosen = predicted(f1, acc, name) if predictions is None else predictions
-        rows = _rows_around_best(_figures(labels, chosen), epochs, best)
+        rows = _rows_around_best(figures_of_predictions(labels, chosen), epochs, best)
     classes = CLASSES if labels.max() < 3 else [f"c{i}" for i in range(labels.max() + 1)]
     metrics = {
         "best_val_f1_macro": rows[best - 1]["val_f1_macro"],
@@ -105,14 +105,16 @@ def make_run(
         )
     if test:
         write_csv(folder / "test_predictions.csv", prediction_rows(*test, classes))
-        metrics |= {f"test_{key[4:]}": value for key, value in _figures(*test).items()}
+        metrics |= {
+            f"test_{key[4:]}": value for key, value in figures_of_predictions(*test).items()
+        }
     (folder / "metrics.json").write_text(
         json.dumps({**metrics, **more}, ensure_ascii=False), encoding="utf-8"
     )
     return folder
 
 
-def _figures(labels: np.ndarray, chosen: np.ndarray) -> dict[str, float]:
+def figures_of_predictions(labels: np.ndarray, chosen: np.ndarray) -> dict[str, float]:
     """The metrics of predictions, by column of history.csv."""
     found = scores(confusion_matrix(labels, chosen, max(labels.max(), chosen.max(), 2) + 1))
     return {metric.column: float(found[metric.key]) for metric in METRICS}
@@ -133,7 +135,7 @@ def _rows_of_epochs(labels: np.ndarray, epochs: np.ndarray) -> tuple[list[dict],
     """Rows of history.csv with the figures of each epoch (E, N), and the best epoch."""
     rows = [
         {"epoch": epoch, "train_loss": 1.1 * math.exp(-epoch / 4), "val_loss": 0.9}
-        | _figures(labels, chosen)
+        | figures_of_predictions(labels, chosen)
         for epoch, chosen in enumerate(epochs, 1)
     ]
     return rows, 1 + int(np.argmax([row["val_f1_macro"] for row in rows]))

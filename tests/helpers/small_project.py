@@ -40,7 +40,6 @@ def make_small_project(root: Path, train: int = 14, val: int = 6) -> Path:
 
 def arguments(hub, kind: str, *more: str) -> list[str]:
     """The command line of a small run; ``kind`` is a key of COMMANDS."""
-    name = hub.folder(COMMANDS[kind][1])
     small = [
         "--image-size",
         "32",
@@ -53,7 +52,7 @@ def arguments(hub, kind: str, *more: str) -> list[str]:
         "--lr",
         "1e-3",
     ]
-    return ["--model-name", name, *small, *more]
+    return ["--model-name", hub.folder(COMMANDS[kind][1]), *small, *more]
 
 
 def run_small(project: Path, hub, kind: str, *more: str) -> Path:
@@ -75,10 +74,8 @@ def record(folder: Path) -> dict:
 
 def history(folder: Path) -> list[list[str]]:
     """history.csv without its times."""
-    return [
-        line.split(",")[:7]
-        for line in (folder / "history.csv").read_text(encoding="utf-8").splitlines()
-    ]
+    lines = (folder / "history.csv").read_text(encoding="utf-8").splitlines()
+    return [line.split(",")[:7] for line in lines]
 
 
 def assert_near_run(one: Path, other: Path) -> None:
@@ -95,9 +92,9 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert history(one) == history(other) and len(history(one)) > 1
     for name in ("predictions.csv", "epoch_predictions.csv", "epoch_probabilities.npz"):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
-    weights = [
+    found, expected = (
         torch.load(folder / "best.pt", weights_only=True)["model_state"] for folder in (one, other)
-    ]
-    assert weights[0].keys() == weights[1].keys() and weights[0]
-    for key, value in weights[0].items():
-        assert torch.equal(value, weights[1][key]), key
+    )
+    assert found.keys() == expected.keys() and found
+    for key, value in found.items():
+        assert torch.equal(value, expected[key]), key

@@ -9,12 +9,3 @@ def cpu_seconds() -> float:
     Windows counts this process only.
     """
     return sum(os.times()[:4])
-
-
-def peak_megabytes() -> float:
-    """Return the most memory that this process has had; 0 on Windows, where Python does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return 0.0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
