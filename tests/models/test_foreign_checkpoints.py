@@ -311,56 +311,43 @@ def content(name: str, data: bytes):
     return lambda folder: (folder / name).write_bytes(data)
 
 
-def without(*files: str, **added: bytes):
-    """Remove files, and write others, whose names have one dot, in their place."""
-
-    def change(folder: Path) -> None:
-        for file in files:
-            (folder / file).unlink()
-        for name, data in added.items():
-            (folder / name.replace("_dot_", ".")).write_bytes(data)
-
-    return change
+def without(*files: str):
+    return lambda folder: [(folder / file).unlink() for file in files]
 
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 409\n"
-TOKENIZER = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
-FAULTS = {
-    "weights pointer": (
-        content("model.safetensors", POINTER),
-        "model.safetensors cannot be used.*git lfs pull",
-    ),
-    "old weights pointer": (
-        without("model.safetensors", pytorch_model_dot_bin=POINTER),
-        "pytorch_model.bin cannot be used.*git lfs pull",
-    ),
-    "no kind of model": (settings(model_type=None), '"model_type": null; .*Mend that line'),
-    "a kind of its own": (settings(model_type="modernbert"), '"model_type": "modernbert"'),
-    "no such activation": (settings(hidden_act="nothing"), "config.json or its weights"),
-    "deberta-v3": (
-        without(*TOKENIZER, spm_dot_model=b"\n\x0e\n\x05<unk>"),
+NO_WEIGHTS = without("model.safetensors")
+NO_TOKENIZER = without("tokenizer.json", "vocab.txt", "tokenizer_config.json")
+# What the message says, and what was done to the folder
+FAULTS = [
+    ("model.safetensors cannot be used.*git lfs pull", content("model.safetensors", POINTER)),
+    ("pytorch_model.bin.*git lfs pull", NO_WEIGHTS, content("pytorch_model.bin", POINTER)),
+    ("download it again", content("model.safetensors", b"<html>" * 99)),
+    ("no file named model.safetensors or", NO_WEIGHTS, content("tf_model.h5", b"h5")),
+    ('"model_type": null; .*Mend that line', settings(model_type=None)),
+    ('"model_type": "modernbert"', settings(model_type="modernbert")),
+    ("config.json or its weights", settings(hidden_act="nothing")),
+    ("config.json cannot be used", without("config.json")),
+    ("config.json cannot be used", content("config.json", b"7")),
+    (
         "pip install sentencepiece protobuf",
+        NO_TOKENIZER,
+        content("spm.model", b"\n\x0e\n\x05<unk>"),
     ),
-    "a page": (content("model.safetensors", b"<html>" * 99), "download it again"),
-    "only tensorflow": (
-        without("model.safetensors", tf_model_dot_h5=b"h5"),
-        "no file named model.safetensors or pytorch_model.bin",
-    ),
-    "no config": (without("config.json"), "config.json cannot be used"),
-    "config of a number": (content("config.json", b"7"), "config.json cannot be used"),
-    "tokenizer of brackets": (content("tokenizer.json", b"[" * 100_000), "its tokenizer cannot"),
-    "tokenizer class unknown": (tokenizer_settings(tokenizer_class="Nobody"), "Nobody"),
-}
+    ("its tokenizer cannot", content("tokenizer.json", b"[" * 100_000)),
+    ("Nobody", tokenizer_settings(tokenizer_class="Nobody")),
+]
 
 
 def test_every_loading_error_names_the_fault_and_its_own_remedy(tmp_path):
     published = tmp_path / "published"
     published.mkdir()
     save(published, "BertModel")
-    for name, (spoil, says) in FAULTS.items():
-        folder = tmp_path / f"back\\slash {name}"  # shown as Windows writes it, not twice
+    for number, (says, *changes) in enumerate(FAULTS):
+        folder = tmp_path / f"back\\slash {number}"  # shown as Windows writes it, not twice
         shutil.copytree(published, folder)
-        spoil(folder)
+        for change in changes:
+            change(folder)
         with pytest.raises(UserError, match=f"(?s){says}") as caught:
             load_tokenizer(str(folder))
             classifier(folder)
