@@ -23,10 +23,10 @@ MOST_FOLDS = 100
 
 
 def main(argv: list[str] | None = None) -> None:
-    flags = vars(parse(argv))
-    from common.data.making import SplitSettings, make_splits  # pandas: --help must not wait
+    flags = parse(argv)
+    from common.data.making import make_splits  # pandas: --help must not wait
 
-    make_splits(SplitSettings(**flags))
+    make_splits(flags)
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

@@ -82,7 +82,7 @@ def pairs(
     for path, data in zip(paths, photos, strict=True):
         Path(path).write_bytes(data)
     guids = list(map(str, range(len(texts))))
-    split = Split(folder / "x.csv", guids, texts, paths, labels, rows=[], encodings={})
+    split = Split(folder / "x.csv", guids, texts, paths, labels, rows=[])
     return split, load_images(paths, 56, folder / "cache", show_progress=False)
 
 

@@ -6,8 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from common.data.fingerprints import fingerprint
-from common.data.photo_copies import near_photos, photo_keys
+from common.data.photo_copies import fingerprint, near_photos, photo_keys
 from common.data.photos import decode
 from helpers.hub import SAMPLE
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -130,7 +129,8 @@ def test_copies_have_one_key_also_through_others_and_equal_bytes_too(photos):
     plain = Image.new("RGB", (50, 50), "red")
     fingerprints = prints([saved(picture) for picture in (*chain, plain, plain)])
     assert (0, 2) not in found(fingerprints)
-    assert photo_keys(["a", "b", "c", "d", "e", "e"], fingerprints) == list("aaadee")
+    chained, same, again, other, *plain = photo_keys(list("abcdee"), fingerprints)
+    assert chained == same == again and len({chained, other, plain[0]}) == 3 and len({*plain}) == 1
 
 
 def test_plain_pictures_and_simple_drawings_resemble_nothing():
@@ -148,7 +148,7 @@ def test_photos_that_differ_in_brightness_alone_are_no_copies(photos):
 
 
 def test_no_photos_and_one_photo_have_no_copies(originals):
-    assert photo_keys(["a"], originals[:1]) == ["a"]
+    assert len(photo_keys(["a"], originals[:1])) == 1
     assert near_photos(originals[:0]).shape == (0, 2)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from common.comparison.compare import compare
-from common.data.quality import QUALITY, quality_json
+from common.data.report import QUALITY, quality_json
 from common.errors import UserError
 from common.language import CHINESE, ENGLISH
 from common.page import parts, write

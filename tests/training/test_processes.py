@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import predict
 import pytest
-from common.data.batches import BatchSchedule, Share
+from common.data.batches import BatchSchedule
 from common.errors import UserError
 from common.training import device, processes
 from common.training.device import device_of_process
@@ -162,11 +162,11 @@ class Numbered:
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
 @pytest.mark.parametrize(("micro", "effective"), [(1, 7), (2, 8), (3, 8), (5, 16), (16, 16)])
 def test_every_pair_belongs_to_one_process(count: int, micro: int, effective: int):
-    def plan(size: int, *share: Share) -> BatchSchedule:
+    def plan(size: int, *share: int) -> BatchSchedule:
         data = Numbered(TRAIN), Numbered(VAL)
         return BatchSchedule(*data, 42, range(1, 2), size, effective, (4, 256), *share)
 
-    plans = [plan(micro, Share(rank, count)) for rank in range(count)]
+    plans = [plan(micro, rank, count) for rank in range(count)]
     steps = zip(plan(effective).groups(1), *(each.groups(1) for each in plans), strict=True)
     for (samples,), *parts in steps:
         shares = [np.concatenate(part) for part in parts]

@@ -228,7 +228,6 @@ def _one_pair(asked: Namespace) -> Split:
         image_paths=[str(asked.project_root / asked.image) if asked.image else ""],
         labels=[""],
         rows=[1],
-        encodings={},
     )
 
 

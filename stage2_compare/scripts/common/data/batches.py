@@ -5,26 +5,15 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 
 from .. import seeding
-from .dataset import Batch, FeatureDataset, PairDataset, TokenDataset
+from .dataset import Batch, Dataset
 
 EVALUATION_FACTOR = 4  # without gradients a batch may be so many times larger
-
-Dataset = PairDataset | FeatureDataset | TokenDataset
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which part of the samples is this process's, where several train one model."""
-
-    rank: int = 0  # of this process
-    processes: int = 1
 
 
 class BatchSchedule:
@@ -44,11 +33,14 @@ class BatchSchedule:
         micro: int,
         effective: int,
         dropout_shape: tuple[int, int],
-        share: Share = Share(),
+        rank: int = 0,
+        processes: int = 1,
     ):
+        """``rank`` is the number of this process, where several train one model."""
         self.train, self.val = train, val
         self.seed, self.epochs = seed, epochs
-        self.micro, self.effective, self.share = micro, effective, share
+        self.micro, self.effective = micro, effective
+        self.rank, self.processes = rank, processes
         self.dropout_shape = dropout_shape  # of the random numbers that a sample needs, see Head
 
     def groups(self, epoch: int) -> list[list[np.ndarray]]:
@@ -60,13 +52,13 @@ class BatchSchedule:
         return [self._own_share(group) for group in _cut(order, self.effective)]
 
     def _own_share(self, group: np.ndarray) -> list[np.ndarray]:
-        shares = np.array_split(group, self.share.processes)  # the first ones are the longer ones
-        own, longest = (_cut(part, self.micro) for part in (shares[self.share.rank], shares[0]))
+        shares = np.array_split(group, self.processes)  # the first ones are the longer ones
+        own, longest = (_cut(part, self.micro) for part in (shares[self.rank], shares[0]))
         return own + [group[:0]] * (len(longest) - len(own))
 
     def val_batches(self) -> list[np.ndarray]:
         """Return the validation batches (B,) of this process."""
-        own = self.val.by_length[self.share.rank :: self.share.processes]
+        own = self.val.by_length[self.rank :: self.processes]
         return _cut(own, EVALUATION_FACTOR * self.micro)
 
     def batch(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
@@ -88,63 +80,53 @@ class BatchSchedule:
 
 
 class Prefetcher:
-    """Makes batches in the order of the schedule, by ``num_workers`` threads, before they are
-    needed.
+    """Makes batches in the order of the schedule before they are needed, in ``num_workers`` threads.
 
     It runs ahead across the seams between training, validation and the next epoch.
 
     Threads, not the processes of a DataLoader: making a batch is little more than copying memory,
     for which numpy lets other threads run, while a process must pass on its 2 MB through shared
     memory. Measured on two cores, in multiples of a plain decoding loader with two workers: two
-    processes 6 to 9, two threads 36 to 46. And threads need not be spawned, each with a torch of
-    its own, as processes are on Windows."""
+    processes 6 to 9, two threads 36 to 46."""
 
     def __init__(self, schedule: BatchSchedule, num_workers: int, pin_memory: bool):
-        self.schedule, self.pin_memory = schedule, pin_memory
-        self._requests = iter(schedule)
-        self._pool = ThreadPoolExecutor(num_workers) if num_workers else None
-        self._ahead: deque[Future[Batch]] = deque()
-        for _ in range(2 * num_workers):
-            self._request()
+        self.schedule, self._pin_memory = schedule, pin_memory
+        self._batches = self._in_order(num_workers)
 
     def train_groups(self, epoch: int) -> Iterator[list[Batch]]:
         """Go through the optimizer steps of an epoch: the micro-batches of each."""
         for group in self.schedule.groups(epoch):
-            yield [self._next() for _ in group]
+            yield [next(self._batches) for _ in group]
 
     def val_batches(self) -> Iterator[tuple[np.ndarray, Batch]]:
         """Go through the validation batches, each with the places (B,) of its samples in the
         split."""
         for places in self.schedule.val_batches():
-            yield places, self._next()
+            yield places, next(self._batches)
 
-    def _next(self) -> Batch:
-        if self._pool is None:
-            return self._make(*next(self._requests))
-        batch = self._ahead.popleft().result()
-        self._request()
-        return batch
-
-    def _request(self) -> None:
-        request = next(self._requests, None)
-        if request is not None:
-            self._ahead.append(self._pool.submit(self._make, *request))
+    def _in_order(self, num_workers: int) -> Iterator[Batch]:
+        if not num_workers:
+            yield from (self._make(*request) for request in self.schedule)
+            return
+        pool, ahead = ThreadPoolExecutor(num_workers), deque()
+        for request in self.schedule:
+            ahead.append(pool.submit(self._make, *request))
+            if len(ahead) > 2 * num_workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
     def _make(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
         batch = self.schedule.batch(split, epoch, indices)
-        if not self.pin_memory:
+        if not self._pin_memory:
             return batch
         return {name: tensor.pin_memory() for name, tensor in batch.items()}
 
 
-def evaluation_batches(dataset: Dataset, micro: int) -> list[np.ndarray]:
-    """Cut a dataset into batches (B,) for evaluation, shortest texts first."""
-    return _cut(dataset.by_length, EVALUATION_FACTOR * micro)
-
-
 def read_through(dataset: Dataset, micro: int) -> Iterator[tuple[np.ndarray, Batch]]:
-    """Go through every sample once: the places (B,) in the split and the batch."""
-    for places in evaluation_batches(dataset, micro):
+    """Go through every sample once, shortest texts first: the places (B,) in the split and the
+    batch."""
+    for places in _cut(dataset.by_length, EVALUATION_FACTOR * micro):
         yield places, dataset.batch(0, 0, places)
 
 

@@ -1,10 +1,8 @@
-"""The samples of a split, ready to be put into batches: as tokens and pixels, or as stored
-features."""
+"""The samples of a split, ready to be put into batches: as tokens and pixels, or as features."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -19,44 +17,40 @@ from .tokens import Tokens
 Batch = dict[str, Tensor]
 
 
-class PairDataset:
-    """Pairs of a text and an image with their labels.
+class Dataset:
+    """N samples with their labels.
 
     Args:
         labels: (N,) classes, counted from 0; -1 where they are not known.
-        augment: crop and flip at random; else take the centre.
+        lengths: (N,) of the texts, in tokens.
     """
 
-    def __init__(
-        self, tokens: Tokens, images: ImageStore, labels: list[int], image_size: int, augment: bool
-    ):
-        self.tokens = tokens
-        self.images = images
-        self.image_size = image_size
-        self.augment = augment
+    def __init__(self, labels: Sequence[int] | np.ndarray, lengths: np.ndarray):
         self.labels = np.asarray(labels, dtype=np.int64)
+        # From the shortest text to the longest, so that short ones are padded little.
+        self.by_length = np.argsort(lengths, kind="stable")  # (N,)
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    @cached_property
-    def by_length(self) -> np.ndarray:
-        """The samples (N,) from the shortest text to the longest, so that short ones are padded
-        little."""
-        return np.argsort(self.tokens.lengths, kind="stable")
-
     def batch(self, seed: int, epoch: int, indices: np.ndarray) -> Batch:
         """Make the batch of the samples ``indices`` (B,) as they look in this epoch."""
-        input_ids, attention_mask = self.tokens.pad(indices)
-        return {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "pixel_values": torch.from_numpy(self._pixels(seed, epoch, indices)),
-            "labels": torch.from_numpy(self.labels[indices]),
-        }
+        return {"labels": torch.from_numpy(self.labels[indices])}
 
-    def _pixels(self, seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
-        """Crop the images, and flip some in training: (B, 3, image_size, image_size) uint8."""
+
+class PairDataset(Dataset):
+    """Pairs of a text and an image. With ``augment`` images are cropped and flipped at random; else
+    their centre is taken."""
+
+    def __init__(
+        self, tokens: Tokens, images: ImageStore, labels: list[int], image_size: int, augment: bool
+    ):
+        super().__init__(labels, tokens.lengths)
+        self.tokens, self.images = tokens, images
+        self.image_size, self.augment = image_size, augment
+
+    def batch(self, seed: int, epoch: int, indices: np.ndarray) -> Batch:
+        input_ids, attention_mask = self.tokens.pad(indices)
         spare = self.images.side - self.image_size
         if self.augment:
             draws = seeding.uniforms(seed, "augmentation", epoch, indices, columns=3)  # (B, 3)
@@ -65,40 +59,32 @@ class PairDataset:
         else:
             top = left = np.full(len(indices), spare // 2)
             flip = np.zeros(len(indices), dtype=bool)
-        return self.images.gather(indices, top, left, flip, self.image_size)
+        pixels = self.images.gather(indices, top, left, flip, self.image_size)  # (B, 3, H, W)
+        return {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "pixel_values": torch.from_numpy(pixels),
+            **super().batch(seed, epoch, indices),
+        }
 
 
-class FeatureDataset:
-    """Samples that a frozen encoder has read already: their features and labels, for the head
-    alone.
+class FeatureDataset(Dataset):
+    """Samples that a frozen encoder has read: ``text`` (N, text_dim) and ``image`` (N, image_dim),
+    those that are used, for the head alone."""
 
-    Args:
-        labels: (N,) int64.
-        text, image: (N, text_dim) and (N, image_dim); None for a modality that is not used.
-    """
-
-    def __init__(self, labels: np.ndarray, text: Tensor | None = None, image: Tensor | None = None):
-        self.labels = labels
-        features = {"text": text, "image": image}
-        self.features = {name: value for name, value in features.items() if value is not None}
-        self.by_length = np.arange(len(labels))
-
-    def __len__(self) -> int:
-        return len(self.labels)
+    def __init__(self, labels: np.ndarray, **features: Tensor):
+        super().__init__(labels, np.zeros(len(labels)))
+        self.features = features
 
     def batch(self, seed: int, epoch: int, indices: np.ndarray) -> Batch:
-        """Return ``text`` (B, text_dim) and ``image`` (B, image_dim), where they exist, and
-        ``labels`` (B,)."""
         batch = {name: values[indices] for name, values in self.features.items()}
-        return {**batch, "labels": torch.from_numpy(self.labels[indices])}
+        return {**batch, **super().batch(seed, epoch, indices)}
 
 
-class TokenDataset:
+class TokenDataset(Dataset):
     """Samples of which a frozen encoder gives every token and patch, for the head alone.
 
     Args:
-        labels: (N,) int64.
-        lengths: (N,) of the texts, in tokens.
         read: gives of some samples (B,) the tokens (B, L, text_dim), zero behind the end of a text,
             and the patches (B, P, image_dim).
     """
@@ -109,24 +95,17 @@ class TokenDataset:
         lengths: np.ndarray,
         read: Callable[[np.ndarray], tuple[Tensor, Tensor]],
     ):
-        self.labels, self.lengths = labels, lengths
-        self._read = read
-        self.by_length = np.argsort(lengths, kind="stable")
-
-    def __len__(self) -> int:
-        return len(self.labels)
+        super().__init__(labels, lengths)
+        self.lengths, self._read = lengths, read
 
     def batch(self, seed: int, epoch: int, indices: np.ndarray) -> Batch:
-        """Return ``text`` (B, L, text_dim), ``mask`` (B, L), ``image`` (B, P, image_dim) and
-        ``labels`` (B,)."""
-        asked = (
-            indices if len(indices) else np.zeros(1, np.int64)
-        )  # no encoder reads an empty batch
+        """Return ``text``, ``mask`` (B, L), ``image`` and ``labels`` (B,)."""
+        asked = indices if len(indices) else np.array([0])  # no encoder reads an empty batch
         text, image = (values[: len(indices)] for values in self._read(asked))
         mask = np.arange(text.shape[1]) < self.lengths[indices][:, None]  # (B, L)
         return {
             "text": text,
             "mask": torch.from_numpy(mask.astype(np.int64)),
             "image": image,
-            "labels": torch.from_numpy(self.labels[indices]),
+            **super().batch(seed, epoch, indices),
         }

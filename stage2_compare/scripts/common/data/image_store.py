@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 import PIL
@@ -23,7 +23,7 @@ import PIL
 from ..errors import UserError
 from ..files import error_text, listed
 from .arrays import Plan, keep
-from .fingerprints import FINGERPRINT_SHAPE, fingerprint
+from .photo_copies import FINGERPRINT_SHAPE, fingerprint
 from .photos import NOTES, decode, open_file, reason
 
 # Part of the key: change the number when the pixels, fingerprints or notes of a photo change.
@@ -67,7 +67,7 @@ class ImageStore:
 
     @property
     def fingerprints(self) -> np.ndarray:
-        """See fingerprints.py: of each sample's photo, (N, 2, 32, 32) uint8."""
+        """See photo_copies.py: of each sample's photo, (N, 2, 32, 32) uint8."""
         return self.photos["fingerprint"][self.rows]
 
     @property
@@ -121,27 +121,25 @@ class ImagesUnusable(UserError):
         self.faults = faults
 
 
-class Inspected(NamedTuple):
-    """The result of opening N photos."""
+def inspect_images(
+    paths: Sequence[str], title: str = "Opening images"
+) -> tuple[dict[str, tuple[str, np.ndarray]], dict[str, str]]:
+    """Open and decode every photo once.
 
-    digests: list[str]  # SHA-256 of each file as hex, "" if the photo cannot be used
-    fingerprints: np.ndarray  # (N, 2, 32, 32) uint8, zeros if it cannot be used
-    faults: list[str]  # why it cannot be used, "" if it can
-
-
-def inspect_images(paths: Sequence[str], title: str = "Opening images") -> Inspected:
-    """Open and decode every photo once."""
-    found = Inspected([], np.zeros((len(paths), *FINGERPRINT_SHAPE), np.uint8), [])
+    Returns:
+        SHA-256 of the file and fingerprint of each photo that can be used, and of each other why
+        not, by path.
+    """
+    photos, faults = {}, {}
     read = partial(_read, side=_INSPECTED_SIDE)
-    for place, result in enumerate(_in_parallel(read, paths, title, show_progress=True)):
+    results = _in_parallel(read, paths, title, show_progress=True)
+    for path, result in zip(paths, results, strict=True):
         if isinstance(result, str):
-            digest, fault = b"", result
+            faults[path] = result
         else:
-            (digest, photo), fault = result, ""
-            found.fingerprints[place] = photo["fingerprint"]
-        found.digests.append(digest.hex())
-        found.faults.append(fault)
-    return found
+            digest, photo = result
+            photos[path] = digest.hex(), photo["fingerprint"][0].copy()
+    return photos, faults
 
 
 def load_splits(

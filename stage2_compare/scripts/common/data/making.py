@@ -4,67 +4,53 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
+from argparse import Namespace
 from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
 from glob import glob
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError
-from ..files import MARK, alone, error_text, move, replacing, write_result
-from . import report
+from ..files import MARK, alone, error_text, remove_left_overs, replacing, write_result
 from .copies import Keys, keys_of
 from .image_store import inspect_images
 from .pair_files import Fault, describe
-from .quality import QUALITY, quality_json
+from .report import QUALITY, of_data, quality_json
 from .splits import FOLD, UNFINISHED, Split, read_splits
 from .splitting import choose_folds, choose_validation, connected_groups
 
 BROKEN = "broken.csv"
-_BROKEN_HEADER = b"guid,path,reason\n"
-_TABLES = ("train.csv", "val.csv")  # of a split and of a fold
-_STAGING = ".make_splits.tmp"  # new tables until all are there, and old ones until all are replaced
+_OF_FOLDS = re.compile(rf"{FOLD}([1-9]\d{{0,8}})/(train|val)\.csv")
 
 
-@dataclass(frozen=True)
-class SplitSettings:
-    """The flags of make_splits.py; relative paths start at the project root."""
-
-    project_root: Path
-    data_dir: Path | None
-    train_file: Path | None
-    test_file: Path | None
-    val_ratio: float
-    folds: int | None
-    seed: int
-    text_encoding: str
-    skip_broken: bool
-    output_dir: Path
-
-
-def make_splits(settings: SplitSettings) -> None:
+def make_splits(flags: Namespace) -> None:
     """Cut the labelled pairs into training and validation, write the tables and print a report.
+
+    Args:
+        flags: of make_splits.py; relative paths start at the project root.
 
     Raises:
         UserError: names file, row and value. Then the tables are as they were.
     """
-    root, folder = settings.project_root, settings.project_root / settings.output_dir
+    root, folder, folds = (
+        flags.project_root,
+        flags.project_root / flags.output_dir,
+        flags.folds or 0,
+    )
     # 1. Read the pairs, and find copies among them.
-    lists = _find_lists(settings)
-    _check_targets(folder, lists, settings.folds or 0)
-    splits, keys, left_out = _read_pairs(settings, lists)
+    lists = _find_lists(flags, folder)
+    splits, keys, left_out = _read_pairs(flags, lists)
     split, test = splits["labelled"], splits.get("test")
     # 2. Choose the sides. Copies stay together.
     groups = connected_groups(keys["labelled"].near_texts, keys["labelled"].near_photos)
-    chosen = {
-        "": choose_validation(groups, split.labels, split.guids, settings.val_ratio, settings.seed)
-    }
-    if settings.folds:
-        folds = choose_folds(groups, split.labels, split.guids, settings.folds, settings.seed)
-        chosen |= {f"{FOLD}{number}/": fold for number, fold in enumerate(folds, start=1)}
+    pairs = groups, split.labels, split.guids
+    chosen = {"": choose_validation(*pairs, flags.val_ratio, flags.seed)}
+    for number, fold in enumerate(
+        choose_folds(*pairs, folds, flags.seed) if folds else (), start=1
+    ):
+        chosen[f"{FOLD}{number}/"] = fold
     by_guid = sorted(range(len(split)), key=lambda i: (len(split.guids[i]), split.guids[i]))
     sides = {}
     for place, val in chosen.items():
@@ -76,79 +62,61 @@ def make_splits(settings: SplitSettings) -> None:
         tables["test.csv"] = _table(test, range(len(test)), root, test.line_end)
     if left_out:
         tables[BROKEN] = _broken_table(left_out)
-    facts, lines = report.of_data(splits, keys, sides, groups, left_out)
+    facts, lines = of_data(splits, keys, sides, groups, left_out)
     tables[QUALITY] = quality_json(tables, facts)
-    changed = _write(folder, tables, settings.folds or 0)
-    print("\n".join(lines))
-    for name in tables:
-        print(f"wrote {folder / name}")
-    if changed:
-        print("warning: the split that was there was another one; do not compare runs made with it")
+    lines += _write(folder, tables, folds)
     old = folder / "test.csv"
     if not test and old.exists():
-        print(
+        lines.append(
             f"warning: {old} is of an earlier split and was left as it is: no test list was found"
         )
-
-
-# Where the files lie
-
-
-def _find_lists(settings: SplitSettings) -> dict[str, Path]:
-    """Return the list of labelled pairs and, if there is one, that of test pairs."""
-    root, data_dir = settings.project_root, settings.data_dir
-    if settings.train_file:
-        train = root / settings.train_file
-    else:
-        folders = [root / "data", root / "data/project5", root]
-        if data_dir:
-            folders = [root / data_dir, (root / data_dir).parent, root]
-        train = _first_file([folder / "train.txt" for folder in folders])
-    test = train.parent / "test_without_label.txt"
-    lists = {"labelled": train}
-    if settings.test_file:
-        lists["test"] = root / settings.test_file
-    elif os.path.isfile(test):
-        lists["test"] = test
-    for name, path in lists.items():
-        print(f"{name} pairs: {path}", flush=True)
-    return lists
-
-
-def _first_file(candidates: list[Path]) -> Path:
-    for path in candidates:
-        if os.path.isfile(path):  # unlike Path.is_file, it accepts a name that is too long
-            return path
-    looked = ", ".join(map(str, dict.fromkeys(candidates)))
-    raise UserError(
-        f"no train.txt found (looked for {looked}); check --project-root, or give --train-file"
-    )
-
-
-def _check_targets(folder: Path, lists: dict[str, Path], folds: int) -> None:
-    """Refuse to overwrite one of the lists, or to remove it with an earlier fold."""
-    new = [f"{FOLD}{number}/{name}" for number in range(1, folds + 1) for name in _TABLES]
-    for name in (*_TABLES, "test.csv", BROKEN, QUALITY, *new, *_later_folds(folder, folds)):
-        # realpath also resolves "new/../train.txt", where the folder "new" is still to be made
-        if os.path.realpath(folder / name) in map(os.path.realpath, lists.values()):
-            raise UserError(
-                f"{folder / name} is the list to be split and would be overwritten; "
-                "give another --output-dir"
-            )
-
-
-def _later_folds(folder: Path, folds: int) -> list[str]:
-    """Return the names of the tables of earlier folds after so many."""
-    names = [name.replace(os.sep, "/") for name in glob(f"{FOLD}*/*.csv", root_dir=folder)]
-    found = [re.fullmatch(rf"{FOLD}([1-9]\d{{0,8}})/(train|val)\.csv", name) for name in names]
-    return sorted(name[0] for name in found if name and int(name[1]) > folds)
+    print("\n".join(lines))
 
 
 # The pairs
 
 
+def _find_lists(flags: Namespace, output: Path) -> dict[str, Path]:
+    """Return the list of labelled pairs and, if there is one, that of test pairs.
+
+    Raises:
+        UserError: there is no list, or a table would take its place.
+    """
+    root, data_dir = flags.project_root, flags.data_dir
+    if flags.train_file:
+        train = root / flags.train_file
+    else:
+        folders = [root / "data", root / "data/project5", root]
+        if data_dir:
+            folders = [root / data_dir, (root / data_dir).parent, root]
+        candidates = [folder / "train.txt" for folder in dict.fromkeys(folders)]
+        # unlike Path.is_file, os.path.isfile accepts a name that is too long
+        train = next(filter(os.path.isfile, candidates), None)
+        if train is None:
+            raise UserError(
+                f"no train.txt found (looked for {', '.join(map(str, candidates))}); check "
+                "--project-root, or give --train-file"
+            )
+    lists = {"labelled": train}
+    test = train.parent / "test_without_label.txt"
+    if flags.test_file or os.path.isfile(test):
+        lists["test"] = root / flags.test_file if flags.test_file else test
+    top = ("train.csv", "val.csv", "test.csv", BROKEN, QUALITY)
+    for name, path in lists.items():
+        print(f"{name} pairs: {path}", flush=True)
+        # realpath also resolves "new/../train.txt", where the folder "new" is still to be made
+        inside = os.path.relpath(os.path.realpath(path), os.path.realpath(output))
+        table = inside.replace(os.sep, "/")
+        if table in top or _OF_FOLDS.fullmatch(table):
+            raise UserError(
+                f"{output / inside} is the list to be split and would be overwritten; give another "
+                "--output-dir"
+            )
+    return lists
+
+
 def _read_pairs(
-    settings: SplitSettings, lists: dict[str, Path]
+    flags: Namespace, lists: dict[str, Path]
 ) -> tuple[dict[str, Split], dict[str, Keys], list[Fault]]:
     """Read all texts and open all photos.
 
@@ -159,46 +127,40 @@ def _read_pairs(
         UserError: files are missing or broken, and --skip-broken is not given. Then ``broken.csv``
             lists them.
     """
-    root = settings.project_root
+    root = flags.project_root
     reading = {
         "csv_paths": {name: path.absolute() for name, path in lists.items()},
         "project_root": root,
         "unlabelled": ("test",),
-        "data_dir": settings.data_dir,
-        "text_encoding": settings.text_encoding,
+        "data_dir": flags.data_dir,
+        "text_encoding": flags.text_encoding,
     }
     splits, faults = read_splits(**reading)
     paths = dict.fromkeys(path for split in splits.values() for path in split.image_paths)
-    opened = [path for path in paths if os.path.isfile(path)]  # the others are faults already
-    found = inspect_images(opened, title="Opening pictures")
-    reasons = dict(zip(opened, found.faults, strict=True))
+    # Those that are not there are faults already.
+    photos, broken = inspect_images(list(filter(os.path.isfile, paths)), title="Opening pictures")
     for split in splits.values():
-        for place, path in enumerate(split.image_paths):
-            if why := reasons.get(path):
-                faults.append(Fault(split.path, split.rows[place], split.guids[place], path, why))
+        for row, guid, path in zip(split.rows, split.guids, split.image_paths, strict=True):
+            if path in broken:
+                faults.append(Fault(split.path, row, guid, path, broken[path]))
     if faults:
         faults.sort(key=lambda fault: (fault.csv_path != splits["labelled"].path, fault.row))
-        if not settings.skip_broken:
-            raise _unusable(faults, settings)
+        if not flags.skip_broken:
+            message = f"{describe(faults, root)}, or give --skip-broken to leave them out"
+            path = root / flags.output_dir / BROKEN
+            with suppress(UserError):  # the message counts more than the list
+                write_result(path, _broken_table(faults))
+                message += f". {path} lists all"
+            raise UserError(message)
         rows = {name: {f.row for f in faults if f.csv_path == splits[name].path} for name in splits}
         splits, _ = read_splits(**reading, leave_out=rows)
-    place_of = {path: place for place, path in enumerate(opened)}
-    photos = {n: [place_of[path] for path in split.image_paths] for n, split in splits.items()}
+    used = [[photos[path] for path in split.image_paths] for split in splits.values()]
     keys = keys_of(
         [split.texts for split in splits.values()],
-        [[found.digests[i] for i in places] for places in photos.values()],
-        [np.asarray(found.fingerprints)[places] for places in photos.values()],
+        [[digest for digest, _ in of_split] for of_split in used],
+        [np.stack([fingerprint for _, fingerprint in of_split]) for of_split in used],
     )
     return splits, dict(zip(splits, keys, strict=True)), faults
-
-
-def _unusable(faults: list[Fault], settings: SplitSettings) -> UserError:
-    message = f"{describe(faults, settings.project_root)}, or give --skip-broken to leave them out"
-    path = settings.project_root / settings.output_dir / BROKEN
-    with suppress(UserError):  # the message counts more than the list
-        write_result(path, _broken_table(faults))
-        message += f". {path} lists all"
-    return UserError(message)
 
 
 # The tables
@@ -244,20 +206,20 @@ def _portable(path: str, root: Path) -> str:
 # All tables take their places in one step
 
 
-def _write(folder: Path, tables: dict[str, bytes], folds: int) -> bool:
+def _write(folder: Path, tables: dict[str, bytes], folds: int) -> list[str]:
     """Replace all tables or none, and remove those of later folds.
 
     Returns:
-        Whether another split was there.
+        What was done, one line each.
 
     Raises:
         UserError: a table cannot be written.
     """
-    obsolete = _later_folds(folder, folds)
-    with suppress(OSError):  # an earlier list does not hold any more
-        broken = (folder / BROKEN).read_bytes().removeprefix(MARK)
-        if BROKEN not in tables and broken.startswith(_BROKEN_HEADER):
-            obsolete.append(BROKEN)
+    found = [name.replace(os.sep, "/") for name in glob(f"{FOLD}*/*.csv", root_dir=folder)]
+    matches = filter(None, map(_OF_FOLDS.fullmatch, sorted(found)))
+    obsolete = [match[0] for match in matches if int(match[1]) > folds]
+    if BROKEN not in tables:
+        obsolete.append(BROKEN)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with alone(folder / "train.csv"):
@@ -266,20 +228,20 @@ def _write(folder: Path, tables: dict[str, bytes], folds: int) -> bool:
         state = "the splits are as they were"
         if os.path.exists(folder / UNFINISHED):
             state = "the splits there do not belong together, run this command again"
-        names = [str(name) for name in (error.filename, error.filename2) if name]
-        name = next((name for name in names if _STAGING not in name), folder)
         raise UserError(
-            f"{name}: cannot write it, {state} ({error_text(error)}); "
+            f"{error.filename2 or folder}: cannot write it, {state} ({error_text(error)}); "
             "close it where it is open (Excel?), or check the disk and --output-dir"
         ) from None
+    lines = []
     for part in dict.fromkeys((folder / name).parent for name in obsolete if "/" in name):
-        print(f"removed the tables in {part}: there are {folds} folds now")
-        with suppress(OSError):  # something else may lie there
-            part.rmdir()
-    for name in tables.keys() - {BROKEN, QUALITY}:
-        if name in earlier and earlier[name].removeprefix(MARK) != tables[name].removeprefix(MARK):
-            return True
-    return False
+        lines.append(f"removed the tables in {part}: there are {folds} folds now")
+    lines += [f"wrote {folder / name}" for name in tables]
+    kept = tables.keys() & earlier.keys() - {BROKEN, QUALITY}
+    if any(earlier[name].removeprefix(MARK) != tables[name].removeprefix(MARK) for name in kept):
+        lines.append(
+            "warning: the split that was there was another one; do not compare runs made with it"
+        )
+    return lines
 
 
 def replace_together(
@@ -287,41 +249,40 @@ def replace_together(
 ) -> dict[str, bytes]:
     """Let new tables take the place of old ones, and return the content of these.
 
-    The new ones are written into a folder beside. Then the old ones move out and the new ones in;
-    if one cannot be moved, as what is open on Windows, all moves are taken back. While the marker
-    ``UNFINISHED`` lies there, the tables may not belong together.
+    All are written beside before the first takes its place. If one cannot, as where the old one is
+    open on Windows, the old ones come back. While the marker ``UNFINISHED`` lies there, the tables
+    may not belong together.
     """
-    staging, marker = folder / _STAGING, folder / UNFINISHED
-    shutil.rmtree(staging, ignore_errors=True)  # of a killed command
+    marker, names = folder / UNFINISHED, (*tables, *obsolete)
+    earlier = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
     was_mixed = marker.exists()
-    moves, begun, earlier = [], [], {}
     try:
-        for name in (*tables, *obsolete):
-            if (folder / name).is_file():
-                earlier[name] = (folder / name).read_bytes()
-                moves.append((folder / name, staging / "old" / name))
-        for name, content in tables.items():
-            new = staging / "new" / name
-            new.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(new) as file:  # a full disk shows here, before any change
+        with ExitStack() as new:  # at its end each takes its place
+            for name, content in tables.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                remove_left_overs((folder / name).parent, ".*.csv.*.tmp")
+                file = new.enter_context(replacing(folder / name))
                 file.write(content)
-            moves.append((new, folder / name))
-        marker.touch()
-        for source, target in moves:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            begun.append((source, target))
-            move(source, target)
-        marker.unlink()
+                file.flush()  # a full disk shows here, before any change
+            marker.touch()
+        for name in earlier.keys() - tables.keys():
+            (folder / name).unlink()
     except BaseException:
-        for source, target in reversed(begun):  # if this fails, the marker stays
-            if not source.exists():
-                move(target, source)
-            with suppress(OSError):  # it is not empty
-                target.parent.rmdir()
+        for name in names:  # if this fails, the marker stays
+            path = folder / name
+            if name in earlier:
+                if not path.is_file() or path.read_bytes() != earlier[name]:
+                    with replacing(path) as file:
+                        file.write(earlier[name])
+            elif path.is_file():
+                path.unlink()
         if not was_mixed:
             marker.unlink(missing_ok=True)
         raise
     finally:
-        if not marker.exists():
-            shutil.rmtree(staging, ignore_errors=True)
+        for name in names:
+            with suppress(OSError):  # it is not empty
+                if "/" in name:
+                    (folder / name).parent.rmdir()
+    marker.unlink()
     return earlier

@@ -10,25 +10,22 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
+from typing import NamedTuple
 
 from ..errors import UserError
 from ..files import error_text, file_problem, listed, quoted
-from .encodings import decode
 from .tables import Table, refuse
 
-# below the project root; see find_data_folder
-DATA_FOLDERS = ("data/data", "data/project5/data", "data")
+DATA_FOLDERS = ("data/data", "data/project5/data", "data")  # below the project root
 # Of several photos of a guid the first in this order is taken, on every system.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".jfif", ".jpe")
 IMAGE_SUFFIXES += (".tif", ".tiff", ".avif")
 MAX_CHARACTERS = 1 << 20  # of one text; the rest is left out and counted
-_MAX_BYTES = 4 * MAX_CHARACTERS + 8  # with a mark, more characters than that in every encoding
+MAX_BYTES = 4 * MAX_CHARACTERS + 8  # with a mark, more characters than that in every encoding
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(NamedTuple):
     """A file of a pair that cannot be used."""
 
     csv_path: Path
@@ -36,9 +33,6 @@ class Fault:
     guid: str
     path: str
     reason: str
-
-    def __str__(self) -> str:
-        return f"row {self.row}: {quoted(self.path)} ({self.reason})"
 
 
 def describe(faults: Sequence[Fault], root: Path) -> str:
@@ -49,7 +43,8 @@ def describe(faults: Sequence[Fault], root: Path) -> str:
     count = "1 file is" if len(faults) == 1 else f"{len(faults):,} files are"
     of_each = defaultdict(list)
     for fault in faults:
-        of_each[fault.csv_path].append(str(fault))
+        shown = f"row {fault.row}: {quoted(fault.path)} ({fault.reason})"
+        of_each[fault.csv_path].append(shown)
     (first, shown), *others = of_each.items()
     more = "".join(f"; in {path}: {listed(of_other)}" for path, of_other in others)
     return (
@@ -58,23 +53,18 @@ def describe(faults: Sequence[Fault], root: Path) -> str:
     )
 
 
-@dataclass
-class PairFiles:
+class PairFiles(NamedTuple):
     """The files of N pairs, in the order of their table."""
 
-    image_paths: list[str] = field(default_factory=list)
-    text_paths: list[str] = field(default_factory=list)  # empty where the texts are in the table
-    contents: list[bytes] = field(default_factory=list)  # of the texts, b"" where unreadable
-    faults: list[Fault] = field(default_factory=list)
-    windows_paths: int = 0  # whose backslashes were read as slashes
-
-    def decoded(self, legacy: str) -> list[tuple[str, str]]:
-        """Return text and encoding of each pair."""
-        return [decode(data, legacy, whole=len(data) < _MAX_BYTES) for data in self.contents]
+    image_paths: list[str]
+    text_paths: list[str]  # empty where the texts are in the table
+    contents: list[bytes]  # of the texts, b"" where unreadable; of a long one only the beginning
+    faults: list[Fault]
+    windows_paths: int  # whose backslashes were read as slashes
 
 
 def find_files(table: Table, root: Path, data_dir: str | Path | None) -> PairFiles:
-    """Find the files of all pairs and read their texts; of a long one only the beginning.
+    """Find the files of all pairs and read their texts.
 
     Args:
         data_dir: see ``find_data_folder``.
@@ -82,12 +72,7 @@ def find_files(table: Table, root: Path, data_dir: str | Path | None) -> PairFil
     Raises:
         UserError: a cell or guid names no file, or there is no data folder.
     """
-    cells, files = table.cells, PairFiles()
-    guids, rows = cells["guid"].tolist(), cells.index.tolist()
-
-    def note(place: int, path: str, reason: str) -> None:
-        files.faults.append(Fault(table.path, rows[place], guids[place], path, reason))
-
+    cells = table.cells
     # 1. What the table says: for each pair the name to show, and paths of which the first counts.
     by_cells = "image_path" in cells
     if by_cells:
@@ -98,36 +83,34 @@ def find_files(table: Table, root: Path, data_dir: str | Path | None) -> PairFil
         if "text" not in cells:
             named["text_path"] = _of_guids(table, folder, (".txt",))
     # 2. What is there
-    paths: dict[str, list[str]] = {"text_path": []}
+    paths: dict[str, list[str]] = {"image_path": [], "text_path": []}
+    contents, faults, windows_paths = [], [], 0
     for column, of_pairs in named.items():
-        paths[column] = []
-        for place, (shown, candidates) in enumerate(of_pairs):
-            path = next((path for path in candidates if not file_problem(path)), "")
-            if not path:
-                path = candidates[0]
-                note(place, shown, file_problem(path))
-            files.windows_paths += by_cells and path != candidates[0]
+        for row, guid, (shown, candidates) in zip(
+            cells.index, cells["guid"], of_pairs, strict=True
+        ):
+            path = next((path for path in candidates if not file_problem(path)), candidates[0])
+            problem, content = file_problem(path), b""
+            if column == "text_path" and not problem:
+                try:
+                    with open(path, "rb") as file:
+                        content = file.read(MAX_BYTES)
+                except OSError as error:
+                    problem = error_text(error)
+            if problem:
+                faults.append(Fault(table.path, row, guid, shown, problem))
+            if column == "text_path":
+                contents.append(content)
+            windows_paths += by_cells and path != candidates[0]
             paths[column].append(path)
-    files.image_paths, files.text_paths = paths["image_path"], paths["text_path"]
-    # 3. The texts
-    missing = {fault.row for fault in files.faults}
-    for place, path in enumerate(files.text_paths):
-        files.contents.append(b"")
-        if rows[place] in missing and file_problem(path):
-            continue
-        try:
-            with open(path, "rb") as file:
-                files.contents[-1] = file.read(_MAX_BYTES)
-        except OSError as error:
-            note(place, path, error_text(error))
-    files.faults.sort(key=lambda fault: (fault.row, fault.path))
-    return files
+    faults.sort(key=lambda fault: (fault.row, fault.path))
+    return PairFiles(paths["image_path"], paths["text_path"], contents, faults, windows_paths)
 
 
 def _of_cells(table: Table, column: str, root: Path) -> list[tuple[str, list[str]]]:
     cells = table.cells[column]
-    empty = (cells == "", lambda cell: f"{column} is empty")
-    refuse(table.path, cells, [empty], "give the file, or remove the row")
+    faults = dict.fromkeys(cells.index[cells == ""], f"{column} is empty")
+    refuse(table.path, faults, "give the file, or remove the row")
     named = []
     for cell in cells:
         candidates = [os.path.join(root, cell)]
@@ -140,10 +123,11 @@ def _of_cells(table: Table, column: str, root: Path) -> list[tuple[str, list[str
 def _of_guids(table: Table, folder: Path, suffixes: Sequence[str]) -> list[tuple[str, list[str]]]:
     """Name ``folder/<guid><suffix>``, in the order of the suffixes; their letter case is free."""
     guids = table.cells["guid"]
-    # "../7" must not leave the folder
-    odd = guids.map(lambda guid: PureWindowsPath(f"{guid}.txt").name != f"{guid}.txt")
-    check = (odd, lambda guid: f"guid {quoted(guid)} cannot name files")
-    refuse(table.path, guids, [check], "use plain names")
+    faults = {}
+    for row, guid in guids.items():
+        if PureWindowsPath(f"{guid}.txt").name != f"{guid}.txt":  # "../7" must not leave the folder
+            faults[row] = f"guid {quoted(guid)} cannot name files"
+    refuse(table.path, faults, "use plain names")
     names: dict[str, dict[str, str]] = defaultdict(dict)  # stem -> suffix -> name
     with suppress(OSError):  # a folder may be readable file by file alone
         for name in sorted(os.listdir(folder)):  # ".jpg" comes after ".JPG", and is taken

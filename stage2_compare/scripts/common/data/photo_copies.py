@@ -1,7 +1,8 @@
 """Photos that show nearly the same picture: resized, recompressed, mirrored, cropped, framed.
 
-``photo_keys`` compares the fingerprints of photos and gives copies the same key. Three tests follow
-each other, each stricter, slower and on fewer pairs of photos than the one before:
+A photo's fingerprint is two small grey pictures, with and without its frame. ``photo_keys`` compares
+the fingerprints and gives copies the same key. Three tests follow each other, each stricter, slower
+and on fewer pairs of photos than the one before:
 
 1. the low frequencies agree (as in pHash, Zauner 2010, but as numbers rather than bits);
 2. one photo, cut by 0 to 10 % at each side, agrees with the middle of the other in 8 x 8 cells;
@@ -19,17 +20,22 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
+from PIL import Image
 from scipy.fft import dct
 from threadpoolctl import threadpool_limits
 
-from .fingerprints import FINGERPRINT_SHAPE
+from .photos import WHOLE_SIDE
 from .splitting import component_of_each
 
+FINGERPRINT_SHAPE = (2, 32, 32)  # uint8: the whole photo, the photo without its frame
+_SAME_GREY = 10  # of 255
+_PLAIN = 0.97  # share of a line that has one grey
+_BAR = 1 / 3  # of a side: plain lines between and below the letters of a caption lie within it
+_LEAST = 24  # lines that stay
 _CELLS = FINGERPRINT_SHAPE[-1]
 _CAPTION = 0.15  # of the height: a bar over the photo hides as much of it
 # Fewer cells than this differ from their neighbours: plain pictures and simple drawings are alike.
 _DETAIL, _DETAILED = 4, 0.35
-
 _FREQUENCIES = 6  # per side
 _LIKE = 0.65  # cosine of the low frequencies
 _CUTS = (0.0, 0.05, 0.1)
@@ -42,6 +48,41 @@ _BLOCK, _FINE_BLOCK = 1024, 8  # views at once; pairs at once in the third test
 _THREADS = min(4, os.cpu_count() or 1)  # each takes 100 MB
 
 
+def fingerprint(grey: Image.Image) -> np.ndarray:
+    """Return ``FINGERPRINT_SHAPE`` of the small grey picture that ``photos.decode`` gives."""
+    left, top, right, bottom = _inside_frame(np.asarray(grey).astype(np.int16))
+    size = FINGERPRINT_SHAPE[1:]
+    whole = grey.resize(size, Image.Resampling.BOX)
+    inside = grey.resize(size, Image.Resampling.BOX, (left, top, right, bottom))
+    return np.stack([np.asarray(whole), np.asarray(inside)])
+
+
+def _inside_frame(grey: np.ndarray) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of what lies within borders and caption bars."""
+    low, high = [0, 0], [WHOLE_SIDE, WHOLE_SIDE]  # of the rows and of the columns that stay
+    for _ in range(2):  # a caption within a border
+        for axis in (0, 1):
+            for ends in (low, high):
+                part = grey[low[0] : high[0], low[1] : high[1]]
+                lines = part if axis == 0 else part.T
+                width = _frame_width(lines if ends is low else lines[::-1])
+                if width and len(lines) - width - 1 >= _LEAST:
+                    # One line more, because the photo may begin within a line.
+                    ends[axis] += width + 1 if ends is low else -width - 1
+    return low[1], low[0], high[1], high[0]
+
+
+def _frame_width(lines: np.ndarray) -> int:
+    """Return how many of the first lines (N, M) belong to a plain border or a caption bar."""
+    grey = int(lines[0, lines.shape[1] // 2])
+    if (np.abs(lines[0] - grey) <= _SAME_GREY).mean() < _PLAIN:
+        return 0
+    plain = (np.abs(lines - grey) <= _SAME_GREY).mean(1) >= _PLAIN
+    border = int(np.argmin(np.append(plain, False)))
+    bar = int(np.flatnonzero(plain[: int(len(lines) * _BAR)])[-1]) + 1
+    return max(border, bar)
+
+
 def photo_keys(digests: list[str], fingerprints: Sequence[np.ndarray]) -> list[str]:
     """Return a key for each photo (N,): the same for copies and near copies of a photo.
 
@@ -52,14 +93,9 @@ def photo_keys(digests: list[str], fingerprints: Sequence[np.ndarray]) -> list[s
     first: dict[str, int] = {}
     for i, digest in enumerate(digests):
         first.setdefault(digest, i)
-    distinct = list(first)
     pairs = near_photos(np.stack([fingerprints[i] for i in first.values()]))
-    groups = component_of_each(pairs, len(distinct))
-    key_of_group: dict[int, str] = {}
-    for group, digest in zip(groups, distinct, strict=True):
-        key_of_group.setdefault(group, digest)
-    key = {d: key_of_group[group] for group, d in zip(groups, distinct, strict=True)}
-    return [key[digest] for digest in digests]
+    group = dict(zip(first, component_of_each(pairs, len(first)), strict=True))
+    return [str(group[digest]) for digest in digests]
 
 
 def near_photos(fingerprints: np.ndarray) -> np.ndarray:

@@ -1,24 +1,60 @@
-"""What make_splits.py found in the data: lines for the console, and facts for quality.json."""
+"""What make_splits.py found in the data: lines for the console, and facts for quality.json.
+
+quality.json lies beside the tables of a split. It holds the SHA-256 of each, so a reader sees
+whether it is still about them.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any
+import hashlib
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from ..files import listed, quoted
 from .copies import Keys
 from .pair_files import Fault
-from .quality import shared_by
 from .splits import Split, class_names, encoding_remarks
 
-_KINDS = {  # of quality.json -> words, keys, and keys of exact copies
+QUALITY = "quality.json"
+_KINDS = {  # key -> words, keys, and keys of exact copies
     "same_text": ("same text", "texts", "texts"),
     "near_text": ("nearly the same text", "near_texts", "texts"),
     "same_photo": ("same picture", "photos", "photos"),
     "near_photo": ("nearly the same picture", "near_photos", "photos"),
 }
+
+
+class Shared(NamedTuple):
+    """A count of groups of pairs with the same text or photo, or nearly."""
+
+    groups: int
+    pairs: int  # in them
+    conflicts: int  # groups whose labels differ
+
+
+def quality_json(tables: dict[str, bytes], facts: dict[str, Any]) -> bytes:
+    """Return the content of quality.json for tables by their names."""
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in tables.items()}
+    return (json.dumps({"files": files, **facts}, indent=1) + "\n").encode()
+
+
+def read_quality(csv_path: Path) -> dict[str, Any] | None:
+    """Return what quality.json says of a table, or of the fold that it is in; None where it is
+    about another one or cannot be read."""
+    digest = hashlib.sha256(csv_path.read_bytes()).hexdigest()
+    for folder in csv_path.parents[:2]:
+        try:
+            found = json.loads((folder / QUALITY).read_text(encoding="utf-8"))
+            files = found.pop("files")
+            if files[csv_path.relative_to(folder).as_posix()] == digest:
+                return found
+        except Exception:  # not there, or of another kind
+            continue
+    return None
 
 
 def of_data(
@@ -48,7 +84,13 @@ def of_data(
     }
     lines = _of_classes(split, counts, test)
     for name, part in splits.items():
-        lines += _of_texts(name, part)
+        encodings = ", ".join(f"{n:,} {encoding}" for encoding, n in part.encodings.items())
+        empty = part.notes.get("empty_text", 0)
+        lines.append(f"texts ({name}): {encodings}; {empty:,} empty; no file missing")
+        odd = {note: n for note, n in part.notes.items() if note != "empty_text"}
+        if odd:
+            shown = ", ".join(f"{n:,} {note.replace('_', ' ')}" for note, n in odd.items())
+            lines.append(f"odd, but used ({name}): {shown}")
     lines += encoding_remarks(splits.values())
     formulas = [guid for part in splits.values() for guid in part.guids if guid[0] in "=+-@"]
     if formulas:
@@ -63,7 +105,7 @@ def of_data(
             f"largest group: {len(largest):,} pairs that hang together by texts and pictures, "
             f"on one side: {_members(split, sorted(largest))}"
         )
-    overlap = _overlap(split, keys["labelled"], test, keys["test"]) if test else 0
+    overlap = _overlap(splits, keys) if test else 0
     if overlap:
         lines.append(
             "warning: test pairs that share guid, text or picture (or nearly) with labelled ones: "
@@ -104,26 +146,24 @@ def _of_classes(split: Split, counts: dict[str, Counter], test: Split | None) ->
     return lines
 
 
-def _of_texts(name: str, split: Split) -> list[str]:
-    encodings = ", ".join(f"{n:,} {encoding}" for encoding, n in split.encodings.items())
-    notes = dict(split.notes)
-    empty = notes.pop("empty_text", 0)
-    lines = [f"texts ({name}): {encodings}; {empty:,} empty; no file missing"]
-    if notes:
-        odd = ", ".join(f"{n:,} {note.replace('_', ' ')}" for note, n in notes.items())
-        lines.append(f"odd, but used ({name}): {odd}")
-    return lines
-
-
 def _copies(split: Split, keys: Keys) -> tuple[dict[str, dict[str, int]], list[str]]:
     facts, lines = {}, []
     for kind, (words, near, exact) in _KINDS.items():
-        found, conflicts = shared_by(getattr(keys, near), getattr(keys, exact), split.labels)
-        facts[kind] = found._asdict()
-        more = f"; {found.conflicts:,} of them with conflicting labels" if found.groups else ""
+        sharing = defaultdict(list)
+        for place, key in enumerate(getattr(keys, near)):
+            sharing[key].append(place)
+        exact_keys = getattr(keys, exact)
+        groups = []
+        for key, group in sharing.items():
+            differ = near == exact or len({exact_keys[i] for i in group}) > 1
+            if key and len(group) > 1 and differ:
+                groups.append(group)
+        conflicts = [group for group in groups if len({split.labels[i] for i in group}) > 1]
+        pairs = sum(map(len, groups))
+        facts[kind] = Shared(len(groups), pairs, len(conflicts))._asdict()
+        more = f"; {len(conflicts):,} of them with conflicting labels" if groups else ""
         lines.append(
-            f"{words}: {found.groups:,} shared by {found.pairs:,} pairs, "
-            f"each kept on one side{more}"
+            f"{words}: {len(groups):,} shared by {pairs:,} pairs, each kept on one side{more}"
         )
         lines += [f"  for example {_members(split, group)}" for group in conflicts[:3]]
     return facts, lines
@@ -135,11 +175,11 @@ def _members(split: Split, group: list[int]) -> str:
     return ", ".join(f"{split.guids[i]} ({split.labels[i]})" for i in group[:5]) + more
 
 
-def _overlap(split: Split, keys: Keys, test: Split, test_keys: Keys) -> int:
-    guids, texts, photos = set(split.guids), set(keys.near_texts) - {""}, set(keys.near_photos)
-    overlap = 0
-    for guid, text, photo in zip(
-        test.guids, test_keys.near_texts, test_keys.near_photos, strict=True
-    ):
-        overlap += guid in guids or text in texts or photo in photos
-    return overlap
+def _overlap(splits: dict[str, Split], keys: dict[str, Keys]) -> int:
+    """Count the test pairs that share guid, text or picture (or nearly) with labelled ones."""
+    columns = {
+        name: (splits[name].guids, of.near_texts, of.near_photos) for name, of in keys.items()
+    }
+    met = [set(column) - {""} for column in columns["labelled"]]
+    shared = [map(known.__contains__, own) for known, own in zip(met, columns["test"], strict=True)]
+    return sum(map(any, zip(*shared, strict=True)))

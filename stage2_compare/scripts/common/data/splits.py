@@ -14,12 +14,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
-
 from ..errors import UserError
 from ..files import quoted
-from .encodings import choose_encoding
-from .pair_files import MAX_CHARACTERS, Fault, PairFiles, describe, find_files
+from .encodings import choose_encoding, decode
+from .pair_files import MAX_BYTES, MAX_CHARACTERS, Fault, PairFiles, describe, find_files
 from .tables import Table, read_tables, refuse
 
 # Lies beside the splits while make_splits.py replaces them, and stays if it is killed.
@@ -45,14 +43,18 @@ class Split:
     image_paths: list[str]
     labels: list[str]  # "" where the pair has none (only in lists that may lack labels)
     rows: list[int]  # as a spreadsheet counts: header = 1, a quoted newline starts no new row
-    encodings: dict[str, int]  # number of texts by encoding, see encodings.decode
-    text_encodings: list[str] = field(default_factory=list)  # of each text
+    text_encodings: list[str] = field(default_factory=list)  # see encodings.decode
     text_paths: list[str] = field(default_factory=list)  # empty if there is a ``text`` column
     notes: dict[str, int] = field(default_factory=dict)  # only those that are not 0
     line_end: str = "\n"  # of the csv
 
     def __len__(self) -> int:
         return len(self.guids)
+
+    @property
+    def encodings(self) -> dict[str, int]:
+        """Number of texts by encoding."""
+        return {"utf-8": 0, "gb18030": 0, "replaced": 0, **Counter(self.text_encodings)}
 
 
 def read_splits(
@@ -97,20 +99,20 @@ def read_splits(
 def _decoded(table: Table, files: PairFiles, legacy: str) -> Split:
     cells = table.cells
     if "text" in cells:
-        decoded = [(text, table.encoding) for text in cells["text"]]
+        decoded, encodings = cells["text"], [table.encoding] * len(cells)
     else:
-        decoded = files.decoded(legacy)
+        found = [decode(data, legacy, whole=len(data) < MAX_BYTES) for data in files.contents]
+        decoded, encodings = zip(*found, strict=True)
     # Tokenizers differ on NUL.
-    texts = [text[:MAX_CHARACTERS].replace("\0", "").strip() for text, _ in decoded]
+    texts = [text[:MAX_CHARACTERS].replace("\0", "").strip() for text in decoded]
     notes = {
         f"{table.encoding}_csv": int(table.encoding != "utf-8"),
         "blank_row": table.blank_rows,
         "windows_path": files.windows_paths,
-        "long_text": sum(len(text) > MAX_CHARACTERS for text, _ in decoded),
-        "nul_text": sum("\0" in text for text, _ in decoded),
+        "long_text": sum(len(text) > MAX_CHARACTERS for text in decoded),
+        "nul_text": sum("\0" in text for text in decoded),
         "empty_text": texts.count(""),
     }
-    encodings = [encoding for _, encoding in decoded]
     return Split(
         path=table.path,
         guids=cells["guid"].tolist(),
@@ -118,8 +120,7 @@ def _decoded(table: Table, files: PairFiles, legacy: str) -> Split:
         image_paths=files.image_paths,
         labels=cells["label"].tolist(),
         rows=cells.index.tolist(),
-        encodings={"utf-8": 0, "gb18030": 0, "replaced": 0, **Counter(encodings)},
-        text_encodings=encodings,
+        text_encodings=list(encodings),
         text_paths=files.text_paths,
         notes={name: count for name, count in notes.items() if count},
         line_end=table.line_end,
@@ -222,17 +223,10 @@ def label_indices(split: Split, classes: list[str]) -> list[int]:
             f"{split.path}: {quoted(classes[0])} is the only class; "
             "there is nothing to learn from one class"
         )
-    index = {name: i for i, name in enumerate(classes)}
-    labels = pd.Series(split.labels, split.rows, object)
-    check = (
-        ~labels.isin(classes),
-        lambda label: f"label {quoted(label)} is not a class of the training split",
-    )
+    faults = {}
+    for row, label in zip(split.rows, split.labels, strict=True):
+        if label not in classes:
+            faults[row] = f"label {quoted(label)} is not a class of the training split"
     known = quoted(", ".join(classes))
-    refuse(
-        split.path,
-        labels,
-        [check],
-        f"its classes are {known}: correct it, or make the splits again",
-    )
-    return [index[label] for label in split.labels]
+    refuse(split.path, faults, f"its classes are {known}: correct it, or make the splits again")
+    return [classes.index(label) for label in split.labels]

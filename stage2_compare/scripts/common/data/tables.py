@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -158,34 +158,24 @@ def _choose_columns(place: str, header: list[str], may_lack_labels: bool) -> dic
     return {column: header.index(name) for column, name in names.items()}
 
 
-# Checks: a mask of the rows that are wrong, and what is said of each of their values
-
-Check = tuple[pd.Series, Callable[[str], str]]
-
-
-def refuse(path: Path, values: pd.Series, checks: Iterable[Check], remedy: str) -> None:
-    """Raise one UserError for all values that are wrong. The index of ``values`` (N,) has rows."""
-    faults: dict[int, str] = {}
-    for wrong, sentence in checks:
-        for row, value in values[wrong].items():
-            faults.setdefault(row, f"row {row}: {sentence(value)}")
+def refuse(path: Path, faults: dict[int, str], remedy: str) -> None:
+    """Raise one UserError for all rows that are wrong, if there are any; ten are told."""
     if faults:
+        told = [f"row {row}: {fault}" for row, fault in faults.items()]
         count = f" ({len(faults):,} rows in all)" if len(faults) > 1 else ""
-        raise UserError(
-            f"{path}, {listed([faults[row] for row in sorted(faults)])}{count}; {remedy}"
-        )
+        raise UserError(f"{path}, {listed(told)}{count}; {remedy}")
 
 
 def _check_guids(table: Table) -> None:
-    guids = table.cells["guid"]
-    first = guids.drop_duplicates()
-    row_of = dict(zip(first, first.index, strict=True))
-    checks = [
-        (guids == "", lambda guid: "the guid is empty"),
-        (_has_control(guids), lambda guid: f"the guid {quoted(guid)} holds a control character"),
-        (guids.duplicated(), lambda guid: f"guid {quoted(guid)} is in row {row_of[guid]} already"),
-    ]
-    refuse(table.path, guids, checks, "every pair needs a guid of its own")
+    row_of, faults = {}, {}
+    for row, guid in table.cells["guid"].items():
+        if not guid:
+            faults[row] = "the guid is empty"
+        elif _has_control(guid):
+            faults[row] = f"the guid {quoted(guid)} holds a control character"
+        elif row_of.setdefault(guid, row) != row:
+            faults[row] = f"guid {quoted(guid)} is in row {row_of[guid]} already"
+    refuse(table.path, faults, "every pair needs a guid of its own")
 
 
 def _checked_labels(table: Table, classes: set[str], may_lack: bool) -> pd.Series:
@@ -194,25 +184,19 @@ def _checked_labels(table: Table, classes: set[str], may_lack: bool) -> pd.Serie
     if may_lack:
         labels[:] = without_placeholders(labels.tolist(), classes)
     else:
-        empty = (labels == "", lambda cell: f"the label is {quoted(cell) if cell else 'empty'}")
-        refuse(table.path, cells, [empty], "give each pair a class, or remove its row")
-    # Labels are printed, and a console obeys control characters.
-    control = (
-        _has_control(labels),
-        lambda label: f"the label {quoted(label)} holds a control character",
-    )
-    refuse(table.path, labels, [control], "remove it")
-    # The first row of each spelling is named, and the first spelling of what looks the same.
-    spellings = labels.drop_duplicates()
-    row_of = dict(zip(spellings, spellings.index, strict=True))
-    first = dict(zip(spellings.map(_appearance)[::-1], spellings[::-1], strict=True))
-
-    def other_spelling(label: str) -> str:
-        other = first[_appearance(label)]
-        return f"label {quoted(label)}, but {quoted(other)} in row {row_of[other]}"
-
-    differs = spellings != spellings.map(_appearance).map(first)
-    refuse(table.path, spellings, [(differs, other_spelling)], "spell a class one way")
+        empty = {
+            row: quoted(cell) if cell else "empty" for row, cell in cells[labels == ""].items()
+        }
+        faults = {row: f"the label is {shown}" for row, shown in empty.items()}
+        refuse(table.path, faults, "give each pair a class, or remove its row")
+    faults, seen = {}, {}  # how a class looks -> its first spelling and row
+    for row, label in labels.drop_duplicates().items():
+        first, first_row = seen.setdefault(_appearance(label), (label, row))
+        if _has_control(label):  # labels are printed, and a console obeys these
+            faults[row] = f"the label {quoted(label)} holds a control character"
+        elif label != first:
+            faults[row] = f"label {quoted(label)}, but {quoted(first)} in row {first_row}"
+    refuse(table.path, faults, "spell a class one way, in printable characters")
     return labels
 
 
@@ -233,8 +217,8 @@ def without_placeholders(labels: list[str], classes: Collection[str]) -> list[st
     return ["" if label in placeholders else label for label in labels]
 
 
-def _has_control(values: pd.Series) -> pd.Series:
-    return values.map(lambda value: any(unicodedata.category(c) == "Cc" for c in value))
+def _has_control(text: str) -> bool:
+    return any(unicodedata.category(c) == "Cc" for c in text)
 
 
 def _appearance(label: str) -> str:

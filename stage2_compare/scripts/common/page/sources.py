@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..data.photos import decode, open_file, upright_size
-from ..data.quality import read_quality
+from ..data.report import read_quality
 from ..data.splits import Split, fingerprint, read_training_splits
 from ..errors import UserError, reason_of
 from ..files import error_text, remedy, remove_left_overs, replacing

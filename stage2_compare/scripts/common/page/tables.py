@@ -11,7 +11,7 @@ import numpy as np
 
 from ..comparison.compare import Compared, Comparison
 from ..comparison.intervals import Estimate
-from ..data.quality import Shared
+from ..data.report import Shared
 from ..language import Phrase, phrase
 from ..metrics import BESIDE, MAIN
 from ..runs.reading import Run

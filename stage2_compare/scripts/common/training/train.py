@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .. import seeding
-from ..data.batches import BatchSchedule, Prefetcher, Share
+from ..data.batches import BatchSchedule, Prefetcher
 from ..errors import UserError
 from ..models.classifier import ImageTextClassifier
 from ..models.loading import check_transformers
@@ -145,7 +145,8 @@ def learn(
         micro=run.micro,
         effective=protocol.effective_batch_size,
         dropout_shape=model.head.dropout_shape,
-        share=Share(processes.rank, processes.count),
+        rank=processes.rank,
+        processes=processes.count,
     )
     pin_memory = machine.pin_memory and run.precision.device.type == "cuda"
     batches = Prefetcher(schedule, workers, pin_memory)
