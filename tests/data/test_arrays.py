@@ -112,19 +112,6 @@ def test_what_killed_commands_and_earlier_versions_left_is_removed(kept, tmp_pat
     assert f"removed 8 MB that an earlier version kept in {folder}" in capsys.readouterr().out
 
 
-def test_what_a_command_of_an_earlier_version_uses_stays(kept, tmp_path, capsys):
-    path = tmp_path / "cache" / "images_256_1.u8"
-    path.parent.mkdir()
-    path.write_bytes(b"pixels")
-    with open(path, "rb") as file:  # Windows removes no open file
-        if os.name != "nt":
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_SH)
-        kept()
-        assert path.exists() and "removed" not in capsys.readouterr().out
-
-
 SLOW = """
 import sys, time
 from pathlib import Path

@@ -344,15 +344,15 @@ def test_all_bad_photos_of_all_splits_are_found_and_ten_named(three, tmp_path):
 
 
 def test_a_photo_that_changes_between_the_passes_is_named(three, load, monkeypatch):
-    real = image_store._digest_or_reason
+    real = image_store._read
 
-    def read_then_change(path):
-        digest = real(path)
+    def read_then_change(path, side):
+        result = real(path, side)
         if path == str(three[1]):
             noise(50, 50, 7).save(path)
-        return digest
+        return result
 
-    monkeypatch.setattr(image_store, "_digest_or_reason", read_then_change)
+    monkeypatch.setattr(image_store, "_read", read_then_change)
     with pytest.raises(UserError, match=r"1 image .*1\.png \(it changed while being read"):
         load(three)
 
@@ -452,8 +452,8 @@ def test_photos_in_flight_are_bounded_in_sum(tmp_path, monkeypatch):
     paths = [tmp_path / f"{number}.png" for number in range(20)]
     for number, path in enumerate(paths):
         noise(100, 60 if number % 2 else 5, number).save(path)
-    found = inspect_images(list(map(str, paths)))
-    assert not any(found.faults) and len(set(found.digests)) == 20
+    found, faults = inspect_images(list(map(str, paths)))
+    assert not faults and len({digest for digest, _ in found.values()}) == 20
     assert 1 < max(most) <= 10 and photos._pixels_free == 10_000
 
 

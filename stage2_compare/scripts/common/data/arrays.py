@@ -104,15 +104,10 @@ def _as_bytes(checksum: int) -> bytes:
 
 
 def _remove_earlier(folder: Path) -> None:
-    """Remove what earlier versions kept, unless one of their commands uses it; say so."""
+    """Remove what earlier versions kept, and say so. A command that has mapped it keeps it."""
     freed = 0
     for path in chain.from_iterable(map(folder.glob, _OF_EARLIER_VERSIONS)):
-        with suppress(OSError):  # one of their commands uses it
-            if os.name != "nt":  # Windows removes no file that is open
-                import fcntl
-
-                with open(path, "rb") as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(OSError):  # Windows removes no file that is open
             size = path.stat().st_size
             path.unlink()
             freed += size

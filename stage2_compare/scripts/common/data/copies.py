@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -77,8 +76,7 @@ def _words(text: str) -> str:
     return _NO_WORD.sub("", _BETWEEN_DIGITS.sub("\0", text))
 
 
-@dataclass(frozen=True)
-class Duplicates:
+class Duplicates(NamedTuple):
     """Numbers of pairs of a split that share something with a training pair."""
 
     text: int
@@ -87,12 +85,9 @@ class Duplicates:
     near_image: int  # other bytes, but nearly the same picture
     label_conflicts: int  # share a text or a photo with a training pair of another class
 
-    def record(self) -> dict[str, int]:
-        return asdict(self)
-
     def warning(self, split: str = "val") -> str:
         """Return one line on the split of this name, or "" if nothing is shared."""
-        if not (self.text or self.near_text or self.image or self.near_image):
+        if not any(self[:4]):
             return ""
         name = "validation" if split == "val" else "test"
         return (
@@ -146,9 +141,8 @@ def copy_groups(split: Split, images: ImageStore) -> list[int]:
 
     A group shares texts or photos, exactly or nearly, directly or through others.
     """
-    first = list(range(len(split)))
+    first = {}
     photos = photo_keys(images.digests, images.fingerprints)
     for group in connected_groups(text_keys(split.texts), photos):
-        for i in group:
-            first[i] = min(group)
-    return first
+        first |= dict.fromkeys(group, min(group))
+    return [first[i] for i in range(len(split))]

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import PIL
@@ -36,17 +34,11 @@ _WINDOW = 16 * _THREADS  # photos in flight
 
 @dataclass(frozen=True, eq=False)
 class ImageStore:
-    """The decoded photos of N samples, in a file of M distinct photos.
+    """The decoded photos of N samples, in a file of M distinct photos."""
 
-    Attributes:
-        photos: what is kept of each photo, (M,), see ``_stored``.
-        photo_digests: SHA-256 of each photo's file, (M,).
-        rows: (N,) int64, the photo of each sample.
-    """
-
-    photos: np.ndarray
-    photo_digests: list[bytes]
-    rows: np.ndarray
+    photos: np.ndarray  # what is kept of each photo, (M,), see _stored
+    photo_digests: list[str]  # SHA-256 of each photo's file, (M,)
+    rows: np.ndarray  # the photo of each sample, (N,) int64
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -62,8 +54,8 @@ class ImageStore:
 
     @property
     def digests(self) -> list[str]:
-        """SHA-256 of each sample's file, (N,) hex strings."""
-        return [self.photo_digests[row].hex() for row in self.rows.tolist()]
+        """SHA-256 of each sample's file, (N,)."""
+        return [self.photo_digests[row] for row in self.rows]
 
     @property
     def fingerprints(self) -> np.ndarray:
@@ -72,8 +64,7 @@ class ImageStore:
 
     @property
     def notes(self) -> dict[str, int]:
-        """Number of distinct photos of the samples by what decoding them needed, see
-        ``photos.NOTES``."""
+        """Number of distinct photos by what decoding them needed, see ``photos.NOTES``."""
         bits = self.photos["notes"][np.unique(self.rows)]
         counts = {note: int((bits >> place & 1).sum()) for place, note in enumerate(NOTES)}
         return {note: count for note, count in counts.items() if count}
@@ -131,14 +122,11 @@ def inspect_images(
         not, by path.
     """
     photos, faults = {}, {}
-    read = partial(_read, side=_INSPECTED_SIDE)
-    results = _in_parallel(read, paths, title, show_progress=True)
-    for path, result in zip(paths, results, strict=True):
-        if isinstance(result, str):
-            faults[path] = result
+    for path, digest, photo, fault in _read_all(paths, _INSPECTED_SIDE, title):
+        if fault:
+            faults[path] = fault
         else:
-            digest, photo = result
-            photos[path] = digest.hex(), photo["fingerprint"][0].copy()
+            photos[path] = digest, photo["fingerprint"][0].copy()
     return photos, faults
 
 
@@ -166,10 +154,19 @@ def load_images(
         UserError: the cache cannot be written.
     """
     side = image_size * 8 // 7
-    photos, faults = _identified(paths, show_progress)
-    folder, decides = Path(cache_dir).absolute(), f"{VERSION} {side} ".encode() + b"".join(photos)
-    decoded = _decoded(photos, side, faults, show_progress)
-    plan = Plan((len(photos),), _stored(side), decoded)
+    same: dict[str, list[str]] = {}  # the paths of each photo by its digest
+    faults: dict[str, str] = {}
+    distinct = list(dict.fromkeys(map(str, paths)))
+    for path, digest, _, fault in _read_all(distinct, 0, "Reading images", show_progress):
+        if fault:
+            faults[path] = fault
+        else:
+            same.setdefault(digest, []).append(path)
+    digests = sorted(same)
+    photos = {digest: same[digest] for digest in digests}
+    folder = Path(cache_dir).absolute()
+    decides = f"{VERSION} {side} ".encode() + bytes.fromhex("".join(digests))
+    plan = Plan((len(photos),), _stored(side), _decoded(photos, side, faults, show_progress))
     try:
         kept = keep(folder, f"images_{side}", decides, lambda: plan)
     except OSError as error:
@@ -179,48 +176,13 @@ def load_images(
         ) from None
     if faults:  # the other photos are known to be good
         raise ImagesUnusable(faults)
-    row_of = {}
-    for row, same in enumerate(photos.values()):
-        row_of.update(dict.fromkeys(same, row))
-    rows = np.fromiter((row_of[str(path)] for path in paths), np.int64, len(paths))
-    return ImageStore(kept, list(photos), rows)
-
-
-def _identified(
-    paths: Sequence[str | Path], show_progress: bool
-) -> tuple[dict[bytes, list[str]], dict[str, str]]:
-    """Return the paths of each photo by its digest, in the order in which photos are stored, and
-    of each path that cannot be used why."""
-    distinct = list(dict.fromkeys(map(str, paths)))
-    photos: dict[bytes, list[str]] = {}
-    faults: dict[str, str] = {}
-    results = _in_parallel(_digest_or_reason, distinct, "Reading images", show_progress)
-    for path, result in zip(distinct, results, strict=True):
-        if isinstance(result, str):
-            faults[path] = result
-        else:
-            photos.setdefault(result, []).append(path)
-    return dict(sorted(photos.items())), faults
-
-
-def _digest_or_reason(path: str) -> bytes | str:
-    """Return the SHA-256 of a file, or why it cannot be read."""
-    try:
-        with open_file(path) as file:
-            return _digest(file)
-    except OSError as error:
-        return reason(error)
-
-
-def _digest(file: BinaryIO) -> bytes:
-    sha = hashlib.sha256()
-    while block := file.read(_BLOCK):
-        sha.update(block)
-    return sha.digest()
+    row_of = {path: row for row, digest in enumerate(digests) for path in photos[digest]}
+    rows = np.array([row_of[str(path)] for path in paths], np.int64)
+    return ImageStore(kept, digests, rows)
 
 
 def _decoded(
-    photos: dict[bytes, list[str]], side: int, faults: dict[str, str], show_progress: bool
+    photos: dict[str, list[str]], side: int, faults: dict[str, str], show_progress: bool
 ) -> Iterator[np.ndarray]:
     """Yield what is kept of every distinct photo, (1,) each.
 
@@ -229,14 +191,14 @@ def _decoded(
     """
     broken: dict[str, str] = {}
     files = [same[0] for same in photos.values()]
-    results = _in_parallel(partial(_read, side=side), files, "Resizing images", show_progress)
-    for (expected, same), result in zip(photos.items(), results, strict=True):
-        if isinstance(result, str):
-            broken.update(dict.fromkeys(same, result))
-        elif result[0] != expected:
-            broken.update(dict.fromkeys(same, "it changed while being read: start again"))
+    results = _read_all(files, side, "Resizing images", show_progress)
+    for expected, (_, digest, photo, fault) in zip(photos, results, strict=True):
+        if not fault and digest != expected:
+            fault = "it changed while being read: start again"
+        if fault:
+            broken.update(dict.fromkeys(photos[expected], fault))
         elif not (faults or broken):  # after a fault only further ones are looked for
-            yield result[1]
+            yield photo
     if faults or broken:
         raise ImagesUnusable(faults | dict(sorted(broken.items())))
 
@@ -252,30 +214,37 @@ def _stored(side: int) -> np.dtype:
     )
 
 
-def _read(path: str, side: int) -> tuple[bytes, np.ndarray] | str:
-    """Return the digest of a file and what is kept of its photo, (1,), or why it cannot be used."""
+def _read(path: str, side: int) -> tuple[str, str, np.ndarray | None, str]:
+    """Return path, digest, what is kept of the photo, (1,), and why it cannot be used, "" if it can.
+    With ``side`` 0 it is not decoded."""
     try:
         with open_file(path) as file:
-            digest = _digest(file)
+            sha = hashlib.sha256()
+            while block := file.read(_BLOCK):
+                sha.update(block)
+            if not side:
+                return path, sha.hexdigest(), None, ""
             file.seek(0)
             square, whole, notes = decode(file, side)
         photo = np.empty(1, _stored(side))
         photo["pixels"] = np.asarray(square).transpose(2, 0, 1)
         photo["fingerprint"] = fingerprint(whole)
         photo["notes"] = sum(1 << NOTES.index(note) for note in notes)
-        return digest, photo
+        return path, sha.hexdigest(), photo, ""
     except Exception as error:  # as in decode; one broken photo must not hide the others
-        return reason(error)
+        return path, "", None, reason(error)
 
 
-def _in_parallel(function: Callable, items: Sequence, title: str, show_progress: bool) -> Iterator:
-    """Yield ``function(item)`` in order, computed by threads, with a progress bar."""
-    from tqdm import tqdm  # not where compare_all.py is imported, see sweep/worker.py
+def _read_all(
+    paths: Sequence[str], side: int, title: str, show_progress: bool = True
+) -> Iterator[tuple[str, str, np.ndarray | None, str]]:
+    """Yield what ``_read`` returns of each path, in order, with a progress bar."""
+    from tqdm import tqdm  # not where compare_all.py is imported, see sweep.py
 
     disable = None if show_progress else True  # None: show it on a console only
-    bar = tqdm(total=len(items), desc=title, unit="img", disable=disable, leave=False)
+    bar = tqdm(total=len(paths), desc=title, unit="img", disable=disable, leave=False)
     with ThreadPoolExecutor(_THREADS) as pool, bar:
-        for start in range(0, len(items), _WINDOW):  # so that memory does not grow with the split
-            for result in pool.map(function, items[start : start + _WINDOW]):
+        for start in range(0, len(paths), _WINDOW):  # so that memory does not grow with the split
+            for result in pool.map(_read, paths[start : start + _WINDOW], repeat(side)):
                 yield result
                 bar.update()

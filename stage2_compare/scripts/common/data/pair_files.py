@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ..errors import UserError
 from ..files import error_text, file_problem, listed, quoted
-from .tables import Table, refuse
+from .tables import Split, refuse
 
 DATA_FOLDERS = ("data/data", "data/project5/data", "data")  # below the project root
 # Of several photos of a guid the first in this order is taken, on every system.
@@ -53,42 +53,37 @@ def describe(faults: Sequence[Fault], root: Path) -> str:
     )
 
 
-class PairFiles(NamedTuple):
-    """The files of N pairs, in the order of their table."""
-
-    image_paths: list[str]
-    text_paths: list[str]  # empty where the texts are in the table
-    contents: list[bytes]  # of the texts, b"" where unreadable; of a long one only the beginning
-    faults: list[Fault]
-    windows_paths: int  # whose backslashes were read as slashes
-
-
-def find_files(table: Table, root: Path, data_dir: str | Path | None) -> PairFiles:
-    """Find the files of all pairs and read their texts.
+def find_files(
+    split: Split, root: Path, data_dir: str | Path | None
+) -> tuple[list[bytes], list[Fault]]:
+    """Find the files of all pairs, put their paths into the split, and read the texts.
 
     Args:
         data_dir: see ``find_data_folder``.
 
+    Returns:
+        The texts (N,), b"" where unreadable; none where they are in the csv. Of a long one only the
+        beginning. And the files that are missing or unreadable.
+
     Raises:
         UserError: a cell or guid names no file, or there is no data folder.
     """
-    cells = table.cells
     # 1. What the table says: for each pair the name to show, and paths of which the first counts.
-    by_cells = "image_path" in cells
-    if by_cells:
-        named = {name: _of_cells(table, name, root) for name in cells if name.endswith("_path")}
+    named = {}
+    if split.image_paths:
+        named["image_path"] = _of_cells(split, "image_path", split.image_paths, root)
+        if split.text_paths:
+            named["text_path"] = _of_cells(split, "text_path", split.text_paths, root)
     else:
-        folder = find_data_folder(table.path, root, data_dir)
-        named = {"image_path": _of_guids(table, folder, IMAGE_SUFFIXES)}
-        if "text" not in cells:
-            named["text_path"] = _of_guids(table, folder, (".txt",))
+        folder = find_data_folder(split.path, root, data_dir)
+        named["image_path"] = _of_guids(split, folder, IMAGE_SUFFIXES)
+        if not split.texts:
+            named["text_path"] = _of_guids(split, folder, (".txt",))
     # 2. What is there
-    paths: dict[str, list[str]] = {"image_path": [], "text_path": []}
     contents, faults, windows_paths = [], [], 0
     for column, of_pairs in named.items():
-        for row, guid, (shown, candidates) in zip(
-            cells.index, cells["guid"], of_pairs, strict=True
-        ):
+        paths = []
+        for row, guid, (shown, candidates) in zip(split.rows, split.guids, of_pairs, strict=True):
             path = next((path for path in candidates if not file_problem(path)), candidates[0])
             problem, content = file_problem(path), b""
             if column == "text_path" and not problem:
@@ -98,47 +93,51 @@ def find_files(table: Table, root: Path, data_dir: str | Path | None) -> PairFil
                 except OSError as error:
                     problem = error_text(error)
             if problem:
-                faults.append(Fault(table.path, row, guid, shown, problem))
+                faults.append(Fault(split.path, row, guid, shown, problem))
             if column == "text_path":
                 contents.append(content)
-            windows_paths += by_cells and path != candidates[0]
-            paths[column].append(path)
-    faults.sort(key=lambda fault: (fault.row, fault.path))
-    return PairFiles(paths["image_path"], paths["text_path"], contents, faults, windows_paths)
+            windows_paths += bool(split.image_paths) and path != candidates[0]
+            paths.append(path)
+        named[column] = paths
+    split.image_paths, split.text_paths = named["image_path"], named.get("text_path", [])
+    if windows_paths:
+        split.notes["windows_path"] = windows_paths
+    return contents, sorted(faults, key=lambda fault: (fault.row, fault.path))
 
 
-def _of_cells(table: Table, column: str, root: Path) -> list[tuple[str, list[str]]]:
-    cells = table.cells[column]
-    faults = dict.fromkeys(cells.index[cells == ""], f"{column} is empty")
-    refuse(table.path, faults, "give the file, or remove the row")
+def _of_cells(
+    split: Split, column: str, cells: list[str], root: Path
+) -> list[tuple[str, list[str]]]:
+    faults = {}
     named = []
-    for cell in cells:
+    for row, cell in zip(split.rows, cells, strict=True):
+        if not cell:
+            faults[row] = f"{column} is empty"
         candidates = [os.path.join(root, cell)]
         if "\\" in cell and not PureWindowsPath(cell).drive:  # maybe written on Windows
             candidates.append(os.path.join(root, cell.replace("\\", "/")))
         named.append((cell, candidates))
+    refuse(split.path, faults, "give the file, or remove the row")
     return named
 
 
-def _of_guids(table: Table, folder: Path, suffixes: Sequence[str]) -> list[tuple[str, list[str]]]:
+def _of_guids(split: Split, folder: Path, suffixes: Sequence[str]) -> list[tuple[str, list[str]]]:
     """Name ``folder/<guid><suffix>``, in the order of the suffixes; their letter case is free."""
-    guids = table.cells["guid"]
-    faults = {}
-    for row, guid in guids.items():
-        if PureWindowsPath(f"{guid}.txt").name != f"{guid}.txt":  # "../7" must not leave the folder
-            faults[row] = f"guid {quoted(guid)} cannot name files"
-    refuse(table.path, faults, "use plain names")
     names: dict[str, dict[str, str]] = defaultdict(dict)  # stem -> suffix -> name
     with suppress(OSError):  # a folder may be readable file by file alone
         for name in sorted(os.listdir(folder)):  # ".jpg" comes after ".JPG", and is taken
             stem, suffix = os.path.splitext(name)
             names[os.path.normcase(stem)][suffix.lower()] = name
+    faults = {}
     named = []
-    for guid in guids:
+    for row, guid in zip(split.rows, split.guids, strict=True):
+        if PureWindowsPath(f"{guid}.txt").name != f"{guid}.txt":  # "../7" must not leave the folder
+            faults[row] = f"guid {quoted(guid)} cannot name files"
         found = names.get(os.path.normcase(guid), {})
         known = [found[suffix] for suffix in suffixes if suffix in found]
         candidates = [os.path.join(folder, name) for name in known or [guid + suffixes[0]]]
         named.append((candidates[0], candidates))
+    refuse(split.path, faults, "use plain names")
     return named
 
 

@@ -46,20 +46,15 @@ _TO_UPRIGHT = {  # EXIF orientation -> transposition that makes the photo uprigh
 }
 # Pillow's warnings help no user: what matters is counted in the notes, or raised.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-
-
 NOTES = ("16bit", "alpha", "animated", "cmyk", "exif_rotated", "truncated")
 
 
 class Decoded(NamedTuple):
-    """The two pictures that are kept of a photo.
-
-    The notes are some of ``NOTES``.
-    """
+    """What is kept of a photo."""
 
     square: Image.Image  # RGB: the centre square
     whole: Image.Image  # grey: the whole photo, whatever its proportions, WHOLE_SIDE x WHOLE_SIDE
-    notes: list[str]
+    notes: list[str]  # some of NOTES
 
 
 def decode(file: BinaryIO, side: int) -> Decoded:

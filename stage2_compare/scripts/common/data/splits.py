@@ -11,14 +11,13 @@ import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UserError
 from ..files import quoted
 from .encodings import choose_encoding, decode
-from .pair_files import MAX_BYTES, MAX_CHARACTERS, Fault, PairFiles, describe, find_files
-from .tables import Table, read_tables, refuse
+from .pair_files import MAX_BYTES, MAX_CHARACTERS, Fault, describe, find_files
+from .tables import Split, read_tables, refuse
 
 # Lies beside the splits while make_splits.py replaces them, and stays if it is killed.
 UNFINISHED = ".make_splits.unfinished"
@@ -26,35 +25,6 @@ UNLABELLED = "unlabelled"  # name of the test list among the splits where it has
 FOLD = "fold_"  # begins the name of a fold's folder, which lies beside the splits
 
 _CLASS_ORDER = ("negative", "neutral", "positive")
-
-
-@dataclass(frozen=True)
-class Split:
-    """N pairs in the order of the file; every list has length N.
-
-    ``notes`` count what is odd but accepted: "gb18030_csv" (1 if the csv is in that encoding, not
-    in UTF-8), "blank_row" (left out), "windows_path" (backslashes read as slashes), "long_text"
-    (cut after ``MAX_CHARACTERS``), "nul_text" (NUL characters were removed) and "empty_text".
-    """
-
-    path: Path  # the csv
-    guids: list[str]
-    texts: list[str]  # stripped; may be empty
-    image_paths: list[str]
-    labels: list[str]  # "" where the pair has none (only in lists that may lack labels)
-    rows: list[int]  # as a spreadsheet counts: header = 1, a quoted newline starts no new row
-    text_encodings: list[str] = field(default_factory=list)  # see encodings.decode
-    text_paths: list[str] = field(default_factory=list)  # empty if there is a ``text`` column
-    notes: dict[str, int] = field(default_factory=dict)  # only those that are not 0
-    line_end: str = "\n"  # of the csv
-
-    def __len__(self) -> int:
-        return len(self.guids)
-
-    @property
-    def encodings(self) -> dict[str, int]:
-        """Number of texts by encoding."""
-        return {"utf-8": 0, "gb18030": 0, "replaced": 0, **Counter(self.text_encodings)}
 
 
 def read_splits(
@@ -85,46 +55,29 @@ def read_splits(
     """
     root = Path(project_root)
     paths = {name: root / path for name, path in csv_paths.items()}
-    tables = read_tables(paths, unlabelled, text_encoding)
-    for name, rows in (leave_out or {}).items():
-        tables[name] = tables[name].without(rows)
-    files = {name: find_files(table, root, data_dir) for name, table in tables.items()}
+    splits = read_tables(paths, unlabelled, text_encoding, leave_out or {})
+    found = {name: find_files(split, root, data_dir) for name, split in splits.items()}
     legacy = text_encoding
     if legacy == "auto":
-        legacy = choose_encoding(data for found in files.values() for data in found.contents)
-    splits = {name: _decoded(table, files[name], legacy) for name, table in tables.items()}
-    return splits, [fault for found in files.values() for fault in found.faults]
+        legacy = choose_encoding(data for contents, _ in found.values() for data in contents)
+    for name, split in splits.items():
+        _decode(split, found[name][0], legacy)
+    return splits, [fault for _, faults in found.values() for fault in faults]
 
 
-def _decoded(table: Table, files: PairFiles, legacy: str) -> Split:
-    cells = table.cells
-    if "text" in cells:
-        decoded, encodings = cells["text"], [table.encoding] * len(cells)
-    else:
-        found = [decode(data, legacy, whole=len(data) < MAX_BYTES) for data in files.contents]
-        decoded, encodings = zip(*found, strict=True)
-    # Tokenizers differ on NUL.
-    texts = [text[:MAX_CHARACTERS].replace("\0", "").strip() for text in decoded]
+def _decode(split: Split, contents: list[bytes], legacy: str) -> None:
+    """Put the texts into the split, from their files unless they are in the csv."""
+    if contents:
+        decoded = [decode(data, legacy, whole=len(data) < MAX_BYTES) for data in contents]
+        split.texts, split.text_encodings = map(list, zip(*decoded, strict=True))
     notes = {
-        f"{table.encoding}_csv": int(table.encoding != "utf-8"),
-        "blank_row": table.blank_rows,
-        "windows_path": files.windows_paths,
-        "long_text": sum(len(text) > MAX_CHARACTERS for text in decoded),
-        "nul_text": sum("\0" in text for text in decoded),
-        "empty_text": texts.count(""),
+        "long_text": sum(len(text) > MAX_CHARACTERS for text in split.texts),
+        "nul_text": sum("\0" in text for text in split.texts),
     }
-    return Split(
-        path=table.path,
-        guids=cells["guid"].tolist(),
-        texts=texts,
-        image_paths=files.image_paths,
-        labels=cells["label"].tolist(),
-        rows=cells.index.tolist(),
-        text_encodings=list(encodings),
-        text_paths=files.text_paths,
-        notes={name: count for name, count in notes.items() if count},
-        line_end=table.line_end,
-    )
+    # Tokenizers differ on NUL.
+    split.texts = [text[:MAX_CHARACTERS].replace("\0", "").strip() for text in split.texts]
+    notes["empty_text"] = split.texts.count("")
+    split.notes |= {name: count for name, count in notes.items() if count}
 
 
 def read_training_splits(

@@ -6,11 +6,10 @@ import csv
 import io
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import pandas as pd
 
 from ..errors import UserError
 from ..files import error_text, file_problem, listed, quoted
@@ -28,52 +27,62 @@ _MAX_BYTES = 100_000_000  # of a csv, which takes some ten times as much memory
 csv.field_size_limit(2**31 - 1)
 
 
-@dataclass(frozen=True)
-class Table:
-    """The needed cells of a csv.
+@dataclass
+class Split:
+    """N pairs in the order of their csv; every list has length N.
 
-    ``cells`` has N rows of str, numbered as a spreadsheet does: the header is 1, a quoted line
-    break starts no new row. Its columns are guid, label, and text or text_path and image_path;
-    without the last two the guid names the files.
+    Where guids name the files, the paths are empty until ``pair_files`` has found them; so are the
+    texts until ``splits`` has decoded them.
+
+    ``notes`` count what is odd but accepted: "gb18030_csv" (1 if the csv is in that encoding, not
+    in UTF-8), "blank_row" (left out), "windows_path" (backslashes read as slashes), "long_text"
+    (cut after ``MAX_CHARACTERS``), "nul_text" (NUL characters were removed) and "empty_text".
     """
 
-    path: Path
-    cells: pd.DataFrame
-    encoding: str  # see encodings.decode
-    blank_rows: int
-    line_end: str  # of the header
+    path: Path  # the csv
+    guids: list[str]
+    texts: list[str]  # stripped; may be empty
+    image_paths: list[str]
+    labels: list[str]  # "" where the pair has none (only in lists that may lack labels)
+    rows: list[int]  # as a spreadsheet counts: header = 1, a quoted newline starts no new row
+    text_encodings: list[str] = field(default_factory=list)  # see encodings.decode
+    text_paths: list[str] = field(default_factory=list)  # none if there is a ``text`` column
+    notes: dict[str, int] = field(default_factory=dict)  # only those that are not 0
+    line_end: str = "\n"  # of the csv
 
-    def without(self, rows: Collection[int]) -> Table:
-        cells = self.cells.drop(index=list(rows))
-        if cells.empty:
-            raise UserError(f"{self.path}: no pair is left without the broken ones")
-        return replace(self, cells=cells)
+    def __len__(self) -> int:
+        return len(self.guids)
+
+    @property
+    def encodings(self) -> dict[str, int]:
+        """Number of texts by encoding."""
+        return {"utf-8": 0, "gb18030": 0, "replaced": 0, **Counter(self.text_encodings)}
 
 
 def read_tables(
-    paths: dict[str, Path], unlabelled: Collection[str], text_encoding: str
-) -> dict[str, Table]:
-    """Read csv files by their names, and check guids and labels.
-
-    Args:
-        unlabelled: the names of those that may lack labels, see ``without_placeholders``.
-        text_encoding: one of ``settings.ENCODINGS``; "auto" decides for all files together.
+    paths: dict[str, Path],
+    unlabelled: Collection[str],
+    text_encoding: str,
+    leave_out: dict[str, set[int]],
+) -> dict[str, Split]:
+    """Read csv files by their names, and check guids and labels; see ``splits.read_splits``.
 
     Raises:
         UserError: names file, row and value.
     """
     contents = {name: _read(path) for name, path in paths.items()}
     legacy = choose_encoding(contents.values()) if text_encoding == "auto" else text_encoding
-    tables = {}
+    splits = {}
     classes: set[str] = set()
     for name in sorted(paths, key=lambda name: name in unlabelled):  # those with labels first
         may_lack = name in unlabelled
-        table = tables[name] = _parsed(paths[name], contents.pop(name), legacy, may_lack)
-        _check_guids(table)
-        table.cells["label"] = _checked_labels(table, classes, may_lack)
+        content, left_out = contents.pop(name), leave_out.get(name, ())
+        split = splits[name] = _parsed(paths[name], content, legacy, may_lack, left_out)
+        _check_guids(split)
+        split.labels = _checked_labels(split, classes, may_lack)
         if not may_lack:
-            classes.update(table.cells["label"])
-    return {name: tables[name] for name in paths}
+            classes.update(split.labels)
+    return {name: splits[name] for name in paths}
 
 
 def _read(path: Path) -> bytes:
@@ -91,7 +100,9 @@ def _read(path: Path) -> bytes:
     )
 
 
-def _parsed(path: Path, content: bytes, legacy: str, may_lack_labels: bool) -> Table:
+def _parsed(
+    path: Path, content: bytes, legacy: str, may_lack_labels: bool, left_out: Collection[int]
+) -> Split:
     """Take the csv apart. pandas' own reader would fill rows that are too short, and name no row."""
     text, encoding = decode(content, legacy)
     odd = "\ufffd" if encoding == "replaced" else "\0"
@@ -128,13 +139,29 @@ def _parsed(path: Path, content: bytes, legacy: str, may_lack_labels: bool) -> T
             f"({quoted(','.join(header))}); "
             "put a value that holds a comma or line break in double quotes"
         )
-    cells = pd.DataFrame(index=[row for row, _ in filled], dtype=object)
-    for name, place in columns.items():
-        cells[name] = pd.Series([record[place] for _, record in filled], cells.index, object)
-        if name != "text":  # texts are stripped when it is known what is left out of them
-            cells[name] = cells[name].map(str.strip)
-    line_end = re.search("\r\n|\r|\n", text)
-    return Table(path, cells, encoding, len(records) - len(filled) - 1, line_end.group())
+    pairs = [(row, record) for row, record in filled if row not in left_out]
+    if not pairs:
+        raise UserError(f"{path}: no pair is left without the broken ones")
+    # Texts are stripped when it is known what is left out of them.
+    cells = {
+        name: [record[place].strip() for _, record in pairs] for name, place in columns.items()
+    }
+    texts = [record[columns["text"]] for _, record in pairs] if "text" in columns else []
+    notes = {f"{encoding}_csv": 1} if encoding != "utf-8" else {}
+    if blank := len(records) - len(filled) - 1:
+        notes["blank_row"] = blank
+    return Split(
+        path,
+        cells["guid"],
+        texts,
+        cells.get("image_path", []),
+        cells.get("label", [""] * len(pairs)),
+        [row for row, _ in pairs],
+        [encoding] * len(pairs),
+        cells.get("text_path", []),
+        notes,
+        re.search("\r\n|\r|\n", text).group(),
+    )
 
 
 def _choose_columns(place: str, header: list[str], may_lack_labels: bool) -> dict[str, int]:
@@ -166,37 +193,37 @@ def refuse(path: Path, faults: dict[int, str], remedy: str) -> None:
         raise UserError(f"{path}, {listed(told)}{count}; {remedy}")
 
 
-def _check_guids(table: Table) -> None:
+def _check_guids(split: Split) -> None:
     row_of, faults = {}, {}
-    for row, guid in table.cells["guid"].items():
+    for row, guid in zip(split.rows, split.guids, strict=True):
         if not guid:
             faults[row] = "the guid is empty"
         elif _has_control(guid):
             faults[row] = f"the guid {quoted(guid)} holds a control character"
         elif row_of.setdefault(guid, row) != row:
             faults[row] = f"guid {quoted(guid)} is in row {row_of[guid]} already"
-    refuse(table.path, faults, "every pair needs a guid of its own")
+    refuse(split.path, faults, "every pair needs a guid of its own")
 
 
-def _checked_labels(table: Table, classes: set[str], may_lack: bool) -> pd.Series:
-    cells = table.cells.get("label", pd.Series("", table.cells.index, object))
-    labels = cells.mask(cells.map(str.lower).isin(_UNLABELLED), "")
+def _checked_labels(split: Split, classes: set[str], may_lack: bool) -> list[str]:
+    labels = ["" if label.lower() in _UNLABELLED else label for label in split.labels]
     if may_lack:
-        labels[:] = without_placeholders(labels.tolist(), classes)
+        labels = without_placeholders(labels, classes)
     else:
-        empty = {
-            row: quoted(cell) if cell else "empty" for row, cell in cells[labels == ""].items()
-        }
-        faults = {row: f"the label is {shown}" for row, shown in empty.items()}
-        refuse(table.path, faults, "give each pair a class, or remove its row")
+        faults = {}
+        for row, label, cell in zip(split.rows, labels, split.labels, strict=True):
+            if not label:
+                faults[row] = f"the label is {quoted(cell) if cell else 'empty'}"
+        refuse(split.path, faults, "give each pair a class, or remove its row")
     faults, seen = {}, {}  # how a class looks -> its first spelling and row
-    for row, label in labels.drop_duplicates().items():
+    row_of = dict(zip(reversed(labels), reversed(split.rows), strict=True))
+    for label, row in sorted(row_of.items(), key=lambda item: item[1]):
         first, first_row = seen.setdefault(_appearance(label), (label, row))
         if _has_control(label):  # labels are printed, and a console obeys these
             faults[row] = f"the label {quoted(label)} holds a control character"
         elif label != first:
             faults[row] = f"label {quoted(label)}, but {quoted(first)} in row {first_row}"
-    refuse(table.path, faults, "spell a class one way, in printable characters")
+    refuse(split.path, faults, "spell a class one way, in printable characters")
     return labels
 
 

@@ -147,7 +147,7 @@ def data_record(run: PreparedRun) -> dict[str, Any]:
         "truncated_rate": float(np.average([t.truncated_rate for t in tokens], weights=sizes)),
         "unknown_rate": float(np.average([t.unknown_rate for t in tokens], weights=sizes)),
         "tokens_per_character": float(np.average([t.per_character for t in tokens], weights=sizes)),
-        "duplicates": run.duplicates.record(),
+        "duplicates": run.duplicates._asdict(),
     }
 
 
