@@ -222,10 +222,10 @@ class _Sweep:
                 if self.bar.disable:
                     self._say(f"{job.name}: started on {device}; {self.summary()}")
                 fault = process.do(_make, job, device)
-                self._take_in(job, fault)
                 if fault:  # what an error has left in the process must not reach the next run
                     process.end()
                     process = None
+                self._take_in(job, fault)
         finally:
             if process is not None:
                 process.end()
@@ -244,15 +244,12 @@ class _Sweep:
             elif is_ours:
                 return job
             else:
-                self._wait_for(job)
+                self.waiting.append(job)
+                if job not in self._elsewhere:
+                    self._elsewhere.add(job)
+                    self._say(f"{job.name}: another command is making it, and is waited for")
+                self.stopped.wait(_LOOK_SEC)
         return None
-
-    def _wait_for(self, job: Job) -> None:
-        if job not in self._elsewhere:
-            self._elsewhere.add(job)
-            self._say(f"{job.name}: another command is making it, and is waited for")
-        self.stopped.wait(_LOOK_SEC)
-        self.waiting.append(job)
 
     def _take_in(self, job: Job, fault: str) -> None:
         """Count a run as made or failed, or put it off."""
@@ -264,7 +261,7 @@ class _Sweep:
         with _locked(job) as is_ours:
             pass
         if not is_ours:  # another command was faster
-            self._wait_for(job)
+            self.waiting.append(job)
         elif fault == KILLED and job not in self._killed:
             self._killed.add(job)
             self._say(f"{job.name}: {fault}: once more")
