@@ -44,11 +44,7 @@ MODELS = (BERT, CLIP, BLIP, RESNET)
 
 
 def write_hub(
-    root: str | Path,
-    size: str = "tiny",
-    seed: int = 0,
-    characters: str = "",
-    models: Iterable[str] = MODELS,
+    root: Path, size: str = "tiny", seed: int = 0, characters: str = "", models: Iterable = MODELS
 ) -> dict[str, str]:
     """Write checkpoints under ``root`` and return the environment variables that make every library use them.
 
@@ -59,7 +55,7 @@ def write_hub(
     """
     import torch
 
-    root = Path(root).resolve()
+    root = root.resolve()
     letters = sorted(set(characters) - set(string.printable))
     for name in models:
         with torch.random.fork_rng(devices=[]):
@@ -71,9 +67,9 @@ def write_hub(
     return hub_variables(root)
 
 
-def hub_variables(root: str | Path) -> dict[str, str]:
+def hub_variables(root: Path) -> dict[str, str]:
     """The environment of a process that shall use what ``write_hub`` wrote under ``root``."""
-    root = Path(root).resolve()
+    root = root.resolve()
     return {
         "HF_HOME": str(root / "hf"),
         "TORCH_HOME": str(root / "torch"),
@@ -95,9 +91,6 @@ def snapshot_folder(hub: Path, name: str) -> Path:
     return snapshot
 
 
-# ---------------------------------------------------------------- vocabularies
-
-
 def wordpieces(characters: Iterable[str], length: int) -> list[str]:
     """BERT's vocabulary: special tokens at their published ids, ASCII as whole and inner pieces, then characters."""
     ascii_pieces = string.punctuation + string.digits + string.ascii_letters
@@ -107,14 +100,12 @@ def wordpieces(characters: Iterable[str], length: int) -> list[str]:
     return words + [f"[unused{i}]" for i in range(100, 100 + length - len(words))]
 
 
-def byte_pairs(
-    characters: Iterable[str], length: int
-) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def byte_pairs(characters: Iterable[str], length: int) -> tuple[dict[str, int], list[tuple]]:
     """CLIP's vocabulary and merges: bytes, bytes that end a word, merges up to whole characters, two special tokens."""
     from transformers.models.clip.tokenization_clip import bytes_to_unicode
 
     letters = bytes_to_unicode()
-    merges: dict[tuple[str, str], None] = {}
+    merges = {}
     for character in characters:
         parts = [letters[byte] for byte in character.encode("utf-8")]
         for end in ("", "</w>"):
@@ -126,10 +117,8 @@ def byte_pairs(
     ends = (letter + "</w>" for letter in letters.values())
     words = [*letters.values(), *ends, *(a + b for a, b in merges)]
     words += [f"[unused{i}]" for i in range(length - len(words) - 2)]
-    words += [
-        "<|startoftext|>",
-        "<|endoftext|>",
-    ]  # last: the published model pools at the highest id
+    # last: the published model pools at the highest id
+    words += ["<|startoftext|>", "<|endoftext|>"]
     return {word: i for i, word in enumerate(words)}, list(merges)
 
 
@@ -137,34 +126,21 @@ def write_bert_tokenizer(folder: Path, words: list[str], lower_case: bool) -> No
     """vocab.txt, tokenizer.json and the small files beside them."""
     from transformers import BertTokenizerFast
 
-    vocabulary = folder / "vocab.txt"
-    vocabulary.write_text("\n".join(words) + "\n", encoding="utf-8", newline="\n")
-    tokenizer = BertTokenizerFast(str(vocabulary), do_lower_case=lower_case, model_max_length=512)
-    tokenizer.save_pretrained(str(folder))
+    file = folder / "vocab.txt"
+    file.write_text("\n".join(words) + "\n", encoding="utf-8", newline="\n")
+    options = {"do_lower_case": lower_case, "model_max_length": 512}
+    BertTokenizerFast(str(file), **options).save_pretrained(str(folder))
 
 
-def write_clip_tokenizer(
-    folder: Path, words: dict[str, int], merges: list[tuple[str, str]]
-) -> None:
+def write_clip_tokenizer(folder: Path, words: dict[str, int], merges: list[tuple]) -> None:
     """vocab.json, merges.txt, tokenizer.json and the small files beside them."""
     from transformers import CLIPTokenizerFast
 
-    write_json(folder / "vocab.json", words)
+    files = [folder / "vocab.json", folder / "merges.txt"]
+    files[0].write_text(json.dumps(words, ensure_ascii=False), encoding="utf-8", newline="\n")
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
-    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
-    tokenizer = CLIPTokenizerFast(
-        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77
-    )
-    tokenizer.save_pretrained(str(folder))
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(
-        json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8", newline="\n"
-    )
-
-
-# ---------------------------------------------------------------- models
+    files[1].write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    CLIPTokenizerFast(*map(str, files), model_max_length=77).save_pretrained(str(folder))
 
 
 def tower(size: dict[str, Any], name: str, **more: Any) -> dict[str, Any]:
@@ -233,15 +209,10 @@ def write_blip(folder: Path, size: dict[str, Any], characters: list[str]) -> Non
     write_bert_tokenizer(folder, words, lower_case=True)
     BlipImageProcessor().save_pretrained(str(folder))  # a square of 384 px
     # [DEC] and [ENC] have embeddings behind the tokenizer's last id, as published.
-    special = {
-        "bos_token_id": len(words),
-        "eos_token_id": 2,
-        "pad_token_id": 0,
-        "sep_token_id": 102,
-    }
-    length = {"vocab_size": len(words) + 2, "max_position_embeddings": 512}
+    special = {"bos_token_id": len(words), "eos_token_id": 2, "pad_token_id": 0}
+    special |= {"sep_token_id": 102, "vocab_size": len(words) + 2, "max_position_embeddings": 512}
     config = BlipConfig(
-        text_config=tower(size, "text", **length, **special),
+        text_config=tower(size, "text", **special),
         vision_config=tower(size, "vision", image_size=384, patch_size=16),
         projection_dim=size["projection"],
     )

@@ -6,7 +6,6 @@ Colours and motif show the mood. It survives a crop, a mirror and a size of 32 p
 from __future__ import annotations
 
 import colorsys
-import math
 from random import Random
 
 from PIL import Image, ImageDraw
@@ -52,13 +51,8 @@ def colour(random: Random, ranges: tuple[tuple[float, float], ...]) -> tuple[int
 
 
 def sun(pen: ImageDraw.ImageDraw, random: Random, x: float, y: float, size: float) -> None:
-    fill = colour(random, ((0, 20), (80, 100), (90, 100)))
-    turn = random.random()
-    for ray in range(12):
-        angle = (ray + turn) * math.tau / 12
-        end = (x + 1.7 * size * math.cos(angle), y + 1.7 * size * math.sin(angle))
-        pen.line([(x, y), end], fill=fill, width=5)
-    pen.ellipse([x - size, y - size, x + size, y + size], fill=fill)
+    disc = [x - size, y - size, x + size, y + size]
+    pen.ellipse(disc, fill=colour(random, ((0, 20), (80, 100), (90, 100))))
 
 
 def rain(pen: ImageDraw.ImageDraw, random: Random, x: float, y: float, size: float) -> None:

@@ -47,7 +47,7 @@ ERRORS = 3  # standard errors of an accuracy measured on the validation pairs
 
 def main() -> int:
     started = time.monotonic()
-    heading(f"{COUNT:,} pairs with a known answer, and small checkpoints: {OUTPUT}")
+    print(f"{COUNT:,} pairs with a known answer, and small checkpoints: {OUTPUT}", flush=True)
     shutil.rmtree(OUTPUT, ignore_errors=True)
     pairs.write_pairs(OUTPUT / "data", COUNT, SEED)
     write_hub(OUTPUT / "hub", "demo", SEED, pairs.characters())
@@ -57,11 +57,9 @@ def main() -> int:
         return status
 
     compare_dir = OUTPUT / "outputs" / "compare"
-    heading("Reached, and what is possible")
     with open(compare_dir / "compare_summary.csv", encoding="utf-8-sig", newline="") as file:
         accuracies = {row["run"]: float(row["val_acc"]) for row in csv.DictReader(file)}
     all_right = print_verdict(accuracies)
-    heading("What they rely on, and what the generator put in (accuracies)")
     records = {}
     for name, kind in CEILING_OF.items():
         if kind in ("sum", "joint"):
@@ -75,10 +73,6 @@ def main() -> int:
     return 0 if all_right else 1
 
 
-def heading(text: str) -> None:
-    print(f"\n== {text}", flush=True)
-
-
 def run_commands() -> int:
     """Run all commands on the project; return the status of the first that fails, or 0."""
     # Threads look out for the next piece of work before they sleep. The pieces of such small models
@@ -88,12 +82,11 @@ def run_commands() -> int:
     environment = {**waiting, **os.environ, **hub_variables(OUTPUT / "hub")}
     steps = commands()
     for number, (title, script, arguments) in enumerate(steps, start=1):
-        heading(f"{number}/{len(steps)}  {title}")
+        print(f"\n== {number}/{len(steps)}  {title}", flush=True)
         command = [sys.executable, str(STAGE2 / "scripts" / script), "--project-root", str(OUTPUT)]
         status = subprocess.call([*command, *arguments], env=environment)
         if status:
-            print(f"the demo stopped at: {title}", file=sys.stderr)
-            return status
+            return status  # it has said why
     return 0
 
 
@@ -123,7 +116,7 @@ def print_verdict(reached: dict[str, float]) -> bool:
     in full must be above the best sum. "Near" allows for sampling (ERRORS standard errors) and,
     downwards, for a SHORTFALL.
     """
-    print(f"{'run':<52}{'reached':>9}{'possible':>10}")
+    print(f"\n{'Accuracy':<52}{'reached':>9}{'possible':>10}")
     all_right = True
     for run, kind in CEILING_OF.items():
         accuracy, ceiling = reached[run], pairs.CEILINGS[kind]
@@ -149,7 +142,7 @@ def print_probes(records: dict[str, dict]) -> bool:
     joint model loses. Their additive part depends on their confidence, and can be no better than
     the best sum.
     """
-    print(f"{'run':<52}{'no images':>11}{'no texts':>10}{'additive':>10}")
+    print(f"\n{'Accuracy with':<52}{'no images':>11}{'no texts':>10}{'additive':>10}")
     expected, most = pairs.SHUFFLED, pairs.CEILINGS["sum"]
     all_right = True
     for run, record in records.items():

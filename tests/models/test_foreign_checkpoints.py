@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.models.build import build_classifier
 from common.models.loading import load_config, load_tokenizer
 from common.settings import ModelChoice
-from demo.checkpoints import byte_pairs, wordpieces, write_bert_tokenizer, write_json
+from demo.checkpoints import byte_pairs, wordpieces, write_bert_tokenizer
 from helpers.hub import BERT, BLIP, CLIP
 from helpers.models import SIZE, encoder, inputs
 
@@ -26,6 +26,10 @@ SMALL = {
     "intermediate_size": 48,
     "max_position_embeddings": 40,
 }
+
+
+def write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
 # Tokenizers, each as the published checkpoints of its kind bring it
