@@ -55,7 +55,7 @@ def test_a_lock_ends_with_its_process_and_leaves_no_file_behind(tmp_path):
         holder.communicate()
         held = lock(path)
         assert held is not None and lock(path) is None
-        unlock(path, held)
+        unlock(held)
         assert not list(tmp_path.iterdir())
 
 

@@ -93,9 +93,3 @@ def test_a_simulated_model_with_known_overconfidence():
 def test_the_answer_fits_json_and_a_float32_softmax():
     bins, error = reliability(np.array([1 + 1e-7, 0.5], np.float32), np.array([True, False]))
     assert len(json.loads(json.dumps([bins, error], allow_nan=False))[0]) == 15
-
-
-@pytest.mark.parametrize("confidence", [[], [0.5, float("nan")], [-0.1], [1.5]])
-def test_what_is_no_confidence_is_refused(confidence):
-    with pytest.raises(ValueError):
-        reliability(np.array(confidence), np.ones(len(confidence)))

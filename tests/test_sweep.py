@@ -79,7 +79,7 @@ def is_being_trained(project: Path) -> bool:
         held = lock(path)
         if held is None:
             return True
-        unlock(path, held)
+        unlock(held)
     return False
 
 
@@ -226,17 +226,6 @@ def test_a_process_that_waits_for_what_another_makes_shows_life(monkeypatch):
         sweep._stay_in_touch(connection)
     WAITING.clear()
     assert connection.looks == 3
-
-
-def test_a_model_takes_what_it_took_before_and_an_unknown_one_the_mean():
-    jobs, _ = compare_all.parse(["--models", "concat,clip", "--seeds", "1,2"])
-    known = {jobs[0].kind: [10.0]}
-    assert sweep.seconds_left(dict.fromkeys(jobs[1:], 0.0), known) == 10 + 10 + 10
-    known[jobs[1].kind] = [20.0, 40.0]
-    # A concat of 10 s of which 4 are gone, and a CLIP of 30 s.
-    assert sweep.seconds_left({jobs[2]: 4.0, jobs[3]: 0.0}, known) == 6 + 30
-    # A run that takes longer than the others took does not shorten what follows.
-    assert sweep.seconds_left({jobs[2]: 99.0, jobs[3]: 0.0}, known) == 30
 
 
 def test_dry_run_prints_a_line_for_each_run_that_is_left(project, hub, capsys):

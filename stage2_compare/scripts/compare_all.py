@@ -23,6 +23,7 @@ from common.command import (
     HelpFormatter,
     add_language,
     add_training_flags,
+    flag_of,
     run_command,
     training_run,
 )
@@ -51,10 +52,7 @@ MODELS = [name for name in _ALL if name not in BASELINES]
 REPLACED = {
     "--model-name": "--text-model, " + " or ".join(f"--{family}-model" for family in OTHERS),
     "--fusion": "--models",
-    "--seed": "--seeds",
-    "--lr": "--lrs",
-    "--fold": "--folds",
-    "--device": "--devices",
+    **{f"--{name}": f"--{name}s" for name in ("seed", "lr", "fold", "device")},
 }
 
 
@@ -75,10 +73,10 @@ def main(argv: list[str] | None = None) -> None:
         faults = run_all(left, devices)
     try:
         if any(job.folder.is_dir() for job in jobs):
-            folders = ["--project-root", str(args.project_root)]
-            folders += ["--compare-dir", str(args.output_dir), "--lang", args.lang]
-            compare_summary.main(folders)
-            compare_visualize.main(folders)
+            flags = ["--project-root", str(args.project_root), "--lang", args.lang]
+            flags += ["--compare-dir", str(args.output_dir)]
+            compare_summary.main(flags)
+            compare_visualize.main(flags)
     finally:  # what stops the summary, a full disk for example, may have stopped runs before
         for name, fault in faults.items():
             print(f"failed: {name}: {fault}", flush=True)
@@ -109,6 +107,7 @@ def parse(argv: list[str] | None = None) -> tuple[list[Job], argparse.Namespace]
         setattr(args, name, _values(parser, name, getattr(args, name), read))
     # By identity: a flag that names its default is a flag too.
     given = {name: vars(args)[name] for name in shared if vars(args)[name] is not shared[name]}
+    given["project_root"] = args.project_root
     return [_job(args, given, *choice) for choice in _choices(args)], args
 
 
@@ -169,14 +168,9 @@ def _choices(args: argparse.Namespace) -> list[tuple[str, int, float, int | None
         folds = range(1, read_folds(Paths(project_root=args.project_root), 1).count + 1)
     others = itertools.product(args.seeds, args.lrs, folds)
     choices = [(model, *other) for other, model in itertools.product(others, models)]
-    if args.freeze_encoders:
-        choices.sort(key=lambda choice: _encoder(choice[0]))
+    if args.freeze_encoders:  # a baseline has an encoder of its own
+        choices.sort(key=lambda c: (_family(c[0]), c[0] if c[0] in BASELINES else ""))
     return choices
-
-
-def _encoder(model: str) -> tuple[str, str]:
-    """Return what is equal for models that share an encoder where it is frozen."""
-    return _family(model), model if model in BASELINES else ""
 
 
 def _family(model: str) -> str:
@@ -186,7 +180,7 @@ def _family(model: str) -> str:
 def _job(args: argparse.Namespace, given: dict[str, Any], model: str, *choice: Any) -> Job:
     """Return a run, with those of the flags ``given`` that its command has."""
     family, (seed, lr, fold) = _family(model), choice
-    own, flags = FAMILIES[family], {"project_root": args.project_root, **given}
+    own, flags = FAMILIES[family], given.copy()
     if family == JOINED:
         flags |= {"model_name": args.text_model, "fusion": model}
     else:
@@ -199,8 +193,7 @@ def _job(args: argparse.Namespace, given: dict[str, Any], model: str, *choice: A
     arguments = []
     for name, value in flags.items():
         if value is not None:
-            flag = "--" + name.replace("_", "-")
-            arguments += [flag] if value is True else [flag, str(value)]
+            arguments += [flag_of(name)] if value is True else [flag_of(name), str(value)]
     return Job(own.command, tuple(arguments), training_run(family, "", arguments))
 
 

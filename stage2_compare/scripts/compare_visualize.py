@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import sys
 import webbrowser
-from pathlib import Path
 
 from common.command import results_parser, run_command
 from common.errors import UserError
@@ -44,22 +43,17 @@ def main(argv: list[str] | None = None) -> None:
         if name in pictures:
             write_result(path, pictures[name])
             print(path)
-        else:
-            _remove(path)
+            continue
+        try:  # an earlier one would show runs that are gone
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            reason = f"{error.strerror}. Is it open in another program?"
+            raise UserError(f"cannot remove {path}: {reason}") from error
     charts = {name: file for name, file in pictures.items() if name.endswith(".svg")}
     page = write_page(visuals, comparison, charts, args.project_root, say)
     print(page)
     if args.open:
         webbrowser.open(page.resolve().as_uri())
-
-
-def _remove(path: Path) -> None:
-    """Remove an earlier picture that cannot be drawn any more: it would show runs that are gone."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        reason = f"{error.strerror}. Is it open in another program?"
-        raise UserError(f"cannot remove {path}: {reason}") from error
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from common.command import HelpFormatter, run_command
-from common.settings import ENCODINGS, Protocol, not_negative_int
+from common.command import HelpFormatter, add_flag, run_command
+from common.settings import Paths, Protocol, not_negative_int, number
 
 MOST_FOLDS = 100
 
@@ -38,45 +38,25 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--project-root", type=Path, default=Path("."), help="folder that holds data/ and outputs/")
-    data_help = "folder of the texts and pictures; looked for in data/ by default"
-    add("--data-dir", type=Path, help=data_help)
-    train_help = "guid,tag of the labelled pairs; train.txt beside the data folder by default"
-    add("--train-file", type=Path, help=train_help)
-    test_help = (
-        "test pairs, labelled or not; test_without_label.txt beside the train file by default"
-    )
-    add("--test-file", type=Path, help=test_help)
-    ratio_help = "share of the labelled pairs that go to validation"
-    add("--val-ratio", type=share, default=0.1, help=ratio_help)
-    folds_help = (
-        "also write K folds, fold_1 and so on, each with a train.csv and a val.csv: every pair is "
-        "in the val.csv of one fold"
-    )
-    add("--folds", type=fold_count, metavar="K", help=folds_help)
+    looked_for = "folder of the texts and pictures; looked for in data/ by default"
+    add("--data-dir", type=Path, help=looked_for)
+    beside = "guid,tag of the labelled pairs; train.txt beside the data folder by default"
+    add("--train-file", type=Path, help=beside)
+    beside = "test pairs, labelled or not; test_without_label.txt beside the train file by default"
+    add("--test-file", type=Path, help=beside)
+    share = number(float, "between 0 and 1", lambda value: 0 < value < 1)
+    ratio = "share of the labelled pairs that go to validation"
+    add("--val-ratio", type=share, default=0.1, help=ratio)
+    count = number(int, f"2 to {MOST_FOLDS}", lambda value: 2 <= value <= MOST_FOLDS)
+    folds = "also write K folds, fold_1 and so on: every pair is in the val.csv of one fold"
+    add("--folds", type=count, metavar="K", help=folds)
     add("--seed", type=not_negative_int, default=Protocol.seed, help="of the choice of pairs")
-    encoding_help = "of texts that are not UTF-8; auto decides for the whole data set"
-    add("--text-encoding", choices=ENCODINGS, default="auto", help=encoding_help)
-    skip_help = "leave out pairs with files that are missing or broken, and list them in broken.csv"
-    add("--skip-broken", action="store_true", help=skip_help)
-    output_help = "where the tables go"
-    add("--output-dir", type=Path, default=Path("outputs/splits"), help=output_help)
+    add_flag(parser, Paths, "text_encoding")
+    skip = "leave out pairs with files that are missing or broken, and list them in broken.csv"
+    add("--skip-broken", action="store_true", help=skip)
+    where = "where the tables go"
+    add("--output-dir", type=Path, default=Paths.val_csv.parent, help=where)
     return parser.parse_args(argv)
-
-
-def share(text: str) -> float:
-    """Parse a number between 0 and 1. argparse shows this function's name in its own error."""
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, got {text}")
-    return value
-
-
-def fold_count(text: str) -> int:
-    """Parse a number of folds. argparse shows this function's name in its own error."""
-    value = int(text)
-    if not 2 <= value <= MOST_FOLDS:
-        raise argparse.ArgumentTypeError(f"must lie between 2 and {MOST_FOLDS}, got {text}")
-    return value
 
 
 if __name__ == "__main__":

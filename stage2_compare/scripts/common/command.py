@@ -8,12 +8,12 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from .errors import UserError, reason_of
 from .files import error_text, is_disk_full, printable
@@ -90,15 +90,14 @@ def add_training_flags(
         leave_out = {*leave_out, "--image-backbone"}
     groups = {title: parser.add_argument_group(title, says) for title, _, says in _GROUPS}
     for title, settings, _ in _GROUPS:
-        for name, flag, how in _flags(settings):
+        for name, (flag, how) in _flags(settings).items():
             if flag not in leave_out:
-                group = groups[how.get("group", title)]
-                add_flag(group, settings, name, **changes.get(flag, {}))
+                add_flag(groups[how.get("group", title)], settings, name, **changes.get(flag, {}))
 
 
 def add_flag(group: Any, settings: type, name: str, as_flag: str = "", **changes: Any) -> None:
     """Add the flag of a field of the settings; ``changes`` are options of ``add_argument``."""
-    ((flag, how),) = [(flag, how) for field, flag, how in _flags(settings) if field == name]
+    flag, how = _flags(settings)[name]
     if "sets" in how:
         options = {"action": "store_true"}
     else:
@@ -107,18 +106,20 @@ def add_flag(group: Any, settings: type, name: str, as_flag: str = "", **changes
     group.add_argument(as_flag or flag, **{**options, "help": how["help"], **changes})
 
 
-def _flags(settings: type) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Yield the name, the flag and the metadata of each field that a flag sets."""
-    for field in fields(settings):
-        if field.metadata:
-            flag = field.metadata.get("flag", "--" + field.name.replace("_", "-"))
-            yield field.name, flag, field.metadata
+def _flags(settings: type) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Return the flag and the metadata of each field that a flag sets, by its name."""
+    flags = [field for field in fields(settings) if field.metadata]
+    return {f.name: (f.metadata.get("flag", flag_of(f.name)), f.metadata) for f in flags}
+
+
+def flag_of(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _values(settings: type, given: dict[str, Any]) -> dict[str, Any]:
     """Return the values of the fields, from those that were ``given`` to their flags."""
     values = {}
-    for name, flag, how in _flags(settings):
+    for name, (flag, how) in _flags(settings).items():
         key = flag[2:].replace("-", "_")
         if "sets" in how:
             values[name] = how["sets"] if given[key] else getattr(settings, name)
@@ -142,16 +143,11 @@ def results_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: a computer that shuts down, or a cluster that wants its machine back."""
-
-
 def run_command(main: Callable[[], None]) -> None:
     """Run a command and end it as its user expects.
 
-    Status 0: done. 1: the reader of the output has left, or the output's disk is full, or an error
-    that nobody foresaw, whose traceback is in outputs/logs/. 2: a UserError, in one line. 130:
-    Ctrl-C. 143: SIGTERM.
+    Status 0: done. 1: the output's reader has left or its disk is full, or an error that nobody
+    foresaw. 2: a UserError, in one line. 130: Ctrl-C. 143: SIGTERM.
     """
     for stream in (sys.stdout, sys.stderr):
         # A Windows console is not always UTF-8: a label that it cannot show must not end a run.
@@ -172,7 +168,7 @@ def run_command(main: Callable[[], None]) -> None:
         if len(received) > 1:  # whoever asks twice does not wait; as after a kill, nothing is lost
             os.write(2, b"stopped at once\n")
             os._exit(128 + number)
-        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
@@ -181,23 +177,26 @@ def run_command(main: Callable[[], None]) -> None:
         main()
         if sys.stdout is not None:
             sys.stdout.flush()
-        status = 0
     except BaseException as error:
-        # A signal in the middle of an import may come out as any error.
+        if isinstance(error, SystemExit) and not received:
+            raise
         status = _status_of(error, received)
-    if status:
-        _leave(status)
+        # Python's own last flush of streams that cannot be written any more would fail.
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        sys.exit(status)
 
 
 def _status_of(error: BaseException, received: list[int]) -> int:
     """Say in one line why the command ends, and return its exit status."""
+    # A signal in the middle of an import may come out as any error.
     if received or isinstance(error, KeyboardInterrupt):
         told = isinstance(error, KeyboardInterrupt) and str(error)
         _say(f"stopped: {error}" if told else "stopped")
-        terminated = signal.SIGTERM in received or isinstance(error, Terminated)
-        return 143 if terminated else 130
-    if isinstance(error, SystemExit):
-        raise error
+        return 143 if signal.SIGTERM in received else 130
     if isinstance(error, UserError):
         _say("error: " + " ".join(str(error).split()))
         return 2
@@ -230,14 +229,3 @@ def _keep_traceback(error: BaseException) -> str:
 def _say(text: str) -> None:
     with suppress(OSError, ValueError):  # its reader may have left too
         print(printable(text), file=sys.stderr, flush=True)  # a name may hold control characters
-
-
-def _leave(status: int) -> NoReturn:
-    """Exit without Python's own last flush of streams that cannot be written any more."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:
-                stream.flush()
-        except (OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    sys.exit(status)

@@ -9,6 +9,10 @@ class UserError(Exception):
     """
 
 
+class Busy(UserError):
+    """Another process works on the same run."""
+
+
 def reason_of(error: BaseException) -> str:
     """Return what an error says, on one line of 300 characters at most, else its kind."""
     text = " ".join(str(error).split()) or type(error).__name__

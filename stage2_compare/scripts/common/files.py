@@ -43,9 +43,6 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file that takes the place of ``path`` at the end of the block.
 
     So ``path`` is written whole or not at all, even when the power fails. Its folder must exist.
-
-    Raises:
-        OSError: as the system gives it; the caller knows what the user can do.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")  # of this writer alone
     try:
@@ -75,11 +72,7 @@ def move(source: Path, target: Path) -> None:
 
 def lock(path: Path) -> BaseFileLock | None:
     """Return the lock of a file, held by this process until ``unlock`` or its end; None where another
-    process holds it.
-
-    Raises:
-        OSError: the file cannot be made, or its disk has no locks.
-    """
+    process holds it. Raise OSError where the file cannot be made, or its disk has no locks."""
     held = FileLock(path)
     try:
         held.acquire(timeout=0)
@@ -88,10 +81,12 @@ def lock(path: Path) -> BaseFileLock | None:
     return held
 
 
-def unlock(path: Path, held: BaseFileLock) -> None:
+def unlock(held: BaseFileLock) -> None:
     """End a lock, and remove its file."""
-    with suppress(OSError):  # Windows removes no file that is open; there filelock does it
-        path.unlink()
+    # While it is held: whoever locks the removed file next sees in its st_nlink that it is gone, and
+    # makes a new one (filelock does so from 3.24 on). Windows removes no file that is open.
+    with suppress(OSError):
+        os.unlink(held.lock_file)
     held.release()
 
 
@@ -103,15 +98,15 @@ def alone(path: Path) -> Iterator[None]:
     if held is None:
         print(f"waiting for another command, which makes {path.name}", flush=True)
         WAITING.set()
-        held = FileLock(marker)
         try:
-            held.acquire(poll_interval=0.2)
+            while (held := lock(marker)) is None:
+                time.sleep(_PAUSE_SEC)
         finally:
             WAITING.clear()
     try:
         yield
     finally:
-        unlock(marker, held)
+        unlock(held)
 
 
 def remove_left_overs(folder: Path, pattern: str) -> None:
@@ -123,11 +118,8 @@ def remove_left_overs(folder: Path, pattern: str) -> None:
 
 
 def write_result(path: Path, content: bytes) -> None:
-    """Write a table or picture that a person opens, and make its folder.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
+    """Write a table or picture that a person opens, and make its folder; raise UserError where that
+    fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_left_overs(path.parent, f".{glob.escape(path.name)}.*.tmp")
@@ -164,10 +156,8 @@ def listed(faults: Sequence[str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Put ``'`` before a text that a spreadsheet would run as a formula.
-
-    A text that is escaped already gets one more, so that ``unescaped`` gives back every text.
-    """
+    """Put ``'`` before a text that a spreadsheet would run as a formula, and before one that is
+    escaped already, so that ``unescaped`` gives back every text."""
     return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
 
 
@@ -182,10 +172,7 @@ def error_text(error: Exception) -> str:
 
 
 def file_problem(path: str | Path) -> str:
-    """Return why ``path`` is not a regular file, or "" if it is one.
-
-    A device or a pipe is refused, because reading it could hang.
-    """
+    """Return why ``path`` is not a regular file, or "" if it is one: to read a pipe may hang."""
     try:
         return "" if stat.S_ISREG(os.stat(path).st_mode) else "not a file"
     except (OSError, ValueError) as error:
@@ -208,11 +195,8 @@ def padded(text: str, width: int) -> str:
 
 
 def quoted(value: str) -> str:
-    """Return ``value`` in quotes for a message, unprintable characters as escapes.
-
-    A long value is cut in the middle, because a path is known by its two ends. Python's ``repr``
-    would double the backslashes of a Windows path.
-    """
+    """Return ``value`` in quotes for a message, unprintable characters as escapes, and a long one
+    without its middle. Python's ``repr`` would double the backslashes of a Windows path."""
     short = value if len(value) <= 200 else f"{value[:100]}...{value[-80:]}"
     return "'" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in short) + "'"
 

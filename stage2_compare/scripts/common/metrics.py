@@ -97,10 +97,8 @@ def run_scores(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 
 
 def per_class(labels: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, np.ndarray]:
-    """Compute precision, recall, F1 and support of each class, (C,) each.
-
-    A value is 0 where there is nothing to divide by.
-    """
+    """Compute precision, recall, F1 and support of each class, (C,) each; 0 where there is nothing
+    to divide by."""
     from sklearn.metrics import precision_recall_fscore_support
 
     names = ("precision", "recall", "f1", "support")
@@ -115,31 +113,23 @@ def reliability(
 ) -> tuple[list[dict[str, Any]], float]:
     """Compare confidence with accuracy in bins of equal width over 0 to 1.
 
-    A bin holds its upper edge and not its lower one. The expected calibration error is the
-    distance of accuracy from mean confidence, averaged over the bins by their share of the samples
-    (Guo, Pleiss, Sun and Weinberger 2017, On Calibration of Modern Neural Networks).
+    A bin holds its upper edge and not its lower one. The expected calibration error is the distance
+    of accuracy from confidence, a mean over all samples (Guo et al. 2017, On Calibration of Modern
+    Neural Networks).
 
     Args:
-        confidence: (N,) probability of the class that was chosen, 0 to 1.
+        confidence: (N,) probability of the class that was chosen.
         correct: (N,) true where that class was the right one.
-
     Returns:
         ``[{"confidence", "accuracy", "count"}, ...]`` from the lowest bin to the highest, None for
         both means of an empty bin, all fit for JSON; and the error, 0 to 1.
-
-    Raises:
-        ValueError: there is no sample, or a confidence is not between 0 and 1.
     """
     from sklearn.calibration import calibration_curve
 
-    confidence, correct = np.asarray(confidence, float), np.asarray(correct, int)
-    if confidence.size == 0:
-        raise ValueError("no sample to calibrate")
-    if not ((confidence >= 0) & (confidence <= 1 + 1e-6)).all():
-        raise ValueError("a confidence is not between 0 and 1")
-    confidence = np.minimum(confidence, 1)  # float32 sums of a softmax may pass 1 by a little
+    # In float32 a softmax may pass 1 by a little.
+    confidence = np.where(np.abs(confidence - 1) < 1e-6, 1.0, confidence).astype(float)
     # One value per bin that holds a sample.
-    accuracy, mean_confidence = calibration_curve(correct, confidence, n_bins=bins)
+    accuracy, mean_confidence = calibration_curve(np.asarray(correct, int), confidence, n_bins=bins)
     # scikit-learn does not return the counts; these are its edges.
     place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)  # (N,)
     counts = np.bincount(place, minlength=bins)  # (bins,)
@@ -152,10 +142,8 @@ def reliability(
 
 
 def wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return both ends of the 95% interval of a share of so many samples (Wilson 1927).
-
-    It stays within 0 and 1, and has a width even where the share is 0 or 1.
-    """
+    """Return both ends of the 95% interval of a share of so many samples (Wilson 1927), which has a
+    width even where the share is 0 or 1."""
     z2 = 1.96**2
     middle = share + z2 / (2 * count)
     half = np.sqrt(z2 * (share * (1 - share) / count + z2 / (4 * count**2)))

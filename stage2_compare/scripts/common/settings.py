@@ -35,8 +35,8 @@ def _flag(default: Any, help: str, read: Callable[[str], Any] | None = None, **h
     return field(default=default, metadata={"help": help, "read": read or type(default), **how})
 
 
-def _number(kind: type, rule: str, holds: Callable[[Any], bool]) -> Callable[[str], Any]:
-    """Return a reader of numbers for which ``holds``; ``rule`` says it in words."""
+def number(kind: type, rule: str, holds: Callable[[Any], bool]) -> Callable[[str], Any]:
+    """Return a reader of numbers for which ``holds``, what ``rule`` says in words."""
 
     def read(text: str) -> Any:
         value = kind(text)
@@ -48,11 +48,11 @@ def _number(kind: type, rule: str, holds: Callable[[Any], bool]) -> Callable[[st
     return read
 
 
-positive_int = _number(int, "1 or more", lambda value: value >= 1)
-not_negative_int = _number(int, "0 or more", lambda value: value >= 0)
-positive_float = _number(float, "a positive number", lambda value: 0 < value < math.inf)
-not_negative_float = _number(float, "0 or more", lambda value: 0 <= value < math.inf)
-share = _number(float, "0 or more and less than 1", lambda value: 0 <= value < 1)
+positive_int = number(int, "1 or more", lambda value: value >= 1)
+not_negative_int = number(int, "0 or more", lambda value: value >= 0)
+positive_float = number(float, "a positive number", lambda value: 0 < value < math.inf)
+not_negative_float = number(float, "0 or more", lambda value: 0 <= value < math.inf)
+share = number(float, "0 or more and less than 1", lambda value: 0 <= value < 1)
 
 
 @dataclass(frozen=True)

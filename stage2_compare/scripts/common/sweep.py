@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _thread
 import importlib
-import io
 import multiprocessing
 import os
 import re
@@ -19,22 +18,21 @@ import sys
 import threading
 import time
 import traceback
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from .data.image_store import load_splits
-from .errors import UserError, reason_of
-from .files import WAITING, error_text, is_disk_full, lock, printable, quoted, unlock
+from .errors import Busy, UserError, reason_of
+from .files import WAITING, error_text, lock, printable, quoted, unlock
 from .models.checkpoint import local_folder
 from .runs import layout
 from .runs.reading import differences, read_choices
@@ -42,6 +40,7 @@ from .settings import Paths, TrainingRun
 from .training.reading import fingerprints, read_pairs
 
 SILENCE_SEC = 1800.0  # without a sign of life, after which a run counts as hanging
+BUSY = "another command is making it"
 KILLED = "its process was killed; the system kills what takes too much memory"
 _GRACE_SEC, _ENDING_SEC = 3.0, 4.0  # in which a process keeps what is done, and in which all end
 _SIGN_SEC, _LOOK_SEC = 1.0, 0.5  # between two signs of life, and between two looks for them
@@ -72,11 +71,6 @@ class Job:
     def log(self) -> Path:
         return self.run.paths.runs / layout.LOGS / f"{self.name}.log"
 
-    @property
-    def kind(self) -> tuple:
-        """Equal for runs that take about the same time on the same pairs."""
-        return (self.run.model, self.run.protocol.frozen_encoders)
-
     def is_finished(self) -> bool:
         """Tell if its folder holds the run of this protocol, this model and these pairs."""
         record = read_choices(self.folder)
@@ -86,10 +80,7 @@ class Job:
         flags = [field.name for field in fields(self.run.protocol) if field.metadata]
         # What else is empty is found in the data when the run is made.
         known = {key: value for key, value in protocol.items() if key in flags or value}
-        planned = {"protocol": known, "model": asdict(self.run.model)}
-        for block, values in planned.items():
-            record[block] = {key: record[block][key] for key in values if key in record[block]}
-        return not differences(record, planned)
+        return not differences(record, {"protocol": known, "model": asdict(self.run.model)})
 
     def fingerprints(self) -> dict[str, str]:
         """Read and check the pairs, and return what the protocol records of them.
@@ -135,27 +126,13 @@ def print_commands(jobs: list[Job]) -> None:
     if not _PLAIN.fullmatch(python) or "../" in python:  # PowerShell takes a quoted one for a text
         python = "python"
     for job in jobs:
-        parts = [
-            python,
-            Path(sys.argv[0]).with_name(f"{job.command}.py").as_posix(),
-            *job.arguments,
-        ]
+        script = Path(sys.argv[0]).with_name(f"{job.command}.py").as_posix()
+        parts = [python, script, *job.arguments]
         for text in parts:
             if "'" in text or printable(text) != text:
                 raise UserError(f"{quoted(text)} suits not every shell: give it a plainer name")
         line = " ".join(text if _PLAIN.fullmatch(text) else f"'{text}'" for text in parts)
         print(line, flush=True)
-
-
-def seconds_left(jobs: dict[Job, float], known: dict[tuple, list[float]]) -> float:
-    """Return what jobs still take one after another.
-
-    Args:
-        jobs: and the seconds since each began.
-        known: what runs took, by ``Job.kind``; another kind takes the mean of all.
-    """
-    every = [seconds for found in known.values() for seconds in found]
-    return sum(max(0.0, mean(known.get(job.kind) or every) - since) for job, since in jobs.items())
 
 
 def run_all(jobs: list[Job], devices: list[str]) -> dict[str, str]:
@@ -198,8 +175,7 @@ class _Sweep:
 
         self.waiting, self.stopped = deque(jobs), threading.Event()
         self.faults: dict[str, str] = {}
-        self._begun: dict[Job, float] = {}  # when each run at work began
-        self._seconds: dict[tuple, list[float]] = defaultdict(list)  # of runs, by Job.kind
+        self._left, self._made, self._begin = len(jobs), 0, time.monotonic()
         self._killed: set[Job] = set()  # runs during which a process was killed
         self._elsewhere: set[Job] = set()  # runs that another command is making
         form = "{bar:20} {elapsed} {desc}"
@@ -215,76 +191,66 @@ class _Sweep:
                     if fault := process.do(_try, device):
                         self._say(f"{device} is left out: {fault}")
                         return
-                job = self._next_job()
-                if job is None:
+                try:
+                    job = self.waiting.popleft()
+                except IndexError:  # another thread was faster
                     return
-                self._begun[job] = time.monotonic()
-                if self.bar.disable:
-                    self._say(f"{job.name}: started on {device}; {self.summary()}")
-                fault = process.do(_make, job, device)
-                if fault:  # what an error has left in the process must not reach the next run
-                    process.end()
+                if _is_locked(job):
+                    self._wait_for(job)
+                elif job.is_finished():
+                    self._end(f"{job.name}: made by another command")
+                elif self._make_run(job, device, process):
+                    process.end()  # what an error has left in it must not reach the next run
                     process = None
-                self._take_in(job, fault)
         finally:
             if process is not None:
                 process.end()
 
-    def _next_job(self) -> Job | None:
-        """Take a job off the queue whose run no other command is making, or has made."""
-        while not self.stopped.is_set():
-            try:
-                job = self.waiting.popleft()
-            except IndexError:
-                break
-            with _locked(job) as is_ours:
-                is_finished = is_ours and job.is_finished()
-            if is_finished:
-                self._say(f"{job.name}: made by another command", ended=1)
-            elif is_ours:
-                return job
-            else:
-                self.waiting.append(job)
-                if job not in self._elsewhere:
-                    self._elsewhere.add(job)
-                    self._say(f"{job.name}: another command is making it, and is waited for")
-                self.stopped.wait(_LOOK_SEC)
-        return None
+    def _wait_for(self, job: Job) -> None:
+        if job not in self._elsewhere:
+            self._elsewhere.add(job)
+            self._say(f"{job.name}: {BUSY}, and is waited for")
+        self.stopped.wait(_LOOK_SEC)
+        self.waiting.append(job)
 
-    def _take_in(self, job: Job, fault: str) -> None:
-        """Count a run as made or failed, or put it off."""
-        seconds = time.monotonic() - self._begun.pop(job)
+    def _make_run(self, job: Job, device: str, process: _Process) -> str:
+        """Make a run, or put it off; return why it was not made."""
+        if self.bar.disable:
+            self._say(f"{job.name}: started on {device}; {self.summary()}")
+        begin = time.monotonic()
+        fault = process.do(_make, job, device)
         if not fault:
-            self._seconds[job.kind].append(seconds)
-            self._say(f"{job.name}: made in {seconds:.0f} s", ended=1)
-            return
-        with _locked(job) as is_ours:
+            self._made += 1
+            self._end(f"{job.name}: made in {time.monotonic() - begin:.0f} s")
+        elif self.stopped.is_set():
             pass
-        if not is_ours:  # another command was faster
-            self.waiting.append(job)
+        elif fault == BUSY:  # another command was faster
+            self._wait_for(job)
         elif fault == KILLED and job not in self._killed:
             self._killed.add(job)
             self._say(f"{job.name}: {fault}: once more")
             self.waiting.append(job)
-        elif not self.stopped.is_set():
+        else:
             self.faults[job.name] = printable(fault)
-            self._say(f"{job.name}: failed: {fault}", ended=1)
+            self._end(f"{job.name}: failed: {fault}")
+        return fault
 
-    def _say(self, text: str, ended: int = 0) -> None:
+    def _end(self, text: str) -> None:
+        self._left -= 1
+        self._say(text)
+        self.bar.update()
+
+    def _say(self, text: str) -> None:
         with self.bar.external_write_mode(file=sys.stdout):
             print(printable(text), flush=True)
-        self.bar.update(ended)
 
     def summary(self) -> str:
         """Return how many runs are left, and until when."""
-        begun = {job: time.monotonic() - since for job, since in dict(self._begun).items()}
-        left = {**begun, **dict.fromkeys(self.waiting, 0.0)}
-        text = f"{len(left)} runs left, {len(self.faults)} failed"
-        if not (self._seconds and begun):
+        text = f"{self._left} runs left, {len(self.faults)} failed"
+        if not self._made:
             return text
-        end = datetime.now() + timedelta(seconds=seconds_left(left, self._seconds) / len(begun))
-        today = end.date() == datetime.now().date()
-        return f"{text}, until about {end:%H:%M}" + ("" if today else f" on {end:%Y-%m-%d}")
+        seconds = (time.monotonic() - self._begin) / self._made * self._left
+        return f"{text}, until about {datetime.now() + timedelta(seconds=seconds):%Y-%m-%d %H:%M}"
 
 
 class _Process:
@@ -315,6 +281,7 @@ class _Process:
                     return "stopped"
                 if time.monotonic() - last_sign > SILENCE_SEC:
                     self._process.kill()
+                    self._process.join()  # so that it holds no lock
                     return f"it hangs: no sign of life for {SILENCE_SEC / 60:.0f} minutes"
             return result.result()
         except (BrokenProcessPool, EOFError, OSError):
@@ -330,9 +297,8 @@ class _Process:
             self._process.join()
 
 
-@contextmanager
-def _locked(job: Job) -> Iterator[bool]:
-    """Lock the folder of a run; yield False where another process holds it."""
+def _is_locked(job: Job) -> bool:
+    """Tell if another process works on the folder of a run."""
     path = layout.lock(job.run.paths.runs, job.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -341,9 +307,9 @@ def _locked(job: Job) -> Iterator[bool]:
         raise UserError(
             f"cannot write in {path.parent}: {error_text(error)}. Give another --output-dir"
         ) from error
-    yield held is not None
     if held is not None:
-        unlock(path, held)
+        unlock(held)
+    return held is None
 
 
 # What follows runs in the processes.
@@ -409,6 +375,8 @@ def _make(job: Job, device: str) -> str:
     try:
         module.main(arguments)
         return ""
+    except Busy:
+        return BUSY
     except UserError as error:
         fault = " ".join(str(error).split())
         told = f"error: {fault}"
@@ -416,8 +384,6 @@ def _make(job: Job, device: str) -> str:
         fault = told = f"stopped: {stop}"
     except Exception as error:  # the other runs go on
         fault, told = f"{type(error).__name__}: {reason_of(error)}", traceback.format_exc()
-        if is_disk_full(error):
-            fault = f"{error_text(error)}: make room, and run the same command again to go on"
     finally:
         _making.clear()
     with suppress(OSError):  # the log's disk is full
@@ -438,6 +404,5 @@ def _print_to(log: Path) -> None:
         for name, number in (("stdout", 1), ("stderr", 2)):
             getattr(sys, name).flush()
             os.dup2(file.fileno(), number)
-            raw = io.BufferedWriter(io.FileIO(number, "w", closefd=False))
-            options = {"encoding": "utf-8", "errors": "replace", "line_buffering": True}
-            setattr(sys, name, io.TextIOWrapper(raw, **options))
+            how = {"buffering": 1, "encoding": "utf-8", "errors": "replace", "closefd": False}
+            setattr(sys, name, open(number, "w", **how))  # noqa: SIM115

@@ -10,21 +10,20 @@ import os
 import platform
 import shutil
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import pandas as pd
 import torch
 
-from ..errors import UserError, reason_of
+from ..errors import Busy, UserError, reason_of
 from ..files import (
     MARK,
     cannot_write,
+    error_text,
     escaped,
     folder_name,
     is_disk_full,
@@ -55,15 +54,15 @@ class RunFolder:
     def __init__(self, parent: Path, name: str):
         self.parent, self.final = parent, parent / name
         self.partial, self._old = layout.partial(parent, name), layout.old(parent, name)
-        self._marker, self._lock = layout.lock(parent, name), None
+        self._lock = None
 
     def __enter__(self) -> RunFolder:
         self._made = [path for path in (self.parent, *self.parent.parents) if not path.exists()]
         try:
             self.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = lock(self._marker)
+            self._lock = lock(layout.lock(self.parent, self.final.name))
             if self._lock is None:
-                raise UserError(
+                raise Busy(
                     f"{self.final} is being trained by {self._owner()}: wait for it, or end that "
                     "process first"
                 )
@@ -72,10 +71,11 @@ class RunFolder:
             started = time.strftime("%Y-%m-%d %H:%M:%S")
             owner = {"pid": os.getpid(), "host": platform.node(), "started": started}
             self.write_json(OWNER, owner)
-        except BaseException as error:
+        except OSError as error:
             self.__exit__()
-            if isinstance(error, OSError):
-                raise self._not_writable(error) from error
+            raise self._not_writable(error) from error
+        except BaseException:
+            self.__exit__()
             raise
         return self
 
@@ -86,10 +86,26 @@ class RunFolder:
             (self.partial / OWNER).unlink(missing_ok=True)
             if self.partial.is_dir() and not (self.partial / CHECKPOINT).exists():
                 shutil.rmtree(self.partial)  # nothing in it that a later process could go on from
-        unlock(self._marker, self._lock)
+        unlock(self._lock)
         with suppress(OSError):  # they are not empty: a run is there
             for folder in self._made:
                 folder.rmdir()
+
+    def _owner(self) -> str:
+        try:
+            owner = json.loads((self.partial / OWNER).read_text(encoding="utf-8"))
+            return f"process {owner['pid']} on {owner['host']}, started {owner['started']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "another process that has just started or is about to end"
+
+    def _not_writable(self, error: OSError) -> UserError:
+        remedy, length = "Give another --output-dir", len(os.path.abspath(self.final))
+        # Windows says of a path that is too long that it does not exist.
+        if error.errno == errno.ENAMETOOLONG or (error.errno == errno.ENOENT and length > 200):
+            remedy = f"The path has {length} characters: move the project to a shorter one"
+        return UserError(
+            f"cannot write in {quoted(str(self.parent))}: {error_text(error)}. {remedy}"
+        )
 
     # The run in progress
 
@@ -113,15 +129,13 @@ class RunFolder:
                 path.unlink()
 
     def need_space(self, megabytes: float) -> None:
-        """Raise UserError unless so much fits on the disk, beside what an unfinished run has there
-        already."""
+        """Raise UserError unless so much fits on the disk, with what an unfinished run has there."""
         there = sum(path.stat().st_size for path in self.partial.iterdir()) / 1e6
         free = shutil.disk_usage(self.partial).free / 1e6
         if free + there < megabytes:
             raise UserError(
-                f"{self.parent}: {free:,.0f} MB free on this disk, two checkpoints and the best "
-                f"weights of this model take {megabytes:,.0f} MB: free some space, or give "
-                "another --output-dir"
+                f"{self.parent}: {free:,.0f} MB free on this disk, and checkpoints of this model take "
+                f"{megabytes:,.0f} MB: free some space, or give another --output-dir"
             )
 
     def write_tensors(self, name: str, content: dict[str, Any]) -> None:
@@ -129,23 +143,20 @@ class RunFolder:
         self._write(name, lambda file: torch.save(content, file))
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
-        text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False)
-        self.write_text(name, text + "\n")
+        text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        self.write(name, text.encode("utf-8", "backslashreplace"))
 
-    def write_text(self, name: str, text: str) -> None:
-        self._write(name, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
+    def write(self, name: str, content: bytes) -> None:
+        self._write(name, lambda file: file.write(content))
 
-    def write_table(self, name: str, table: pd.DataFrame, line_end: str = "\n") -> None:
-        """Write a csv file for other programs: UTF-8 without a mark."""
-        self._write(name, lambda file: file.write(table_bytes(table, line_end)))
-
-    def write_spreadsheet(self, name: str, table: pd.DataFrame) -> None:
-        """Write a csv file for people, see ``spreadsheet_bytes``."""
-        self._write(name, lambda file: file.write(spreadsheet_bytes(table)))
-
-    def write_arrays(self, name: str, **arrays: np.ndarray) -> None:
-        """Write a compressed archive of numpy, the same bytes for the same arrays."""
-        self._write(name, lambda file: np.savez_compressed(file, **arrays))
+    def _write(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
+        """Write a file whole or not at all."""
+        path = self.partial / name
+        try:
+            with _signals_delayed(), replacing(path) as file:
+                write(file)
+        except (OSError, RuntimeError) as error:  # torch.save may report a full disk as the latter
+            raise cannot_write(path, error) from error
 
     def write_folder(self, name: str, write: Callable[[Path], None]) -> None:
         """Let ``write`` fill a new folder.
@@ -168,15 +179,6 @@ class RunFolder:
 
     def remove_folder(self, name: str) -> None:
         shutil.rmtree(self.partial / name, ignore_errors=True)
-
-    def _write(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
-        """Write a file of the run in progress whole or not at all."""
-        path = self.partial / name
-        try:
-            with _signals_delayed(), replacing(path) as file:
-                write(file)
-        except (OSError, RuntimeError) as error:  # torch.save may report a full disk as the latter
-            raise cannot_write(path, error) from error
 
     # The finished run
 
@@ -204,18 +206,19 @@ class RunFolder:
         except OSError as error:
             self._settle()
             raise UserError(
-                f"cannot give {self.partial} its name {self.final.name}: "
-                f"{error.strerror or error}. Close the programs that have files of that run open, "
-                "and run the same command again: nothing is trained anew"
+                f"cannot give {self.partial} its name {self.final.name}: {error_text(error)}. Close "
+                "the programs that have files of that run open, and run the same command again: "
+                "nothing is trained anew"
             ) from error
         self._settle()
 
     def _settle(self) -> None:
         """Mend what a stop in the middle of ``finish`` or of a write has left."""
-        if os.path.lexists(self._old) and not os.path.lexists(self.final):
-            move(self._old, self.final)
-        elif os.path.lexists(self._old):
-            self._set_aside()
+        if os.path.lexists(self._old):
+            if os.path.lexists(self.final):
+                self._set_aside()
+            else:
+                move(self._old, self.final)
         for left_over in (self.final / CHECKPOINT, *self.partial.glob("*.tmp")):
             with suppress(OSError):  # another program has it open; the next training tries again
                 left_over.unlink()
@@ -223,14 +226,12 @@ class RunFolder:
     def _set_aside(self) -> None:
         """Remove the earlier run of this name, or keep it where its protocol or model was another.
 
-        Where it cannot move, the newer one is whole all the same, and the next training of this name
-        tries again."""
+        Where it cannot move, the next training of this name tries again."""
         different = differences(read_choices(self._old), read_choices(self.final))
-        if not different and self._old.is_symlink():
-            self._old.unlink()
-            return
         if not different:
-            shutil.rmtree(self._old, ignore_errors=True)
+            remove = os.unlink if self._old.is_symlink() else shutil.rmtree
+            with suppress(OSError):  # a file of it is open; the next training tries again
+                remove(self._old)
             return
         labels = [f"{key}-{value}" for key, value in different.items()]
         day = time.strftime("%Y-%m-%d", time.localtime(self._old.lstat().st_mtime))
@@ -243,29 +244,9 @@ class RunFolder:
         except OSError as error:  # Windows moves no folder in which a file is open
             print(
                 f"warning: the earlier run of this name cannot move to {place}: "
-                f"{error.strerror or error}. It stays in {self._old}. Close the programs that have "
-                "files of it open",
+                f"{error_text(error)}. It stays in {self._old} until no program has files of it open",
                 flush=True,
             )
-
-    # Messages
-
-    def _owner(self) -> str:
-        try:
-            owner = json.loads((self.partial / OWNER).read_text(encoding="utf-8"))
-            return f"process {int(owner['pid'])} on {owner['host']}, started {owner['started']}"
-        except (OSError, ValueError, KeyError, TypeError):
-            return "another process that has just started or is about to end"
-
-    def _not_writable(self, error: OSError) -> UserError:
-        remedy = "Give another --output-dir"
-        length = len(os.path.abspath(self.final))
-        # Windows says of a path that is too long that it does not exist.
-        if error.errno == errno.ENAMETOOLONG or (error.errno == errno.ENOENT and length > 200):
-            remedy = f"The path has {length} characters: move the project to a shorter one"
-        return UserError(
-            f"cannot write in {quoted(str(self.parent))}: {error.strerror or error}. {remedy}"
-        )
 
 
 def table_bytes(table: pd.DataFrame, line_end: str = "\n") -> bytes:
@@ -283,9 +264,6 @@ def spreadsheet_bytes(table: pd.DataFrame) -> bytes:
 def _signals_delayed() -> Iterator[None]:
     """Let Ctrl-C and SIGTERM wait: torch.save would report them as a write error, and half a second
     later they do no harm."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     waiting: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {n: signal.signal(n, lambda number, _: waiting.append(number)) for n in numbers}

@@ -8,15 +8,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
-import os
 import sys
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import wraps
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -51,10 +48,6 @@ _ROUNDING = 1e-4  # two files of one run may differ by this much
 _DEEPEST = 20  # levels of metrics.json; what follows them by recursion ends at some hundreds
 # The most that is read of a file. A table takes up to 30 times as much memory meanwhile.
 _MEGABYTES = {".json": 5, ".csv": 100, ".npz": 500}
-
-
-class Unreadable(Exception):
-    """The reason why a folder is not taken as a run."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +100,8 @@ class Run:
         return seed if isinstance(seed, int) else None
 
     def epoch_probabilities(self) -> np.ndarray | None:
-        """Return the probabilities of every epoch, (E, N, C) float32; None where they are not kept.
-
-        They are rounded to three digits. The pairs and classes are those of ``predictions``.
-        """
+        """Return the probabilities of every epoch, (E, N, C) float32 of three digits; None where
+        they are not kept."""
         return None if self.shares is None else self.shares.astype(np.float32)
 
 
@@ -126,8 +117,7 @@ def load_runs(compare_dir: Path) -> list[Run]:
     earlier = compare_dir / layout.EARLIER
     count = sum(path.is_dir() for path in earlier.iterdir()) if earlier.is_dir() else 0
     if count:
-        newer = "1 run whose name was" if count == 1 else f"{count} runs whose names were"
-        problems.append(f"{layout.EARLIER}: {newer} taken by a newer run")
+        problems.append(f"{layout.EARLIER}: {count} whose names were taken by newer runs")
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     if not runs:
@@ -140,26 +130,18 @@ def load_runs(compare_dir: Path) -> list[Run]:
 
 
 def read_runs(compare_dir: Path) -> tuple[list[Run], list[str]]:
-    """Return all runs by name, and a line ``<folder>: <reason>`` for each folder that is not one.
-
-    Raises:
-        UserError: the folder itself cannot be read.
-    """
+    """Return all runs by name, and a line ``<folder>: <reason>`` for each folder that is not one."""
     try:
         folders = sorted(path for path in compare_dir.iterdir() if path.is_dir())
-    except FileNotFoundError:
-        raise UserError(
-            f"no folder {compare_dir}: train a model first, or check --project-root and --compare-dir"
-        ) from None
     except OSError as error:
         raise UserError(
-            f"cannot read {compare_dir}: {error.strerror}. Give another --compare-dir"
+            f"cannot read {compare_dir}: {error.strerror}. Train a model first, or check "
+            "--project-root and --compare-dir"
         ) from error
-    names = {folder.name for folder in folders}
     runs, problems = [], []
     for folder in folders:
         try:
-            name = _name_of_run(folder, names)
+            name = _name_of_run(folder)
             if name is not None:
                 runs.append(_read_run(folder, name))
         except Exception as error:  # a stranger's folder can fail in any way
@@ -167,55 +149,52 @@ def read_runs(compare_dir: Path) -> tuple[list[Run], list[str]]:
     return sorted(runs, key=lambda run: run.name), problems
 
 
-def _name_of_run(folder: Path, names: set[str]) -> str | None:
-    """Return the name of the finished run in a folder, or None where it is no run folder."""
-    if not folder.name.startswith("."):
-        return None if folder.name in layout.NOT_RUNS else folder.name
-    if folder.name.endswith(layout.PARTIAL):
-        raise Unreadable(_state_of_partial(folder))
-    if not folder.name.endswith(layout.OLD):
+def _name_of_run(folder: Path) -> str | None:
+    """Return the name of the finished run in a folder, or None where it is no run folder. Raise
+    ValueError with what else it is of a run."""
+    name = folder.name
+    if not name.startswith("."):
+        return None if name in layout.NOT_RUNS else name
+    if name.endswith(layout.OLD):
+        name = name[1:].removesuffix(layout.OLD)
+        if (folder.parent / name).is_dir():
+            raise ValueError("an earlier run, set aside while a newer one takes its name")
+        return name  # the newer run never took it: it stopped between the two renames of its end
+    if not name.endswith(layout.PARTIAL):
         return None
-    name = folder.name[1:].removesuffix(layout.OLD)
-    if name in names:
-        raise Unreadable("an earlier run, set aside while a newer one takes its name")
-    return name  # the newer run never took it: it stopped between the two renames of its end
-
-
-def _state_of_partial(folder: Path) -> str:
-    """Name the process that works on an unfinished run, or say that the run stopped.
-
-    ``owner.json`` names the process, and stays behind only where that process was killed.
-    """
-    try:
+    state = "stopped before its end: run the same command again to go on"
+    with suppress(Exception):  # of a process that was killed, or has just begun
         owner = json.loads(_read_text(folder / layout.OWNER))
-        since = f"in progress since {owner['started']} (process {owner['pid']} on {owner['host']})"
-        return f"{since}; if that process is gone, run the same command again to go on"
-    except Exception:  # it is absent, or of somebody else
-        return "stopped before its end: run the same command again to go on"
+        state = (
+            f"in progress since {owner['started']} (process {owner['pid']} on {owner['host']}); "
+            "if that process is gone, run the same command again to go on"
+        )
+    raise ValueError(state)
 
 
 def _read_run(folder: Path, name: str) -> Run:
-    # 1. The figures.
-    metrics = _read_figures(folder / layout.METRICS_JSON)
-    history = _read_history(folder / layout.HISTORY)
-    best = max(history, key=lambda row: row[MAIN.column])
-    told = {"epochs": len(history), "epochs_run": len(history), "best_epoch": best["epoch"]}
-    for key, value in (told | {"best_val_f1_macro": best[MAIN.column]}).items():
-        if abs(metrics.get(key, value) - value) > _ROUNDING:
-            raise Unreadable(f"metrics.json says {key} {metrics[key]:g}, history.csv {value:g}")
-    run = Run(name, folder, metrics, history, best)
-    # 2. The predictions, which must give these figures.
-    predictions = _read_predictions(folder / layout.PREDICTIONS, best, "val")
-    if predictions is None:
-        return run
-    run = replace(run, predictions=predictions)
-    shape = (len(history), *np.shape(predictions.probabilities))
-    return replace(
-        run,
-        epochs=_read_epochs(folder / layout.EPOCH_PREDICTIONS, run),
-        test=_read_test(folder / layout.TEST_PREDICTIONS, run),
-        shares=_read_shares(folder / layout.EPOCH_PROBABILITIES, shape),
-    )
+    """Read the files of a run in this order: each must agree with those before it."""
+    readers = {
+        "metrics": (layout.METRICS_JSON, _read_figures),
+        "history": (layout.HISTORY, _read_history),
+        "predictions": (layout.PREDICTIONS, _read_best),
+        "epochs": (layout.EPOCH_PREDICTIONS, _read_epochs),
+        "test": (layout.TEST_PREDICTIONS, _read_test),
+        "shares": (layout.EPOCH_PROBABILITIES, _read_shares),
+    }
+    found: dict[str, Any] = {}
+    for part, (file, read) in readers.items():
+        if not (folder / file).exists():
+            if part in ("metrics", "history"):
+                raise ValueError(f"no {file}")
+            if part == "predictions":  # earlier versions kept none, nor what belongs to them
+                break
+            continue
+        try:
+            found[part] = read(folder / file, found)
+        except Exception as error:
+            raise ValueError(f"{file}: {reason_of(error)}") from None
+    return Run(name, folder, best=_best(found), **found)
 
 
 def read_choices(folder: Path) -> dict[str, dict[str, Any]]:
@@ -223,7 +202,7 @@ def read_choices(folder: Path) -> dict[str, dict[str, Any]]:
     try:
         record = read_record(folder / layout.METRICS_JSON)
         return {block: dict(record[block]) for block in _CHOICES}
-    except (Unreadable, KeyError, TypeError, ValueError):
+    except Exception:  # a stranger's file can fail in any way
         return {}
 
 
@@ -234,60 +213,33 @@ def differences(earlier: dict[str, Any], newer: dict[str, Any]) -> dict[str, str
     different = {}
     for block in _CHOICES:
         old, new = earlier[block], json.loads(json.dumps(newer[block]))
-        for key in old:  # a value that an earlier version did not record is no difference
+        for key in old.keys() & new.keys():  # what a version did not record is no difference
             # The micro-batch is what fits in memory: another one is the same model.
-            if key != "batch_size" and old.get(key) != new.get(key):
-                different[key] = str(old.get(key))[:40]
+            if key != "batch_size" and old[key] != new[key]:
+                different[key] = str(old[key])[:40]
     return dict(sorted(different.items()))
 
 
 # Files. A reader raises ValueError, or anything else, with what is wrong in the file
 
-Content = TypeVar("Content")
-
-
-def _naming(read: Callable[..., Content]) -> Callable[..., Content]:
-    """Let a reader's error name the file."""
-
-    @wraps(read)
-    def named(path: Path, *args: Any) -> Content:
-        try:
-            return read(path, *args)
-        except Unreadable:
-            raise
-        except FileNotFoundError:
-            raise Unreadable(f"no {path.name}") from None
-        except UnicodeDecodeError:
-            raise Unreadable(f"{path.name} is not UTF-8") from None
-        except Exception as error:  # a broken file can fail in any way
-            raise Unreadable(f"{path.name}: {reason_of(error)}") from None
-
-    return named
-
 
 def _read_text(path: Path) -> str:
     """Return the text of a file, with the mark that it may begin with."""
-    if path.exists() and not path.is_file():
+    if not path.is_file():
         raise ValueError("it is no file")  # to open a pipe may take for ever
     with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        _check_size(path, size)
-        return file.read(size).decode("utf-8")
+        return file.read(_checked_size(path, path.stat().st_size)).decode("utf-8")
 
 
-def _check_size(path: Path, size: int) -> None:
+def _checked_size(path: Path, size: int) -> int:
     most = _MEGABYTES[path.suffix]
     if size > 1e6 * most:
         raise ValueError(f"it holds {size / 1e6:,.0f} MB, more than {most}")
+    return size
 
 
-@_naming
 def read_record(path: Path) -> dict[str, Any]:
-    """Return what the metrics.json of a finished run says.
-
-    Raises:
-        Unreadable: there is none, or it holds something else.
-    """
+    """Return what the metrics.json of a finished run says, or raise any Exception."""
     record = json.loads(_read_text(path).removeprefix("\ufeff"))
     if not isinstance(record, dict) or _levels(record) > _DEEPEST:
         raise ValueError(f"it is no object of at most {_DEEPEST} levels")
@@ -299,8 +251,7 @@ def _levels(value: Any) -> int:
     return 1 + max(map(_levels, inner), default=0)
 
 
-@_naming
-def _read_figures(path: Path) -> dict[str, Any]:
+def _read_figures(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     """Return a record whose numbers are finite and not negative; a null is left out."""
     record = read_record(path)
     for key in (*_NUMBERS, *_OPTIONAL_NUMBERS):
@@ -338,12 +289,12 @@ def _read_table(path: Path) -> tuple[list[str], np.ndarray]:
     return rows[0], np.array(rows[1:], dtype=object)
 
 
-@_naming
-def _read_history(path: Path) -> list[dict[str, float | None]]:
+def _read_history(path: Path, found: dict[str, Any]) -> list[dict[str, float | None]]:
     header, cells = _read_table(path)
     missing = [name for name in _COLUMNS if name not in header]
     if missing:
         raise ValueError(f"it has no column {', '.join(missing)}")
+    # 1. The rows.
     history = []
     for number, texts in enumerate(cells.tolist(), 2):
         row: dict[str, float | None] = dict.fromkeys(_OPTIONAL_COLUMNS)
@@ -356,17 +307,26 @@ def _read_history(path: Path) -> list[dict[str, float | None]]:
         history.append(row)
     if [row["epoch"] for row in history] != list(range(1, len(history) + 1)):
         raise ValueError("its epochs are not 1, 2, 3, ...")
+    # 2. They give what metrics.json says.
+    best, metrics = _best({"history": history}), found["metrics"]
+    told = {"epochs": len(history), "epochs_run": len(history), "best_epoch": best["epoch"]}
+    for key, value in (told | {"best_val_f1_macro": best[MAIN.column]}).items():
+        if abs(metrics.get(key, value) - value) > _ROUNDING:
+            raise ValueError(f"it gives {key} {value:g}, and the run says {metrics[key]:g}")
     return history
 
 
-@_naming
-def _read_predictions(path: Path, told: dict[str, Any], split: str) -> Predictions | None:
-    """Read a table ``guid,label,pred,p_<class>,...,group,cut``, which must give the figures ``told``.
+def _best(found: dict[str, Any]) -> dict[str, float | None]:
+    return max(found["history"], key=lambda row: row[MAIN.column])
 
-    Earlier versions wrote neither ``group`` nor ``cut``, the first one no table.
-    """
-    if not path.exists():
-        return None
+
+def _read_best(path: Path, found: dict[str, Any]) -> Predictions:
+    return _read_predictions(path, _best(found), "val")
+
+
+def _read_predictions(path: Path, told: dict[str, Any], split: str) -> Predictions:
+    """Read a table ``guid,label,pred,p_<class>,...``, which must give the figures ``told``; earlier
+    versions wrote neither ``group`` nor ``cut`` behind it."""
     header, cells = _read_table(path)
     # 1. The header names the classes.
     more = [name for name in (layout.GROUP, layout.CUT) if name in header]
@@ -402,37 +362,44 @@ def _places(cells: np.ndarray, names: list[str]) -> np.ndarray:
     return found
 
 
-@_naming
-def _read_epochs(path: Path, run: Run) -> np.ndarray | None:
-    """Return the predicted classes of every epoch, (E, N) places in the classes.
-
-    The pairs are those of ``run.predictions``, and so is the column of the best epoch.
-    """
-    if not path.exists():
-        return None
+def _read_epochs(path: Path, found: dict[str, Any]) -> np.ndarray:
+    """Return the predicted classes of every epoch, (E, N) places in the classes."""
+    history, of_best = found["history"], found["predictions"]
     header, cells = _read_table(path)
-    if header != ["guid", "label", *layout.epoch_columns(len(run.history))]:
-        raise ValueError(f"its columns are not guid, label and {len(run.history)} epochs")
-    labels, *epochs = _places(cells[:, 1:], run.predictions.classes).T
-    found, best = np.array(epochs), run.history.index(run.best)
-    said = (cells[:, 0].tolist(), labels.tolist(), found[best].tolist())
-    if said != (run.predictions.guids, run.predictions.labels, run.predictions.predicted):
+    if header != ["guid", "label", *layout.epoch_columns(len(history))]:
+        raise ValueError(f"its columns are not guid, label and {len(history)} epochs")
+    labels, *epochs = _places(cells[:, 1:], of_best.classes).T
+    at_best = epochs[history.index(_best(found))]
+    said = (cells[:, 0].tolist(), labels.tolist(), at_best.tolist())
+    if said != (of_best.guids, of_best.labels, of_best.predicted):
         raise ValueError(f"its best epoch is not that of {layout.PREDICTIONS}")
-    for row, predicted in zip(run.history, found, strict=True):
-        _check_scores(labels, predicted, len(run.predictions.classes), row, "val")
-    return found
+    for row, predicted in zip(history, epochs, strict=True):
+        _check_scores(labels, predicted, len(of_best.classes), row, "val")
+    return np.array(epochs)
 
 
-@_naming
-def _read_test(path: Path, run: Run) -> Predictions | None:
-    """Return the predictions for the test pairs; None where there are none or their labels are not
-    known."""
-    if not path.exists() or _read_table(path)[0][:2] == ["guid", "pred"]:
+def _read_test(path: Path, found: dict[str, Any]) -> Predictions | None:
+    """Return the predictions for the test pairs; None where their labels are not known."""
+    if _read_table(path)[0][:2] == ["guid", "pred"]:
         return None
-    found = _read_predictions(path, run.metrics, "test")
-    if found.classes != run.predictions.classes:
+    predictions = _read_predictions(path, found["metrics"], "test")
+    if predictions.classes != found["predictions"].classes:
         raise ValueError(f"it has other classes than {layout.PREDICTIONS}")
-    return found
+    return predictions
+
+
+def _read_shares(path: Path, found: dict[str, Any]) -> np.ndarray:
+    """Return the probabilities of every epoch (E, N, C) float16."""
+    with zipfile.ZipFile(path) as archive:  # a small one may claim gigabytes
+        _checked_size(path, archive.getinfo(f"{layout.PROBABILITIES}.npy").file_size)
+    with np.load(path) as archive:  # which refuses pickles
+        shares = archive[layout.PROBABILITIES]
+    shape = (len(found["history"]), *np.shape(found["predictions"].probabilities))
+    if (shares.shape, shares.dtype) != (shape, np.float16):
+        raise ValueError(f"it holds {shares.shape} {shares.dtype}, not {shape} float16")
+    if not ((shares >= 0) & (shares <= 1)).all():
+        raise ValueError("a probability is not between 0 and 1")
+    return shares
 
 
 def _check_scores(
@@ -450,24 +417,3 @@ def _check_scores(
         if expected is None or min(abs(value - expected), abs(earlier - expected)) <= _ROUNDING:
             continue
         raise ValueError(f"it gives {name} {value:g}, and the run says {expected:g}")
-
-
-@_naming
-def _read_shares(path: Path, shape: tuple[int, int, int]) -> np.ndarray | None:
-    """Return the probabilities of every epoch (E, N, C) float16, None where they are not kept.
-
-    No more is unpacked than an array of this shape takes: a small archive may claim gigabytes.
-    """
-    if not path.is_file():
-        return None
-    with zipfile.ZipFile(path) as archive, archive.open(f"{layout.PROBABILITIES}.npy") as file:
-        np.lib.format.read_magic(file)
-        found, by_columns, kind = np.lib.format.read_array_header_1_0(file)
-        if (found, by_columns, kind) != (shape, False, np.float16):
-            raise ValueError(f"it holds {found} {kind}, not {shape} float16")
-        size = 2 * math.prod(shape)
-        _check_size(path, size)
-        shares = np.frombuffer(file.read(size), np.float16).reshape(shape)
-    if not ((shares >= 0) & (shares <= 1)).all():
-        raise ValueError("a probability is not between 0 and 1")
-    return shares

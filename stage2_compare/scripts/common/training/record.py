@@ -4,6 +4,7 @@ travel. Nothing in the folder is code."""
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import platform
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from ..files import quoted
 from ..models.classifier import ImageTextClassifier
 from ..models.loading import load_tokenizer, save_encoder
 from ..runs import layout
-from ..runs.folder import RunFolder
+from ..runs.folder import RunFolder, spreadsheet_bytes, table_bytes
 from ..tensors import read_tensors
 from .answers import answers_table, submission_table
 from .card import model_card
@@ -86,7 +87,7 @@ def write_run(
     _write_validation(run, folder, result)
     _write_encoder(run, folder, model)
     folder.write_json(layout.METRICS_JSON, record)
-    folder.write_text(layout.CARD, model_card(settings.name, record))
+    folder.write(layout.CARD, model_card(settings.name, record).encode("utf-8", "backslashreplace"))
     folder.finish()
     if test == UNLABELLED:
         count = len(run.splits[test])
@@ -172,8 +173,8 @@ def _write_test(
     else:
         table, scores = answers_table(split, predicted, probabilities(logits), classes), {}
         submission = submission_table(split, predicted, classes)
-        folder.write_table(layout.SUBMISSION, submission, split.line_end)
-    folder.write_spreadsheet(layout.TEST_PREDICTIONS, table)
+        folder.write(layout.SUBMISSION, table_bytes(submission, split.line_end))
+    folder.write(layout.TEST_PREDICTIONS, spreadsheet_bytes(table))
     return scores
 
 
@@ -181,16 +182,18 @@ def _write_validation(run: PreparedRun, folder: RunFolder, result: TrainingResul
     """Write the figures and predictions of every epoch, and the predictions of the best one."""
     split, classes = run.splits["val"], run.classes
     history = pd.DataFrame(result.history, columns=list(layout.HISTORY_COLUMNS))
-    folder.write_table(layout.HISTORY, history)
+    folder.write(layout.HISTORY, table_bytes(history))
     table = predictions_table(split, run.datasets["val"], result.best_logits, classes)
-    folder.write_spreadsheet(layout.PREDICTIONS, table)
+    folder.write(layout.PREDICTIONS, spreadsheet_bytes(table))
     names = np.array(classes, dtype=object)
     predicted = [names[predicted_classes(logits)] for logits in result.logits]
     epochs = dict(zip(layout.epoch_columns(len(predicted)), predicted, strict=True))
     table = pd.DataFrame({"guid": split.guids, "label": split.labels, **epochs})
-    folder.write_spreadsheet(layout.EPOCH_PREDICTIONS, table)
+    folder.write(layout.EPOCH_PREDICTIONS, spreadsheet_bytes(table))
     shares = np.stack([probabilities(logits).astype(np.float16) for logits in result.logits])
-    folder.write_arrays(layout.EPOCH_PROBABILITIES, **{layout.PROBABILITIES: shares})  # (E, N, C)
+    archive = io.BytesIO()
+    np.savez_compressed(archive, **{layout.PROBABILITIES: shares})  # (E, N, C)
+    folder.write(layout.EPOCH_PROBABILITIES, archive.getvalue())
 
 
 def predictions_table(
