@@ -33,7 +33,7 @@ class Metric(NamedTuple):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Lowest and highest possible value; an optional metric may be any finite number."""
+        """Lowest and highest value; an optional metric may be any finite number."""
         return (0.0, 1.0) if self.required else (-sys.float_info.max, sys.float_info.max)
 
 
@@ -60,8 +60,8 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) 
 def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Compute every metric of METRICS, each (...), from confusion matrices (..., C, C).
 
-    The macro means are over the classes that have a true sample: so they are over the same classes
-    for every model. (scikit-learn by itself adds the classes that the model at hand predicts.)
+    The macro means are over the classes that have a true sample, the same for every model.
+    (scikit-learn by itself adds the classes that the model at hand predicts.)
     """
     # Classes first: to add up a few long rows is quicker than to add up many short ones.
     cells = np.ascontiguousarray(np.moveaxis(confusion, (-2, -1), (0, 1)))  # (C, C, ...)
@@ -134,11 +134,11 @@ def reliability(
     place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)  # (N,)
     counts = np.bincount(place, minlength=bins)  # (bins,)
     used = np.flatnonzero(counts)
-    error = float((counts[used] * abs(accuracy - mean_confidence)).sum() / counts.sum())
+    error = np.average(abs(accuracy - mean_confidence), weights=counts[used])
     rows = [{"confidence": None, "accuracy": None, "count": 0} for _ in range(bins)]
     for row, mean, share in zip(used, mean_confidence, accuracy, strict=True):
         rows[row] = {"confidence": float(mean), "accuracy": float(share), "count": int(counts[row])}
-    return rows, error
+    return rows, float(error)
 
 
 def wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

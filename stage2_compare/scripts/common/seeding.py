@@ -56,12 +56,9 @@ def uniforms(seed: int, name: str, epoch: int, samples: np.ndarray, columns: int
 
     SplitMix64 (Steele, Lea, Flood 2014) over a counter: a generator per sample would cost more than
     the batch itself."""
-    counter = samples.astype(np.uint64)[:, None] * np.uint64(columns) + np.arange(
-        columns, dtype=np.uint64
-    )
-    z = np.uint64(derive(seed, name, epoch)) + (counter + np.uint64(1)) * np.uint64(
-        0x9E3779B97F4A7C15
-    )
+    first = samples.astype(np.uint64)[:, None] * np.uint64(columns)
+    counter = first + np.arange(1, columns + 1, dtype=np.uint64)
+    z = np.uint64(derive(seed, name, epoch)) + counter * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2.0**53

@@ -22,13 +22,11 @@ from .files import folder_name, quoted
 
 
 def _flag(default: Any, help: str, read: Callable[[str], Any] | None = None, **how: Any) -> Any:
-    """Return a field that a flag sets.
+    """Return a field that a flag sets, with ``read``, which turns its text into a value.
 
-    Args:
-        read: text -> value.
-        how: ``choices``; ``flag``, where it is not called as the field; ``sets``, the value that a
-            flag without one sets; ``group``, where --help shows it, if not with its class;
-            ``agrees``, where an unfinished run goes on only if it had the same path.
+    ``how`` may say ``choices``; ``flag``, where it is not called as the field; ``sets``, the value
+    that a flag without one sets; ``group``, where --help shows it, if not with its class; and
+    ``agrees``, where an unfinished run goes on only if it had the same path.
     """
     if isinstance(default, bool):
         how = {"sets": not default, **how}
@@ -131,10 +129,7 @@ class Paths:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """The model of a run. Runs that agree in it and differ in their seed form one seed group.
-
-    The fields are keys of the ``model`` block in metrics.json.
-    """
+    """The model of a run; the fields are keys of the ``model`` block in metrics.json."""
 
     family: str  # a key of FAMILIES
     name: str = _flag(MISSING, "name on the hub, or a local folder", str, flag="--model-name")
@@ -157,11 +152,10 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class Protocol:
-    """All that must agree between runs for their comparison to be fair.
+    """All that must agree between runs, but for ``runs.layout.MAY_VARY``, for a fair comparison.
 
     ``asdict`` of it is the ``protocol`` block of metrics.json. ``precision`` and the last fields
-    are known once the data are read; runs are comparable where their protocols agree but for
-    ``runs.layout.MAY_VARY``.
+    are known once the data are read.
     """
 
     seed: int = _flag(42, "of all random numbers", not_negative_int)
@@ -257,17 +251,14 @@ class TrainingRun:
         return min(self.micro_batch, math.ceil(self.protocol.effective_batch_size / processes))
 
     def model_record(self, micro_batch: int, max_length: int) -> dict[str, Any]:
-        """Return the ``model`` block of metrics.json; ``max_length`` is what the model reads at
-        most."""
+        """Return the ``model`` block of metrics.json; the model reads ``max_length`` tokens."""
         return {**asdict(self.model), "max_length": max_length, "batch_size": micro_batch}
 
 
 def run_name(model: ModelChoice, protocol: Protocol) -> str:
     """Name a run folder after its model, and after what people compare where it is no default.
 
-    A local folder is named by its last part. The suffixes stand in one order: ``_<fusion>`` (of
-    CLIP and BLIP where it is not the default), ``_frozen``, ``_lr<value>``, ``_seed<N>``,
-    ``_fold<k>``.
+    A local folder is named by its last part. The suffixes stand in one order.
     """
     is_folder = os.path.isdir(model.name)
     checkpoint = Path(model.name).resolve().name if is_folder else model.name

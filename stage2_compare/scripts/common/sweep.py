@@ -83,11 +83,7 @@ class Job:
         return not differences(record, {"protocol": known, "model": asdict(self.run.model)})
 
     def fingerprints(self) -> dict[str, str]:
-        """Read and check the pairs, and return what the protocol records of them.
-
-        Raises:
-            UserError: pairs are missing or broken.
-        """
+        """Read and check the pairs, and return what the protocol records of them."""
         protocol = self.run.protocol
         return _fingerprints(self.run.paths, protocol.fold, protocol.image_size)
 
@@ -114,17 +110,12 @@ def disk_needed(jobs: list[Job], devices: int) -> str:
 
 
 def print_commands(jobs: list[Job]) -> None:
-    """Print the command of each run: a line that PowerShell and other shells understand.
-
-    Raises:
-        UserError: a name cannot be written so that all of them do.
-    """
-    try:
-        python = Path(os.path.relpath(sys.executable)).as_posix()
-    except ValueError:  # on another drive of Windows
-        python = Path(sys.executable).as_posix()
-    if not _PLAIN.fullmatch(python) or "../" in python:  # PowerShell takes a quoted one for a text
-        python = "python"
+    """Print the command of each run: a line that PowerShell and other shells understand."""
+    python = "python"
+    with suppress(ValueError):  # it is on another drive of Windows
+        near = Path(os.path.relpath(sys.executable)).as_posix()
+        if _PLAIN.fullmatch(near) and "../" not in near:  # PowerShell takes a quoted one for a text
+            python = near
     for job in jobs:
         script = Path(sys.argv[0]).with_name(f"{job.command}.py").as_posix()
         parts = [python, script, *job.arguments]
@@ -142,8 +133,6 @@ def run_all(jobs: list[Job], devices: list[str]) -> dict[str, str]:
         devices: one run at a time on each, as ``--device`` calls them.
     Returns:
         Why a run was not made, by its name.
-    Raises:
-        UserError: no device can be used, or nothing can be written.
     """
     sweep = _Sweep(jobs)
     try:
@@ -175,7 +164,9 @@ class _Sweep:
 
         self.waiting, self.stopped = deque(jobs), threading.Event()
         self.faults: dict[str, str] = {}
-        self._left, self._made, self._begin = len(jobs), 0, time.monotonic()
+        self._count, self._begin = len(jobs), time.monotonic()
+        self._ended: list[Job] = []  # made, by another command too, or failed
+        self._made: list[Job] = []
         self._killed: set[Job] = set()  # runs during which a process was killed
         self._elsewhere: set[Job] = set()  # runs that another command is making
         form = "{bar:20} {elapsed} {desc}"
@@ -198,7 +189,7 @@ class _Sweep:
                 if _is_locked(job):
                     self._wait_for(job)
                 elif job.is_finished():
-                    self._end(f"{job.name}: made by another command")
+                    self._end(job, "made by another command")
                 elif self._make_run(job, device, process):
                     process.end()  # what an error has left in it must not reach the next run
                     process = None
@@ -220,8 +211,8 @@ class _Sweep:
         begin = time.monotonic()
         fault = process.do(_make, job, device)
         if not fault:
-            self._made += 1
-            self._end(f"{job.name}: made in {time.monotonic() - begin:.0f} s")
+            self._made.append(job)
+            self._end(job, f"made in {time.monotonic() - begin:.0f} s")
         elif self.stopped.is_set():
             pass
         elif fault == BUSY:  # another command was faster
@@ -232,12 +223,12 @@ class _Sweep:
             self.waiting.append(job)
         else:
             self.faults[job.name] = printable(fault)
-            self._end(f"{job.name}: failed: {fault}")
+            self._end(job, f"failed: {fault}")
         return fault
 
-    def _end(self, text: str) -> None:
-        self._left -= 1
-        self._say(text)
+    def _end(self, job: Job, how: str) -> None:
+        self._ended.append(job)
+        self._say(f"{job.name}: {how}")
         self.bar.update()
 
     def _say(self, text: str) -> None:
@@ -246,10 +237,11 @@ class _Sweep:
 
     def summary(self) -> str:
         """Return how many runs are left, and until when."""
-        text = f"{self._left} runs left, {len(self.faults)} failed"
+        left = self._count - len(self._ended)
+        text = f"{left} runs left, {len(self.faults)} failed"
         if not self._made:
             return text
-        seconds = (time.monotonic() - self._begin) / self._made * self._left
+        seconds = (time.monotonic() - self._begin) / len(self._made) * left
         return f"{text}, until about {datetime.now() + timedelta(seconds=seconds):%Y-%m-%d %H:%M}"
 
 
@@ -369,7 +361,7 @@ def _make(job: Job, device: str) -> str:
     except OSError as error:
         return f"cannot write {job.log}: {error_text(error)}"
     module = importlib.import_module(job.command)
-    arguments = [*job.arguments, *([] if device == "auto" else ["--device", device])]
+    arguments = [*job.arguments, "--device", device]
     sys.argv = [str(module.__file__), *arguments]  # the run records it
     _making.set()
     try:
@@ -395,11 +387,7 @@ def _print_to(log: Path) -> None:
     """Send all output to a new file, also that of libraries that are not written in Python.
 
     The streams are new ones: those of a Windows console go on calling the console, and tqdm, which
-    would keep those that it finds there, is imported only after this.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    would keep those that it finds there, is imported only after this."""
     with open(log, "wb") as file:
         for name, number in (("stdout", 1), ("stderr", 2)):
             getattr(sys, name).flush()
