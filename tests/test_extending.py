@@ -31,8 +31,7 @@ def extended(tmp_path):
         subprocess.run(["git", "init", "-q"], cwd=root, check=True)
         (root / "add.diff").write_text(DIFFS[name], encoding="utf-8", newline="\n")
         command = ["git", "apply", "--whitespace=error", "add.diff"]
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        subprocess.run(command, cwd=root, check=True)
         return root / STAGE2.name / "scripts"
 
     return apply
@@ -52,21 +51,14 @@ def finished(project: Path, name: str) -> dict:
 
 
 def test_each_kind_of_addition_is_shown_within_its_number_of_files():
-    assert {
-        name: diff.count("\n+++ ") + diff.startswith("+++ ") for name, diff in DIFFS.items()
-    } == FILES
+    found = {name: f"\n{diff}".count("\n+++ ") for name, diff in DIFFS.items()}
+    assert found == FILES
 
 
 def test_a_fusion(extended, hub, tmp_path):
     project = make_small_project(tmp_path)
-    run(
-        extended("fusion") / "compare_train.py",
-        project,
-        hub,
-        *arguments(hub, "bert"),
-        "--fusion",
-        "sum",
-    )
+    flags = [*arguments(hub, "bert"), "--fusion", "sum"]
+    run(extended("fusion") / "compare_train.py", project, hub, *flags)
     assert finished(project, "_sum")["model"]["fusion"] == "sum"
 
 
@@ -77,12 +69,8 @@ def test_an_encoder(extended, hub, tmp_path):
     checkpoint, project = tmp_path / "siglip", make_small_project(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(hub.folder(BERT))
     tokenizer.save_pretrained(checkpoint)
-    size = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-    }
+    size = {"hidden_size": 32, "intermediate_size": 64}
+    size |= {"num_hidden_layers": 2, "num_attention_heads": 2}
     text = {**size, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
     config = SiglipConfig(text_config=text, vision_config={**size, "image_size": 32})
     SiglipModel(config).save_pretrained(checkpoint)
@@ -128,10 +116,6 @@ def test_a_chart(extended, hub, tmp_path):
 
 def test_a_flag(extended, hub, tmp_path):
     project, scripts = make_small_project(tmp_path), extended("flag")
-    run(
-        scripts / "compare_clip.py",
-        project,
-        hub,
-        *arguments(hub, "clip", "--label-smoothing", "0.1"),
-    )
+    flags = arguments(hub, "clip", "--label-smoothing", "0.1")
+    run(scripts / "compare_clip.py", project, hub, *flags)
     assert finished(project, "clip")["protocol"]["label_smoothing"] == 0.1

@@ -132,10 +132,8 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
         raise ZeroDivisionError
     with pytest.raises(UserError, match="cannot write .*new: "):
         write_result(path.parent, b"a folder has that name")
-    for number, remedy in (
-        (errno.ENOSPC, "Make room on that disk"),
-        (errno.EACCES, "Is the file open in another program"),
-    ):
+    remedies = {errno.ENOSPC: "Make room on that", errno.EACCES: "Is the file open in another"}
+    for number, remedy in remedies.items():
 
         def refuse(descriptor, number=number):
             raise OSError(number, os.strerror(number))

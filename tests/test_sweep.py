@@ -20,7 +20,6 @@ from helpers.hub import CLIP, STAGE2
 from helpers.signals import freeze, heed_ctrl_c
 from helpers.small_project import assert_same_run, compare_dir, make_small_project, run_small
 
-SCRIPT = STAGE2 / "scripts" / "compare_all.py"
 SMALL = ["--image-size", "32", "--batch-size", "4", "--effective-batch-size", "4"]
 
 
@@ -54,12 +53,10 @@ def begin(project: Path, hub, *more: str) -> subprocess.Popen:
     """Start compare_all.py, without the pictures that it draws at its end."""
     code = "import compare_all, compare_visualize; compare_visualize.main = lambda argv: None; "
     code += "compare_all.run_command(compare_all.main)"
-    environment = {**os.environ, **hub.variables, "PYTHONUTF8": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    how |= {"env": {**os.environ, **hub.variables, "PYTHONUTF8": "1"}, "cwd": STAGE2 / "scripts"}
     line = [sys.executable, "-c", code, *command(project, hub, *more)]
-    return subprocess.Popen(
-        line, env=environment, cwd=SCRIPT.parent, preexec_fn=heed_ctrl_c, **pipes
-    )
+    return subprocess.Popen(line, preexec_fn=heed_ctrl_c, **how)
 
 
 def wait_for(condition, seconds: float = 120) -> None:
@@ -173,11 +170,10 @@ def test_a_stop_ends_the_processes_and_keeps_what_is_finished(project, hub, numb
     process = begin(project, hub, "--epochs", "400")
     wait_for(lambda: log_says(project, "epoch 2/400"))
     process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=120)
     assert process.returncode == status and "Traceback" not in errors
-    assert errors.splitlines()[-1].startswith(
-        "stopped: runs and epochs that were finished are kept"
-    )
+    told = "stopped: runs and epochs that were finished are kept"
+    assert errors.splitlines()[-1].startswith(told) and "another command" not in output
     assert log_says(project, "stopped: the epochs that were finished are kept")
     assert not is_being_trained(project)
 
@@ -303,7 +299,7 @@ for path in sys.argv[1:]:
 """
     logs = [tmp_path / "log1", tmp_path / "log2"]
     call = [sys.executable, "-c", code, *map(str, logs)]
-    subprocess.run(call, cwd=SCRIPT.parent, check=True)
+    subprocess.run(call, cwd=STAGE2 / "scripts", check=True)
     for log in logs:
         lines = log.read_text(encoding="utf-8").splitlines()
         assert lines == [f"天气 {log.name[-1]}", "很好", "raw"]

@@ -15,9 +15,7 @@ from helpers.small_project import arguments, compare_dir, make_small_project
 SCRIPTS = STAGE2 / "scripts"
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
-posix = pytest.mark.skipif(
-    os.name == "nt", reason="Windows has neither these signals nor /dev/full"
-)
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals and no /dev/full")
 
 
 @pytest.fixture
@@ -102,10 +100,8 @@ def test_an_unknown_error_is_one_line_and_its_traceback_a_file(tmp_path):
     _, errors = process.communicate(timeout=120)
     (log,) = (tmp_path / "outputs" / "logs").iterdir()
     assert process.returncode == 1 and len(errors.splitlines()) == 1
-    assert (
-        errors.startswith("error: unexpected: LookupError: no such thing;") and log.name in errors
-    )
-    assert "Traceback" in log.read_text(encoding="utf-8")
+    assert errors.startswith("error: unexpected: LookupError: no such thing;")
+    assert log.name in errors and "Traceback" in log.read_text(encoding="utf-8")
 
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     process = run_main(body, f"--project-root={tmp_path / 'file'}")

@@ -16,35 +16,13 @@ from common.errors import UserError
 from common.runs import layout, reading
 from common.runs.folder import spreadsheet_bytes
 from common.runs.reading import load_runs, read_runs
-from helpers.run_folders import (
-    CLASSES,
-    LABELS,
-    edit,
-    make_run,
-    make_runs,
-    predicted,
-    prediction_rows,
-    write_csv,
-)
+from helpers.run_folders import CLASSES, edit, make_run, make_runs, prediction_rows, write_csv
 from sklearn.metrics import precision_recall_fscore_support
 
 SIX = np.array([0, 1, 2, 2, 1, 0])
 EPOCHS = np.array([[0, 1, 2, 0, 0, 0], [0, 1, 2, 2, 1, 1], [0, 1, 2, 2, 0, 1]])  # (3, 6)
 TEST = (np.array([2, 1, 0]), np.array([2, 1, 1]))
-GUIDS = [
-    "007",
-    "=1+1",
-    "'=1",
-    "''-x",
-    "-5",
-    "@a",
-    "it's",
-    "中文",
-    "None",
-    'a"b,c',
-    "two\nlines",
-    " 1e5 ",
-]
+GUIDS = ["007", "=1+1", "'=1", "''-x", "-5", "@a", "it's", "中文", "None", 'a"b,c', "two\nlines"]
 
 
 def make(parent: Path, name: str = "a", **more) -> Path:
@@ -107,12 +85,14 @@ def test_runs_of_earlier_versions_lack_what_those_did_not_write(tmp_path):
     assert (run.predictions, run.best["val_loss"], run.seed) == (None, None, None)
 
 
-def test_the_best_epoch_is_the_earliest_of_equal_ones(tmp_path):
-    path = make_run(tmp_path, "a", epochs=4, best=2) / "history.csv"
-    lines = path.read_text(encoding="utf-8").splitlines()
-    lines[4] = "4" + lines[2][1:]
-    path.write_text("\n".join(lines), encoding="utf-8")
-    assert load_runs(tmp_path)[0].best["epoch"] == 2
+def test_the_best_run_comes_first_and_of_equal_epochs_the_earliest_is_best(tmp_path):
+    for name, f1 in (("b", 0.5), ("c", 0.6), ("a", 0.5)):
+        path = make_run(tmp_path, name, f1, epochs=4, best=2) / "history.csv"
+        lines = path.read_text(encoding="utf-8").splitlines()
+        lines[4] = "4" + lines[2][1:]
+        path.write_text("\n".join(lines), encoding="utf-8")
+    runs = load_runs(tmp_path)
+    assert [(run.name, run.best["epoch"]) for run in runs] == [("c", 2), ("a", 2), ("b", 2)]
 
 
 @pytest.mark.parametrize("for_spreadsheets", [True, False])
@@ -143,7 +123,6 @@ def test_a_guid_or_a_class_may_look_like_a_formula_a_number_or_nothing(tmp_path,
 DAMAGES = [
     ("metrics.json", '"params_million"', '"params"', "params_million is None, not a number"),
     ("metrics.json", "180.0", '"fast"', "train_time_sec is 'fast', not a number"),
-    ("metrics.json", "180.0", "true", "train_time_sec is True, not a number"),
     ("metrics.json", "180.0", "NaN", "train_time_sec is nan, not a number"),
     ("metrics.json", '_mb": null', '_mb": -1', "peak_memory_mb is -1, not a number"),
     ("metrics.json", '"samples": ', '"samples": [], "x": ', "samples is no object"),
@@ -168,7 +147,6 @@ DAMAGES = [
     ("history.csv", "train_loss", "loss", "it has no column train_loss"),
     ("history.csv", "\n1,", "\nx,", "could not convert string to float: 'x'"),
     ("history.csv", "(\n3,)[^,]+", r"\1nan", "row 4: train_loss is 'nan'"),
-    ("history.csv", "(\n3,[^,]+,)[^,]+", r"\g<1>60", "row 4: val_acc is '60'"),
     ("history.csv", "\n3,", "\n4,", "its epochs are not 1, 2, 3"),
     ("history.csv", "(?s)\n.*", "", "it has no row"),
     ("predictions.csv", "label,pred", "pred,label", "it begins with 'guid,pred,label,p_negative"),
@@ -179,22 +157,12 @@ DAMAGES = [
     ("predictions.csv", ",0[.]", ",x", "could not convert string to float"),
     ("predictions.csv", ",pair3,", ",pair9,", "group 'pair9' is no guid of this file"),
     ("predictions.csv", ",pair3,0", ",pair3,2", "row 5: '2' is none of 0, 1"),
-    (
-        "predictions.csv",
-        "pair3,positive,positive",
-        "pair3,positive,neutral",
-        "it gives val_acc 0.6",
-    ),
+    ("predictions.csv", "pair3,positive,pos[a-z]*", "pair3,positive,neutral", "gives val_acc 0.6"),
     ("epoch_predictions.csv", ",epoch_3", ",epoch_4", "its columns are not guid, label and 3 ep"),
     ("epoch_predictions.csv", "pair5.*\n", "", "its best epoch is not that of predictions.csv"),
     ("epoch_predictions.csv", "pair4", "pair9", "its best epoch is not that of predictions.csv"),
     ("epoch_predictions.csv", "(pair5,.*),.*\n", r"\1,sad\n", "row 7: 'sad' is none of negative"),
-    (
-        "epoch_predictions.csv",
-        "(pair5,.*),.*\n",
-        r"\1,negative\n",
-        "it gives val_acc 0.833333, and",
-    ),
+    ("epoch_predictions.csv", "(pair5,.*),.*\n", r"\1,negative\n", "it gives val_acc 0.833333"),
     ("test_predictions.csv", "p_neutral", "p_other", "row 3: 'neutral' is none of negative, other"),
 ]
 
@@ -226,16 +194,6 @@ def test_absent_foreign_and_cut_off_files_are_named(tmp_path):
         assert reason(tmp_path) == f"no {name}"
         (folder / "away").rename(folder / name)
     assert len(read_runs(tmp_path)[0]) == 1
-
-
-def test_predictions_of_another_epoch_are_named(tmp_path):
-    """As many errors, but of the other kind."""
-    path = make_run(tmp_path, "a") / "predictions.csv"
-    other = predicted(0.5, 0.6, "a").copy()
-    wrong = np.flatnonzero(other != LABELS)
-    other[wrong] = 3 - LABELS[wrong] - other[wrong]
-    write_csv(path, prediction_rows(LABELS, other, CLASSES))
-    assert reason(tmp_path).startswith("predictions.csv: it gives val_f1_macro 0.")
 
 
 def test_probabilities_of_another_kind_are_named_and_no_more_is_unpacked(tmp_path):
@@ -286,12 +244,6 @@ def test_means_over_classes_without_a_true_pair_are_taken_in_both_ways(tmp_path,
 
 
 # The folders beside each other
-
-
-def test_best_f1_comes_first_and_equal_ones_by_name(tmp_path):
-    for name, f1 in (("b", 0.5), ("c", 0.6), ("a", 0.5)):
-        make_run(tmp_path, name, f1)
-    assert [run.name for run in load_runs(tmp_path)] == ["c", "a", "b"]
 
 
 def test_one_unreadable_folder_hides_no_other_and_what_is_left_out_is_said(tmp_path, capsys):
