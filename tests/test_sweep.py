@@ -201,7 +201,7 @@ def test_processes_end_when_compare_all_is_killed_and_two_calls_after_it_share_t
 def test_a_process_that_waits_for_what_another_makes_shows_life(monkeypatch):
     """It uses no processor time, and would be taken for one that hangs."""
 
-    class Ended(BaseException):
+    class Sent(BaseException):
         pass
 
     class Connection:
@@ -214,11 +214,11 @@ def test_a_process_that_waits_for_what_another_makes_shows_life(monkeypatch):
             return False
 
         def send(self, sign: None) -> None:
-            raise Ended
+            raise Sent
 
     monkeypatch.setattr(sweep.time, "process_time", sweep.time.thread_time)
     connection = Connection()
-    with pytest.raises(Ended):
+    with pytest.raises(Sent):
         sweep._stay_in_touch(connection)
     WAITING.clear()
     assert connection.looks == 3
@@ -255,8 +255,8 @@ def test_lists_take_commas_and_spaces_and_every_value_once(capsys):
 def test_runs_that_share_a_frozen_encoder_follow_each_other():
     jobs, _ = compare_all.parse(["--freeze-encoders", "--seeds", "1,2", "--baselines"])
     found = [job.run.model.family.replace("bert_resnet", job.run.model.fusion) for job in jobs]
-    joined = ["concat", "gated", "late", "concat", "gated", "late", "image", "image"]
-    assert found == [*joined, "text", "text", "blip", "blip", "clip", "clip"]
+    joined = ["concat", "gated", "late"] * 2
+    assert found == [*joined, "image", "image", "text", "text", "blip", "blip", "clip", "clip"]
 
 
 def test_blip_keeps_its_batch_and_every_model_gets_the_flags_that_it_has():

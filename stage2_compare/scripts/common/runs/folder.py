@@ -38,14 +38,6 @@ from . import layout
 from .layout import CHECKPOINT, OWNER
 from .reading import differences, read_choices
 
-# Fields of the protocol that are hashes, and what a message calls them.
-_PAIRS = {
-    "train_sha256": "other training pairs",
-    "val_sha256": "other validation pairs",
-    "val_pairs_sha256": "other validation pairs",
-    "folds_sha256": "other folds",
-}
-
 
 class RunFolder:
     """The folder ``<parent>/<name>``, for one process at a time: ``with RunFolder(parent, name) as
@@ -189,8 +181,11 @@ class RunFolder:
         different = differences(read_choices(self.final), {"protocol": protocol, "model": model})
         if not different:
             return f"{self.final.name} was trained before: it is trained anew and then replaced"
-        # Of other pairs it says that only, since their hash tells a reader nothing.
-        each = [_PAIRS.get(key, f"{key} {value}") for key, value in different.items()]
+        # The hash of other pairs tells a reader nothing.
+        each = [
+            "other pairs" if key.endswith("sha256") else f"{key} {value}"
+            for key, value in different.items()
+        ]
         return (
             f"{self.final.name} was trained before with {', '.join(dict.fromkeys(each))}: "
             f"that run moves to {layout.EARLIER}/ when this one has ended"
