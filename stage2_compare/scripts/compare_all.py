@@ -40,7 +40,6 @@ from common.settings import (
     positive_int,
 )
 from common.sweep import Job, disk_needed, print_commands, run_all
-from common.training.reading import read_folds
 
 THE_FIVE = ("concat", "gated", "late", "clip", "blip")
 BASELINES = ("text", "image")
@@ -165,6 +164,8 @@ def _choices(args: argparse.Namespace) -> list[tuple[str, int, float, int | None
     models = list(dict.fromkeys([*args.models, *(BASELINES if args.baselines else ())]))
     folds = [None]
     if args.folds:
+        from common.training.reading import read_folds  # pandas: --help must not wait
+
         folds = range(1, read_folds(Paths(project_root=args.project_root), 1).count + 1)
     others = itertools.product(args.seeds, args.lrs, folds)
     choices = [(model, *other) for other, model in itertools.product(others, models)]

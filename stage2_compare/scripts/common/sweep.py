@@ -30,14 +30,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from .data.image_store import load_splits
 from .errors import Busy, UserError, reason_of
 from .files import WAITING, error_text, lock, printable, quoted, unlock
 from .models.checkpoint import local_folder
 from .runs import layout
 from .runs.reading import differences, read_choices
 from .settings import Paths, TrainingRun
-from .training.reading import fingerprints, read_pairs
 
 SILENCE_SEC = 1800.0  # without a sign of life, after which a run counts as hanging
 BUSY = "another command is making it"
@@ -90,6 +88,9 @@ class Job:
 
 @cache
 def _fingerprints(paths: Paths, fold: int | None, image_size: int) -> dict[str, str]:
+    from .data.image_store import load_splits  # pandas takes long to import: --help must not wait
+    from .training.reading import fingerprints, read_pairs
+
     splits, _, _ = read_pairs(paths, fold)
     photos = {name: split.image_paths for name, split in splits.items()}
     return fingerprints(splits, load_splits(photos, image_size, paths.cache))
