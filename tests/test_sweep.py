@@ -134,11 +134,11 @@ def test_a_failed_run_does_not_stop_the_others_and_is_the_only_one_made_again(
 def test_a_run_that_hangs_or_is_killed_twice_has_failed_and_the_others_are_made(
     project, hub, monkeypatch, capsys
 ):
-    monkeypatch.setattr(sweep, "SILENCE_SEC", 20.0)
     do, kills = sweep._Process.do, [43, 44, 44]
 
     def do_and_harm(process, task, *values) -> str:
         seed = values[0].run.protocol.seed if task is sweep._make else None
+        monkeypatch.setattr(sweep, "SILENCE_SEC", 5.0 if seed == 42 else 1800.0)
         if seed == 42:
             freeze(process._process.pid)
         elif seed in kills:
