@@ -199,11 +199,11 @@ class _Sweep:
                 process.end()
 
     def _wait_for(self, job: Job) -> None:
+        self.waiting.append(job)
         if job not in self._elsewhere:
             self._elsewhere.add(job)
             self._say(f"{job.name}: {BUSY}, and is waited for")
         self.stopped.wait(_LOOK_SEC)
-        self.waiting.append(job)
 
     def _make_run(self, job: Job, device: str, process: _Process) -> str:
         """Make a run, or put it off; return why it was not made."""
