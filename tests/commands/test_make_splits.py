@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import os
 import random
 import re
 import subprocess
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from common.data.report import read_quality
 from common.data.splits import UNFINISHED, read_training_splits
 from common.errors import UserError
 from common.files import WAITING, alone, console_width
-from helpers.hub import SAMPLE
 from helpers.pairs import photo, read_split, write_pair
 from PIL import Image, ImageOps
 
@@ -137,22 +135,6 @@ def test_pairs_that_share_a_text_or_a_photo_stay_together_however_far_apart(tmp_
         "largest group: 5 pairs that hang together by texts and pictures, on one side: 0 (" in out
     )
     assert "(or nearly) with labelled ones: 1\n" in out
-
-
-def test_no_text_and_no_photo_is_on_both_sides_of_a_tangled_set(tmp_path):
-    rng = random.Random(0)
-    for i in range(200):
-        text, file = f"句子 {rng.randrange(150)}", photo(rng.randrange(150))
-        write_pair(tmp_path / "data", str(i), text, file)
-    write_list(tmp_path / "train.txt", ((i, rng.choice("ab")) for i in range(200)))
-    found = cut(tmp_path, "--val-ratio", "0.3")
-    assert len(homes(found)) == 200 and len(found["val"]) > 30
-    parts = [read_split(f"outputs/splits/{side}.csv", tmp_path) for side in SIDES]
-    assert not set(parts[0].texts) & set(parts[1].texts)
-    digests = []
-    for part in parts:
-        digests.append({hashlib.md5(Path(path).read_bytes()).digest() for path in part.image_paths})
-    assert not digests[0] & digests[1]
 
 
 def test_what_cannot_be_cut_is_named_and_a_rare_class_warned_of(tmp_path, capsys):
@@ -327,27 +309,14 @@ def test_each_rename_may_fail_and_the_tables_stay_as_they_were(tmp_path, monkeyp
     assert content(tmp_path) == {**new, "notes.txt": b"mine"}
 
 
-def test_a_table_in_use_is_named_and_the_splits_stay(tmp_path, monkeypatch):
-    make_project(tmp_path)
-    cut(tmp_path)
-    before = content(tmp_path)
-    with monkeypatch.context() as patch:
-        val = str(tmp_path / "outputs/splits/val.csv")
-        Moves(patch, 2, PermissionError(13, "in use", "new", None, val))
-        with pytest.raises(
-            UserError, match=r"val.csv: cannot write it, the splits are as they .*in u"
-        ):
-            cut(tmp_path, "--seed", "7")
-    assert content(tmp_path) == before
-
-
 def test_a_failure_after_a_kill_does_not_hide_that_the_files_are_mixed(tmp_path, monkeypatch):
     make_project(tmp_path)
     cut(tmp_path)
     (tmp_path / "outputs/splits" / UNFINISHED).write_bytes(b"")  # as an earlier version left it
     with monkeypatch.context() as patch:
-        Moves(patch, 1, PermissionError(13, "in use"))
-        with pytest.raises(UserError, match="do not belong together, run this command again"):
+        val = str(tmp_path / "outputs/splits/val.csv")
+        Moves(patch, 2, PermissionError(13, "in use", "new", None, val))
+        with pytest.raises(UserError, match="val.csv: cannot write it, .* do not belong together"):
             cut(tmp_path, "--seed", "7")
     with pytest.raises(UserError, match="two different splits"):
         training_guids(tmp_path)
@@ -472,11 +441,7 @@ def test_the_test_table_has_the_order_and_the_line_ends_of_its_list(tmp_path, ca
     for line_end in (b"\n", b"\r\n"):
         tests.write_bytes(line_end.join([b"guid", b"62", b"60", b"61", b""]))
         found = cut(tmp_path)["test"]
-        assert [(row["guid"], row["label"]) for row in found] == [
-            ("62", ""),
-            ("60", ""),
-            ("61", ""),
-        ]
+        assert [row["guid"] + row["label"] for row in found] == ["62", "60", "61"]
         written = content(tmp_path)["test.csv"]
         assert written.count(b"\n") == written.count(line_end) == 4
         assert b"\r" not in content(tmp_path)["train.csv"]
@@ -585,36 +550,3 @@ def test_a_reader_that_has_left_ends_the_command_without_a_traceback(tmp_path):
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE)
     os.close(write)
     assert (done.returncode, done.stderr) == (1, b"")
-
-
-def test_the_real_sample_against_an_independent_count(tmp_path, capsys):
-    if not SAMPLE.is_dir():
-        pytest.skip("needs the sample of real pairs in ../shared/data/mvsa_sample")
-    make_splits.main(["--project-root", str(SAMPLE), "--output-dir", str(tmp_path)])
-    out, found = capsys.readouterr().out, tables(tmp_path)
-    with open(SAMPLE / "train.txt", encoding="utf-8", newline="") as file:
-        labels = {row["guid"]: row["tag"] for row in csv.DictReader(file)}
-    sides = homes(found)
-    assert sides.keys() == labels.keys() and len(found["test"]) == 40
-    for name, total in Counter(labels.values()).items():
-        val = sum(sides[guid] == "val" for guid in labels if labels[guid] == name)
-        assert abs(val - total / 10) < 1
-
-    seen = {"text": defaultdict(list), "picture": defaultdict(list)}
-    not_utf_8 = 0
-    for guid in labels:
-        data = (SAMPLE / "data" / f"{guid}.txt").read_bytes()
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError:
-            text, not_utf_8 = data.decode("gb18030"), not_utf_8 + 1
-        seen["text"][tuple(text.split())].append(guid)
-        seen["picture"][(SAMPLE / "data" / f"{guid}.jpg").read_bytes()].append(guid)
-    assert f"texts (labelled): {600 - not_utf_8} utf-8, {not_utf_8} gb18030, 0 replaced;" in out
-    for kind, values in seen.items():
-        shared = [guids for guids in values.values() if len(guids) > 1]
-        conflicts = sum(len({labels[guid] for guid in guids}) > 1 for guids in shared)
-        assert all(len({sides[guid] for guid in guids}) == 1 for guids in shared)
-        pairs = sum(map(len, shared))
-        assert f"same {kind}: {len(shared)} shared by {pairs} pairs, each kept on one side; " in out
-        assert f"; {conflicts} of them with conflicting labels" in out

@@ -99,10 +99,7 @@ def test_what_killed_commands_and_earlier_versions_left_is_removed(kept, tmp_pat
     folder.mkdir()
     gone = [".images_256_0.npy.89abcdef.tmp", "images_256_1.u8", "features_text_2.f32"]
     gone += ["features_text_2.f32.lock", ".images_256_3.u8.89abcdef.tmp"]
-    stays = [
-        ".images_256_4.npy.89abcdef.tmp",
-        "notes.txt",
-    ]  # one that is being written, and a stranger's
+    stays = [".images_256_4.npy.89abcdef.tmp", "notes.txt"]  # being written, and a stranger's
     for name in gone + stays:
         (folder / name).write_bytes(bytes(2_000_000))
     os.utime(folder / gone[0], (1, 1))

@@ -73,13 +73,6 @@ def test_stored_is_shortest_side_then_centre_square(tmp_path, load):
     assert np.abs(stored - expected).max() <= 1
 
 
-def test_scaled_jpeg_decoding_stays_close(tmp_path, load):
-    path = tmp_path / "large.jpg"
-    noise(40, 40).resize((1600, 1600), Image.Resampling.BICUBIC).save(path, quality=95)
-    expected = np.asarray(Image.open(path).resize((64, 64), Image.Resampling.BICUBIC)).astype(int)
-    assert np.abs(load([path]).pixels[0].transpose(1, 2, 0) - expected).mean() < 2
-
-
 def test_equal_bytes_are_one_photo_and_digests_are_per_sample(three, load, tmp_path, decoded):
     twin = tmp_path / "twin.png"
     twin.write_bytes(three[0].read_bytes())
@@ -171,7 +164,7 @@ def near(pixels: np.ndarray, colour, tolerance: int = 6) -> bool:
     return bool(np.abs(pixels.astype(int) - np.asarray(colour)).max() <= tolerance)
 
 
-def test_plain_photos_have_no_notes(tmp_path, load):
+def test_plain_photos_and_broken_exif_have_no_notes(tmp_path, load):
     for name in ("a.jpg", "a.png", "a.bmp", "a.webp"):
         pixels, notes = stored(tmp_path, load, halves(), name)
         assert notes == {} and near(pixels[:20], RED) and near(pixels[-20:], WHITE)
@@ -182,11 +175,11 @@ def test_plain_photos_have_no_notes(tmp_path, load):
         for name in ("a.png", "a.jpg"):
             pixels, notes = stored(tmp_path, load, Image.new("RGB", size, RED), name)
             assert notes == {} and near(pixels, RED)
-
-
-def test_cmyk(tmp_path, load):
-    pixels, notes = stored(tmp_path, load, Image.new("CMYK", (80, 70), (0, 255, 255, 0)), "a.jpg")
+    cmyk = Image.new("CMYK", (80, 70), (0, 255, 255, 0))
+    pixels, notes = stored(tmp_path, load, cmyk, "cmyk.jpg")
     assert notes == {"cmyk": 1} and near(pixels, RED)
+    junk = b"Exif\0\0" + np.random.default_rng(0).bytes(50)
+    assert stored(tmp_path, load, halves(), "junk.jpg", exif=junk)[1] == {}
 
 
 def test_wide_values_are_scaled_not_clipped(tmp_path, load):
@@ -245,16 +238,8 @@ def test_a_photo_stored_turned_is_read_upright(tmp_path, load):
     """As a camera stores it; the inverse of the transposition is applied here by hand."""
     upright = halves(64, 64)
     upright.paste(BLUE, (0, 0, 32, 32))  # blue, red / white, white
-    turns = [
-        "FLIP_LEFT_RIGHT",
-        "ROTATE_180",
-        "FLIP_TOP_BOTTOM",
-        "TRANSPOSE",
-        "ROTATE_90",
-        "TRANSVERSE",
-        "ROTATE_270",
-    ]
-    for orientation, turn in enumerate([None, *turns], start=1):
+    turns = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_90 TRANSVERSE ROTATE_270"
+    for orientation, turn in enumerate([None, *turns.split()], start=1):
         turned = upright.transpose(Image.Transpose[turn]) if turn else upright
         exif = Image.Exif()
         exif[0x0112] = orientation
@@ -263,12 +248,6 @@ def test_a_photo_stored_turned_is_read_upright(tmp_path, load):
             assert notes == ({"exif_rotated": 1} if turn else {})
             assert near(pixels[8:24, 8:24], BLUE, 12) and near(pixels[8:24, 40:56], RED, 12)
             assert near(pixels[40:56], WHITE, 12)
-
-
-def test_broken_exif_does_not_break_a_photo(tmp_path, load):
-    for seed in range(5):
-        junk = b"Exif\0\0" + np.random.default_rng(seed).bytes(50)
-        assert stored(tmp_path, load, halves(), f"{seed}.jpg", exif=junk)[1] == {}
 
 
 def test_a_png_may_hold_more_than_a_megabyte_of_text(tmp_path, load):
@@ -357,13 +336,6 @@ def test_a_photo_that_changes_between_the_passes_is_named(three, load, monkeypat
         load(three)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_pipe_does_not_block(tmp_path, load):
-    os.mkfifo(tmp_path / "pipe.jpg")
-    with pytest.raises(UserError, match="not a file"):
-        load([tmp_path / "pipe.jpg"])
-
-
 def test_too_large_a_photo_is_refused_before_it_is_read(tmp_path, load, monkeypatch):
     path = tmp_path / "large.png"
     Image.new("1", (4000, 4000)).save(path)
@@ -417,19 +389,6 @@ def test_a_jpeg_without_its_last_bytes_is_shown_as_viewers_do(tmp_path, load):
             assert np.abs(store.pixels[0].transpose(1, 2, 0) - whole).max() <= 1
 
 
-def test_truncated_photos_in_many_threads_do_not_hide_each_other(tmp_path, load):
-    """Pillow has one switch for the whole process that would let broken photos pass."""
-    paths = [tmp_path / f"{number}.png" for number in range(60)]
-    for number, path in enumerate(paths):
-        noise(80, 80, number).save(path)
-        data = path.read_bytes()
-        path.write_bytes(data[: int((1, 0.95, 0.5)[number % 3] * len(data))])
-    with pytest.raises(UserError, match="^20 images cannot be used"):
-        load(paths)
-    used = [path for number, path in enumerate(paths) if number % 3 < 2]
-    assert load(used).notes == {"truncated": 20}
-
-
 # Bounds
 
 
@@ -455,21 +414,3 @@ def test_photos_in_flight_are_bounded_in_sum(tmp_path, monkeypatch):
     found, faults = inspect_images(list(map(str, paths)))
     assert not faults and len({digest for digest, _ in found.values()}) == 20
     assert 1 < max(most) <= 10 and photos._pixels_free == 10_000
-
-
-def test_real_photos(load):
-    paths = sorted(PHOTOS.glob("*.jpg"))[:10]
-    if not paths:
-        pytest.skip("needs the sample of real photos in ../shared/data/mvsa_sample")
-    store = load(paths, 224)
-    assert store.pixels.shape[1:] == (3, 256, 256)
-    differences = []
-    for row, path in zip(store.rows, paths, strict=True):
-        with Image.open(path) as photo:
-            short = min(photo.size)
-            size = tuple(round(edge * 256 / short) for edge in photo.size)
-            scaled = photo.convert("RGB").resize(size, Image.Resampling.BICUBIC)
-        x, y = (scaled.width - 256) // 2, (scaled.height - 256) // 2
-        expected = np.asarray(scaled.crop((x, y, x + 256, y + 256))).astype(int)
-        differences.append(np.abs(store.pixels[row].transpose(1, 2, 0) - expected).mean())
-    assert np.median(differences) < 8

@@ -105,35 +105,27 @@ def find_duplicates(
 
     Two empty texts are not the same. A pair without a label has no conflict.
     """
-    train_keys, other_keys = keys_of(
+    both = keys_of(
         [train.texts, other.texts],
         [train_images.digests, other_images.digests],
         [train_images.fingerprints, other_images.fingerprints],
     )
-    pairs = zip(train_keys, other_keys, strict=True)
-    text, near_text, image, near_image = (_shared(*keys) for keys in pairs)
-    conflicts = set()
-    for found in (near_text, near_image):
-        for i, partners in found.items():
-            if other.labels[i] and any(train.labels[t] != other.labels[i] for t in partners):
-                conflicts.add(i)
+    shared, conflicts = [], set()  # for each kind of key, the pairs that share one
+    for train_keys, other_keys in zip(*both, strict=True):
+        labels = defaultdict(set)  # of the training pairs with a key
+        for key, label in zip(train_keys, train.labels, strict=True):
+            labels[key].add(label)
+        met = {i: labels[key] for i, key in enumerate(other_keys) if key and key in labels}
+        shared.append(met.keys())
+        conflicts |= {i for i in met if other.labels[i] and met[i] != {other.labels[i]}}
+    text, near_text, image, near_image = shared
     return Duplicates(
         text=len(text),
-        near_text=len(near_text.keys() - text.keys()),
+        near_text=len(near_text - text),
         image=len(image),
-        near_image=len(near_image.keys() - image.keys()),
+        near_image=len(near_image - image),
         label_conflicts=len(conflicts),
     )
-
-
-def _shared(train: list[str], other: list[str]) -> dict[int, list[int]]:
-    """Map each index in the other split to the indices in training with the same value, if any."""
-    places = defaultdict(list)
-    wanted = set(other) - {""}
-    for i, value in enumerate(train):
-        if value in wanted:
-            places[value].append(i)
-    return {i: places[value] for i, value in enumerate(other) if value in places}
 
 
 def copy_groups(split: Split, images: ImageStore) -> list[int]:

@@ -34,11 +34,7 @@ def make_splits(flags: Namespace) -> None:
     Raises:
         UserError: names file, row and value. Then the tables are as they were.
     """
-    root, folder, folds = (
-        flags.project_root,
-        flags.project_root / flags.output_dir,
-        flags.folds or 0,
-    )
+    root, folder = flags.project_root, flags.project_root / flags.output_dir
     # 1. Read the pairs, and find copies among them.
     lists = _find_lists(flags, folder)
     splits, keys, left_out = _read_pairs(flags, lists)
@@ -47,10 +43,8 @@ def make_splits(flags: Namespace) -> None:
     groups = connected_groups(keys["labelled"].near_texts, keys["labelled"].near_photos)
     pairs = groups, split.labels, split.guids
     chosen = {"": choose_validation(*pairs, flags.val_ratio, flags.seed)}
-    for number, fold in enumerate(
-        choose_folds(*pairs, folds, flags.seed) if folds else (), start=1
-    ):
-        chosen[f"{FOLD}{number}/"] = fold
+    folds = choose_folds(*pairs, flags.folds, flags.seed) if flags.folds else []
+    chosen |= {f"{FOLD}{number}/": fold for number, fold in enumerate(folds, start=1)}
     by_guid = sorted(range(len(split)), key=lambda i: (len(split.guids[i]), split.guids[i]))
     sides = {}
     for place, val in chosen.items():
@@ -64,7 +58,7 @@ def make_splits(flags: Namespace) -> None:
         tables[BROKEN] = _broken_table(left_out)
     facts, lines = of_data(splits, keys, sides, groups, left_out)
     tables[QUALITY] = quality_json(tables, facts)
-    lines += _write(folder, tables, folds)
+    lines += _write(folder, tables, len(folds))
     old = folder / "test.csv"
     if not test and old.exists():
         lines.append(
@@ -105,11 +99,11 @@ def _find_lists(flags: Namespace, output: Path) -> dict[str, Path]:
     for name, path in lists.items():
         print(f"{name} pairs: {path}", flush=True)
         # realpath also resolves "new/../train.txt", where the folder "new" is still to be made
-        inside = os.path.relpath(os.path.realpath(path), os.path.realpath(output))
-        table = inside.replace(os.sep, "/")
+        real, folder = Path(os.path.realpath(path)), Path(os.path.realpath(output))
+        table = real.relative_to(folder).as_posix() if real.is_relative_to(folder) else ""
         if table in top or _OF_FOLDS.fullmatch(table):
             raise UserError(
-                f"{output / inside} is the list to be split and would be overwritten; give another "
+                f"{output / table} is the list to be split and would be overwritten; give another "
                 "--output-dir"
             )
     return lists

@@ -6,14 +6,14 @@
 3. ``choose_validation`` takes whole groups, so that the class counts come close to these goals.
 4. ``choose_folds`` does so again and again, until each pair was taken once.
 
-The result depends on the pairs, the ratio and the seed, but not on the order of the pairs.
+The result depends on the pairs, the ratio and the seed, not on the order of the pairs.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -111,7 +111,7 @@ def choose_folds(
     """
     holders = Counter()  # groups with a pair of each class
     for group in groups:
-        holders.update(_classes(group, labels))
+        holders.update({labels[i] for i in group})
     rare = min(sorted(holders), key=holders.__getitem__)
     chosen, left = [], groups
     if holders[rare] >= folds:
@@ -119,17 +119,13 @@ def choose_folds(
             chosen.append(choose_validation(left, labels, guids, 1 / more, seed))
             left = [group for group in left if group[0] not in chosen[-1]]
         chosen.append(set().union(*left))
-    if not chosen or any(_classes(fold, labels) != holders.keys() for fold in chosen):
+    if not chosen or any({labels[i] for i in fold} != holders.keys() for fold in chosen):
         raise UserError(
             f"too few pairs for {folds} folds: class {quoted(rare)} has {holders[rare]:,} that are "
             "no copies of each other, and each fold needs some of each class; give a smaller "
             "--folds, or add pairs of that class or leave it out"
         )
     return chosen
-
-
-def _classes(pairs: Iterable[int], labels: list[str]) -> set[str]:
-    return {labels[i] for i in pairs}
 
 
 def _groups_to_take(

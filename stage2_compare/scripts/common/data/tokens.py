@@ -15,9 +15,7 @@ from torch import Tensor
 from ..errors import UserError
 from ..files import quoted
 
-# Texts that are tokenised together: the tokenizer's own objects take some hundred bytes for each
-# character.
-_PORTION = 256
+_PORTION = 256  # texts at once: the tokenizer's own objects take some hundred bytes a character
 # A token has at most some twenty characters; what follows so many is cut before tokenising, since
 # a text of a million characters would take 20 seconds and 1 GB.
 _CHARACTERS_PER_TOKEN = 200
@@ -26,8 +24,7 @@ _HAN = re.compile("[\u4e00-\u9fff]")
 
 @dataclass(frozen=True)
 class Tokens:
-    """The texts of a split as one run of token ids; text ``i`` is ``ids[starts[i]:starts[i +
-    1]]``."""
+    """The texts of a split as one run of ids; text ``i`` is ``ids[starts[i]:starts[i + 1]]``."""
 
     ids: np.ndarray  # (sum of lengths,) int32
     starts: np.ndarray  # (N + 1,) int64
@@ -64,8 +61,7 @@ class Tokens:
 
 
 def tokenise(texts: list[str], tokenizer: Any, max_length: int) -> Tokens:
-    """Tokenise with the tokenizer's own special tokens, and cut at ``max_length`` tokens; count
-    what was cut."""
+    """Tokenise with the tokenizer's own special tokens, and cut at ``max_length`` tokens."""
     longest = _CHARACTERS_PER_TOKEN * max(max_length, 64)
     too_long = np.array([len(text) > longest for text in texts])
     texts = [text[:longest] for text in texts]
@@ -92,8 +88,7 @@ def tokenise(texts: list[str], tokenizer: Any, max_length: int) -> Tokens:
 def _encoded(
     texts: list[str], tokenizer: Any, max_length: int, specials: int
 ) -> Iterator[tuple[list[int], list[int], int]]:
-    """Give for each text its ids, 1 for each that marks an end of the text, and the number of words
-    that were cut."""
+    """Yield of each text its ids, 1 for each that marks its ends, and the number of those cut."""
     if tokenizer.is_fast:
         for start in range(0, len(texts), _PORTION):
             portion = texts[start : start + _PORTION]
@@ -110,8 +105,7 @@ def _encoded(
 
 
 def check_tokens(tokens: Tokens, vocabulary: int, name: str) -> None:
-    """Refuse an id beyond the embedding table: on CUDA it surfaces as an unrelated error, far from
-    its cause."""
+    """Refuse an id beyond the embedding table, which on CUDA surfaces as an unrelated error."""
     largest = max(int(tokens.ids.max(initial=0)), tokens.pad_id)
     if largest >= vocabulary:
         raise UserError(
@@ -121,8 +115,7 @@ def check_tokens(tokens: Tokens, vocabulary: int, name: str) -> None:
 
 
 def language_warning(texts: list[str], tokens: Tokens, name: str) -> str:
-    """Return a warning where the vocabulary was made for another language than the texts, else
-    ""."""
+    """Return a warning, or "" where the vocabulary suits the language of the texts."""
     characters = sum(map(len, texts))
     chinese = sum(len(_HAN.findall(text)) for text in texts) / max(characters, 1)
     # Tokens per character: 1.0 for Chinese and 0.30 to 0.33 for English tweets with a vocabulary of
