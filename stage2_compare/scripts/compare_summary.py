@@ -29,8 +29,8 @@ def main(argv: list[str] | None = None) -> None:
     from common.comparison.compare import compare, require_one_protocol
     from common.comparison.console import report
     from common.comparison.tables import write_families, write_summary
-    from common.language import Language
     from common.runs.reading import load_runs
+    from common.words import Language
 
     compare_dir = args.project_root / args.compare_dir
     comparison = compare(load_runs(compare_dir))

@@ -27,9 +27,9 @@ def main(argv: list[str] | None = None) -> None:
 
     from common.charts import PICTURES, draw  # imported here: --help answers at once
     from common.comparison.compare import compare
-    from common.language import Language
     from common.page import write_page
     from common.runs.reading import load_runs
+    from common.words import Language
 
     visuals = args.project_root / args.compare_dir / "visuals"
     runs = load_runs(visuals.parent)

@@ -22,9 +22,9 @@ from common.charts.table import Column
 from common.charts.text import add_new_fonts, choose_fonts, measure, wrap
 from common.comparison.compare import compare
 from common.comparison.wording import BEST, NOT_COMPARABLE
-from common.language import CHINESE, ENGLISH, PHRASES, Language
 from common.metrics import METRICS, Metric
 from common.runs.reading import Predictions, Run, load_runs
+from common.words import CHINESE, ENGLISH, Language
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from helpers.run_folders import bert, blip, clip, edit, make_run, make_runs
@@ -328,7 +328,7 @@ def test_a_font_that_came_after_matplotlibs_list_is_found(ten, figures, monkeypa
 
 
 def test_a_chinese_font_without_a_bold_face_will_do(ten, figures, monkeypatch, tmp_path, caplog):
-    manager, everything = font_manager.fontManager, "".join(CHINESE.texts(PHRASES))
+    manager, everything = font_manager.fontManager, "".join(CHINESE.texts("charts"))
     only = [font for font in manager.ttflist if font.name == "DejaVu Sans"]
     path = write_font(tmp_path / "new.ttf", "SimHei", "".join(sorted(set(everything))))
     monkeypatch.setattr(manager, "ttflist", only)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from common.charts import pictures
 from common.comparison.compare import compare
-from common.language import ENGLISH
 from common.runs.reading import load_runs, read_runs
+from common.words import ENGLISH
 from helpers.run_folders import clip, make_run
 
 LABELS = np.arange(12) % 3

@@ -17,8 +17,8 @@ from common.comparison.wording import (
     conclusion,
 )
 from common.errors import UserError
-from common.language import ENGLISH
 from common.runs.reading import load_runs, read_runs
+from common.words import ENGLISH
 from helpers.figures import some_predictions
 from helpers.made_runs import made_run
 from helpers.run_folders import COUNTS, LABELS, bert, edit, make_run, make_runs

@@ -16,9 +16,9 @@ from common.comparison.wording import (
     WORSE,
     conclusion,
 )
-from common.language import ENGLISH
 from common.metrics import run_scores
 from common.runs.reading import Run
+from common.words import ENGLISH
 from helpers.figures import some_predictions
 from helpers.made_runs import made_predictions, made_run
 from helpers.run_folders import CLASSES, LABELS

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from common.comparison.bootstrap import Figures
 from common.comparison.intervals import bca, doubts, estimates
-from common.language import ENGLISH
 from common.metrics import COLUMNS, METRICS, confusion_matrix, scores
+from common.words import ENGLISH
 from helpers.figures import figures_of, some_predictions
 from helpers.run_folders import LABELS
 from scipy import stats

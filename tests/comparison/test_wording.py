@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from common.comparison.compare import compare
 from common.comparison.wording import conclusion
-from common.language import ENGLISH
 from common.runs.reading import Run
+from common.words import ENGLISH
 from helpers.figures import some_predictions
 from helpers.made_runs import made_predictions, made_run
 from helpers.run_folders import LABELS

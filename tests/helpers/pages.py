@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from common.comparison.compare import compare
 from common.data.splits import fingerprint
-from common.language import ENGLISH, Language
 from common.page import write_page
 from common.runs.reading import load_runs
+from common.words import ENGLISH, Language
 from PIL import Image
 
 from .pairs import read_split

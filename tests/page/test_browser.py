@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from common.language import CODES
+from common.words import CODES
 from helpers.pages import page_of, write_pairs
 from helpers.run_folders import bert, clip, make_run
 

@@ -12,9 +12,9 @@ import pytest
 from common.comparison.compare import compare
 from common.data.report import QUALITY, quality_json
 from common.errors import UserError
-from common.language import CHINESE, ENGLISH
 from common.page import parts, write
 from common.runs.reading import load_runs
+from common.words import CHINESE, ENGLISH
 from helpers.hub import STAGE2
 from helpers.pages import VAL_CSV, Tags, fingerprint_of, page_of, write_pairs
 from helpers.run_folders import edit, make_run, make_runs

@@ -5,7 +5,7 @@ command          flags <-> settings; how a command ends
 charts  page  predicting  sweep
 training  comparison
 data  models  runs
-files  tensors  seeding  metrics  language  settings
+files  tensors  seeding  metrics  words  settings
 errors
 
 The way of the data: data.splits -> data.tokens, data.image_store -> data.dataset -> data.batches ->

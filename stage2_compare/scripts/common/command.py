@@ -17,8 +17,8 @@ from typing import Any
 
 from .errors import UserError, reason_of
 from .files import error_text, is_disk_full, printable
-from .language import CODES, system_language
 from .settings import FAMILIES, Machine, ModelChoice, Paths, Protocol, TrainingRun, run_name
+from .words import CODES, system_language
 
 # Title of each group in --help, the settings whose flags it shows, and what it says.
 _GROUPS = (

@@ -8,9 +8,9 @@ from matplotlib.ticker import MaxNLocator
 
 from ..comparison.compare import Comparison
 from ..comparison.wording import metric_title
-from ..language import Language, phrase
 from ..metrics import MAIN
 from ..runs.reading import Run
+from ..words import Language, phrase
 from .page import INNER, LINE, MARGIN, Page, centred, clean_axes, write_lines
 from .styles import GREY, INK, PALE, RunStyle
 from .text import measure, wrap

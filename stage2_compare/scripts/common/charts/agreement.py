@@ -8,8 +8,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ..language import Language
 from ..runs.reading import Predictions
+from ..words import Language
 from .page import INNER, LINE, MARGIN, Page, centred, write_lines
 from .styles import INK, RunStyle
 from .text import fitting_size, wrap

@@ -9,8 +9,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..language import Language
 from ..metrics import confusion_matrix
+from ..words import Language
 from .page import INNER, LINE, MARGIN, Page, Panel, Panels
 from .styles import GREY, INK, RunStyle
 from .text import fitting_size, widest, wrap

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
 from ..comparison.wording import metric_title
-from ..language import Language, phrase
 from ..metrics import MAIN
+from ..words import Language, phrase
 from .page import MARGIN, Page, clean_axes
 from .styles import RunStyle
 from .table import (

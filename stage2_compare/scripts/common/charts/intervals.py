@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from ..comparison.compare import Compared, Comparison
 from ..comparison.intervals import Estimate
 from ..comparison.wording import BEST, NOT_COMPARABLE, metric_title
-from ..language import Language, Phrase, phrase
 from ..metrics import MAIN
+from ..words import Language, Phrase, phrase
 from .page import INNER, LINE, MARGIN, Page, centred, clean_axes, write_lines
 from .styles import GREY, INK, RunStyle
 from .text import BOLD, measure, wrap

@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
-from ..language import Language
 from ..runs.reading import Run
 from ..settings import ModelChoice, Protocol
+from ..words import Language
 
 LONGEST = 200  # characters of any label: a name of 100,000 would be laid out for minutes
 _SHORT_NAMES = {"chinese-clip": "Chinese-CLIP", "clip-": "CLIP", "bert-": "BERT", "blip-": "BLIP"}

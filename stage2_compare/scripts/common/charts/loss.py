@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ..language import Language, phrase
 from ..runs.reading import Run
+from ..words import Language, phrase
 from .page import INNER, MARGIN, Page, Panels, clean_axes
 from .styles import GREY, RunStyle
 

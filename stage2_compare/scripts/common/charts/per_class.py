@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..language import Language
 from ..metrics import per_class as class_scores
+from ..words import Language
 from .confusion import confusions, true_and_predicted
 from .page import INNER, LINE, MARGIN, Page, centred, write_lines
 from .styles import GREY, PALE, RunStyle

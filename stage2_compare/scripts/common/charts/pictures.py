@@ -10,11 +10,10 @@ from matplotlib.figure import Figure
 
 from ..comparison.compare import Comparison
 from ..comparison.wording import metric_title
-from ..language import ENGLISH, LANGUAGES, Language, Phrase, phrase
-from ..language.charts import PHRASES
 from ..metrics import METRICS
 from ..runs.layout import PREDICTIONS
 from ..runs.reading import Run
+from ..words import ENGLISH, LANGUAGES, Language, Phrase, phrase
 from .ablation import ablation, has_ablation
 from .agreement import agreement
 from .confusion import confusion
@@ -92,7 +91,7 @@ def _fonts_for(runs: list[Run], comparison: Comparison) -> list[str]:
 
 def _languages(fonts: list[str]) -> tuple[Language, ...]:
     """Return the languages of which these fonts can draw every phrase."""
-    return tuple(each for each in LANGUAGES if not without_glyph(each.texts(PHRASES), fonts))
+    return tuple(each for each in LANGUAGES if not without_glyph(each.texts("charts"), fonts))
 
 
 def _figures(styles: list[RunStyle], comparison: Comparison, say: Language) -> dict[str, Figure]:

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
 from ..comparison.wording import metric_short, metric_title
-from ..language import Language, Phrase, phrase
 from ..metrics import METRICS
+from ..words import Language, Phrase, phrase
 from .page import INNER, MARGIN, Page, Panels
 from .styles import GREY, PALE, RunStyle
 from .table import Table, metric_columns, remark_on_best

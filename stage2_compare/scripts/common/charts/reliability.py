@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..language import Language
 from ..metrics import reliability as calibration
 from ..metrics import wilson
 from ..runs.reading import Predictions
+from ..words import Language
 from .page import Page, Panels, clean_axes
 from .styles import GREY, RunStyle
 from .table import Column, Table, heading

@@ -8,8 +8,8 @@ from matplotlib.ticker import NullLocator
 
 from ..comparison.compare import Compared, Comparison
 from ..comparison.wording import metric_title, order_over_rates
-from ..language import Language
 from ..metrics import MAIN
+from ..words import Language
 from .page import INNER, LINE, MARGIN, Page, clean_axes, write_lines
 from .styles import PALE, RunStyle
 from .text import wrap

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..comparison.compare import NO, Comparison
 from ..comparison.wording import NOT_COMPARABLE
-from ..language import Language
 from ..runs.reading import Run
+from ..words import Language
 from .labels import number_duplicates, run_labels, shortened
 from .text import without_glyph
 

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..comparison.wording import metric_title
-from ..language import Language, Phrase, phrase
 from ..metrics import MAIN, METRICS, Metric, confusion_matrix, scores
 from ..runs.reading import Run
+from ..words import Language, Phrase, phrase
 from .page import INNER, MARGIN, Page, write_lines
 from .styles import GREY, INK, RunStyle
 from .text import BOLD, widest, wrap

@@ -15,9 +15,9 @@ import numpy as np
 
 from ..errors import UserError
 from ..files import printable
-from ..language import ENGLISH, Phrase
 from ..metrics import COLUMNS, MAIN, METRICS, scores
 from ..runs.reading import Run
+from ..words import ENGLISH, Phrase
 from .bootstrap import PLACE, Figures
 from .draws import Draws
 from .ensembles import ensembles

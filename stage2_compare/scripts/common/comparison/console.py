@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from ..files import console_width, printable
-from ..language import Language
 from ..metrics import BESIDE, MAIN
 from ..runs.reading import Run
+from ..words import Language
 from .compare import NO, Compared, Comparison
 from .intervals import Estimate
 from .judging import Judged

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri  # scipy.stats takes longer to import than all the rest
 
-from ..language import Phrase, phrase
 from ..metrics import METRICS
+from ..words import Phrase, phrase
 from .bootstrap import Figures
 
 CONFIDENCE = 0.95

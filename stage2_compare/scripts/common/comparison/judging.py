@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..language import Phrase
 from ..metrics import MAIN
 from ..runs.reading import Predictions, Run
+from ..words import Phrase
 from .bootstrap import PLACE, Answers, Figures, mean, resample
 from .draws import Draws
 from .families import Family, Trial

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 
-from ..language import Phrase, phrase
 from ..runs.layout import MAY_VARY
 from ..runs.reading import Run
+from ..words import Phrase, phrase
 from .families import Family
 from .pairs import key
 

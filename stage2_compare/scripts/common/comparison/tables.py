@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from ..files import escaped, write_result
-from ..language import ENGLISH, Phrase
 from ..metrics import MAIN, METRICS, Metric
+from ..words import ENGLISH, Phrase
 from .compare import Compared, Comparison
 from .intervals import Estimate
 from .judging import Judged

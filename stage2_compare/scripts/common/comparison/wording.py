@@ -9,9 +9,9 @@ import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from ..language import Language, Phrase, known, phrase
 from ..metrics import MAIN, METRICS, Metric
 from ..runs.reading import Run
+from ..words import Language, Phrase, known, phrase
 from .families import Family
 from .intervals import FEW
 from .need import Need

@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ..language import LANGUAGES, Language, Phrase
+from ..words import LANGUAGES, Language, Phrase
 
 
 def both(key: str | Phrase, **values: Any) -> Markup:

@@ -16,8 +16,8 @@ from ..data.report import read_quality
 from ..data.splits import Split, fingerprint, read_training_splits
 from ..errors import UserError, reason_of
 from ..files import error_text, remedy, remove_left_overs, replacing
-from ..language import Phrase, phrase
 from ..runs.reading import Run
+from ..words import Phrase, phrase
 
 SIDE = 256  # of a thumbnail, in pixels
 # Runs of earlier versions did not record where their pairs were.

@@ -12,9 +12,9 @@ import numpy as np
 from ..comparison.compare import Compared, Comparison
 from ..comparison.intervals import Estimate
 from ..data.report import Shared
-from ..language import Phrase, phrase
 from ..metrics import BESIDE, MAIN
 from ..runs.reading import Run
+from ..words import Phrase, phrase
 
 _DATA = ("samples", "class_counts", "text_encodings", "text_notes", "image_notes", "duplicates")
 _QUALITY = (

@@ -14,9 +14,8 @@ from markupsafe import Markup
 from ..comparison.compare import Comparison
 from ..comparison.wording import conclusion, metric_title
 from ..files import write_result
-from ..language import LANGUAGES, Language, Phrase, known
-from ..language import page as phrases
 from ..metrics import BESIDE
+from ..words import LANGUAGES, ROOMS, Language, Phrase, known
 from .pairs import PairTable, gather, presets
 from .parts import distribute, pair_parts, run_parts, script
 from .phrases import both, in_each
@@ -151,7 +150,7 @@ def _render(
         .render(
             style=_own_text("page.css"),
             behaviour=_own_text("page.js"),
-            phrases=Markup(script({"phrases": phrases.PHRASES})),
+            phrases=Markup(script({"phrases": ROOMS["page"]})),
             data=Markup(inline),
             scripts=[f"{FOLDER}/{name}" for name in scripts],
             folder=FOLDER,

@@ -1,17 +1,35 @@
-"""A language, which says phrases of the table, and a phrase that waits for its language."""
+"""Chinese and English: every phrase that people read in results stands in words.csv.
+
+A phrase is kept apart from its language until it is shown, so each sentence is built once:
+
+    say = Language("zh")
+    say("validation_pairs", n=400)          "400 对验证样本"
+    note = phrase("other_seeds", name=...)  in a comparison, which has no language; later say(note)
+
+Columns of csv files, names of files and messages of errors are English.
+"""
 
 from __future__ import annotations
 
+import csv
 import locale
 import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from .table import CODES, PHRASES
-
+CODES = ("zh", "en")  # columns of words.csv
 _MOST_NAMES = 5  # in one sentence
+
+# By room and key, in the order of CODES. Rooms are for those who look for a phrase; the page's
+# script gets those of its own.
+ROOMS: dict[str, dict[str, tuple[str, str]]] = {}
+with open(Path(__file__).with_suffix(".csv"), encoding="utf-8", newline="") as _file:
+    for _row in csv.DictReader(_file):
+        ROOMS.setdefault(_row["room"], {})[_row["key"]] = (_row["zh"], _row["en"])
+PHRASES = {key: texts for room in ROOMS.values() for key, texts in room.items()}
 
 
 class Phrase(NamedTuple):
@@ -53,9 +71,9 @@ class Language:
         filled = {name: self._filled(value) for name, value in values.items()}
         return PHRASES[key][CODES.index(self.code)].format(**filled)
 
-    def texts(self, table: dict[str, tuple[str, str]]) -> list[str]:
-        """Return the phrases of a table, with nothing filled in."""
-        return [versions[CODES.index(self.code)] for versions in table.values()]
+    def texts(self, room: str) -> list[str]:
+        """Return the phrases of a room, with nothing filled in."""
+        return [texts[CODES.index(self.code)] for texts in ROOMS[room].values()]
 
     def sentences(self, phrases: Iterable[Phrase | None]) -> str:
         """Say sentences one after another."""

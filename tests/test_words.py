@@ -4,23 +4,10 @@ import ast
 import re
 from string import Formatter
 
-import pytest
-from common.language import (
-    CHINESE,
-    ENGLISH,
-    PHRASES,
-    charts,
-    comparison,
-    known,
-    page,
-    phrase,
-    system_language,
-    terms,
-)
+from common.words import CHINESE, ENGLISH, PHRASES, ROOMS, known, phrase, system_language
 from helpers.hub import STAGE2
 
 COMMON = STAGE2 / "scripts/common"
-ROOMS = (terms, comparison, charts, page)
 SAME_IN_BOTH = ("p", "language", "as_written", "short_f1_macro", "panel_f1")
 JOINING = ("between_", "figures", "both_findings", "seeds_of", "with_", "the_model", "only_in")
 
@@ -31,19 +18,18 @@ def places(text: str) -> set[str]:
     return {name for _, name, form, _ in parsed if name and "|" not in (form or "")}
 
 
-@pytest.mark.parametrize("key", PHRASES)
-def test_both_languages_have_every_phrase_with_the_same_places(key):
-    zh, en = PHRASES[key]
-    counted = set(re.findall(r"\{(\w+):[^}|]*\|", en))
-    assert places(zh) | counted == places(en) | counted
-    assert (zh or key == "between_sentences") and en
-    assert not re.search("[\u4e00-\u9fff]", en) or key == "language"
-    joins = key in SAME_IN_BOTH or key.startswith(JOINING)
-    assert re.search("[\u4e00-\u9fff]", zh) or joins, key
+def test_both_languages_have_every_phrase_with_the_same_places():
+    for key, (zh, en) in PHRASES.items():
+        counted = set(re.findall(r"\{(\w+):[^}|]*\|", en))
+        assert places(zh) | counted == places(en) | counted, key
+        assert (zh or key == "between_sentences") and en, key
+        assert not re.search("[\u4e00-\u9fff]", en) or key == "language", key
+        joins = key in SAME_IN_BOTH or key.startswith(JOINING)
+        assert re.search("[\u4e00-\u9fff]", zh) or joins, key
 
 
 def test_no_room_says_what_another_one_says():
-    assert sum(len(room.PHRASES) for room in ROOMS) == len(PHRASES)
+    assert sum(map(len, ROOMS.values())) == len(PHRASES)
 
 
 def test_every_phrase_that_is_asked_for_is_there():
@@ -68,8 +54,8 @@ def _name(call: ast.Call) -> str:
 
 
 def test_words_of_the_console_exist_in_the_code_page_of_chinese_windows():
-    for key in (*terms.PHRASES, *comparison.PHRASES):
-        PHRASES[key][0].encode("gbk")
+    for zh in (*CHINESE.texts("shared"), *CHINESE.texts("comparison")):
+        zh.encode("gbk")
 
 
 def test_a_phrase_is_filled_with_numbers_names_and_other_phrases():
@@ -95,18 +81,15 @@ def test_equal_phrases_are_one_when_counted():
     assert len({phrase("few_errors", n=3), phrase("few_errors", n=3)}) == 1
 
 
-@pytest.mark.parametrize(
-    ("LC_ALL", "LANG", "language"),
-    [
+def test_the_language_is_that_of_the_system(monkeypatch):
+    monkeypatch.delenv("LC_MESSAGES", raising=False)
+    for all_, lang, language in (
         ("", "zh_CN.UTF-8", "zh"),
         ("", "zh_TW", "zh"),
         ("C", "zh_CN.UTF-8", "en"),
         ("zh_CN.GBK", "en_US.UTF-8", "zh"),
         ("", "de_DE.UTF-8", "en"),
-    ],
-)
-def test_the_language_is_that_of_the_system(LC_ALL, LANG, language, monkeypatch):
-    monkeypatch.delenv("LC_MESSAGES", raising=False)
-    monkeypatch.setenv("LC_ALL", LC_ALL)
-    monkeypatch.setenv("LANG", LANG)
-    assert system_language() == language
+    ):
+        monkeypatch.setenv("LC_ALL", all_)
+        monkeypatch.setenv("LANG", lang)
+        assert system_language() == language
