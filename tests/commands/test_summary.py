@@ -356,7 +356,8 @@ def test_a_metric_is_added_in_one_file_and_older_runs_stay_readable(tmp_path):
     assert value == pytest.approx(expected, abs=1e-6) and low < value < high
     assert float(rows["wrong"]["kappa_low"]) < float(rows["wrong"]["val_kappa"]) < 0
     groups = {row["run"]: row for row in read_csv(folder / "compare_families.csv")}
-    assert list(groups["new"])[-4:] == ["val_kappa", "val_kappa_sd", *added[1:]]
+    columns = ["val_kappa", "val_kappa_sd", *added[1:], "test_kappa"]
+    assert list(groups["new"])[-5:] == columns
     assert (groups["m"]["seeds"], groups["m"]["val_kappa"], groups["m"]["kappa_low"]) == (
         "2",
         "",
