@@ -43,7 +43,7 @@ from common.models.build import build_classifier
 from common.models.loading import load_tokenizer
 from common.settings import TrainingRun, not_negative_int, positive_int
 from common.training.device import allow_fast_float32, keep_freed_memory
-from common.training.engine import Progress, Trainer
+from common.training.engine import Trainer
 from common.training.prepare import prepare
 from PIL import Image
 from torch import Tensor
@@ -120,9 +120,8 @@ def engine_rate(work: Work, groups: Iterator[list[Batch]]) -> float:
     model, precision = work.prepared.build(), work.prepared.precision
     class_weights = torch.ones(len(work.prepared.classes))
     trainer = Trainer(model, work.protocol, class_weights, precision, 1 + work.steps)
-    with Progress("measuring", len(work.schedule.train)) as progress:
-        trainer.train_one_epoch(islice(groups, 1), progress)
-        rate = work.rate(lambda: trainer.train_one_epoch(groups, progress))
+    trainer.train_one_epoch(islice(groups, 1))
+    rate = work.rate(lambda: trainer.train_one_epoch(groups))
     keep_freed_memory(False)
     return rate
 

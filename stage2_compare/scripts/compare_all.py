@@ -166,7 +166,7 @@ def _choices(args: argparse.Namespace) -> list[tuple[str, int, float, int | None
     if args.folds:
         from common.training.reading import read_folds  # pandas: --help must not wait
 
-        folds = range(1, read_folds(Paths(project_root=args.project_root), 1).count + 1)
+        folds = range(1, read_folds(Paths(project_root=args.project_root), 1)["folds"] + 1)
     others = itertools.product(args.seeds, args.lrs, folds)
     choices = [(model, *other) for other, model in itertools.product(others, models)]
     if args.freeze_encoders:  # a baseline has an encoder of its own

@@ -1,7 +1,7 @@
 """Stops of a run that nothing announces."""
 
 import pytest
-from common.training.engine import Progress
+from common.training.engine import Trainer
 
 from .small_project import run_small
 
@@ -25,7 +25,6 @@ def cut_at(monkeypatch, owner, name: str, count: int) -> None:
 
 def stop_at_step(step: int, project, hub, monkeypatch, *more: str) -> None:
     """Begin a small run, or go on with it, and stop at an optimizer step, counted from 1."""
-    with monkeypatch.context() as patch:
-        cut_at(patch, Progress, "advance", step)
-        with pytest.raises(PowerCut):
-            run_small(project, hub, "clip", *more)
+    with monkeypatch.context() as patch, pytest.raises(PowerCut):
+        cut_at(patch, Trainer, "_take_step", step)
+        run_small(project, hub, "clip", *more)

@@ -38,7 +38,6 @@ from .runs.layout import BEST, ENCODER, METRICS_JSON
 from .runs.reading import read_record
 from .settings import ModelChoice, Paths
 from .tensors import read_tensors
-from .training.answers import answers_table, submission_table
 from .training.device import (
     allow_fast_float32,
     choose_precision,
@@ -47,6 +46,7 @@ from .training.device import (
     is_out_of_memory,
 )
 from .training.engine import evaluate, probabilities
+from .training.record import answers_table, submission_table
 
 _LARGEST_PHOTO = 4096  # px; a stranger's folder must not fill the memory
 _REMEDY = "or give --blank-missing to let them pass"
@@ -289,14 +289,14 @@ def _show(shares: np.ndarray, classes: list[str]) -> None:
 
 def _write(asked: Namespace, split: Split, shares: np.ndarray, classes: list[str]) -> None:
     """Write the answers (N, C), and print the metrics where all pairs are labelled."""
-    predicted, target = shares.argmax(1), asked.project_root / asked.output
+    table, target = answers_table(split, shares, classes), asked.project_root / asked.output
     if asked.probs:
-        content = spreadsheet_bytes(answers_table(split, predicted, shares, classes))
+        content = spreadsheet_bytes(table)
     else:
-        content = table_bytes(submission_table(split, predicted, classes), split.line_end)
+        content = table_bytes(submission_table(table), split.line_end)
     write_result(target, content)
     if "" not in split.labels:
-        found = run_scores(np.array(label_indices(split, classes)), predicted)
+        found = run_scores(np.array(label_indices(split, classes)), shares.argmax(1))
         print(", ".join(f"{metric.title} {found[metric.key]:.4f}" for metric in METRICS))
     elif any(split.labels):
         missing = split.labels.count("")

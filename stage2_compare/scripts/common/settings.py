@@ -161,7 +161,7 @@ class Protocol:
     seed: int = _flag(42, "of all random numbers", not_negative_int)
     epochs: int = _flag(5, "passes over the training pairs", positive_int)
     effective_batch_size: int = _flag(16, "samples of one step", positive_int)
-    optimizer: str = "AdamW"  # a key of engine.OPTIMIZERS
+    optimizer: str = "AdamW"
     lr: float = _flag(2e-5, "AdamW's highest learning rate", positive_float)
     weight_decay: float = _flag(1e-4, "AdamW's", not_negative_float)
     schedule: str = _flag(

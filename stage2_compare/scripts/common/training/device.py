@@ -22,45 +22,32 @@ SAVE_MEMORY = (
 )
 
 
-def find_device(wanted: str) -> torch.device:
+def find_device(wanted: str, local_rank: int | None = None) -> torch.device:
     """Return the device called ``wanted``; auto takes CUDA where there is one.
 
+    Args:
+        local_rank: of one of several processes on a machine: each takes a card of its own.
     Raises:
         UserError: it is not there, or holds no values.
     """
     if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    remedy = "Use auto or cpu, or see README on CUDA"
+    if local_rank is not None and wanted != "cpu":
+        if wanted != "cuda":
+            raise UserError(
+                f"--device {wanted}: under torchrun each process takes a card of its own. Give "
+                "auto, cuda or cpu"
+            )
+        wanted = f"cuda:{local_rank}"
+        remedy = "Start one process for each card (--nproc-per-node), or give --device cpu"
     try:
         device = torch.device(wanted)
         torch.zeros(1, device=device).item()  # "meta" makes tensors, but without values
     except Exception as error:  # a device that this torch was not made for fails in its own way
         reason = reason_of(error)
-        raise UserError(
-            f"--device {wanted} cannot be used: {reason}. Use auto or cpu, or see README on CUDA"
-        ) from error
+        raise UserError(f"--device {wanted} cannot be used: {reason}. {remedy}") from error
     return device
-
-
-def device_of_process(wanted: str, local_rank: int) -> str:
-    """Name the device of one of several processes on a machine: each takes a card of its own.
-
-    Raises:
-        UserError: ``wanted`` names one card, or there are too few.
-    """
-    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
-        return "cpu"
-    if wanted not in ("auto", "cuda"):
-        raise UserError(
-            f"--device {wanted}: under torchrun each process takes a card of its own. Give auto, "
-            "cuda or cpu"
-        )
-    cards = torch.cuda.device_count()
-    if local_rank >= cards:
-        raise UserError(
-            f"torchrun started more processes than this machine has CUDA cards ({cards}): lower "
-            "--nproc-per-node, or give --device cpu"
-        )
-    return f"cuda:{local_rank}"
 
 
 def device_name(device: torch.device) -> str:
@@ -69,8 +56,8 @@ def device_name(device: torch.device) -> str:
 
 @dataclass(frozen=True)
 class Precision:
-    """The number format of the computation: fp32, bf16 or fp16. fp32 is the same code, with
-    autocast and scaling off."""
+    """The number format of the computation: fp32, bf16 or fp16. In fp32 autocast and scaling are
+    off."""
 
     name: str
     device: torch.device
@@ -87,10 +74,8 @@ class Precision:
 
 
 def choose_precision(wanted: str, device: torch.device) -> Precision:
-    """Choose the number format.
-
-    ``auto`` is bf16 where the card computes in it (Ampere and later), else fp16; float32 on a
-    processor.
+    """Choose the number format. ``auto`` is bf16 where the card computes in it (Ampere and later),
+    else fp16; float32 on a processor.
 
     Raises:
         UserError: the device cannot do what is wanted.
@@ -154,10 +139,7 @@ def peak_memory_mb(device: torch.device) -> float | None:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    text = str(error).lower()
-    return isinstance(error, torch.cuda.OutOfMemoryError) or any(
-        word in text for word in _NO_MEMORY
-    )
+    return any(words in str(error).lower() for words in _NO_MEMORY)
 
 
 @contextmanager

@@ -23,11 +23,6 @@ from ..metrics import MAIN, run_scores
 from ..settings import Protocol
 from .device import Precision
 from .processes import ALONE, Processes
-from .rates import learning_rate
-
-
-class NotFinite(ArithmeticError):
-    """A loss or an answer is infinite or not a number."""
 
 
 @dataclass
@@ -102,13 +97,13 @@ def fit(
         seeding.start_epoch(protocol.seed, epoch, processes.rank)
         title, started = f"epoch {epoch}/{protocol.epochs}", time.perf_counter()
         try:
-            with Progress(title, len(schedule.train)) as progress:
-                train_loss = trainer.train_one_epoch(batches.train_groups(epoch), progress)
+            groups = batches.train_groups(epoch)
+            train_loss = trainer.train_one_epoch(groups, title, len(schedule.train))
             trained = time.perf_counter()
             processes.take_statistics_of_first(model)
             logits = evaluate(model, batches.val_batches(), precision, processes)  # (N, C)
             scores = validation_scores(logits, schedule.val.labels, class_weights)
-        except NotFinite as error:
+        except FloatingPointError as error:
             kept = f"; the epochs up to {epoch - 1} are kept" if epoch > 1 else ""
             raise UserError(
                 f"epoch {epoch}: {error}. Try a smaller --lr, or look for a broken checkpoint{kept}"
@@ -132,6 +127,8 @@ class Trainer:
     """Model, optimizer, loss scaler and the number of the step: what one optimizer step needs, and
     what a checkpoint must hold."""
 
+    _PARTS = ("model", "optimizer", "scaler")
+
     def __init__(
         self,
         model: nn.Module,
@@ -148,7 +145,11 @@ class Trainer:
         self.model = model.to(self.device)
         self.joined_model = processes.joined_model(self.model, self.device)
         self.trainable = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = adamw(self.trainable, protocol)
+        options = {"lr": protocol.lr, "weight_decay": protocol.weight_decay}
+        try:  # in its one-kernel form, where this torch has it for the device
+            self.optimizer = torch.optim.AdamW(self.trainable, fused=True, **options)
+        except RuntimeError:  # on a processor before torch 2.4
+            self.optimizer = torch.optim.AdamW(self.trainable, **options)
         self.scaler = precision.scaler()
         self.class_weights_cpu = class_weights  # (C,) float32
         self.class_weights = class_weights.to(self.device)
@@ -156,39 +157,56 @@ class Trainer:
         self._spare: Batch = {}  # the last batch with samples
 
     def state(self) -> dict[str, Any]:
-        parts = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
-        return {name: part.state_dict() for name, part in parts.items()} | {"step": self.step}
+        parts = {name: getattr(self, name).state_dict() for name in self._PARTS}
+        return {**parts, "step": self.step}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        for name in self._PARTS:
+            getattr(self, name).load_state_dict(state[name])
         self.step = state["step"]
 
-    def train_one_epoch(self, groups: Iterable[list[Batch]], progress: Progress) -> float:
+    def train_one_epoch(
+        self, groups: Iterable[list[Batch]], title: str = "", total: int | None = None
+    ) -> float:
         """Take one optimizer step per group of micro-batches; return the mean loss over the samples
-        of the epoch.
+        of the epoch, ``total`` of them.
 
         The loss of a step is ``CrossEntropyLoss(weight=class_weights)`` over the whole group: each
         micro-batch adds its sum, divided by the group's total weight, so how the group was cut
         changes nothing: neither into micro-batches nor into shares of several processes, which go
-        through their own micro-batches here."""
+        through their own micro-batches here.
+
+        Raises:
+            FloatingPointError: a loss is not finite.
+        """
         self.model.train()
-        losses, weights = [], []
-        for group in groups:
-            # The labels are still on the CPU: asking the device would make the CPU wait for it.
-            own = [self.class_weights_cpu[batch["labels"]].sum().item() for batch in group]
-            own_samples = sum(len(batch["labels"]) for batch in group)
-            weight, samples = self.processes.totals(sum(own), own_samples)
-            loss = torch.zeros((), device=self.device)
-            for batch in group[:-1]:
-                with self.joined_model.no_sync() if self.processes.count > 1 else nullcontext():
-                    loss += self._backward(batch, weight)
-            loss += self._backward(group[-1], weight)  # here the processes join their gradients
-            self._take_step()
-            losses.append(self.processes.sum(loss))
-            weights.append(weight)
-            progress.advance(int(samples), lambda: _finite(losses)[-1])
+        losses, weights, done = [], [], 0
+        started = shown = time.perf_counter()
+        with tqdm(desc=title, total=total, unit=" samples", disable=None, leave=False) as bar:
+            for group in groups:
+                # The labels are still on the CPU: asking the device would make the CPU wait for it.
+                own = [self.class_weights_cpu[batch["labels"]].sum().item() for batch in group]
+                own_samples = sum(len(batch["labels"]) for batch in group)
+                weight, samples = self.processes.totals(sum(own), own_samples)
+                loss = torch.zeros((), device=self.device)
+                for batch in group[:-1]:
+                    with self.joined_model.no_sync() if self.processes.count > 1 else nullcontext():
+                        loss += self._backward(batch, weight)
+                loss += self._backward(group[-1], weight)  # here the processes join their gradients
+                self._take_step()
+                losses.append(self.processes.sum(loss))
+                weights.append(weight)
+
+                done += int(samples)
+                bar.update(int(samples))
+                now = time.perf_counter()
+                if now - shown > (30 if bar.disable else 1):  # not each time: it makes a GPU wait
+                    shown, said = now, f"loss {_finite(losses)[-1]:.4f}"
+                    bar.set_postfix_str(said)
+                    if bar.disable:  # there is no terminal
+                        rate = done / (now - started)
+                        said = f"{done}/{total} samples, {said}, {rate:.1f} samples/s"
+                        print(f"{title}: {said}", flush=True)
         return float(np.average(_finite(losses), weights=weights))
 
     def _backward(self, batch: Batch, weight: float) -> Tensor:
@@ -220,51 +238,32 @@ class Trainer:
         self.step += 1
 
 
-def adamw(parameters: list[nn.Parameter], protocol: Protocol) -> torch.optim.AdamW:
-    """Make AdamW, in its one-kernel form where this torch has it for the device."""
-    options = {"lr": protocol.lr, "weight_decay": protocol.weight_decay}
-    try:
-        return torch.optim.AdamW(parameters, fused=True, **options)
-    except RuntimeError:  # on a processor before torch 2.4
-        return torch.optim.AdamW(parameters, **options)
+def learning_rate(protocol: Protocol, step: int, steps: int) -> float:
+    """Return the learning rate of a step, counted from 0, of a run that plans ``steps`` of them.
+
+    It rises from 0 in a straight line over the share ``warmup_ratio`` of the steps, rounded up, and
+    then follows the schedule, as transformers' schedules with warmup do. The cosine is half of one,
+    as in Loshchilov and Hutter 2017 (SGDR), without restarts. torch's LambdaLR would have a state
+    of its own to keep.
+    """
+    warmup = math.ceil(protocol.warmup_ratio * steps)
+    if step < warmup:
+        return protocol.lr * step / warmup
+    done = (step - warmup) / max(1, steps - warmup)  # share of the steps after the warmup, 0 to 1
+    if protocol.schedule == "linear":
+        return protocol.lr * (1 - done)
+    if protocol.schedule == "cosine":
+        return protocol.lr * 0.5 * (1 + math.cos(math.pi * done))
+    return protocol.lr
 
 
 def _finite(losses: list[Tensor]) -> np.ndarray:
-    """Return the losses (steps,) on the CPU. Not called at every step, since it makes a GPU wait
-    for the CPU."""
+    """Return the losses (steps,) on the CPU, or raise FloatingPointError."""
     values = torch.stack(losses).cpu().numpy()
     if not np.isfinite(values).all():
         step = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise NotFinite(f"the loss is {values[step]} at step {step + 1}")
+        raise FloatingPointError(f"the loss is {values[step]} at step {step + 1}")
     return values
-
-
-class Progress:
-    """The progress of an epoch: a bar on a terminal, elsewhere a plain line now and then."""
-
-    def __init__(self, title: str, samples: int):
-        self.bar = tqdm(total=samples, desc=title, unit=" samples", disable=None, leave=False)
-        self.title, self.samples, self.done = title, samples, 0
-        self.started = self.shown = time.perf_counter()
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
-
-    def advance(self, count: int, loss: Callable[[], float]) -> None:
-        """Count samples. The loss is asked for only where it is shown: it makes a GPU wait."""
-        self.done += count
-        self.bar.update(count)
-        now = time.perf_counter()
-        if not self.bar.disable and now - self.shown > 1:
-            self.shown = now
-            self.bar.set_postfix_str(f"loss {loss():.4f}")
-        elif self.bar.disable and now - self.shown > 30:
-            self.shown, rate = now, self.done / (now - self.started)
-            said = f"{self.done}/{self.samples} samples, loss {loss():.4f}, {rate:.1f} samples/s"
-            print(f"{self.title}: {said}", flush=True)
 
 
 def to_device(batch: Batch, device: torch.device) -> tuple[Batch, Tensor]:
@@ -308,23 +307,18 @@ def validation_scores(
     curves compare.
 
     Raises:
-        NotFinite: a logit or the loss.
+        FloatingPointError: a logit or the loss is not finite.
     """
     loss = F.cross_entropy(logits, torch.from_numpy(labels), weight=class_weights).item()
     if not (torch.isfinite(logits).all() and math.isfinite(loss)):
-        raise NotFinite("the model's answers on the validation pairs are not finite")
+        raise FloatingPointError("the model's answers on the validation pairs are not finite")
     scores = {f"val_{key}": value for key, value in logit_scores(logits, labels).items()}
     return {**scores, "val_loss": loss}
 
 
 def logit_scores(logits: Tensor, labels: np.ndarray) -> dict[str, float]:
     """Return the metrics by key, from logits (N, C) on the CPU and labels (N,)."""
-    return run_scores(labels, predicted_classes(logits))
-
-
-def predicted_classes(logits: Tensor) -> np.ndarray:
-    """Return the class with the highest logit of each pair (N,), from logits (N, C) on the CPU."""
-    return logits.argmax(1).numpy()
+    return run_scores(labels, logits.argmax(1).numpy())
 
 
 def probabilities(logits: Tensor) -> np.ndarray:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,55 +37,42 @@ _SHARE_OF_THE_DISK = 0.5  # of what is free: the runs need the rest
 
 # Gives what the encoder makes of a batch: of its texts and of its images, None where it has none.
 Read = Callable[[Batch], list[Tensor | None]]
-
-
-class FeatureCache(NamedTuple):
-    """A folder of features, and what decides all features of a run, as JSON can hold it."""
-
-    folder: Path
-    decides: dict[str, Any]
-
-
-def feature_cache(prepared: PreparedRun, micro: int) -> FeatureCache | None:
-    """Return where the features of a run are kept; None where they are not."""
-    machine, precision = prepared.settings.machine, prepared.precision
-    if not machine.feature_cache:
-        return None
-    same = ("code_sha256", "config_sha256", "pixel_statistics")
-    decides = {
-        **{key: prepared.contents[key] for key in same},
-        "version": VERSION,
-        "image_size": prepared.settings.protocol.image_size,
-        "photos": image_store.VERSION,
-        "padding": prepared.empty_text.pad_id,
-        "rows": _rows(micro),
-        "precision": precision.name,
-        "deterministic": machine.deterministic,
-        "device": device_name(precision.device),
-        # Another number of threads, or other instructions, sum in another order.
-        "threads": torch.get_num_threads(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "torch": torch.__version__,
-    }
-    return FeatureCache(prepared.settings.paths.cache, decides)
-
-
-def _rows(micro: int) -> int:
-    """Return the rows of a batch: fewer only where memory holds fewer."""
-    return min(ROWS, EVALUATION_FACTOR * micro)
+Features = FeatureDataset | TokenDataset
 
 
 def encode_splits(
     prepared: PreparedRun, model: ImageTextClassifier, micro: int
-) -> dict[str, FeatureDataset | TokenDataset]:
-    """Let the frozen encoder read all splits of a run, or find what it made of them."""
-    cache = feature_cache(prepared, micro)
+) -> dict[str, Features]:
+    """Let the frozen encoder read all splits of a run, or find what it made of them.
+
+    Args:
+        micro: samples that memory holds in training.
+    """
+    machine, precision, cache = prepared.settings.machine, prepared.precision, None
+    if machine.feature_cache:
+        same = ("code_sha256", "config_sha256", "pixel_statistics")
+        decides = {
+            **{key: prepared.contents[key] for key in same},
+            "version": VERSION,
+            "image_size": prepared.settings.protocol.image_size,
+            "photos": image_store.VERSION,
+            "padding": prepared.empty_text.pad_id,
+            "rows": _rows(micro),
+            "precision": precision.name,
+            "deterministic": machine.deterministic,
+            "device": device_name(precision.device),
+            # Another number of threads, or other instructions, sum in another order.
+            "threads": torch.get_num_threads(),
+            "instructions": torch.backends.cpu.get_cpu_capability(),
+            "torch": torch.__version__,
+        }
+        cache = prepared.settings.paths.cache, decides
     learned = [name for name in prepared.datasets if name in ("train", "val")]
     others = [name for name in prepared.datasets if name not in learned]
-    found: dict[str, FeatureDataset | TokenDataset] = {}
+    found: dict[str, Features] = {}
     for names in filter(None, (learned, others)):
         datasets = [prepared.datasets[name] for name in names]
-        features = encode(model, datasets, micro, prepared.precision, cache)
+        features = encode(model, datasets, micro, precision, cache)
         found |= zip(names, features, strict=True)
     return found
 
@@ -95,19 +82,24 @@ def encode(
     datasets: Sequence[PairDataset],
     micro: int,
     precision: Precision,
-    cache: FeatureCache | None = None,
-) -> list[FeatureDataset] | list[TokenDataset]:
+    cache: tuple[Path, dict[str, Any]] | None = None,
+) -> list[Features]:
     """Read datasets with an encoder; the features are float32 on the CPU, in the order of each
     split.
 
     A text or photo is read once, however often it occurs, and not at all where the cache has it.
     Tokens and patches that are not kept are read whenever they are asked for.
+
+    Args:
+        datasets: share their photos.
+        cache: a folder, and what decides all features of a run, as JSON can hold it.
     """
     encoder, read = model.encoder, partial(_read, model, precision)
     apart = len(encoder.uses) == 1 or encoder.weights_of
     uses = [(name,) for name in encoder.uses] if apart else [encoder.uses]
-    parts = [_Part(each, encoder, datasets, read, _rows(micro)) for each in uses]
-    kept = _keep(parts, encoder, cache)
+    pairs = _joined(datasets)
+    parts = [_Part(each, encoder, pairs, read, _rows(micro)) for each in uses]
+    kept = cache is not None and _keep(parts, encoder, *cache)
     if not kept and encoder.pooled:
         for part in parts:
             part.fill(np.concatenate(list(part.blocks())))
@@ -119,12 +111,31 @@ def encode(
         samples = np.arange(start, start + len(dataset))
         start += len(dataset)
         if encoder.pooled:
-            features = {name: part.features(name, samples) for part in parts for name in part.uses}
+            features = {}
+            for part in parts:
+                rows = [part.of(sample) for sample in samples]
+                for name in part.uses:
+                    features[name] = torch.from_numpy(np.concatenate([row[name] for row in rows]))
             found.append(FeatureDataset(dataset.labels, **features))
         else:
             source = partial(_looked_up, parts, samples) if kept else partial(_now, read, dataset)
             found.append(TokenDataset(dataset.labels, dataset.tokens.lengths, source))
     return found
+
+
+def _rows(micro: int) -> int:
+    """Return the rows of a batch: fewer only where memory holds fewer."""
+    return min(ROWS, EVALUATION_FACTOR * micro)
+
+
+def _joined(datasets: Sequence[PairDataset]) -> PairDataset:
+    """Join datasets, which share their photos, into one without labels."""
+    one = datasets[0]
+    ids = np.concatenate([each.tokens.ids for each in datasets])
+    lengths = np.concatenate([each.tokens.lengths for each in datasets])  # (N,)
+    tokens = replace(one.tokens, ids=ids, starts=np.cumsum([0, *lengths]))
+    images = replace(one.images, rows=np.concatenate([each.images.rows for each in datasets]))
+    return PairDataset(tokens, images, [-1] * len(lengths), one.image_size, augment=False)
 
 
 class _Part:
@@ -138,29 +149,31 @@ class _Part:
         self,
         uses: tuple[str, ...],
         encoder: Encoder,
-        datasets: Sequence[PairDataset],
+        pairs: PairDataset,
         read: Read,
         batch_rows: int,
     ):
-        self.uses, self._read, self._batch_rows = uses, read, batch_rows
+        self.uses, self._pairs, self._read, self._batch_rows = uses, pairs, read, batch_rows
         self.name = uses[0] if len(uses) == 1 else "pair"
         self._dims = {"text": encoder.text_dim, "image": encoder.image_dim}
-        contents = [content for dataset in datasets for content in _contents(dataset, uses)]  # (N,)
-        first = {content: place for place, content in reversed([*enumerate(contents)])}
-        order = sorted(first)  # (M,)
-        row_of = {content: row for row, content in enumerate(order)}
-        self._rows = np.array([row_of[content] for content in contents])
-        self.digests = [digest for _, digest in order]
-        self._pairs = _chosen(datasets, [first[content] for content in order])
-        lengths = self._pairs.tokens.lengths
-        vectors = np.ones_like(lengths) if encoder.pooled else lengths
-        self._text_sizes = vectors * encoder.text_dim * ("text" in uses)  # (M,)
+        lengths = pairs.tokens.lengths * ("text" in uses)  # (N,)
+        texts = [digest.hex() for digest in pairs.tokens.digests]
+        digests = {"text": texts, "image": pairs.images.digests}
+        keys = [map("{:08}".format, lengths), *(digests[name] for name in uses)]
+        # (M,) the contents, and where the first sample of each is; (N,) which one a sample has
+        self.contents, self._places, self._content_of = np.unique(
+            ["".join(parts) for parts in zip(*keys, strict=True)],
+            return_index=True,
+            return_inverse=True,
+        )
+        vectors = np.where(encoder.pooled, "text" in uses, lengths[self._places])
+        self._text_sizes = vectors * encoder.text_dim  # (M,)
 
     def plan(self) -> Plan:
         """Plan the array of all numbers; only the encoder knows how many it makes of an image."""
         blocks = self.blocks()
         first = next(blocks)
-        total = len(self.digests)
+        total = len(self.contents)
         count = min(self._batch_rows, total)
         image_size = (len(first) - self._text_sizes[:count].sum()) // count
         size = int(self._text_sizes.sum() + total * image_size)
@@ -168,85 +181,53 @@ class _Part:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Let the encoder read everything batch by batch; yield what it makes of each, flat."""
-        title, total = f"encoding {self.name}s", len(self.digests)
+        title, total = f"encoding {self.name}s", len(self.contents)
         with tqdm(total=total, desc=title, unit="", disable=None, leave=False) as bar:
             for start in range(0, total, self._batch_rows):
-                chosen = np.arange(start, min(start + self._batch_rows, total))
-                text, image = self._read(self._batch(chosen))
+                places = self._places[start : start + self._batch_rows]
+                batch: Batch = {}
+                if "text" in self.uses:
+                    batch["input_ids"], batch["attention_mask"] = self._pairs.tokens.pad(places)
+                if "image" in self.uses:
+                    batch["pixel_values"] = self._pairs.batch(0, 0, places)["pixel_values"]
+                text, image = self._read(batch)
                 pieces = []
-                for place, size in enumerate(self._text_sizes[chosen]):
+                for place, size in enumerate(self._text_sizes[start : start + len(places)]):
                     if text is not None:
                         pieces.append(text[place].flatten()[:size])  # without padding
                     if image is not None:
                         pieces.append(image[place].flatten())
                 yield torch.cat(pieces).numpy()
-                bar.update(len(chosen))
-
-    def _batch(self, chosen: np.ndarray) -> Batch:
-        batch: Batch = {}
-        if "text" in self.uses:
-            batch["input_ids"], batch["attention_mask"] = self._pairs.tokens.pad(chosen)
-        if "image" in self.uses:
-            batch["pixel_values"] = self._pairs.batch(0, 0, chosen)["pixel_values"]
-        return batch
+                bar.update(len(places))
 
     def fill(self, numbers: np.ndarray) -> None:
         """Take the numbers of all contents, one behind the other."""
-        image_size = (len(numbers) - self._text_sizes.sum()) // len(self.digests)
+        image_size = (len(numbers) - self._text_sizes.sum()) // len(self.contents)
         self._numbers = numbers
         self._starts = np.cumsum([0, *(self._text_sizes + image_size)])
 
     def of(self, sample: int) -> dict[str, np.ndarray]:
         """Return what was made of a sample: ``text`` (L, text_dim), ``image`` (P, image_dim); one
         vector each where it is pooled."""
-        row = self._rows[sample]
-        start, end = self._starts[row : row + 2]
-        middle = start + self._text_sizes[row]
+        content = self._content_of[sample]
+        start, end = self._starts[content : content + 2]
+        middle = start + self._text_sizes[content]
         numbers = {"text": self._numbers[start:middle], "image": self._numbers[middle:end]}
         return {name: numbers[name].reshape(-1, self._dims[name]) for name in self.uses}
 
-    def features(self, name: str, samples: np.ndarray) -> Tensor:
-        """Return the pooled features of one modality, (B, D), in memory of their own."""
-        return torch.from_numpy(np.concatenate([self.of(sample)[name] for sample in samples]))
 
-
-def _contents(dataset: PairDataset, uses: tuple[str, ...]) -> Iterator[tuple[int, bytes]]:
-    """Give the length in tokens, 0 without a text, and a hash of what is read of each sample."""
-    photos = map(bytes.fromhex, dataset.images.digests)
-    hashes = {"text": dataset.tokens.digests, "image": photos}
-    digests = map(b"".join, zip(*(hashes[name] for name in uses), strict=True))
-    lengths = dataset.tokens.lengths * ("text" in uses)
-    return zip(lengths.tolist(), digests, strict=True)
-
-
-def _chosen(datasets: Sequence[PairDataset], places: list[int]) -> PairDataset:
-    """Return the samples at ``places``, counted through all datasets, which share their photos."""
-    one = datasets[0]
-    texts = [np.split(each.tokens.ids, each.tokens.starts[1:-1]) for each in datasets]
-    texts = list(chain(*texts))
-    chosen = [texts[place] for place in places]
-    starts = np.cumsum([0, *map(len, chosen)])
-    tokens = replace(one.tokens, ids=np.concatenate(chosen), starts=starts)
-    rows = np.concatenate([each.images.rows for each in datasets])
-    images = replace(one.images, rows=rows[places])
-    return PairDataset(tokens, images, [-1] * len(places), one.image_size, augment=False)
-
-
-def _keep(parts: list[_Part], encoder: Encoder, cache: FeatureCache | None) -> bool:
+def _keep(parts: list[_Part], encoder: Encoder, folder: Path, decides: dict[str, Any]) -> bool:
     """Map what the encoder makes of all parts; return False where it cannot be kept, and say why."""
-    if cache is None:
-        return False
     try:
         for part in parts:
             weights = encoder_sha256(encoder, encoder.weights_of.get(part.name, ""))
-            decides = {**cache.decides, "weights": weights, "pooled": encoder.pooled}
-            key = json.dumps(decides, sort_keys=True).encode() + b"".join(part.digests)
+            key = json.dumps([decides, weights, encoder.pooled, *part.contents], sort_keys=True)
             name = f"features_{part.name}"
-            part.fill(keep(cache.folder, name, key, part.plan, _SHARE_OF_THE_DISK))
+            part.fill(keep(folder, name, key.encode(), part.plan, _SHARE_OF_THE_DISK))
     except OSError as error:
         print(
-            f"warning: features cannot be kept in {cache.folder}: {error_text(error)}. This run "
-            "goes on without, the next one makes them again",
+            f"warning: features cannot be kept in {folder}: {error_text(error)}. This run goes on "
+            "without, the next one makes them again",
             flush=True,
         )
         return False

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import torch
+
 from ..data.copies import Duplicates, find_duplicates
 from ..data.dataset import FeatureDataset, PairDataset, TokenDataset
 from ..data.image_store import load_splits
@@ -49,9 +51,11 @@ class PreparedRun:
         return self.settings.protocol.classes
 
 
-def prepare(settings: TrainingRun) -> PreparedRun:
+def prepare(settings: TrainingRun, device: torch.device | None = None) -> PreparedRun:
     """Read and check everything.
 
+    Args:
+        device: None takes the one of the settings.
     Raises:
         UserError: for all that can be known before the first batch.
     """
@@ -62,7 +66,8 @@ def prepare(settings: TrainingRun) -> PreparedRun:
             f"--probe asks what each modality adds, but --fusion {choice.fusion} uses one only: "
             "leave it out"
         )
-    precision = choose_precision(settings.machine.amp, find_device(settings.machine.device))
+    device = device or find_device(settings.machine.device)
+    precision = choose_precision(settings.machine.amp, device)
     splits, folds, remarks = read_pairs(settings.paths, protocol.fold)
     print_lines(remarks)
     train, classes = splits["train"], class_names(splits["train"].labels)
@@ -109,12 +114,7 @@ def prepare(settings: TrainingRun) -> PreparedRun:
     print_lines([*warnings, language if model.encoder.text_dim else ""])
 
     complete = replace(
-        protocol,
-        precision=precision.name,
-        classes=classes,
-        **fingerprints(splits, images),
-        folds=folds.count if folds else None,
-        folds_sha256=folds.sha256 if folds else "",
+        protocol, precision=precision.name, classes=classes, **fingerprints(splits, images), **folds
     )
     config = load_config(choice.name)
     return PreparedRun(

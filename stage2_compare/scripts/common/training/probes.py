@@ -54,8 +54,19 @@ def probe(
     random = np.random.Generator(np.random.Philox(seeding.derive(seed, "probe")))
     orders = [random.permutation(len(dataset)) for _ in range(permutations)]
     chosen = np.sort(random.permutation(len(dataset))[:most])  # (M,)
-    drops = drops_when_shuffled(predict, dataset.labels, orders)
-    table = all_pairs(predict, chosen)  # (M, M, C)
+
+    def measure(texts: np.ndarray, images: np.ndarray) -> np.ndarray:
+        scores = logit_scores(predict(texts, images), dataset.labels)
+        return np.array([scores["f1_macro"], scores["acc"]])
+
+    everyone = np.arange(len(dataset))
+    whole = measure(everyone, everyone)
+    images = whole - np.mean([measure(everyone, order) for order in orders], axis=0)
+    texts = whole - np.mean([measure(order, everyone) for order in orders], axis=0)
+
+    # Every text with every image; row i holds text i.
+    table = predict(np.repeat(chosen, len(chosen)), np.tile(chosen, len(chosen)))
+    table = table.reshape(len(chosen), len(chosen), -1)  # (M, M, C)
     labels = dataset.labels[chosen]
     own, additive = logit_scores(table.diagonal().T, labels), logit_scores(emap(table), labels)
     blanked = {}
@@ -63,7 +74,10 @@ def probe(
         logits = predictor(model, dataset, micro, precision, blank=blank)(chosen, chosen)
         blanked[f"f1_{name}_blanked"] = logit_scores(logits, labels)["f1_macro"]
     return {
-        **drops,
+        "f1_drop_images_shuffled": float(images[0]),
+        "acc_drop_images_shuffled": float(images[1]),
+        "f1_drop_texts_shuffled": float(texts[0]),
+        "acc_drop_texts_shuffled": float(texts[1]),
         "permutations": permutations,
         "f1_macro": own["f1_macro"],
         "acc": own["acc"],
@@ -73,35 +87,6 @@ def probe(
         "emap_acc": additive["acc"],
         "emap_pairs": len(chosen),
     }
-
-
-def drops_when_shuffled(
-    predict: Predict, labels: np.ndarray, orders: list[np.ndarray]
-) -> dict[str, float]:
-    """Return what macro-F1 and accuracy lose when images, or texts, come from other pairs, as means
-    over the orders (N,)."""
-    everyone = np.arange(len(labels))
-
-    def measure(texts: np.ndarray, images: np.ndarray) -> np.ndarray:
-        scores = logit_scores(predict(texts, images), labels)
-        return np.array([scores["f1_macro"], scores["acc"]])
-
-    whole = measure(everyone, everyone)
-    images = whole - np.mean([measure(everyone, order) for order in orders], axis=0)
-    texts = whole - np.mean([measure(order, everyone) for order in orders], axis=0)
-    return {
-        "f1_drop_images_shuffled": float(images[0]),
-        "acc_drop_images_shuffled": float(images[1]),
-        "f1_drop_texts_shuffled": float(texts[0]),
-        "acc_drop_texts_shuffled": float(texts[1]),
-    }
-
-
-def all_pairs(predict: Predict, samples: np.ndarray) -> Tensor:
-    """Return the logits of every text with every image, (M, M, C): row i holds text i."""
-    count = len(samples)
-    texts, images = np.repeat(samples, count), np.tile(samples, count)
-    return predict(texts, images).reshape(count, count, -1)
 
 
 def emap(table: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -23,9 +23,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import UserError, reason_of
-from .device import device_of_process
-
-T = TypeVar("T")
+from .device import find_device
 
 _LONGEST_WAIT = timedelta(days=1)  # for what one process does alone, such as decoding all photos
 _LOST = re.compile("gloo|nccl|peer|connection|socket", re.IGNORECASE)  # errors of torch.distributed
@@ -38,20 +36,20 @@ class Processes:
     rank: int = 0  # of this process among all; the first one has the run folder
     count: int = 1
     local_rank: int = 0  # among those of its machine
-    device: str | None = None  # of this process; None: what --device says
+    device: torch.device | None = None  # of this process; None: what --device says
 
     @property
     def first(self) -> bool:
         return self.rank == 0
 
-    def from_first(self, work: Callable[[], T]) -> T:
+    def from_first(self, work: Callable[[], Any]) -> Any:
         """Let the first process do something, for as long as it takes; return its result to all."""
         result = [work() if self.first else None]
         if self.count > 1:
             dist.broadcast_object_list(result, src=0)
         return result[0]
 
-    def in_turn(self, work: Callable[[], T]) -> T:
+    def in_turn(self, work: Callable[[], Any]) -> Any:
         """Do something on every process, on each machine in the first one before the others, so
         that these find its caches."""
         leads = self.local_rank == 0
@@ -61,8 +59,6 @@ class Processes:
 
     def totals(self, *values: float) -> list[float]:
         """Return the sums of numbers over all processes."""
-        if self.count == 1:
-            return list(values)
         return self.sum(torch.tensor(values, dtype=torch.float64)).tolist()
 
     def sum(self, values: Tensor) -> Tensor:
@@ -113,10 +109,10 @@ def joined(wanted: str) -> Iterator[Processes]:
     store, rank, count = next(dist.rendezvous("env://", timeout=_LONGEST_WAIT))
     local_rank = int(os.environ["LOCAL_RANK"])
     try:
-        device = device_of_process(wanted, local_rank)
-        if device != "cpu":
+        device, backend = find_device(wanted, local_rank), "gloo"
+        if device.type == "cuda":
             torch.cuda.set_device(device)
-        backend = "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl"
+            backend = "cpu:gloo,cuda:nccl"
         group = {"store": store, "rank": rank, "world_size": count, "timeout": _LONGEST_WAIT}
         dist.init_process_group(backend, **group)
         yield Processes(rank, count, local_rank, device)
@@ -137,11 +133,9 @@ def joined(wanted: str) -> Iterator[Processes]:
 
 
 def _disconnect() -> None:
-    """Leave the process group.
-
-    Where the group owns gloo, torch 2.1 keeps Python's lock while it waits for gloo's threads, and
-    these may need it to release a tensor: then neither ever ends. Gloo by itself lets go of it.
-    """
+    """Leave the process group. Where the group owns gloo, torch 2.1 keeps Python's lock while it
+    waits for gloo's threads, and these may need it to release a tensor: then neither ever ends.
+    Gloo by itself lets go of it."""
     gc.collect()  # DistributedDataParallel holds it too
     gloo = dist.group.WORLD._get_backend(torch.device("cpu"))
     dist.destroy_process_group()

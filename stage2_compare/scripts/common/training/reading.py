@@ -7,37 +7,31 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import NamedTuple
+from typing import Any
 
 from ..data.image_store import ImageStore
-from ..data.splits import Split, check_finished, fingerprint, read_training_splits
+from ..data.splits import FOLD, Split, check_finished, fingerprint, read_training_splits
 from ..errors import UserError
-from ..files import error_text, listed
+from ..files import listed
 from ..settings import TEST_CSV, Paths
 
-_REMEDY = "make them with make_splits.py --folds, for example --folds 5"
 
-
-class Folds(NamedTuple):
-    """All folds of a split."""
-
-    count: int
-    sha256: str  # of the validation pairs of each, so that folds of two splits do not mix
-
-
-def read_pairs(paths: Paths, fold: int | None) -> tuple[dict[str, Split], Folds | None, list[str]]:
+def read_pairs(
+    paths: Paths, fold: int | None
+) -> tuple[dict[str, Split], dict[str, Any], list[str]]:
     """Read train, val and, where there is one, test or ``UNLABELLED``.
 
     Args:
         fold: reads the pairs of this fold instead of the two files of ``paths``.
 
     Returns:
-        The splits, all folds where one is read, and remarks for the user, one line each.
+        The splits, see ``read_folds`` where a fold is read, and remarks for the user, one line
+        each.
 
     Raises:
         UserError: names file, row and value.
     """
-    folds = read_folds(paths, fold) if fold else None
+    folds = read_folds(paths, fold) if fold else {}
     if fold:
         paths = paths.of_fold(fold)
     splits, remarks = read_training_splits(
@@ -49,37 +43,34 @@ def read_pairs(paths: Paths, fold: int | None) -> tuple[dict[str, Split], Folds 
     return splits, folds, remarks
 
 
-def read_folds(paths: Paths, fold: int) -> Folds:
+def read_folds(paths: Paths, fold: int) -> dict[str, Any]:
     """Require that all folds are there, and ``fold`` is one of them.
+
+    Returns:
+        What a protocol records of them: ``folds``, how many there are, and ``folds_sha256`` of the
+        validation pairs of each, so that folds of two splits do not mix.
 
     Raises:
         UserError: names those that are there.
     """
     splits = paths.project_root / Paths.val_csv.parent
-    # Without a table it is no fold: something of the user's that make_splits.py left there.
-    names = {path.parent.name for path in splits.glob("fold_*/*.csv")}
-    matches = [re.fullmatch(r"fold_([1-9]\d{0,5})", name) for name in names]
+    check_finished([splits / Paths.val_csv.name])
+    names = [path.parent.name for path in splits.glob(f"{FOLD}*/{Paths.val_csv.name}")]
+    matches = [re.fullmatch(rf"{FOLD}([1-9]\d{{0,5}})", name) for name in names]
     numbers = sorted(int(match[1]) for match in matches if match)
-    there = listed(list(map(str, numbers)))
-    if not numbers:
-        raise UserError(f"{splits}: there are no folds, so --fold {fold} is none: {_REMEDY}")
-    if fold not in numbers:
+    if fold not in numbers or numbers != list(range(1, len(numbers) + 1)):
+        there = listed(list(map(str, numbers))) or "none"
         raise UserError(
-            f"{splits}: there is no fold {fold}: give one of {there} as --fold, or make others "
-            "with make_splits.py --folds"
+            f"{splits}: --fold {fold} needs all folds from 1 on, but those that are there are: "
+            f"{there}. Give one of a whole set, or make them with make_splits.py --folds, for "
+            "example --folds 5"
         )
-    if numbers != list(range(1, len(numbers) + 1)):
-        raise UserError(f"{splits}: there are folds {there}, and others are missing: {_REMEDY}")
-    check_finished([paths.project_root / Paths.val_csv])
     digest = hashlib.sha256()
     for number in numbers:
         path = paths.project_root / paths.of_fold(number).val_csv
-        try:
-            content = path.read_bytes().replace(b"\r\n", b"\n")
-        except OSError as error:
-            raise UserError(f"{path}: {error_text(error)}; {_REMEDY}") from error
+        content = path.read_bytes().replace(b"\r\n", b"\n")
         digest.update(hashlib.sha256(content).digest())
-    return Folds(len(numbers), digest.hexdigest())
+    return {"folds": len(numbers), "folds_sha256": digest.hexdigest()}
 
 
 def fingerprints(splits: dict[str, Split], images: dict[str, ImageStore]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import platform
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -31,11 +32,9 @@ from ..models.classifier import ImageTextClassifier
 from ..models.loading import load_tokenizer, save_encoder
 from ..runs import layout
 from ..runs.folder import RunFolder, spreadsheet_bytes, table_bytes
-from ..tensors import read_tensors
-from .answers import answers_table, submission_table
 from .card import model_card
 from .device import device_name, peak_memory_mb
-from .engine import TrainingResult, evaluate, logit_scores, predicted_classes, probabilities
+from .engine import TrainingResult, evaluate, logit_scores, probabilities
 from .prepare import PreparedRun
 from .probes import probe
 from .resume import COMMON
@@ -51,11 +50,21 @@ def write_run(
     result: TrainingResult,
     processes: int,
 ) -> None:
-    """Write all results of a run, of so many processes, into its folder, and finish the folder."""
-    settings, precision = run.settings, run.precision
+    """Write all results of a run, of so many processes, into its folder, and finish the folder.
+
+    Args:
+        model: with its best weights.
+    """
+    settings, precision, parameters = run.settings, run.precision, list(model.parameters())
     commit, clean = git_state()
     record = {
-        **_headline(result, model),
+        "best_val_f1_macro": result.best_row["val_f1_macro"],
+        "epochs": len(result.history),
+        "epochs_run": len(result.history),  # the protocol has the planned number
+        "train_time_sec": sum(row["train_sec"] + row["val_sec"] for row in result.history),
+        "params_million": sum(p.numel() for p in parameters) / 1e6,
+        "trainable_params_million": sum(p.numel() for p in parameters if p.requires_grad) / 1e6,
+        "best_epoch": result.best_epoch,
         **_validation_record(result, run.datasets["val"].labels, run.classes),
         "protocol": asdict(settings.protocol),
         "model": settings.model_record(run.micro, run.max_length),
@@ -71,41 +80,22 @@ def write_run(
         },
         "command": sys.argv,
         "code": {"sha256": run.contents["code_sha256"], "git_commit": commit, "git_clean": clean},
-        **data_record(run),
+        **_data_record(run),
     }
-    test = next((name for name in ("test", UNLABELLED) if name in run.splits), None)
-    # A head that learns alone is at its best already.
-    if not run.features and (settings.probe or test):
-        model.load_state_dict(read_tensors(folder.partial / layout.BEST)["model_state"])
-        model.to(precision.device)
     if settings.probe:
         measured = run.datasets["val"], run.empty_text, run.micro, precision
         features = run.features.get("val")
         record["probe"] = probe(model, *measured, settings.protocol.seed, features)
-    if test:
-        record |= _write_test(run, folder, model, test)
+    for name in run.splits.keys() & {"test", UNLABELLED}:
+        record |= _write_test(run, folder, model, name)
     _write_validation(run, folder, result)
     _write_encoder(run, folder, model)
     folder.write_json(layout.METRICS_JSON, record)
     folder.write(layout.CARD, model_card(settings.name, record).encode("utf-8", "backslashreplace"))
     folder.finish()
-    if test == UNLABELLED:
-        count = len(run.splits[test])
+    if UNLABELLED in run.splits:
+        count = len(run.splits[UNLABELLED])
         print(f"{count:,} pairs without labels: {folder.final / layout.SUBMISSION}", flush=True)
-
-
-def _headline(result: TrainingResult, model: ImageTextClassifier) -> dict[str, Any]:
-    """Return the five figures that other programs read, and the best epoch."""
-    parameters = list(model.parameters())
-    return {
-        "best_val_f1_macro": result.best_row["val_f1_macro"],
-        "epochs": len(result.history),
-        "epochs_run": len(result.history),  # the protocol has the planned number
-        "train_time_sec": sum(row["train_sec"] + row["val_sec"] for row in result.history),
-        "params_million": sum(p.numel() for p in parameters) / 1e6,
-        "trainable_params_million": sum(p.numel() for p in parameters if p.requires_grad) / 1e6,
-        "best_epoch": result.best_epoch,
-    }
 
 
 def _validation_record(
@@ -114,9 +104,10 @@ def _validation_record(
     """Return all metrics of the best and of the last epoch, and those of each class at the best
     one."""
     columns = [*metrics.COLUMNS, "val_loss"]
-    predicted = predicted_classes(result.best_logits)  # (N,)
+    shares = probabilities(result.best_logits)
+    predicted = shares.argmax(1)  # (N,)
     table = pd.DataFrame(metrics.per_class(labels, predicted, len(classes)), index=classes)
-    bins, error = metrics.reliability(probabilities(result.best_logits).max(1), predicted == labels)
+    bins, error = metrics.reliability(shares.max(1), predicted == labels)
     return {
         "best": {key: result.best_row[key] for key in columns},
         "last": {key: result.history[-1][key] for key in columns},
@@ -127,7 +118,7 @@ def _validation_record(
     }
 
 
-def data_record(run: PreparedRun) -> dict[str, Any]:
+def _data_record(run: PreparedRun) -> dict[str, Any]:
     """Return what was read and what the tokenizer made of it, for training and validation
     together."""
     root, paths = run.settings.paths.project_root, {}
@@ -136,7 +127,8 @@ def data_record(run: PreparedRun) -> dict[str, Any]:
         paths[f"{name}_csv"] = (split.path.relative_to(root) if inside else split.path).as_posix()
     splits = [run.splits[name] for name in ("train", "val")]
     datasets = [run.datasets[name] for name in ("train", "val")]
-    sizes, tokens = [len(split) for split in splits], [each.tokens for each in datasets]
+    tokens, images = ([getattr(d, part) for d in datasets] for part in ("tokens", "images"))
+    weights = [len(split) for split in splits]
     labelled = {name: split for name, split in run.splits.items() if name != UNLABELLED}
     return {
         "data": {**paths, "text_encoding": run.settings.paths.text_encoding},
@@ -144,10 +136,10 @@ def data_record(run: PreparedRun) -> dict[str, Any]:
         "class_counts": {name: dict(Counter(split.labels)) for name, split in labelled.items()},
         "text_encodings": _total(split.encodings for split in splits),
         "text_notes": _total(split.notes for split in splits),
-        "image_notes": _total(each.images.notes for each in datasets),
-        "truncated_rate": float(np.average([t.truncated_rate for t in tokens], weights=sizes)),
-        "unknown_rate": float(np.average([t.unknown_rate for t in tokens], weights=sizes)),
-        "tokens_per_character": float(np.average([t.per_character for t in tokens], weights=sizes)),
+        "image_notes": _total(each.notes for each in images),
+        "truncated_rate": np.average([t.truncated_rate for t in tokens], weights=weights),
+        "unknown_rate": np.average([t.unknown_rate for t in tokens], weights=weights),
+        "tokens_per_character": np.average([t.per_character for t in tokens], weights=weights),
         "duplicates": run.duplicates._asdict(),
     }
 
@@ -160,22 +152,17 @@ def _write_test(
     run: PreparedRun, folder: RunFolder, model: ImageTextClassifier, name: str
 ) -> dict[str, float]:
     """Write what the model says of the test pairs, and return its metrics where they have labels."""
-    split, dataset, classes = run.splits[name], run.datasets[name], run.classes
-    reads = model.head if run.features else model
+    split, dataset = run.splits[name], run.datasets[name]
     pairs = read_through(run.features.get(name, dataset), run.micro)
-    logits = evaluate(reads, pairs, run.precision)
-    predicted = predicted_classes(logits)
+    logits = evaluate(model.head if run.features else model, pairs, run.precision)
     if name == "test":
-        table = predictions_table(split, dataset, logits, classes)
-        scores = {
-            f"test_{key}": value for key, value in logit_scores(logits, dataset.labels).items()
-        }
+        table = _predictions_table(split, dataset, logits, run.classes)
+        scores = logit_scores(logits, dataset.labels).items()
     else:
-        table, scores = answers_table(split, predicted, probabilities(logits), classes), {}
-        submission = submission_table(split, predicted, classes)
-        folder.write(layout.SUBMISSION, table_bytes(submission, split.line_end))
+        table, scores = answers_table(split, probabilities(logits), run.classes), ()
+        folder.write(layout.SUBMISSION, table_bytes(submission_table(table), split.line_end))
     folder.write(layout.TEST_PREDICTIONS, spreadsheet_bytes(table))
-    return scores
+    return {f"test_{key}": value for key, value in scores}
 
 
 def _write_validation(run: PreparedRun, folder: RunFolder, result: TrainingResult) -> None:
@@ -183,28 +170,41 @@ def _write_validation(run: PreparedRun, folder: RunFolder, result: TrainingResul
     split, classes = run.splits["val"], run.classes
     history = pd.DataFrame(result.history, columns=list(layout.HISTORY_COLUMNS))
     folder.write(layout.HISTORY, table_bytes(history))
-    table = predictions_table(split, run.datasets["val"], result.best_logits, classes)
+    table = _predictions_table(split, run.datasets["val"], result.best_logits, classes)
     folder.write(layout.PREDICTIONS, spreadsheet_bytes(table))
-    names = np.array(classes, dtype=object)
-    predicted = [names[predicted_classes(logits)] for logits in result.logits]
+    shares = np.stack([probabilities(logits) for logits in result.logits])  # (E, N, C)
+    predicted = np.array(classes, dtype=object)[shares.argmax(2)]  # (E, N)
     epochs = dict(zip(layout.epoch_columns(len(predicted)), predicted, strict=True))
     table = pd.DataFrame({"guid": split.guids, "label": split.labels, **epochs})
     folder.write(layout.EPOCH_PREDICTIONS, spreadsheet_bytes(table))
-    shares = np.stack([probabilities(logits).astype(np.float16) for logits in result.logits])
     archive = io.BytesIO()
-    np.savez_compressed(archive, **{layout.PROBABILITIES: shares})  # (E, N, C)
+    np.savez_compressed(archive, **{layout.PROBABILITIES: shares.astype(np.float16)})
     folder.write(layout.EPOCH_PROBABILITIES, archive.getvalue())
 
 
-def predictions_table(
+def _predictions_table(
     split: Split, dataset: PairDataset, logits: Tensor, classes: list[str]
 ) -> pd.DataFrame:
-    """Return predictions.csv: guid, label, predicted class, probability of each class, the guid of
-    the first copy, and 1 where the text was cut, from logits (N, C)."""
-    table = answers_table(split, predicted_classes(logits), probabilities(logits), classes)
+    """Return predictions.csv: ``answers_table``, the guid of the first copy, and 1 where the text
+    was cut, from logits (N, C)."""
+    table = answers_table(split, probabilities(logits), classes)
     groups = [split.guids[first] for first in copy_groups(split, dataset.images)]
-    cut = dataset.tokens.cut.astype(int)
-    return table.assign(**{layout.GROUP: groups, layout.CUT: cut})
+    return table.assign(**{layout.GROUP: groups, layout.CUT: dataset.tokens.cut.astype(int)})
+
+
+def answers_table(split: Split, shares: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """Return guid, label where all are known, predicted class and the probability of each class,
+    from the probabilities (N, C)."""
+    labels = {} if "" in split.labels else {"label": split.labels}
+    predicted = np.array(classes, dtype=object)[shares.argmax(1)]
+    table = pd.DataFrame({"guid": split.guids, **labels, "pred": predicted})
+    columns = pd.DataFrame(shares, columns=layout.probability_columns(classes))
+    return pd.concat([table, columns.map("{:.6g}".format)], axis=1)
+
+
+def submission_table(answers: pd.DataFrame) -> pd.DataFrame:
+    """Return guid and predicted class, in the form of the list of labelled pairs."""
+    return answers[["guid", "pred"]].set_axis(["guid", "tag"], axis=1)
 
 
 def _write_encoder(run: PreparedRun, folder: RunFolder, model: ImageTextClassifier) -> None:
@@ -241,10 +241,10 @@ def git_state(folder: Path = COMMON.parents[1]) -> tuple[str | None, bool | None
     command += ["status", "--porcelain=v2", "--branch", "--", "."]
     try:
         options = {"capture_output": True, "timeout": _PATIENCE, "check": True}
-        lines = subprocess.run(command, **options).stdout.decode("utf-8", "replace").splitlines()
+        told = subprocess.run(command, **options).stdout.decode("utf-8", "replace")
     except (OSError, subprocess.SubprocessError):  # no git, or no repository
         return None, None
-    ids = [line.split()[-1] for line in lines if line.startswith("# branch.oid ")]
-    if not ids or not ids[0].isalnum():  # "(initial)"
+    commit = re.search(r"^# branch\.oid (\w+)$", told, re.MULTILINE)  # not "(initial)"
+    if not commit:
         return None, None
-    return ids[0], all(line.startswith("#") for line in lines)
+    return commit[1], all(line.startswith("#") for line in told.splitlines())

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
@@ -59,10 +58,19 @@ def unfinished(run: PreparedRun, folder: RunFolder) -> dict[str, Any] | None:
         UserError: the choices are the same, but what they name has changed.
     """
     checkpoint = None if run.settings.restart else folder.read_checkpoint()
-    reason = _why_anew(checkpoint, choices(run.settings)) if checkpoint else ""
-    if reason:
-        print(f"beginning anew: the unfinished run {reason}", flush=True)
-    if reason or not checkpoint:
+    if checkpoint:
+        wanted, earlier = choices(run.settings), checkpoint.get("choices")
+        # What was not recorded is no other choice: a flag is new.
+        others = [key for key in changed(earlier or {}, wanted) if key in (earlier or {})]
+        reason = "" if earlier else "is of an earlier version of this program"
+        for key in others[:1]:
+            values = earlier[key], wanted.get(key)
+            was, now = (quoted(v) if isinstance(v, str) else repr(v) for v in values)
+            reason = f"had {key} {was}, not {now}"
+        if reason:
+            print(f"beginning anew: the unfinished run {reason}", flush=True)
+            checkpoint = None
+    if not checkpoint:
         folder.clear()
         return None
     keys = changed(checkpoint["contents"], run.contents)
@@ -73,19 +81,6 @@ def unfinished(run: PreparedRun, folder: RunFolder) -> dict[str, Any] | None:
             "give --restart to begin anew"
         )
     return checkpoint
-
-
-def _why_anew(checkpoint: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """Return why a checkpoint does not go on; "" if its choices are those that are wanted."""
-    earlier = checkpoint.get("choices")
-    if earlier is None:
-        return "is of an earlier version of this program"
-    # What was not recorded is no other choice: a flag is new.
-    for key in [key for key in changed(earlier, wanted) if key in earlier]:
-        values = earlier[key], wanted.get(key)
-        was, now = (quoted(v) if isinstance(v, str) else repr(v) for v in values)
-        return f"had {key} {was}, not {now}"
-    return ""
 
 
 def choices(settings: TrainingRun) -> dict[str, Any]:
@@ -113,8 +108,7 @@ def contents(
         model: as it is built, before any training.
         config: the checkpoint's configuration, of transformers.
     """
-    tokens = [datasets[name].tokens for name in ("train", "val")]
-    arrays = [array for each in tokens for array in (each.ids, each.starts)]
+    texts = [digest for name in ("train", "val") for digest in datasets[name].tokens.digests]
     of_the_model = config.to_dict()
     for key in ("_name_or_path", "transformers_version"):
         of_the_model.pop(key, None)
@@ -126,7 +120,7 @@ def contents(
         "longest_text": max_length,
         "weights_sha256": _sha256_of_json(weights),
         "config_sha256": _sha256_of_json(of_the_model),
-        "tokens_sha256": _sha256(("tokens", array) for array in arrays),
+        "tokens_sha256": hashlib.sha256(b"".join(texts)).hexdigest(),
         "pixel_statistics": [float(value) for value in (*encoder.mean, *encoder.std)],
         "code_sha256": code_sha256(),
     }
@@ -146,15 +140,17 @@ def named(keys: list[str]) -> str:
 def code_sha256(common: Path = COMMON) -> str:
     """Return a hash of the code that decides results: of its syntax, so that comments, docstrings
     and line ends do not count."""
-    files = [path for name in CODE for path in [common / name, *(common / name).rglob("*.py")]]
     digest = hashlib.sha256()
-    for path in sorted(path for path in files if path.is_file()):
+    for path in sorted(common.rglob("*.py")):
+        name = path.relative_to(common)
+        if name.parts[0] not in CODE:
+            continue
         tree = ast.parse(path.read_bytes())
         for node in ast.walk(tree):
             documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
             if documented and ast.get_docstring(node) is not None:
                 del node.body[0]
-        digest.update(f"{path.relative_to(common).as_posix()} {ast.dump(tree)}\n".encode())
+        digest.update(f"{name.as_posix()} {ast.dump(tree)}\n".encode())
     return digest.hexdigest()
 
 
@@ -168,19 +164,15 @@ def _weight_digests(module: nn.Module) -> dict[str, str]:
     """Return a hash of each weight by its name. Those of a frozen module are computed once."""
     if module in _FROZEN:
         return _FROZEN[module]
-    weights = module.state_dict().items()
-    digests = {name: _sha256([(name, tensor.cpu().numpy())]) for name, tensor in weights}
+    digests = {}
+    for name, weight in module.state_dict().items():
+        values = weight.cpu().numpy()
+        digest = hashlib.sha256(f"{values.dtype} {values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).reshape(-1))
+        digests[name] = digest.hexdigest()
     if not any(parameter.requires_grad for parameter in module.parameters()):
         _FROZEN[module] = digests
     return digests
-
-
-def _sha256(arrays: Iterable[tuple[str, np.ndarray]]) -> str:
-    digest = hashlib.sha256()
-    for name, array in arrays:
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
 
 
 def _sha256_of_json(content: dict[str, Any]) -> str:

@@ -6,14 +6,12 @@ import gc
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from .. import seeding
 from ..data.batches import BatchSchedule, Prefetcher
@@ -60,9 +58,7 @@ def train(settings: TrainingRun) -> None:
     ):
         # 1. Prepare
         check_transformers()
-        device = processes.device or settings.machine.device
-        settings = replace(settings, machine=replace(settings.machine, device=device))
-        run = processes.in_turn(partial(prepare, settings))
+        run = processes.in_turn(partial(prepare, settings, processes.device))
         run.micro = settings.micro_batch_of(processes.count)
         _check_shares(run, processes)
         if processes.first:
@@ -71,9 +67,9 @@ def train(settings: TrainingRun) -> None:
         # 2. Resume
         checkpoint = processes.from_first(lambda: unfinished(run, folder))
         if checkpoint is not None:
-            if checkpoint["halvings"]:
-                run.micro = min(run.micro, checkpoint["micro"])
-                run.halvings = checkpoint["halvings"]
+            run.halvings = checkpoint["halvings"]
+            if run.halvings:
+                run.micro = min(run.micro, run.halvings[-1]["batch_size"] // 2)
             done = f"epoch {_epochs_done(checkpoint)} of {settings.protocol.epochs}"
             print(f"going on after {done} (--restart would begin anew)", flush=True)
 
@@ -81,8 +77,6 @@ def train(settings: TrainingRun) -> None:
         result = None
         while result is None:
             model = run.build()
-            if processes.first:
-                folder.need_space(_megabytes(model))
             try:
                 result = learn(run, folder, processes, model, checkpoint)
             except RuntimeError as error:
@@ -111,10 +105,8 @@ def learn(
 ) -> TrainingResult:
     """Train a model, or the head of a frozen one alone, on what its encoder made of the pairs.
 
-    After every epoch comes the checkpoint, and then best.pt, if the epoch is the best so far: a
-    stop between the two leaves no weights of an epoch that a card may end otherwise the next time.
-    Of a frozen model best.pt comes at the end, since its encoder takes a thousand times as much as
-    the heads."""
+    The checkpoint of an epoch holds the best weights so far, so that whenever the run stops, they
+    are of an epoch that is kept. At the end the model has them, and best.pt is written."""
     protocol, machine = run.settings.protocol, run.settings.machine
     trained, datasets, workers = model, run.datasets, machine.num_workers
     if model.frozen:
@@ -123,20 +115,22 @@ def learn(
         micro = run.micro if run.halvings else run.settings.micro_batch
         run.features = processes.in_turn(partial(encode_splits, run, model, micro))
         trained, datasets, workers = model.head, run.features, 0
-    best_head = checkpoint["best_head"] if checkpoint else {}
+    best = checkpoint["best"] if checkpoint else {}
+    kept = {"best": best, "halvings": run.halvings, "choices": choices(run.settings)}
+    kept["contents"] = run.contents
 
     def save(content: dict[str, Any], improved: bool) -> None:
-        if improved and model.frozen:
-            best_head.update(deepcopy(model.head.state_dict()))
-        found = {"micro": run.micro, "halvings": run.halvings, "best_head": best_head}
-        agreed = {"choices": choices(run.settings), "contents": run.contents}
-        folder.write_tensors(CHECKPOINT, {**content, **found, **agreed})
-        if improved and not model.frozen:
-            _write_best(run, folder, model.state_dict())
+        if improved:
+            weights = trained.state_dict().items()
+            best.update({name: weight.to("cpu", copy=True) for name, weight in weights})
+        folder.write_tensors(CHECKPOINT, {**content, **kept})
 
-    last_was_best = checkpoint and checkpoint["fitted"]["best_epoch"] == _epochs_done(checkpoint)
-    if last_was_best and processes.first and not model.frozen:  # it may have stopped before best.pt
-        _write_best(run, folder, checkpoint["trainer"]["model"])
+    if processes.first:
+        # Two checkpoints, since the old and the new one lie side by side for a moment; each holds
+        # four numbers for a weight: its value, two of AdamW, and the best one so far.
+        everything = sum(p.numel() for p in model.parameters())
+        learned = sum(p.numel() for p in trained.parameters())
+        folder.need_space(4e-6 * (everything + 7 * learned))
     schedule = BatchSchedule(
         train=datasets["train"],
         val=datasets["val"],
@@ -150,27 +144,18 @@ def learn(
     )
     pin_memory = machine.pin_memory and run.precision.device.type == "cuda"
     batches = Prefetcher(schedule, workers, pin_memory)
-    weights = class_weights(schedule.train.labels, len(run.classes), protocol.class_weights)
+    labels, weights = schedule.train.labels, np.ones(len(run.classes))  # (N,), (C,)
+    if protocol.class_weights == "balanced":
+        weights = len(labels) / np.bincount(labels, minlength=len(weights))
     # Tokens and patches are work for several threads, the head alone is not.
     with one_thread() if model.frozen and model.encoder.pooled else nullcontext():
-        how = protocol, weights, run.precision
+        how = protocol, torch.from_numpy(weights).float(), run.precision
         result = fit(trained, batches, *how, save, checkpoint, processes)
-    if model.frozen and processes.first:
-        model.head.load_state_dict(best_head)
-        _write_best(run, folder, model.state_dict())
+    if processes.first:
+        trained.load_state_dict(best)
+        content = {"model_state": model.state_dict(), "args": run.settings.arguments}
+        folder.write_tensors(BEST, {**content, "labels": run.classes})
     return result
-
-
-def class_weights(labels: np.ndarray, classes: int, mode: str) -> Tensor:
-    """Return the weight of each class in the loss, (C,): N / its count, or 1."""
-    if mode == "none":
-        return torch.ones(classes)
-    return torch.from_numpy(len(labels) / np.bincount(labels, minlength=classes)).float()
-
-
-def _write_best(run: PreparedRun, folder: RunFolder, state: dict[str, Tensor]) -> None:
-    best = {"model_state": state, "args": run.settings.arguments, "labels": run.classes}
-    folder.write_tensors(BEST, best)
 
 
 def _epochs_done(checkpoint: dict[str, Any] | None) -> int:
@@ -193,27 +178,17 @@ def _halve(run: PreparedRun, epoch: int) -> None:
     )
 
 
-def _megabytes(model: ImageTextClassifier) -> float:
-    """Return the size of two checkpoints, with two numbers of AdamW for each weight, and of the
-    best weights: old and new lie side by side while a file is written."""
-    everything = sum(p.numel() for p in model.parameters())
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return 4e-6 * (everything + 7 * trained)
-
-
 @contextmanager
 def _stops_explained(folder: RunFolder, processes: Processes) -> Iterator[None]:
     """Say after a signal what the next run can go on from."""
     try:
         yield
     except KeyboardInterrupt:
-        kept = (folder.partial / CHECKPOINT).exists()
         reason = "a signal, or another process that has ended; " if processes.count > 1 else ""
-        raise KeyboardInterrupt(
-            f"{reason}the epochs that were finished are kept: run the same command again to go on"
-            if kept
-            else f"{reason}no epoch was finished, so nothing is kept"
-        ) from None
+        kept = "no epoch was finished, so nothing is kept"
+        if (folder.partial / CHECKPOINT).exists():
+            kept = "the epochs that were finished are kept: run the same command again to go on"
+        raise KeyboardInterrupt(reason + kept) from None
 
 
 def _check_shares(run: PreparedRun, processes: Processes) -> None:
@@ -246,15 +221,10 @@ def _announce(run: PreparedRun, folder: RunFolder, processes: Processes) -> None
         f"{settings.name}: {pairs} on {device}{shared}",
         folder.replaced_run(asdict(settings.protocol), model),
     ]
-    asked, step = settings.machine.batch_size, settings.protocol.effective_batch_size
-    if asked > step:
+    asked, from_each = settings.machine.batch_size, " from each process" if count > 1 else ""
+    if run.micro < asked:
         lines.append(
-            f"--batch-size {asked} is more than one optimizer step takes: batches of {step} are "
-            "used (--effective-batch-size)"
-        )
-    if run.micro < settings.micro_batch:
-        lines.append(
-            f"--batch-size {settings.micro_batch} is more than the share of one of {count} "
-            f"processes in a step of {step}: batches of {run.micro} are used"
+            f"--batch-size {asked} is more than one optimizer step takes{from_each}: batches of "
+            f"{run.micro} are used (--effective-batch-size)"
         )
     print_lines(lines)
