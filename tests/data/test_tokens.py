@@ -39,3 +39,10 @@ def test_how_many_texts_are_tokenised_together_changes_nothing(tokenizer, monkey
     found = tokenise(sentences, tokenizer, 16)
     assert np.array_equal(found.ids, expected.ids) and np.array_equal(found.starts, expected.starts)
     assert found.truncated_rate == expected.truncated_rate
+
+
+def test_a_vocabulary_of_another_language_is_warned_of(hub):
+    reader = load_tokenizer(hub.folder(BERT))
+    for texts, suits in ((["天气很好", "不开心"], True), (["龘靐齉很好", "齉齉"], False)):
+        said = language_warning(texts, tokenise(texts, reader, 16), "x")
+        assert bool(said) != suits and ("does not suit these texts" in said) != suits

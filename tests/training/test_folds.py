@@ -10,103 +10,80 @@ from common.errors import UserError
 from common.runs.reading import load_runs
 from common.settings import Paths
 from common.training.reading import read_folds
-from helpers.small_project import compare_dir, make_small_project, run_small
+from helpers.small_project import compare_dir, make_small_project, record, run_small
 from helpers.stops import stop_at_step
-
-
-def add_folds(project: Path, count: int = 3) -> Path:
-    """All pairs in ``count`` folds: pair i is in the validation part of fold 1 + i % count."""
-    splits, rows = project / "outputs" / "splits", []
-    for name in ("train", "val"):
-        with (splits / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-            header, *pairs = csv.reader(file)
-        rows += pairs
-    for fold in range(count):
-        folder = splits / f"fold_{fold + 1}"
-        folder.mkdir()
-        parts = {"train": [], "val": []}
-        for place, row in enumerate(rows):
-            parts["val" if place // 3 % count == fold else "train"].append(row)
-        for name, part in parts.items():
-            with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-                csv.writer(file, lineterminator="\n").writerows([header, *part])
-    return splits
 
 
 @pytest.fixture
 def project(tmp_path) -> Path:
+    """All pairs in three folds: in turn, three pairs each are in the validation part of one."""
     made = make_small_project(tmp_path)
-    add_folds(made)
+    splits, rows = made / "outputs" / "splits", []
+    for name in ("train", "val"):
+        with (splits / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            header, *pairs = csv.reader(file)
+        rows += pairs
+    for fold in range(3):
+        parts = {"train": [], "val": []}
+        for place, row in enumerate(rows):
+            parts["val" if place // 3 % 3 == fold else "train"].append(row)
+        (splits / f"fold_{fold + 1}").mkdir()
+        for name, part in parts.items():
+            path = splits / f"fold_{fold + 1}" / f"{name}.csv"
+            with path.open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows([header, *part])
     return made
 
 
-def sha256(*contents: bytes) -> str:
-    return hashlib.sha256(b"".join(hashlib.sha256(c).digest() for c in contents)).hexdigest()
-
-
-def test_a_run_of_a_fold_has_its_pairs_and_says_so(project, hub):
-    folder = run_small(project, hub, "clip", "--fold", "2", "--seed", "7")
+def test_a_run_of_a_fold_has_its_pairs_and_says_so_as_one_without_does(project, hub):
+    folder = run_small(project, hub, "clip", "--fold", "2", "--seed", "7", "--epochs", "1")
     assert folder.name.endswith("_lr0.001_seed7_fold2")
     (run,) = load_runs(compare_dir(project))
     splits = project / "outputs" / "splits"
     with (splits / "fold_2" / "val.csv").open(encoding="utf-8", newline="") as file:
         assert run.predictions.guids == [row["guid"] for row in csv.DictReader(file)]
     contents = [(splits / f"fold_{fold}" / "val.csv").read_bytes() for fold in (1, 2, 3)]
+    digest = hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in contents))
+    names = ("fold", "folds", "folds_sha256")
     protocol = run.recorded("protocol")
-    assert (protocol["fold"], protocol["folds"]) == (2, 3)
-    assert protocol["folds_sha256"] == sha256(*contents)
-
-
-def test_a_run_without_a_fold_says_so(project, hub):
-    run_small(project, hub, "clip")
-    (run,) = load_runs(compare_dir(project))
-    protocol = run.recorded("protocol")
-    assert [protocol[name] for name in ("fold", "folds", "folds_sha256")] == [None, None, ""]
+    assert [protocol[name] for name in names] == [2, 3, digest.hexdigest()]
+    protocol = record(run_small(project, hub, "clip", "--epochs", "1"))["protocol"]
+    assert [protocol[name] for name in names] == [None, None, ""]
 
 
 def test_the_hash_is_of_all_folds_in_their_order_and_not_of_line_ends(project):
     paths, splits = Paths(project_root=project), project / "outputs" / "splits"
     before = read_folds(paths, 1)
-    assert before == read_folds(paths, 3)
+    assert before == read_folds(paths, 3) and before["folds"] == 3
     path = splits / "fold_1" / "val.csv"
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert read_folds(paths, 1) == before
     shutil.move(splits / "fold_1", splits / "aside")
     shutil.move(splits / "fold_2", splits / "fold_1")
     shutil.move(splits / "aside", splits / "fold_2")
-    assert read_folds(paths, 1).sha256 != before.sha256
+    assert read_folds(paths, 1)["folds_sha256"] != before["folds_sha256"]
 
 
-@pytest.mark.parametrize("flag", ["--train-csv", "--val-csv"])
-@pytest.mark.parametrize("name", ["outputs/splits/train.csv", "other.csv"])
-def test_a_fold_and_its_own_file_contradict_each_other(project, hub, flag: str, name: str):
-    """Also where the file is the default one."""
-    with pytest.raises(UserError, match="--fold 1 stands for its own two files: leave out"):
-        run_small(project, hub, "clip", "--fold", "1", flag, name)
-
-
-def test_a_fold_that_is_not_there_is_answered_with_those_that_are(project, hub):
-    with pytest.raises(UserError, match="there is no fold 4: give one of 1; 2; 3 as --fold"):
-        run_small(project, hub, "clip", "--fold", "4")
+def test_what_is_no_whole_set_of_folds_is_refused(project, hub):
     splits = project / "outputs" / "splits"
-    shutil.rmtree(splits / "fold_2")
-    with pytest.raises(UserError, match="there are folds 1; 3, and others are missing: make them"):
-        run_small(project, hub, "clip", "--fold", "1")
-    (splits / "fold_3" / "val.csv").unlink()
-    (splits / "fold_3").rename(splits / "fold_2")
-    with pytest.raises(UserError, match=r"fold_2.val.csv: No such file or directory; make them"):
-        run_small(project, hub, "clip", "--fold", "1")
-    shutil.rmtree(splits / "fold_1")
-    shutil.rmtree(splits / "fold_2")
-    with pytest.raises(UserError, match="no folds, so --fold 1 is none: make them with make_spl"):
-        run_small(project, hub, "clip", "--fold", "1")
+
+    def refused(says: str, *flags: str) -> None:
+        with pytest.raises(UserError, match=says):
+            run_small(project, hub, "clip", *(flags or ("--fold", "1")))
+
+    for flag in ("--train-csv", "--val-csv"):  # also where the file is the default one
+        for name in ("outputs/splits/train.csv", "other.csv"):
+            refused("--fold 1 stands for its own two files", "--fold", "1", flag, name)
+    refused("--fold 4 .*there are: 1; 2; 3. .*make them with make_splits", "--fold", "4")
+    (splits / ".make_splits.unfinished").touch()
+    refused("may belong to two different splits: run make_splits.py again")
+    (splits / ".make_splits.unfinished").unlink()
+    (splits / "fold_2" / "val.csv").unlink()
+    refused("there are: 1; 3")
+    for fold in (1, 2, 3):
+        shutil.rmtree(splits / f"fold_{fold}")
+    refused("there are: none")
     assert not list(compare_dir(project).glob("clip*"))
-
-
-def test_folds_that_make_splits_has_only_begun_to_replace_are_refused(project, hub):
-    (project / "outputs" / "splits" / ".make_splits.unfinished").touch()
-    with pytest.raises(UserError, match="may belong to two different splits: run make_splits.py"):
-        run_small(project, hub, "clip", "--fold", "1")
 
 
 def test_other_folds_beneath_an_unfinished_run_are_an_error(project, hub, monkeypatch):

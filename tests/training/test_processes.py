@@ -4,21 +4,21 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import predict
 import pytest
 from common.data.batches import BatchSchedule
 from common.errors import UserError
-from common.training import device, processes
-from common.training.device import device_of_process
+from common.training import processes
 from common.training.processes import ALONE, joined
 from helpers.hub import STAGE2
 from helpers.small_project import (
     COMMANDS,
     arguments,
+    assert_near_run,
     assert_same_run,
     compare_dir,
     make_small_project,
@@ -64,25 +64,13 @@ def run_shared(project: Path, hub, kind: str, *more: str, count: int = 2, **faul
     return compare_dir(project, *more) / __import__(module).parse(flags).name, *told
 
 
-def assert_nearly_same_run(one: Path, other: Path) -> None:
-    """Losses and metrics of each epoch within 1e-4, the same predictions."""
-    histories = [pd.read_csv(folder / "history.csv") for folder in (one, other)]
-    columns = [name for name in histories[0] if "sec" not in name]
-    assert len(histories[0]) == 3
-    np.testing.assert_allclose(histories[0][columns], histories[1][columns], rtol=0, atol=1e-4)
-    for name in ("predictions.csv", "epoch_predictions.csv"):
-        tables = [pd.read_csv(folder / name) for folder in (one, other)]
-        columns = [column for column in tables[0] if not column.startswith("p_")]
-        assert "label" in columns and tables[0][columns].equals(tables[1][columns])
-
-
 @needs_torchrun
 @pytest.mark.parametrize("kind", ["clip", "blip"])
 def test_two_processes_learn_what_one_learns_and_go_on_with_any_number(project, hub, kind: str):
     alone = run_small(project, hub, kind, "--output-dir", "outputs/alone", *STEP)
     shared, status, printed, complaints = run_shared(project, hub, kind, *STEP)
     assert (status, complaints) == (0, []) and printed.count("epoch 1/3") == 1
-    assert_nearly_same_run(alone, shared)
+    assert_near_run(alone, shared, 1e-4)
     assert [record(folder)["processes"] for folder in (alone, shared)] == [1, 2]
     assert [record(folder)["model"]["batch_size"] for folder in (alone, shared)] == [16, 8]
     if kind == "blip":
@@ -101,7 +89,7 @@ def test_two_processes_learn_what_one_learns_and_go_on_with_any_number(project, 
     assert status == 0 and "going on after epoch 1 of 3" in printed
     assert_same_run(shared, by_two)
     by_one = run_small(project, hub, kind, "--output-dir", "outputs/copy", *STEP)
-    assert_nearly_same_run(alone, by_one)
+    assert_near_run(alone, by_one, 1e-4)
 
 
 @needs_torchrun
@@ -127,7 +115,7 @@ def test_a_head_that_learns_alone_and_uneven_shares(project, hub):
     one = run_small(project, hub, "clip", "--output-dir", "outputs/alone", *frozen)
     three, status, printed, _ = run_shared(project, hub, "clip", *frozen, count=3)
     assert status == 0 and "batches of 6 are used" in printed
-    assert_nearly_same_run(one, three)
+    assert_near_run(one, three, 1e-4)
 
 
 @needs_torchrun
@@ -138,13 +126,14 @@ def test_leaving_the_group_does_not_wait_for_a_thread_that_waits_for_python():
 
 @needs_torchrun
 def test_the_saved_batchnorm_statistics_are_those_that_were_measured(tmp_path, hub):
+    """The same pairs as a test list, which the first process alone reads in the end."""
     project = make_small_project(tmp_path)
+    splits = project / "outputs" / "splits"
+    shutil.copy(splits / "val.csv", splits / "test.csv")
     folder, status, printed, _ = run_shared(project, hub, "bert", "--epochs", "1")
     assert status == 0 and printed.count("BatchNorm") == 1
-    answers = tmp_path / "answers.csv"
-    pairs = ["--csv", "outputs/splits/val.csv", "--output", str(answers), "--probs"]
-    predict.main(["--project-root", str(project), "--run", str(folder), *pairs])
-    found, stored = pd.read_csv(answers), pd.read_csv(folder / "predictions.csv")
+    names = ("predictions.csv", "test_predictions.csv")
+    stored, found = (pd.read_csv(folder / name) for name in names)
     columns = [name for name in stored if name.startswith("p_")]
     np.testing.assert_allclose(found[columns], stored[columns], atol=1e-5)
 
@@ -159,43 +148,32 @@ class Numbered:
         return len(self.by_length)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
-@pytest.mark.parametrize(("micro", "effective"), [(1, 7), (2, 8), (3, 8), (5, 16), (16, 16)])
-def test_every_pair_belongs_to_one_process(count: int, micro: int, effective: int):
-    def plan(size: int, *share: int) -> BatchSchedule:
+def test_every_pair_belongs_to_one_process_in_an_order_of_the_epoch():
+    def plan(size: int, effective: int, *share: int) -> BatchSchedule:
         data = Numbered(TRAIN), Numbered(VAL)
         return BatchSchedule(*data, 42, range(1, 2), size, effective, (4, 256), *share)
 
-    plans = [plan(micro, rank, count) for rank in range(count)]
-    steps = zip(plan(effective).groups(1), *(each.groups(1) for each in plans), strict=True)
-    for (samples,), *parts in steps:
-        shares = [np.concatenate(part) for part in parts]
-        assert sorted(np.concatenate(shares)) == sorted(samples)
-        sizes = [len(share) for share in shares]
-        assert max(sizes) - min(sizes) <= 1
-        assert len({len(part) for part in parts}) == 1  # as many micro-batches in each
-        assert max(len(batch) for part in parts for batch in part) <= micro
-    measured = np.concatenate([np.concatenate(each.val_batches()) for each in plans])
-    assert sorted(measured) == list(range(VAL))
+    sizes = [(1, 7), (2, 8), (3, 8), (5, 16), (16, 16)]
+    for count, (micro, effective) in product((1, 2, 3, 4, 7), sizes):
+        plans = [plan(micro, effective, rank, count) for rank in range(count)]
+        whole = plan(effective, effective).groups(1)
+        for (samples,), *parts in zip(whole, *(each.groups(1) for each in plans), strict=True):
+            shares = [np.concatenate(part) for part in parts]
+            assert sorted(np.concatenate(shares)) == sorted(samples)
+            lengths = [len(share) for share in shares]
+            assert max(lengths) - min(lengths) <= 1
+            assert len({len(part) for part in parts}) == 1  # as many micro-batches in each
+            assert max(len(batch) for part in parts for batch in part) <= micro
+        measured = np.concatenate([np.concatenate(each.val_batches()) for each in plans])
+        assert sorted(measured) == list(range(VAL))
+    orders = [np.concatenate([*chain(*plan(5, 16).groups(epoch))]) for epoch in (1, 2)]
+    assert sorted(orders[0]) == list(range(TRAIN)) and not np.array_equal(*orders)
 
 
 def test_without_torchrun_one_process_is_alone():
     with joined("cpu") as found:
         assert found is ALONE and found.first
     assert found.totals(1.5, 2) == [1.5, 2] and found.from_first(lambda: 3) == 3
-
-
-def test_each_process_takes_a_card_of_its_own(monkeypatch):
-    cards = 0
-    monkeypatch.setattr(device.torch.cuda, "is_available", lambda: cards > 0)
-    monkeypatch.setattr(device.torch.cuda, "device_count", lambda: cards)
-    assert [device_of_process(wanted, 3) for wanted in ("auto", "cpu")] == ["cpu", "cpu"]
-    cards = 2
-    assert device_of_process("auto", 1) == "cuda:1" and device_of_process("cuda", 0) == "cuda:0"
-    with pytest.raises(UserError, match=r"CUDA cards \(2\): lower --nproc-per-node"):
-        device_of_process("auto", 2)
-    with pytest.raises(UserError, match="--device cuda:1: .*each process"):
-        device_of_process("cuda:1", 0)
 
 
 def test_windows_is_sent_to_compare_all(monkeypatch):

@@ -98,12 +98,12 @@ def _fingerprints(paths: Paths, fold: int | None, image_size: int) -> dict[str, 
 
 def disk_needed(jobs: list[Job], devices: int) -> str:
     """Return a line about the disk that runs need, by the weights of their checkpoints."""
-    # Of a run stay its best weights; while it is made, there are two checkpoints with AdamW's two
-    # numbers for each weight. Frozen encoders are not written.
+    # Of a run stay its best weights; while it is made, there are two checkpoints of four numbers
+    # for each weight, see ``training.train.learn``. Frozen encoders are not written.
     folders = [local_folder(j.run.model.name) for j in jobs if not j.run.protocol.frozen_encoders]
     known = [folder for folder in folders if folder]
     sizes = [max((f.stat().st_size for f in folder.iterdir()), default=0) for folder in known]
-    needed = (sum(sizes) + 6 * devices * max(sizes, default=0)) / 1e9
+    needed = (sum(sizes) + 8 * devices * max(sizes, default=0)) / 1e9
     unknown = ", without the checkpoints that are not here yet" if None in folders else ""
     place = next(path for path in jobs[0].folder.parents if path.is_dir())
     free = shutil.disk_usage(place).free / 1e9

@@ -31,18 +31,12 @@ class TrainingResult:
 
     history: list[dict[str, Any]] = field(default_factory=list)
     logits: list[Tensor] = field(default_factory=list)
-    best_epoch: int = 0
 
-    def add(self, row: dict[str, Any], logits: Tensor) -> bool:
-        """Add an epoch; return True where its macro-F1 is higher than ever before, so ties go to
-        the earlier one."""
-        best_so_far = max((earlier[MAIN.column] for earlier in self.history), default=-math.inf)
-        self.history.append(row)
-        self.logits.append(logits)
-        if row[MAIN.column] <= best_so_far:
-            return False
-        self.best_epoch = row["epoch"]
-        return True
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the highest macro-F1, of equal ones the earliest; 0 before the first."""
+        scores = [row[MAIN.column] for row in self.history]
+        return scores.index(max(scores)) + 1 if scores else 0
 
     def stalled(self, patience: int) -> bool:
         """Return True where the last ``patience`` epochs brought no better macro-F1; 0: never."""
@@ -111,10 +105,11 @@ def fit(
         times = {"train_sec": trained - started, "val_sec": time.perf_counter() - trained}
         rate = len(schedule.train) / times["train_sec"]
         row = {"epoch": epoch, "train_loss": train_loss, **scores, **times, "samples_per_sec": rate}
-        improved = result.add(row, logits)
-        content = {"trainer": trainer.state(), "fitted": vars(result)}
+        result.history.append(row)
+        result.logits.append(logits)
         if processes.first:
-            save(content, improved)
+            content = {"trainer": trainer.state(), "fitted": vars(result)}
+            save(content, result.best_epoch == epoch)
         print(
             f"{title}  train loss {train_loss:.4f}  val loss {row['val_loss']:.4f}  "
             f"acc {row['val_acc']:.4f}  macro-F1 {row['val_f1_macro']:.4f}  {rate:.1f} samples/s",
@@ -269,8 +264,7 @@ def _finite(losses: list[Tensor]) -> np.ndarray:
 def to_device(batch: Batch, device: torch.device) -> tuple[Batch, Tensor]:
     """Copy a batch; return the model's inputs by name, and the labels (B,)."""
     inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
-    labels = inputs.pop("labels")
-    return inputs, labels
+    return inputs, inputs.pop("labels")
 
 
 def evaluate(

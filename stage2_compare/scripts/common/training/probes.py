@@ -16,7 +16,7 @@ from ..data.dataset import Batch, FeatureDataset, PairDataset
 from ..data.tokens import Tokens
 from ..models.classifier import ImageTextClassifier
 from .device import Precision
-from .engine import logit_scores
+from .engine import evaluate, logit_scores
 from .features import encode
 
 # Gives logits (B, C) for the texts of the samples (B,) with the images of the samples (B,).
@@ -112,29 +112,26 @@ def predictor(
         features: those of the dataset, for a head that runs alone.
         blank: what stands for a part of every pair, see ``blanks``.
     """
-    model.to(precision.device).eval()
+    model.to(precision.device)
     size = EVALUATION_FACTOR * micro * (16 if features else 1)
 
     def batch(texts: np.ndarray, images: np.ndarray) -> Batch:
-        if features:
-            found = features.features
-            return {"text": found["text"][texts], "image": found["image"][images]}
-        pixels = dataset.batch(0, 0, images)["pixel_values"]
-        made = {**dataset.batch(0, 0, texts), "pixel_values": pixels}
+        made = dataset.batch(0, 0, texts)
+        made["pixel_values"] = dataset.batch(0, 0, images)["pixel_values"]
         for name, part in (blank or {}).items():
             made[name] = part.expand(len(texts), *part.shape[1:])
-        del made["labels"]
         return made
 
+    def head_batch(texts: np.ndarray, images: np.ndarray) -> Batch:
+        made = features.batch(0, 0, texts)
+        return {**made, "image": features.features["image"][images]}
+
     def predict(texts: np.ndarray, images: np.ndarray) -> Tensor:
-        reads, logits = model.head if features else model, []
-        starts = range(0, len(texts), size)
-        for start in tqdm(starts, desc="probing", unit=" batches", disable=None, leave=False):
-            made = batch(texts[start : start + size], images[start : start + size])
-            inputs = {name: tensor.to(precision.device) for name, tensor in made.items()}
-            with torch.inference_mode(), precision.autocast():
-                logits.append(reads(**inputs).float().cpu())  # (B, C)
-        return torch.cat(logits)
+        make, starts = head_batch if features else batch, range(0, len(texts), size)
+        starts = tqdm(starts, desc="probing", unit=" batches", disable=None, leave=False)
+        cuts = (np.arange(start, min(start + size, len(texts))) for start in starts)
+        batches = ((places, make(texts[places], images[places])) for places in cuts)
+        return evaluate(model.head if features else model, batches, precision)
 
     return predict
 

@@ -210,13 +210,9 @@ def submission_table(answers: pd.DataFrame) -> pd.DataFrame:
 def _write_encoder(run: PreparedRun, folder: RunFolder, model: ImageTextClassifier) -> None:
     """Write the encoder's files, with which the run is opened anywhere. Keep them only if their
     tokenizer reads the validation texts as the run did; else say so."""
-    statistics = model.encoder.mean, model.encoder.std
-
-    def save(path: Path) -> None:
-        save_encoder(path, run.config, run.tokenizer, *statistics)
-
+    content = run.config, run.tokenizer, model.encoder.mean, model.encoder.std
     try:
-        folder.write_folder(layout.ENCODER, save)
+        folder.write_folder(layout.ENCODER, lambda path: save_encoder(path, *content))
         saved = load_tokenizer(str(folder.partial / layout.ENCODER))
         again = tokenise(run.splits["val"].texts, saved, run.max_length)
         if np.array_equal(again.ids, run.datasets["val"].tokens.ids):

@@ -167,7 +167,7 @@ def _weight_digests(module: nn.Module) -> dict[str, str]:
     digests = {}
     for name, weight in module.state_dict().items():
         values = weight.cpu().numpy()
-        digest = hashlib.sha256(f"{values.dtype} {values.shape}".encode())
+        digest = hashlib.sha256(f"{name} {values.dtype} {values.shape}".encode())
         digest.update(np.ascontiguousarray(values).reshape(-1))
         digests[name] = digest.hexdigest()
     if not any(parameter.requires_grad for parameter in module.parameters()):

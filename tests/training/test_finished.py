@@ -1,0 +1,134 @@
+"""Names of runs, and finished runs whose name is taken again."""
+
+import json
+import shutil
+from pathlib import Path
+
+import compare_blip
+import compare_clip
+import compare_train
+import pytest
+from common.runs.layout import METRICS_JSON
+from common.runs.reading import read_runs
+from helpers.hub import CLIP
+from helpers.small_project import compare_dir, make_small_project, record, run_small
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    return make_small_project(tmp_path_factory.mktemp("small"))
+
+
+# Names
+
+
+def test_what_people_compare_tells_names_apart_and_defaults_are_unsaid():
+    plain = {
+        compare_train: "bert-base-chinese_resnet18_concat",
+        compare_clip: "clip_openai_clip-vit-base-patch32",
+        compare_blip: "blip_Salesforce_blip-image-captioning-base",
+    }
+    suffixes = {
+        "": "",
+        "--seed 43": "_seed43",
+        "--freeze-encoders": "_frozen",
+        "--lr 5e-5 --seed 7 --freeze-encoders --fold 2": "_frozen_lr5e-05_seed7_fold2",
+        "--epochs 9 --weight-decay 0.1 --batch-size 2 --fusion concat": "",
+    }
+    for command, name in plain.items():
+        for flags, suffix in suffixes.items():
+            assert command.parse(flags.split()).name == name + suffix
+    flags = ["--fusion", "text", "--seed", "7", "--freeze-encoders"]
+    assert compare_clip.parse(flags).name == f"{plain[compare_clip]}_text_frozen_seed7"
+    assert compare_train.parse(["--fusion", "attention"]).name.endswith("_resnet18_attention")
+
+
+def test_any_folder_of_a_model_gives_a_run_folder_that_readers_see(tmp_path):
+    names = []
+    for name in (".b", "..b", "x" * 240, "模型" * 40 + "a", "模型" * 40 + "b", "a\x1b[2Jb", " b "):
+        checkpoint = tmp_path / "models" / name
+        try:
+            checkpoint.mkdir(parents=True)
+        except OSError:  # this system makes no folder of that name
+            continue
+        for command in (compare_clip, compare_train):
+            names.append(command.parse(["--model-name", str(checkpoint), "--seed", "43"]).name)
+            (tmp_path / names[-1]).mkdir(exist_ok=True)
+            assert not names[-1].startswith(".") and names[-1].endswith("_seed43")
+            assert len(names[-1].encode()) < 200 and (tmp_path / names[-1]).parent == tmp_path
+    long = {name for name in names if "模型" in name}
+    assert len(long) == 4  # they stay different
+
+
+# Finished runs
+
+
+def test_a_run_of_another_protocol_or_model_is_kept_when_its_name_is_taken(
+    project, hub, tmp_path, capsys
+):
+    more = ["--output-dir", "outputs/kept", "--epochs", "1"]
+    before = record(run_small(project, hub, "clip", *more, "--class-weights", "none"))
+    capsys.readouterr()
+    newer = run_small(project, hub, "clip", *more)
+    assert "that run moves to earlier/ when this one has ended" in capsys.readouterr().out
+    (kept,) = (compare_dir(project, *more) / "earlier").iterdir()
+    assert record(kept) == before and (kept / "best.pt").is_file()
+    assert kept.name.startswith(newer.name[:20]) and "class_weights-none" in kept.name
+    runs, _ = read_runs(compare_dir(project, *more))
+    assert [run.name for run in runs] == [newer.name]
+
+    # One on other pairs is named in words, not by hashes.
+    earlier = record(newer)
+    earlier["protocol"] |= {"train_sha256": "0" * 64, "val_sha256": "1" * 64}
+    (newer / METRICS_JSON).write_text(json.dumps(earlier), encoding="utf-8")
+    run_small(project, hub, "clip", *more)
+    said = "trained before with other training pairs, other validation pairs: that run moves"
+    assert said in capsys.readouterr().out
+
+    # Another checkpoint may lie in a folder of the same name.
+    folder = Path(shutil.copytree(hub.folder(CLIP), tmp_path / Path(hub.folder(CLIP)).name))
+    assert run_small(project, hub, "clip", *more, "--model-name", str(folder)) == newer
+    names = [record(path)["model"]["name"] for path in (newer.parent / "earlier").iterdir()]
+    assert names == [hub.folder(CLIP)] * 3 and record(newer)["model"]["name"] == str(folder)
+
+
+def test_the_same_command_says_that_it_trains_anew_and_leaves_one_run(project, hub, capsys):
+    more = ["--output-dir", "outputs/same", "--epochs", "1"]
+    run_small(project, hub, "clip", *more)
+    assert "trained anew" not in capsys.readouterr().out
+    folder = run_small(project, hub, "clip", *more)
+    assert "was trained before: it is trained anew and then replaced" in capsys.readouterr().out
+    assert [path.name for path in compare_dir(project, *more).iterdir()] == [folder.name]
+    # What is no record of a protocol may be another one: it is kept.
+    (folder / METRICS_JSON).write_text("{}", encoding="utf-8")
+    run_small(project, hub, "clip", *more)
+    (kept,) = (compare_dir(project, *more) / "earlier").iterdir()
+    assert "protocol-unknown" in kept.name and (kept / METRICS_JSON).read_text() == "{}"
+
+
+def test_a_run_folder_may_be_a_link_also_to_a_disk_that_is_not_there(project, hub, tmp_path):
+    more = ["--output-dir", "outputs/link", "--epochs", "1"]
+    folder = run_small(project, hub, "clip", *more)
+    elsewhere = tmp_path / "elsewhere"
+    folder.rename(elsewhere)
+    try:
+        folder.symlink_to(elsewhere, target_is_directory=True)
+    except OSError:
+        pytest.skip("this system makes no links")
+    run_small(project, hub, "clip", *more)
+    assert not folder.is_symlink() and (elsewhere / "best.pt").is_file()
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    shutil.rmtree(folder)
+    folder.symlink_to(tmp_path / "not there", target_is_directory=True)
+    for _ in range(2):
+        assert (run_small(project, hub, "clip", *more) / "best.pt").is_file()
+    (link,) = (folder.parent / "earlier").iterdir()
+    assert not folder.is_symlink() and link.is_symlink()
+    assert {path.name for path in folder.parent.iterdir()} == {folder.name, "earlier"}
+
+
+def test_a_batch_larger_than_one_step_is_said(project, hub, capsys):
+    more = ["--output-dir", "outputs/batch", "--batch-size", "32", "--epochs", "1"]
+    run_small(project, hub, "clip", *more)
+    said = "--batch-size 32 is more than one optimizer step takes: batches of 4"
+    assert said in capsys.readouterr().out
