@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ..data import image_store
 from ..data.arrays import Plan, keep
 from ..data.batches import EVALUATION_FACTOR
-from ..data.dataset import Batch, FeatureDataset, PairDataset, TokenDataset
+from ..data.dataset import Batch, Dataset, FeatureDataset, PairDataset, TokenDataset
 from ..files import error_text
 from ..models.classifier import ImageTextClassifier
 from ..models.encoder import Encoder
@@ -37,12 +37,11 @@ _SHARE_OF_THE_DISK = 0.5  # of what is free: the runs need the rest
 
 # Gives what the encoder makes of a batch: of its texts and of its images, None where it has none.
 Read = Callable[[Batch], list[Tensor | None]]
-Features = FeatureDataset | TokenDataset
 
 
 def encode_splits(
     prepared: PreparedRun, model: ImageTextClassifier, micro: int
-) -> dict[str, Features]:
+) -> dict[str, Dataset]:
     """Let the frozen encoder read all splits of a run, or find what it made of them.
 
     Args:
@@ -69,7 +68,7 @@ def encode_splits(
         cache = prepared.settings.paths.cache, decides
     learned = [name for name in prepared.datasets if name in ("train", "val")]
     others = [name for name in prepared.datasets if name not in learned]
-    found: dict[str, Features] = {}
+    found: dict[str, Dataset] = {}
     for names in filter(None, (learned, others)):
         datasets = [prepared.datasets[name] for name in names]
         features = encode(model, datasets, micro, precision, cache)
@@ -83,7 +82,7 @@ def encode(
     micro: int,
     precision: Precision,
     cache: tuple[Path, dict[str, Any]] | None = None,
-) -> list[Features]:
+) -> list[Dataset]:
     """Read datasets with an encoder; the features are float32 on the CPU, in the order of each
     split.
 

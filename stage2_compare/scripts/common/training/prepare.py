@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..data.copies import Duplicates, find_duplicates
-from ..data.dataset import FeatureDataset, PairDataset, TokenDataset
+from ..data.dataset import Dataset, PairDataset
 from ..data.image_store import load_splits
 from ..data.splits import UNLABELLED, Split, class_names, label_indices
 from ..data.tokens import Tokens, check_tokens, language_warning, tokenise
@@ -44,7 +44,7 @@ class PreparedRun:
     micro: int  # samples that go through the model at once; fewer after memory ran out
     halvings: list[dict[str, int]] = field(default_factory=list)  # epoch and micro-batch then
     # of the same names as ``datasets``, once a frozen encoder has read them
-    features: dict[str, FeatureDataset | TokenDataset] = field(default_factory=dict)
+    features: dict[str, Dataset] = field(default_factory=dict)
 
     @property
     def classes(self) -> list[str]:
