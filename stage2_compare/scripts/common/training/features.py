@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..data import image_store
 from ..data.arrays import Plan, keep
 from ..data.batches import EVALUATION_FACTOR
 from ..data.dataset import Batch, Dataset, FeatureDataset, PairDataset, TokenDataset
@@ -31,7 +30,6 @@ from .device import Precision, device_name
 from .prepare import PreparedRun
 from .resume import encoder_sha256
 
-VERSION = 3  # part of the key: change it when the order of the numbers changes
 ROWS = 32  # of a batch, where so many fit in memory
 _SHARE_OF_THE_DISK = 0.5  # of what is free: the runs need the rest
 
@@ -52,9 +50,7 @@ def encode_splits(
         same = ("code_sha256", "config_sha256", "pixel_statistics")
         decides = {
             **{key: prepared.contents[key] for key in same},
-            "version": VERSION,
             "image_size": prepared.settings.protocol.image_size,
-            "photos": image_store.VERSION,
             "padding": prepared.empty_text.pad_id,
             "rows": _rows(micro),
             "precision": precision.name,
