@@ -28,7 +28,7 @@ from ..models.classifier import ImageTextClassifier
 from ..models.encoder import Encoder
 from .device import Precision, device_name
 from .prepare import PreparedRun
-from .resume import encoder_sha256
+from .resume import weights_sha256
 
 ROWS = 32  # of a batch, where so many fit in memory
 _SHARE_OF_THE_DISK = 0.5  # of what is free: the runs need the rest
@@ -215,7 +215,7 @@ def _keep(parts: list[_Part], encoder: Encoder, folder: Path, decides: dict[str,
     """Map what the encoder makes of all parts; return False where it cannot be kept, and say why."""
     try:
         for part in parts:
-            weights = encoder_sha256(encoder, encoder.weights_of.get(part.name, ""))
+            weights = weights_sha256(encoder, start=encoder.weights_of.get(part.name, ""))
             key = json.dumps([decides, weights, encoder.pooled, *part.contents], sort_keys=True)
             name = f"features_{part.name}"
             part.fill(keep(folder, name, key.encode(), part.plan, _SHARE_OF_THE_DISK))

@@ -22,7 +22,6 @@ from ..data.dataset import PairDataset
 from ..errors import UserError
 from ..files import quoted
 from ..models.classifier import ImageTextClassifier
-from ..models.encoder import Encoder
 from ..runs.folder import RunFolder
 from ..settings import Protocol, TrainingRun
 
@@ -113,12 +112,11 @@ def contents(
     for key in ("_name_or_path", "transformers_version"):
         of_the_model.pop(key, None)
     encoder = model.encoder
-    weights = _weight_digests(encoder) | _weight_digests(model.head)
     names = ("classes", "train_sha256", "val_sha256", "val_pairs_sha256", "folds_sha256")
     return {
         **{name: getattr(protocol, name) for name in names},
         "longest_text": max_length,
-        "weights_sha256": _sha256_of_json(weights),
+        "weights_sha256": weights_sha256(encoder, model.head),
         "config_sha256": _sha256_of_json(of_the_model),
         "tokens_sha256": hashlib.sha256(b"".join(texts)).hexdigest(),
         "pixel_statistics": [float(value) for value in (*encoder.mean, *encoder.std)],
@@ -154,25 +152,22 @@ def code_sha256(common: Path = COMMON) -> str:
     return digest.hexdigest()
 
 
-def encoder_sha256(encoder: Encoder, start: str = "") -> str:
-    """Return a hash of the weights of an encoder whose names begin with ``start``."""
-    digests = _weight_digests(encoder).items()
-    return _sha256_of_json({name: digest for name, digest in digests if name.startswith(start)})
-
-
-def _weight_digests(module: nn.Module) -> dict[str, str]:
-    """Return a hash of each weight by its name. Those of a frozen module are computed once."""
-    if module in _FROZEN:
-        return _FROZEN[module]
-    digests = {}
-    for name, weight in module.state_dict().items():
-        values = weight.cpu().numpy()
-        digest = hashlib.sha256(f"{name} {values.dtype} {values.shape}".encode())
-        digest.update(np.ascontiguousarray(values).reshape(-1))
-        digests[name] = digest.hexdigest()
-    if not any(parameter.requires_grad for parameter in module.parameters()):
-        _FROZEN[module] = digests
-    return digests
+def weights_sha256(*modules: nn.Module, start: str = "") -> str:
+    """Return a hash of the weights whose names begin with ``start``; each weight of a frozen module
+    is hashed once, since several runs of one process may share it."""
+    found: dict[str, str] = {}
+    for module in modules:
+        digests = _FROZEN.get(module, {})
+        if not digests:
+            for name, weight in module.state_dict().items():
+                values = weight.cpu().numpy()
+                digest = hashlib.sha256(f"{name} {values.dtype} {values.shape}".encode())
+                digest.update(np.ascontiguousarray(values).reshape(-1))
+                digests[name] = digest.hexdigest()
+        if not any(parameter.requires_grad for parameter in module.parameters()):
+            _FROZEN[module] = digests
+        found |= {name: each for name, each in digests.items() if name.startswith(start)}
+    return _sha256_of_json(found)
 
 
 def _sha256_of_json(content: dict[str, Any]) -> str:
