@@ -82,7 +82,7 @@ def test_a_run_of_another_protocol_or_model_is_kept_when_its_name_is_taken(
     earlier["protocol"] |= {"train_sha256": "0" * 64, "val_sha256": "1" * 64}
     (newer / METRICS_JSON).write_text(json.dumps(earlier), encoding="utf-8")
     run_small(project, hub, "clip", *more)
-    said = "trained before with other training pairs, other validation pairs: that run moves"
+    said = "trained before with other pairs: that run moves"
     assert said in capsys.readouterr().out
 
     # Another checkpoint may lie in a folder of the same name.
