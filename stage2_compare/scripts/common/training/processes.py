@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,6 +82,8 @@ class Processes:
                     "alone. The statistics of the first process are kept",
                     flush=True,
                 )
+        # Of an embedding of one row in BLIP: it changes no result.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         return DistributedDataParallel(model, find_unused_parameters=True)
 
     def take_statistics_of_first(self, model: nn.Module) -> None:
