@@ -106,7 +106,7 @@ def test_what_killed_commands_and_earlier_versions_left_is_removed(kept, tmp_pat
     kept()
     left = {path.name for path in folder.iterdir()}
     assert left >= set(stays) and not left & set(gone)
-    assert f"removed 8 MB that an earlier version kept in {folder}" in capsys.readouterr().out
+    assert f"removed 8 MB that an earlier version kept in {folder}" in capsys.readouterr().err
 
 
 SLOW = """

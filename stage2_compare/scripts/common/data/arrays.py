@@ -14,6 +14,7 @@ import hashlib
 import math
 import os
 import shutil
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -112,4 +113,5 @@ def _remove_earlier(folder: Path) -> None:
             path.unlink()
             freed += size
     if freed:
-        print(f"removed {freed / 1e6:,.0f} MB that an earlier version kept in {folder}", flush=True)
+        said = f"removed {freed / 1e6:,.0f} MB that an earlier version kept in {folder}"
+        print(said, file=sys.stderr, flush=True)  # what --dry-run prints are commands

@@ -43,8 +43,8 @@ CONTENTS = {
     "code_sha256": "the code of this program",
 }
 COMMON = Path(__file__).resolve().parents[1]
-# Below common/: what decides results.
-CODE = ("data", "models", "training", "seeding.py", "metrics.py", "settings.py")
+# Below common/: what decides results. Of settings.py it is the values, which are choices.
+CODE = ("data", "models", "training", "seeding.py", "metrics.py")
 # Digests of the weights of frozen encoders, which several runs of one process may share.
 _FROZEN: WeakKeyDictionary[nn.Module, dict[str, str]] = WeakKeyDictionary()
 
