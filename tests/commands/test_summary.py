@@ -424,5 +424,5 @@ def test_a_user_meets_one_line_and_status_2(tmp_path):
         command, capture_output=True, text=True, encoding="utf-8", errors="replace"
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: no folder")
+    assert done.stderr.startswith("error: ") and "缺 少" in done.stderr
     assert done.stderr.count("\n") == 1
