@@ -6,7 +6,8 @@ Below outputs/compare/:
   epoch_predictions.csv and epoch_probabilities.npz (of every epoch), test_predictions.csv and, of
   test pairs without labels, test_with_label.txt; encoder/, with which the run is opened anywhere,
   and README.md, the model card
-- .<name>.partial: the run in progress: best.pt, checkpoint.pt, owner.json
+- .<name>.partial: the run in progress: owner.json, checkpoint.pt with the best weights so far, and
+  at its end the files of a finished run
 - .<name>.lock: held, by the system, by the one process that may work on it
 - .<name>.old: an earlier finished run, while the new one takes its name
 - earlier/: runs of another protocol or model whose name was taken
