@@ -6,7 +6,7 @@ import os
 import re
 from argparse import Namespace
 from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from glob import glob
 from pathlib import Path
 
@@ -132,7 +132,7 @@ def _read_pairs(
     splits, faults = read_splits(**reading)
     paths = dict.fromkeys(path for split in splits.values() for path in split.image_paths)
     # Those that are not there are faults already.
-    photos, broken = inspect_images(list(filter(os.path.isfile, paths)), title="Opening pictures")
+    photos, broken = inspect_images(list(filter(os.path.isfile, paths)))
     for split in splits.values():
         for row, guid, path in zip(split.rows, split.guids, split.image_paths, strict=True):
             if path in broken:
@@ -243,40 +243,35 @@ def replace_together(
 ) -> dict[str, bytes]:
     """Let new tables take the place of old ones, and return the content of these.
 
-    All are written beside before the first takes its place. If one cannot, as where the old one is
-    open on Windows, the old ones come back. While the marker ``UNFINISHED`` lies there, the tables
-    may not belong together.
+    If one cannot, as where the old one is open on Windows, the old ones come back. While the marker
+    ``UNFINISHED`` lies there, the tables may not belong together.
     """
     marker, names = folder / UNFINISHED, (*tables, *obsolete)
     earlier = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
     was_mixed = marker.exists()
+    marker.touch()
     try:
-        with ExitStack() as new:  # at its end each takes its place
-            for name, content in tables.items():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                remove_left_overs((folder / name).parent, ".*.csv.*.tmp")
-                file = new.enter_context(replacing(folder / name))
-                file.write(content)
-                file.flush()  # a full disk shows here, before any change
-            marker.touch()
-        for name in earlier.keys() - tables.keys():
-            (folder / name).unlink()
-    except BaseException:
-        for name in names:  # if this fails, the marker stays
-            path = folder / name
-            if name in earlier:
-                if not path.is_file() or path.read_bytes() != earlier[name]:
-                    with replacing(path) as file:
-                        file.write(earlier[name])
-            elif path.is_file():
-                path.unlink()
-        if not was_mixed:
-            marker.unlink(missing_ok=True)
-        raise
-    finally:
         for name in names:
-            with suppress(OSError):  # it is not empty
-                if "/" in name:
-                    (folder / name).parent.rmdir()
+            _put(folder / name, tables.get(name))
+    except BaseException:
+        for name in reversed(names):  # if this fails, the marker stays
+            _put(folder / name, earlier.get(name))
+        if not was_mixed:
+            marker.unlink()
+        raise
     marker.unlink()
     return earlier
+
+
+def _put(path: Path, content: bytes | None) -> None:
+    """Write a table, or remove it where it has no content; leave alone what is so already."""
+    if content != (path.read_bytes() if path.is_file() else None):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_overs(path.parent, ".*.csv.*.tmp")
+        if content is None:
+            path.unlink()
+        else:
+            with replacing(path) as file:
+                file.write(content)
+    with suppress(OSError):  # only the folder of a fold is ever empty
+        path.parent.rmdir()
