@@ -51,8 +51,6 @@ def halves(width: int = 64, height: int = 64) -> Image.Image:
 BROKEN = {  # name -> content, and words of the error that names it
     "empty.jpg": (b"", "not an image"),
     "text.jpg": ("这不是图片".encode(), "not an image"),
-    "html.jpg": (b"<!DOCTYPE html><html>404</html>", "not an image"),
-    "svg.png": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
     "eps.jpg": (
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
         "not an image",
@@ -65,11 +63,6 @@ BROKEN = {  # name -> content, and words of the error that names it
     "half.webp": (first_part("WEBP"), ""),
     "fewer than 90 % of the rows.jpg": (first_part("JPEG", 0.85), "truncated"),
     "fewer than 90 % of the rows.png": (first_part("PNG", 0.88), "truncated"),
-    "start.jpg": (encoded("JPEG")[:30], ""),
-    "start.png": (encoded("PNG")[:20], ""),
-    "zeros.jpg": (bytes(5000), "not an image"),
     "bomb.png": (png_claiming(20_000, 20_000), "more than 179 million pixels"),
-    "bomb2.png": (png_claiming(2**31 - 1, 2**31 - 1), ""),
     "claims.png": (png_claiming(5000, 5000), "truncated"),
-    "nothing.png": (png_claiming(0, 0), ""),
 }

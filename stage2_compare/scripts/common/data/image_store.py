@@ -114,7 +114,7 @@ class ImagesUnusable(UserError):
 
 
 def inspect_images(
-    paths: Sequence[str], title: str = "Opening images"
+    paths: Sequence[str],
 ) -> tuple[dict[str, tuple[str, np.ndarray]], dict[str, str]]:
     """Open and decode every photo once.
 
@@ -123,7 +123,7 @@ def inspect_images(
         not, by path.
     """
     photos, faults = {}, {}
-    for path, digest, photo, fault in _read_all(paths, _INSPECTED_SIDE, title):
+    for path, digest, photo, fault in _read_all(paths, _INSPECTED_SIDE, "Opening pictures"):
         if fault:
             faults[path] = fault
         else:
@@ -160,53 +160,47 @@ def load_images(
             f"--image-size {image_size} cannot be used: a photo would take "
             f"{3 * side**2 / 1e6:,.0f} MB; give a smaller one"
         )
-    same: dict[str, list[str]] = {}  # the paths of each photo by its digest
+    digest_of: dict[str, str] = {}
     faults: dict[str, str] = {}
     distinct = list(dict.fromkeys(map(str, paths)))
     for path, digest, _, fault in _read_all(distinct, 0, "Reading images", show_progress):
         if fault:
             faults[path] = fault
         else:
-            same.setdefault(digest, []).append(path)
-    digests = sorted(same)
-    photos = {digest: same[digest] for digest in digests}
+            digest_of[path] = digest
+    files = {digest: path for path, digest in reversed(digest_of.items())}
+    digests = sorted(files)
     folder = Path(cache_dir).absolute()
     decides = f"{VERSION} {side} ".encode() + bytes.fromhex("".join(digests))
-    plan = Plan((len(photos),), _stored(side), _decoded(photos, side, faults, show_progress))
+    photos = _decoded([(digest, files[digest]) for digest in digests], side, show_progress)
+    plan = Plan((len(digests),), _stored(side), photos)
     try:
+        if faults:
+            raise ImagesUnusable(faults)
         kept = keep(folder, f"images_{side}", decides, lambda: plan)
+    except ImagesUnusable as error:  # tell all others with it
+        raise ImagesUnusable(inspect_images(distinct)[1] | error.faults) from None
     except OSError as error:
         raise UserError(
             f"cannot write the image cache in {folder}: {error_text(error)}; "
             "free space there, or end other commands that use it, and start again"
         ) from None
-    if faults:  # the other photos are known to be good
-        raise ImagesUnusable(faults)
-    row_of = {path: row for row, digest in enumerate(digests) for path in photos[digest]}
-    rows = np.array([row_of[str(path)] for path in paths], np.int64)
+    row_of = {digest: row for row, digest in enumerate(digests)}
+    rows = np.array([row_of[digest_of[str(path)]] for path in paths], np.int64)
     return ImageStore(kept, digests, rows)
 
 
-def _decoded(
-    photos: dict[str, list[str]], side: int, faults: dict[str, str], show_progress: bool
-) -> Iterator[np.ndarray]:
-    """Yield what is kept of every distinct photo, (1,) each.
+def _decoded(files: list[tuple[str, str]], side: int, show_progress: bool) -> Iterator[np.ndarray]:
+    """Yield what is kept of each photo, (1,), from its digest and file.
 
     Raises:
-        ImagesUnusable: some cannot be used: ``faults``, and those found here.
+        ImagesUnusable: names the first that cannot be used.
     """
-    broken: dict[str, str] = {}
-    files = [same[0] for same in photos.values()]
-    results = _read_all(files, side, "Resizing images", show_progress)
-    for expected, (_, digest, photo, fault) in zip(photos, results, strict=True):
-        if not fault and digest != expected:
-            fault = "it changed while being read: start again"
-        if fault:
-            broken.update(dict.fromkeys(photos[expected], fault))
-        elif not (faults or broken):  # after a fault only further ones are looked for
-            yield photo
-    if faults or broken:
-        raise ImagesUnusable(faults | dict(sorted(broken.items())))
+    results = _read_all([path for _, path in files], side, "Resizing images", show_progress)
+    for (expected, _), (path, digest, photo, fault) in zip(files, results, strict=True):
+        if digest != expected:
+            raise ImagesUnusable({path: fault or "it changed while being read: start again"})
+        yield photo
 
 
 def _stored(side: int) -> np.dtype:

@@ -6,8 +6,7 @@ import io
 import os
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -30,8 +29,10 @@ _GREY = 128  # of the rows that are not
 _JPEG_SCAN, _JPEG_END, _JPEG_BAND = b"\xff\xda", b"\xff\xd9", 16  # markers; rows coded together
 _SCANS_NEEDED = (3, 5)  # of a progressive JPEG, grey or in colour
 WHOLE_SIDE = 128  # of the small picture of the whole photo
-# Memory in large blocks goes back to the system; else each thread keeps the 700 MB that a photo of
-# 177 million pixels takes.
+# A photo of 177 million pixels takes 700 MB: of such ones one is decoded at a time, and memory in
+# large blocks goes back to the system.
+_LARGE = 25_000_000  # pixels
+_large_ones = threading.Lock()
 Image.core.set_block_size(1 << 26)
 # Viewers show a PNG with any amount of text in it; Pillow would refuse more than 1 MB of one kind.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
@@ -67,7 +68,7 @@ def decode(file: BinaryIO, side: int) -> Decoded:
     width, height = Image.open(file, formats=_FORMATS).size
     if width * height > MAX_PIXELS:
         raise Image.DecompressionBombError
-    with _in_flight(width * height):
+    with _large_ones if width * height > _LARGE else nullcontext():
         file.seek(0)
         return _decode(file, side)  # opens it anew: what it lets go of, nobody here holds
 
@@ -171,25 +172,6 @@ def _missing_rows(image: Image.Image) -> int:
     image.tile = []  # it counts as decoded now
     rows = np.asarray(image).reshape(image.height, image.width, -1)
     return int((rows == np.asarray(blank).reshape(-1)).all((1, 2)).sum())
-
-
-_pixels_free = MAX_PIXELS
-_pixels_changed = threading.Condition()
-
-
-@contextmanager
-def _in_flight(pixels: int) -> Iterator[None]:
-    """Wait until a photo of so many pixels fits beside those that other threads decode."""
-    global _pixels_free
-    with _pixels_changed:
-        _pixels_changed.wait_for(lambda: _pixels_free >= pixels)
-        _pixels_free -= pixels
-    try:
-        yield
-    finally:
-        with _pixels_changed:
-            _pixels_free += pixels
-            _pixels_changed.notify_all()
 
 
 def open_file(path: str | Path) -> BinaryIO:
