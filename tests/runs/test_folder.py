@@ -1,10 +1,7 @@
 """A run folder: one process at a time, whole or not at all, and what holds its files open."""
 
 import errno
-import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,38 +10,18 @@ from pathlib import Path
 import pytest
 from common.errors import UserError
 from common.runs.folder import RunFolder
-from common.runs.layout import CHECKPOINT, METRICS_JSON
-from helpers.hub import STAGE2
+from common.runs.layout import CHECKPOINT, METRICS_JSON, OWNER
 from helpers.small_project import record
-
-HOLD = """
-import sys, time, torch
-sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-from common.runs.folder import RunFolder
-with RunFolder(Path(sys.argv[2]), "run") as folder:
-    print("locked", flush=True)
-    time.sleep(60)
-"""
-
-
-def holder(parent: Path) -> subprocess.Popen:
-    command = [sys.executable, "-c", HOLD, str(STAGE2 / "scripts"), str(parent)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "locked\n"
-    return process
 
 
 def test_a_second_process_is_told_who_was_first_until_that_is_killed(tmp_path):
-    process = holder(tmp_path)
-    says = f"being trained by process {process.pid} on .*, started {time.strftime('%Y-')}"
+    first = RunFolder(tmp_path, "run").__enter__()
+    says = f"being trained by process {os.getpid()} on .*, started {time.strftime('%Y-')}"
     with pytest.raises(UserError, match=says), RunFolder(tmp_path, "run"):
         pass
-    process.kill()
-    process.wait()
+    first._lock.release()  # as the system does where a process is killed
     with RunFolder(tmp_path, "run") as folder:
-        owner = json.loads((folder.partial / "owner.json").read_text(encoding="utf-8"))
-        assert owner["pid"] == os.getpid()
+        assert (folder.partial / OWNER).exists()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -83,19 +60,31 @@ def open_elsewhere(monkeypatch, folder: Path) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("held", ["run", ".run.partial"])
-def test_a_run_whose_files_are_open_elsewhere_gets_its_name_when_they_are_closed(
-    tmp_path, monkeypatch, held: str
+def test_a_run_gets_its_name_and_the_earlier_one_moves_when_their_files_are_closed(
+    tmp_path, monkeypatch, capsys
 ):
-    grown(tmp_path, 1).finish()
-    newer = grown(tmp_path, 2)
-    says = "Close the programs .* nothing is trained anew"
-    with open_elsewhere(monkeypatch, tmp_path / held), pytest.raises(UserError, match=says):
-        newer.finish()
-    assert seeds(tmp_path) == {"run": 1, ".run.partial": 2}
-    newer.finish()
-    (earlier,) = (tmp_path / "earlier").iterdir()
-    assert seeds(tmp_path) == {"run": 2, f"earlier/{earlier.name}": 1}
+    for held in ("run", ".run.partial", ".run.old"):
+        parent = tmp_path / held[1:]
+        grown(parent, 1).finish()
+        newer = grown(parent, 2)
+        with open_elsewhere(monkeypatch, parent / held):
+            if held == ".run.old":  # then only the earlier run waits
+                newer.finish()
+                assert "cannot move to" in capsys.readouterr().out
+                assert seeds(parent) == {"run": 2, ".run.old": 1}
+            else:
+                with pytest.raises(
+                    UserError, match="Close the programs .* nothing is trained anew"
+                ):
+                    newer.finish()
+                assert seeds(parent) == {"run": 1, ".run.partial": 2}
+        if held == ".run.old":
+            with RunFolder(parent, "run"):
+                pass  # the next training of this name
+        else:
+            newer.finish()
+        (earlier,) = (parent / "earlier").iterdir()
+        assert seeds(parent) == {"run": 2, f"earlier/{earlier.name}": 1}
 
 
 def test_a_checkpoint_that_is_open_elsewhere_at_the_end_goes_later(tmp_path, monkeypatch):
@@ -113,19 +102,6 @@ def test_a_checkpoint_that_is_open_elsewhere_at_the_end_goes_later(tmp_path, mon
     assert seeds(tmp_path) == {"run": 1} and (tmp_path / "run" / CHECKPOINT).exists()
     with RunFolder(tmp_path, "run"):
         assert not (tmp_path / "run" / CHECKPOINT).exists()
-
-
-def test_an_earlier_run_whose_files_are_open_elsewhere_is_kept_and_moves_later(
-    tmp_path, monkeypatch, capsys
-):
-    grown(tmp_path, 1).finish()
-    with open_elsewhere(monkeypatch, tmp_path / ".run.old"):
-        grown(tmp_path, 2).finish()
-    assert "cannot move to" in capsys.readouterr().out
-    assert seeds(tmp_path) == {"run": 2, ".run.old": 1}
-    with RunFolder(tmp_path, "run"):
-        (earlier,) = (tmp_path / "earlier").iterdir()
-    assert seeds(tmp_path) == {"run": 2, f"earlier/{earlier.name}": 1}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there every disk has locks")

@@ -42,7 +42,9 @@ def decode(data: bytes, legacy: str = "gb18030", whole: bool = True) -> tuple[st
     if text is not None:
         return text, "utf-8"
     damaged = _replaced(data, "utf-8")
-    if legacy == "utf-8" or _is_damaged_utf_8(damaged):
+    # In a text cut short, long sequences of UTF-8 outnumber the wrong bytes.
+    long_ones = sum(c >= "\u0800" and c != "\ufffd" for c in damaged)
+    if legacy == "utf-8" or long_ones > damaged.count("\ufffd"):
         return damaged, "replaced"
     codec = "utf-16-le" if legacy == "utf-16" else legacy
     text = _strict(data, codec, whole)
@@ -87,8 +89,3 @@ def _strict(data: bytes, codec: str, whole: bool) -> str | None:
 
 def _replaced(data: bytes, codec: str) -> str:
     return data.decode(codec, errors="replace").removeprefix("\ufeff")
-
-
-def _is_damaged_utf_8(text: str) -> bool:
-    """Return True if long sequences of UTF-8 outnumber the wrong bytes, as in a text cut short."""
-    return sum(c >= "\u0800" and c != "\ufffd" for c in text) > text.count("\ufffd")

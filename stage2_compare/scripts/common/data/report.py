@@ -105,7 +105,12 @@ def of_data(
             f"largest group: {len(largest):,} pairs that hang together by texts and pictures, "
             f"on one side: {_members(split, sorted(largest))}"
         )
-    overlap = _overlap(splits, keys) if test else 0
+    columns = {
+        name: (splits[name].guids, of.near_texts, of.near_photos) for name, of in keys.items()
+    }
+    met = [set(column) - {""} for column in columns["labelled"]]
+    pairs = zip(*columns["test"], strict=True) if test else ()
+    overlap = sum(any(key in known for key, known in zip(pair, met, strict=True)) for pair in pairs)
     if overlap:
         lines.append(
             "warning: test pairs that share guid, text or picture (or nearly) with labelled ones: "
@@ -173,13 +178,3 @@ def _members(split: Split, group: list[int]) -> str:
     """Name the first pairs of a group with their labels."""
     more = ", ..." if len(group) > 5 else ""
     return ", ".join(f"{split.guids[i]} ({split.labels[i]})" for i in group[:5]) + more
-
-
-def _overlap(splits: dict[str, Split], keys: dict[str, Keys]) -> int:
-    """Count the test pairs that share guid, text or picture (or nearly) with labelled ones."""
-    columns = {
-        name: (splits[name].guids, of.near_texts, of.near_photos) for name, of in keys.items()
-    }
-    met = [set(column) - {""} for column in columns["labelled"]]
-    shared = [map(known.__contains__, own) for known, own in zip(met, columns["test"], strict=True)]
-    return sum(map(any, zip(*shared, strict=True)))

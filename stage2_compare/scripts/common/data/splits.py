@@ -61,23 +61,18 @@ def read_splits(
     if legacy == "auto":
         legacy = choose_encoding(data for contents, _ in found.values() for data in contents)
     for name, split in splits.items():
-        _decode(split, found[name][0], legacy)
+        if contents := found[name][0]:  # else the texts are in the csv
+            decoded = [decode(data, legacy, whole=len(data) < MAX_BYTES) for data in contents]
+            split.texts, split.text_encodings = map(list, zip(*decoded, strict=True))
+        notes = {
+            "long_text": sum(len(text) > MAX_CHARACTERS for text in split.texts),
+            "nul_text": sum("\0" in text for text in split.texts),
+        }
+        # Tokenizers differ on NUL.
+        split.texts = [text[:MAX_CHARACTERS].replace("\0", "").strip() for text in split.texts]
+        notes["empty_text"] = split.texts.count("")
+        split.notes |= {note: count for note, count in notes.items() if count}
     return splits, [fault for _, faults in found.values() for fault in faults]
-
-
-def _decode(split: Split, contents: list[bytes], legacy: str) -> None:
-    """Put the texts into the split, from their files unless they are in the csv."""
-    if contents:
-        decoded = [decode(data, legacy, whole=len(data) < MAX_BYTES) for data in contents]
-        split.texts, split.text_encodings = map(list, zip(*decoded, strict=True))
-    notes = {
-        "long_text": sum(len(text) > MAX_CHARACTERS for text in split.texts),
-        "nul_text": sum("\0" in text for text in split.texts),
-    }
-    # Tokenizers differ on NUL.
-    split.texts = [text[:MAX_CHARACTERS].replace("\0", "").strip() for text in split.texts]
-    notes["empty_text"] = split.texts.count("")
-    split.notes |= {name: count for name, count in notes.items() if count}
 
 
 def read_training_splits(
@@ -176,10 +171,11 @@ def label_indices(split: Split, classes: list[str]) -> list[int]:
             f"{split.path}: {quoted(classes[0])} is the only class; "
             "there is nothing to learn from one class"
         )
-    faults = {}
-    for row, label in zip(split.rows, split.labels, strict=True):
-        if label not in classes:
-            faults[row] = f"label {quoted(label)} is not a class of the training split"
+    faults = {
+        row: f"label {quoted(label)} is not a class of the training split"
+        for row, label in zip(split.rows, split.labels, strict=True)
+        if label not in classes
+    }
     known = quoted(", ".join(classes))
     refuse(split.path, faults, f"its classes are {known}: correct it, or make the splits again")
     return [classes.index(label) for label in split.labels]

@@ -63,12 +63,17 @@ class RunFolder:
             started = time.strftime("%Y-%m-%d %H:%M:%S")
             owner = {"pid": os.getpid(), "host": platform.node(), "started": started}
             self.write_json(OWNER, owner)
-        except OSError as error:
+        except BaseException as error:
             self.__exit__()
-            raise self._not_writable(error) from error
-        except BaseException:
-            self.__exit__()
-            raise
+            if not isinstance(error, OSError):
+                raise
+            remedy, length = "Give another --output-dir", len(os.path.abspath(self.final))
+            # Windows says of a path that is too long that it does not exist.
+            if error.errno == errno.ENAMETOOLONG or (error.errno == errno.ENOENT and length > 200):
+                remedy = f"The path has {length} characters: move the project to a shorter one"
+            raise UserError(
+                f"cannot write in {quoted(str(self.parent))}: {error_text(error)}. {remedy}"
+            ) from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -89,15 +94,6 @@ class RunFolder:
             return f"process {owner['pid']} on {owner['host']}, started {owner['started']}"
         except (OSError, ValueError, KeyError, TypeError):
             return "another process that has just started or is about to end"
-
-    def _not_writable(self, error: OSError) -> UserError:
-        remedy, length = "Give another --output-dir", len(os.path.abspath(self.final))
-        # Windows says of a path that is too long that it does not exist.
-        if error.errno == errno.ENAMETOOLONG or (error.errno == errno.ENOENT and length > 200):
-            remedy = f"The path has {length} characters: move the project to a shorter one"
-        return UserError(
-            f"cannot write in {quoted(str(self.parent))}: {error_text(error)}. {remedy}"
-        )
 
     # The run in progress
 
