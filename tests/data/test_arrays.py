@@ -3,16 +3,14 @@
 import errno
 import os
 import shutil
-import subprocess
-import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from common.data import arrays
 from common.data.arrays import Plan, keep
-from helpers.hub import STAGE2
+from common.files import WAITING, alone
 
 VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -73,23 +71,18 @@ def test_a_broken_file_is_made_again(kept, made, tmp_path):
         assert made and path.read_bytes() == whole
 
 
-def test_a_disk_without_room_is_named_before_anything_is_written(kept, tmp_path, monkeypatch):
-    usage = shutil.disk_usage(tmp_path)._replace(free=80)  # bytes, and the array takes 48
-    monkeypatch.setattr(arrays.shutil, "disk_usage", lambda folder: usage)
-    with pytest.raises(OSError, match="may be used"):
+def test_a_disk_that_is_or_becomes_full_and_a_stop_leave_nothing(kept, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="may be used"):
+        usage = shutil.disk_usage(tmp_path)._replace(free=80)  # bytes, and the array takes 48
+        patch.setattr(arrays.shutil, "disk_usage", lambda folder: usage)
         kept(share=0.5)
-    assert not list((tmp_path / "cache").iterdir())
-    np.testing.assert_array_equal(kept(), VALUES)
-
-
-def test_a_disk_that_becomes_full_and_a_stop_leave_nothing(kept, tmp_path, monkeypatch):
     for failure in (OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()):
 
         def fail(descriptor, failure=failure):
             raise failure
 
-        monkeypatch.setattr(os, "fsync", fail)
-        with pytest.raises(type(failure)):
+        with monkeypatch.context() as patch, pytest.raises(type(failure)):
+            patch.setattr(os, "fsync", fail)
             kept()
         assert not list((tmp_path / "cache").iterdir())
 
@@ -109,34 +102,15 @@ def test_what_killed_commands_and_earlier_versions_left_is_removed(kept, tmp_pat
     assert f"removed 8 MB that an earlier version kept in {folder}" in capsys.readouterr().err
 
 
-SLOW = """
-import sys, time
-from pathlib import Path
-import numpy as np
-sys.path.insert(0, {scripts!r})
-from common.data.arrays import Plan, keep
-folder = Path(sys.argv[1])
-
-def blocks():
-    with open(folder / "made.txt", "a") as file:
-        file.write("made\\n")
-    while not (folder / "go").exists():
-        time.sleep(0.01)
-    yield np.ones(3)
-
-print(keep(folder / "cache", "x", b"", lambda: Plan((3,), np.dtype(float), blocks())).tolist())
-"""
-
-
-def test_of_two_processes_one_makes_and_the_other_waits_for_it(tmp_path):
-    command = [sys.executable, "-u", "-c", SLOW.format(scripts=str(STAGE2 / "scripts"))]
-    command.append(str(tmp_path))
-    options = {"stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **options) as one:
-        while not (tmp_path / "made.txt").exists():
-            time.sleep(0.01)
-        with subprocess.Popen(command, **options) as two:
-            assert two.stdout.readline().startswith("waiting for another command, which makes")
-            (tmp_path / "go").touch()
-            assert two.stdout.read() == one.stdout.read() == "[1.0, 1.0, 1.0]\n"
-    assert (tmp_path / "made.txt").read_text() == "made\n"
+def test_of_two_commands_one_makes_and_the_other_waits_for_it(kept, made, tmp_path):
+    kept()
+    path = only_file(tmp_path)
+    whole = path.read_bytes()
+    path.unlink()
+    with ThreadPoolExecutor() as pool:
+        with alone(path):  # as another command that makes it
+            second = pool.submit(kept)
+            assert WAITING.wait(60)
+            path.write_bytes(whole)
+        np.testing.assert_array_equal(second.result(), VALUES)
+    assert len(made) == 1

@@ -77,17 +77,6 @@ def test_decoding_never_fails_and_names_the_encoding_that_it_used(data):
         assert text.encode(encoding) in (data, once, once.removeprefix(mark))
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"])).filter(lambda text: text[:1] != "\ufeff"))
-def test_utf_8_and_gb18030_come_back(text):
-    assert decode(text.encode("utf-8")) == decode(text.encode("utf-8-sig")) == (text, "utf-8")
-    data = text.encode("gb18030")
-    try:  # some bytes are UTF-8 as well
-        expected = (data.decode("utf-8-sig"), "utf-8")
-    except UnicodeDecodeError:
-        expected = (text, "gb18030")
-    assert decode(data) == expected
-
-
 def test_a_byte_order_mark_says_what_a_text_is():
     marks = {
         codecs.BOM_UTF16_LE: "utf-16-le",
@@ -151,16 +140,6 @@ def test_training_validation_and_test_are_decided_alike_and_it_is_said(tmp_path)
         "texts: 13 are not UTF-8 and were read as Windows-1252; --text-encoding overrules this"
     ]
     assert remarks == encoding_remarks(splits.values())
-
-
-def test_a_csv_with_a_text_column_is_decided_by_its_lines(tmp_path):
-    rows = "".join(f'{i},"{text}",data/0.png,a\n' for i, text in enumerate(WESTERN))
-    write_pair(tmp_path / "data", "0")
-    for codec, name in (("cp1252", "cp1252"), ("utf-16", "utf-16"), ("utf-8-sig", "utf-8")):
-        (tmp_path / "s.csv").write_bytes(f"guid,text,image_path,label\n{rows}".encode(codec))
-        split = read_split("s.csv", tmp_path)
-        assert split.texts == WESTERN and split.encodings[name] == len(WESTERN)
-        assert split.notes == ({} if name == "utf-8" else {f"{name}_csv": 1})
 
 
 def test_bytes_wrong_in_every_encoding_are_counted_and_told(tmp_path):

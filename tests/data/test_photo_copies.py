@@ -78,9 +78,10 @@ CHANGES = {  # name -> change, and how many of 100 are found at least
     "a caption over it": (captioned(0.12, over=True), 90),
     "a caption over its top": (captioned(0.12, over=True, top=True, grey=0), 90),
     "half the size": (lambda image: image.reduce(2), 95),
-    "another size of 100": (lambda image: image.resize((100, 100)), 95),
+    "another size": (lambda image: image.resize((100, 100)), 95),
     "cropped and mirrored": (lambda image: ImageOps.mirror(cropped(0.05, 0, 0, 0.05)(image)), 90),
     "grey": (lambda image: image.convert("L"), 95),
+    "recompressed": (lambda image: Image.open(io.BytesIO(saved(image, 20))), 100),
 }
 
 
@@ -118,11 +119,6 @@ def test_a_copy_is_found_whether_it_comes_before_its_original_or_after(photos, o
     assert before == after and len(after) >= 90
 
 
-def test_recompressed_copies_are_found(photos, originals):
-    pairs = found(np.concatenate([originals, prints([saved(photo, 20) for photo in photos])]))
-    assert pairs == {(i, COUNT + i) for i in range(COUNT)}
-
-
 def test_copies_have_one_key_also_through_others_and_equal_bytes_too(photos):
     photo = photos[0]
     chain = [photo, cropped(0.08, 0, 0, 0)(photo), cropped(0.16, 0, 0, 0)(photo), photos[1]]
@@ -133,18 +129,14 @@ def test_copies_have_one_key_also_through_others_and_equal_bytes_too(photos):
     assert chained == same == again and len({chained, other, plain[0]}) == 3 and len({*plain}) == 1
 
 
-def test_plain_pictures_and_simple_drawings_resemble_nothing():
+def test_plain_pictures_simple_drawings_and_darker_photos_resemble_nothing(photos):
     pictures = [Image.new("RGB", (200, 200), (shade, shade, 90)) for shade in (0, 3, 200, 203)]
     for side in (60, 62, 64):
         drawing = Image.new("RGB", (200, 200), "skyblue")
         ImageDraw.Draw(drawing).ellipse((70, 60, 70 + side, 60 + side), "gold")
         pictures.append(drawing)
+    pictures += [photos[0], photos[0].point(lambda value: value // 3)]
     assert found(prints([saved(picture) for picture in pictures])) == set()
-
-
-def test_photos_that_differ_in_brightness_alone_are_no_copies(photos):
-    dark = photos[0].point(lambda value: value // 3)
-    assert found(prints([saved(photos[0]), saved(dark)])) == set()
 
 
 def test_no_photos_and_one_photo_have_no_copies(originals):

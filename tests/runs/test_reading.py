@@ -1,11 +1,9 @@
 """A run folder is read as it was written, or left out with the reason: never dropped in silence."""
 
 import csv
-import io
 import json
 import os
 import re
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -125,28 +123,14 @@ DAMAGES = [
     ("metrics.json", "180.0", "NaN", "train_time_sec is nan, not a number"),
     ("metrics.json", '_mb": null', '_mb": -1', "peak_memory_mb is -1, not a number"),
     ("metrics.json", '"samples": ', '"samples": [], "x": ', "samples is no object"),
-    (
-        "metrics.json",
-        '"epochs": 3',
-        '"epochs": 4',
-        "history.csv: it gives epochs 3, and the run says 4",
-    ),
-    (
-        "metrics.json",
-        '"best_epoch": 2',
-        '"best_epoch": 3',
-        "it gives best_epoch 2, and the run says 3",
-    ),
+    ("metrics.json", '"epochs": 3', '"epochs": 4', "it gives epochs 3, and the run says 4"),
     ("metrics.json", "macro.: 0", 'macro": 0.1, "x": 0', ", and the run says 0.1"),
     ("metrics.json", '"test_acc": 0', '"test_acc": 1, "x": 0', "it gives test_acc 0.666667"),
-    ("metrics.json", "(?s).{9}$", "", "metrics.json: Expecting"),
-    ("metrics.json", "180.0", "[" * 900 + "]" * 900, "metrics.json: "),
     ("metrics.json", "180.0", '{"":' * 21 + "1" + "}" * 21, "no object of at most 20 levels"),
     ("history.csv", "train_loss", "loss", "it has no column train_loss"),
     ("history.csv", "\n1,", "\nx,", "could not convert string to float: 'x'"),
     ("history.csv", "(\n3,)[^,]+", r"\1nan", "row 4: train_loss is 'nan'"),
     ("history.csv", "\n3,", "\n4,", "its epochs are not 1, 2, 3"),
-    ("history.csv", "(?s)\n.*", "", "it has no row"),
     ("predictions.csv", "label,pred", "pred,label", "it begins with 'guid,pred,label,p_negative"),
     ("predictions.csv", "pair0,negative", "pair0,sad", "row 2: 'sad' is none of negative, neut"),
     ("predictions.csv", "pair3,", "pair3,x,", "row 5 has 9 cells, the header 8"),
@@ -155,9 +139,7 @@ DAMAGES = [
     ("predictions.csv", ",pair3,0", ",pair3,2", "row 5: '2' is none of 0, 1"),
     ("predictions.csv", "pair3,positive,pos[a-z]*", "pair3,positive,neutral", "gives val_acc 0.6"),
     ("epoch_predictions.csv", ",epoch_3", ",epoch_4", "its columns are not guid, label and 3 ep"),
-    ("epoch_predictions.csv", "pair5.*\n", "", "its best epoch is not that of predictions.csv"),
     ("epoch_predictions.csv", "pair4", "pair9", "its best epoch is not that of predictions.csv"),
-    ("epoch_predictions.csv", "(pair5,.*),.*\n", r"\1,sad\n", "row 7: 'sad' is none of negative"),
     ("epoch_predictions.csv", "(pair5,.*),.*\n", r"\1,negative\n", "it gives val_acc 0.833333"),
     ("test_predictions.csv", "p_neutral", "p_other", "row 3: 'neutral' is none of negative, other"),
 ]
@@ -172,51 +154,47 @@ def test_files_that_disagree_are_named_with_row_and_value(tmp_path):
 
 
 def test_absent_foreign_and_cut_off_files_are_named(tmp_path):
-    contents = [b"", b"\xef\xbb\xbf", b"[" * 10**5, b'"' * 99_999, b"," * 10**6, b"\n" * 10**5]
-    contents += [bytes(10**5), "epoch,guid".encode("utf-16"), b"PK\x03\x04" + bytes(range(256))]
+    contents = [b"", b"[" * 10**5, b'"' * 99_999, b"," * 10**6, bytes(10**5)]
+    contents += ["epoch,guid".encode("utf-16"), b"PK\x03\x04" + bytes(range(256))]
     folder = make(tmp_path)
-    names = [path.name for path in folder.iterdir()]
+    names = {path.name for path in folder.iterdir()}
     assert len(names) == 6
     for name in names:
         whole = (folder / name).read_bytes()
-        ends = range(0, len(whole) - 8, len(whole) // 9)
-        for content in [*contents, *(whole[:end] for end in ends)]:
+        for content in [*contents, whole[:40], whole[: len(whole) // 2], whole[:-9]]:
             (folder / name).write_bytes(content)
             found = reason(tmp_path)
             assert name in found and len(found) < 400
+        (folder / name).unlink()
+        if name in ("metrics.json", "history.csv"):
+            assert reason(tmp_path) == f"no {name}"
         (folder / name).write_bytes(whole)
-    for name in ("metrics.json", "history.csv"):
-        (folder / name).rename(folder / "away")
-        assert reason(tmp_path) == f"no {name}"
-        (folder / "away").rename(folder / name)
     assert len(read_runs(tmp_path)[0]) == 1
 
 
-def test_probabilities_of_another_kind_are_named_and_no_more_is_unpacked(tmp_path):
+def test_probabilities_of_another_kind_are_named_and_no_pickle_is_loaded(tmp_path):
     path, right = make(tmp_path) / "epoch_probabilities.npz", np.full((3, 6, 3), 1 / 3, np.float16)
     np.savez_compressed(path, probabilities=right)
     assert len(read_runs(tmp_path)[0]) == 1
-    for wrong in (right.astype(float), right[1:], right - 1):
+    for wrong in (right.astype(float), right[1:], right - 1, np.array([{}], dtype=object)):
         np.savez_compressed(path, probabilities=wrong)
         assert reason(tmp_path).startswith("epoch_probabilities.npz: ")
-    np.savez_compressed(path, probabilities=np.array([{}], dtype=object))  # a pickle
     assert "allow_pickle=False" in reason(tmp_path)
-    array = io.BytesIO()
-    np.save(array, right)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("probabilities.npy", array.getvalue() + bytes(10**7))
-    (run,) = read_runs(tmp_path)[0]  # what comes behind the array is not looked at
-    assert (run.epoch_probabilities() == right).all()
 
 
 def test_files_too_large_for_memory_are_not_read(tmp_path, monkeypatch):
     folder = make(tmp_path)
     monkeypatch.setattr(reading, "_MEGABYTES", {".json": 1, ".csv": 1, ".npz": 1})
-    for name in ("metrics.json", "history.csv", "predictions.csv", "epoch_predictions.csv"):
-        whole = (folder / name).read_bytes()
-        (folder / name).write_bytes(whole + b" " * 2_000_000)
+    np.savez_compressed(folder / "epoch_probabilities.npz", probabilities=np.zeros(250_000))
+    assert reason(tmp_path) == "epoch_probabilities.npz: it holds 2 MB, more than 1"
+    for name in ("epoch_predictions.csv", "predictions.csv", "history.csv", "metrics.json"):
+        with open(folder / name, "ab") as file:
+            file.write(b" " * 2_000_000)
         assert reason(tmp_path) == f"{name}: it holds 2 MB, more than 1"
-        (folder / name).write_bytes(whole)
+
+
+def test_more_classes_than_resampling_has_memory_for_are_refused(tmp_path, monkeypatch):
+    make(tmp_path)
     monkeypatch.setattr(layout, "MOST_CLASSES", 2)
     assert reason(tmp_path) == "predictions.csv: it has 3 classes, not 1 to 2"
 
