@@ -191,11 +191,8 @@ def load_images(
 
 
 def _decoded(files: list[tuple[str, str]], side: int, show_progress: bool) -> Iterator[np.ndarray]:
-    """Yield what is kept of each photo, (1,), from its digest and file.
-
-    Raises:
-        ImagesUnusable: names the first that cannot be used.
-    """
+    """Yield what is kept of each photo, (1,), from its digest and file; raise ImagesUnusable for the
+    first that cannot be used."""
     results = _read_all([path for _, path in files], side, "Resizing images", show_progress)
     for (expected, _), (path, digest, photo, fault) in zip(files, results, strict=True):
         if digest != expected:

@@ -71,11 +71,8 @@ def make_splits(flags: Namespace) -> None:
 
 
 def _find_lists(flags: Namespace, output: Path) -> dict[str, Path]:
-    """Return the list of labelled pairs and, if there is one, that of test pairs.
-
-    Raises:
-        UserError: there is no list, or a table would take its place.
-    """
+    """Return the list of labelled pairs and, if there is one, that of test pairs; refuse one whose
+    place a table would take."""
     root, data_dir = flags.project_root, flags.data_dir
     if flags.train_file:
         train = root / flags.train_file
@@ -112,14 +109,11 @@ def _find_lists(flags: Namespace, output: Path) -> dict[str, Path]:
 def _read_pairs(
     flags: Namespace, lists: dict[str, Path]
 ) -> tuple[dict[str, Split], dict[str, Keys], list[Fault]]:
-    """Read all texts and open all photos.
+    """Read all texts and open all photos. Write ``broken.csv`` and raise UserError where files are
+    missing or broken and --skip-broken is not given.
 
     Returns:
         The pairs that can be used by the name of their list, their keys, and what is left out.
-
-    Raises:
-        UserError: files are missing or broken, and --skip-broken is not given. Then ``broken.csv``
-            lists them.
     """
     root = flags.project_root
     reading = {
@@ -201,14 +195,7 @@ def _portable(path: str, root: Path) -> str:
 
 
 def _write(folder: Path, tables: dict[str, bytes], folds: int) -> list[str]:
-    """Replace all tables or none, and remove those of later folds.
-
-    Returns:
-        What was done, one line each.
-
-    Raises:
-        UserError: a table cannot be written.
-    """
+    """Replace all tables or none, and remove those of later folds; say what was done, a line each."""
     found = [name.replace(os.sep, "/") for name in glob(f"{FOLD}*/*.csv", root_dir=folder)]
     matches = filter(None, map(_OF_FOLDS.fullmatch, sorted(found)))
     obsolete = [match[0] for match in matches if int(match[1]) > folds]

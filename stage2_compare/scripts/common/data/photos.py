@@ -74,11 +74,7 @@ def decode(file: BinaryIO, side: int) -> Decoded:
 
 
 def upright_size(file: BinaryIO) -> tuple[int, int]:
-    """Return width and height of the upright picture; only the header is read.
-
-    Raises:
-        Exception: as ``decode`` does.
-    """
+    """Return width and height of the upright picture, from the header; raise what ``decode`` does."""
     image = Image.open(file, formats=_FORMATS)
     return image.size[::-1] if _orientation(image) >= 5 else image.size
 
@@ -133,11 +129,8 @@ def _over_white(picture: Image.Image) -> Image.Image:
 
 
 def _load_damaged(file: BinaryIO, side: int, error: OSError) -> Image.Image:
-    """Decode a photo that was cut short; its last rows may be grey.
-
-    Raises:
-        OSError: the given ``error``, if too many rows are missing.
-    """
+    """Decode a photo that was cut short; its last rows may be grey. Raise ``error`` where too many
+    are."""
     try:
         file.seek(0)
         image = Image.open(file, formats=_FORMATS)
