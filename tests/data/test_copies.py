@@ -105,25 +105,17 @@ def test_pairs_that_training_has_met_are_counted_by_kind(tmp_path):
     )
     val, val_images = pairs(
         tmp_path,
-        ["same words", "new", "", f"RT @me: {LONG.upper()}"],
-        ["positive", "positive", "neutral", "neutral"],
-        # new, the same bytes with another label, a small copy, new
-        [photo(4), photo(1), photo(2, 300, 60), photo(5)],
+        ["same words", "new", "", f"RT @me: {LONG.upper()}", LONG],
+        ["positive", "positive", "neutral", "neutral", ""],  # without a label there is no conflict
+        # new, the same bytes with another label, a small copy, new, the same bytes
+        [photo(4), photo(1), photo(2, 300, 60), photo(5), photo(0)],
         "val",
     )
     found = find_duplicates(train, val, train_images, val_images)
-    assert found == Duplicates(text=1, near_text=1, image=1, near_image=1, label_conflicts=1)
-    assert "of the validation pairs 1 share their text" in found.warning()
-    assert "of the test pairs 1 share their text" in found.warning("test")
-
-
-def test_a_pair_without_a_label_has_no_conflict_and_a_clean_split_no_warning(tmp_path):
-    one, images = pairs(tmp_path, [LONG], ["neutral"], [photo(0)], "one")
-    other, _ = pairs(tmp_path, [LONG], [""], [photo(0)], "other")
-    found = find_duplicates(one, other, images, images)
-    assert found == Duplicates(text=1, near_text=0, image=1, near_image=0, label_conflicts=0)
-    clean, clean_images = pairs(tmp_path, ["new"], ["neutral"], [photo(1)], "clean")
-    assert find_duplicates(one, clean, images, clean_images).warning() == ""
+    assert found == Duplicates(text=2, near_text=1, image=2, near_image=1, label_conflicts=1)
+    assert "of the validation pairs 2 share their text" in found.warning()
+    assert "of the test pairs 2 share their text" in found.warning("test")
+    assert Duplicates(0, 0, 0, 0, 0).warning() == ""
 
 
 def test_a_group_holds_copies_of_copies_and_is_named_by_its_first_pair(tmp_path):
