@@ -243,7 +243,7 @@ def test_each_rename_may_fail_and_the_tables_stay_as_they_were(tmp_path, monkeyp
     (folder / "fold_1").mkdir(parents=True)
     (folder / "notes.txt").write_bytes(b"mine")
     old = {name: b"old" for name in ("train.csv", "val.csv", "fold_1/train.csv", "fold_1/val.csv")}
-    new = {name: b"new" for name in ("test.csv", "fold_2/val.csv", "train.csv", "val.csv")}
+    new = {name: b"new" for name in ("train.csv", "val.csv", "test.csv", "fold_2/val.csv")}
     obsolete = ["fold_1/train.csv", "fold_1/val.csv"]
     making.replace_together(folder, old, [])
     before = content(tmp_path)

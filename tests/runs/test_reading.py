@@ -161,7 +161,7 @@ def test_absent_foreign_and_cut_off_files_are_named(tmp_path):
     assert len(names) == 6
     for name in names:
         whole = (folder / name).read_bytes()
-        for content in [*contents, whole[:40], whole[: len(whole) // 2], whole[:-9]]:
+        for content in [*contents, whole[:40], whole[: len(whole) // 2], whole[:-40]]:
             (folder / name).write_bytes(content)
             found = reason(tmp_path)
             assert name in found and len(found) < 400
