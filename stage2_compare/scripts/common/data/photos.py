@@ -26,7 +26,7 @@ MAX_BYTES = 1 << 30  # of a file
 # A photo that was cut short is used if so many of its rows are there.
 _ROWS_NEEDED = 0.9
 _GREY = 128  # of the rows that are not
-_JPEG_SCAN, _JPEG_END, _JPEG_BAND = b"\xff\xda", b"\xff\xd9", 16  # markers; rows coded together
+_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _SCANS_NEEDED = (3, 5)  # of a progressive JPEG, grey or in colour
 WHOLE_SIDE = 128  # of the small picture of the whole photo
 # A photo of 177 million pixels takes 700 MB: of such ones one is decoded at a time, and memory in
@@ -133,38 +133,29 @@ def _load_damaged(file: BinaryIO, side: int, error: OSError) -> Image.Image:
     are."""
     try:
         file.seek(0)
-        image = Image.open(file, formats=_FORMATS)
-        missing, height = _missing_rows(image), image.height
-        if image.format in ("JPEG", "MPO"):
-            file.seek(0)
-            data = file.read()
-            if image.info.get("progressive"):  # the first scans hold all rows, not quite sharp
-                needed = _SCANS_NEEDED[len(image.getbands()) > 1]
-                missing = 0 if data.count(_JPEG_SCAN) > needed else height
-            elif missing < height:  # a band that was cut is there in part
-                missing -= _JPEG_BAND
-            image = Image.open(io.BytesIO(data + _JPEG_END), formats=_FORMATS)
-            image.draft(None, (side, side))
+        data = file.read()
+        end = _JPEG_END if data.startswith(_JPEG_START) else b""
+        image = Image.open(io.BytesIO(data + end), formats=_FORMATS)
+        image.draft(None, (side, side))
+        image.load_prepare()
+        blank, bands = Image.new(image.mode, (1, 1)), len(image.getbands())
+        for core, size in ((image.im, image.size), (blank.im, blank.size)):
+            core.paste((_GREY,) * bands if bands > 1 else _GREY, (0, 0, *size))
+        with suppress(OSError):
             image.load()
+        image.tile = []  # it counts as decoded now
+        rows = np.asarray(image).reshape(image.height, image.width, -1)
+        grey = rows == np.asarray(blank).ravel()
+        if image.mode == "CMYK":  # JPEG turns it round, from 128 to 127
+            grey |= rows == _GREY - 1
+        missing = grey.all((1, 2)).mean()
+        if image.info.get("progressive"):  # the first scans hold all rows, not quite sharp
+            missing = max(missing, data.count(_JPEG_SCAN) <= _SCANS_NEEDED[bands > 1])
     except Exception:  # as in decode
         raise error from None
-    if missing > (1 - _ROWS_NEEDED) * height:
+    if missing > 1 - _ROWS_NEEDED:
         raise error
     return image
-
-
-def _missing_rows(image: Image.Image) -> int:
-    """Decode what there is over grey, and return the number of rows that stay grey."""
-    ink = (_GREY,) * len(image.getbands()) if len(image.getbands()) > 1 else _GREY
-    image.load_prepare()
-    blank = Image.new(image.mode, (1, 1))
-    for core, size in ((image.im, image.size), (blank.im, blank.size)):
-        core.paste(ink, (0, 0, *size))
-    with suppress(OSError):
-        image.load()
-    image.tile = []  # it counts as decoded now
-    rows = np.asarray(image).reshape(image.height, image.width, -1)
-    return int((rows == np.asarray(blank).reshape(-1)).all((1, 2)).sum())
 
 
 def open_file(path: str | Path) -> BinaryIO:
