@@ -194,15 +194,12 @@ def test_a_list_with_texts_keeps_them_and_so_does_a_list_with_paths(tmp_path):
     assert cut(tmp_path)["train"][0]["text_path"].startswith("pictures/")
 
 
-def test_what_is_not_there_is_named_and_nothing_written(tmp_path):
+def test_a_list_that_is_not_there_is_named_and_nothing_written(tmp_path):
     make_project(tmp_path, data="pictures", train="list.txt")
-    own = ["--train-file", "list.txt", "--data-dir"]
     for flags, says in (
         ([], r"no train.txt found \(looked for .*data.train.txt, .*project5.train.txt, "),
         (["--data-dir", "x" * 300], "no train.txt found"),
-        (["--train-file", "nowhere.txt"], "nowhere.txt: cannot read the split file"),
-        ([*own, "pictures", "--test-file", "no.txt"], "no.txt: cannot read the split file"),
-        ([*own, "nowhere"], "there is no folder .*nowhere"),
+        (["--train-file", "list.txt", "--test-file", "no.txt"], "no.txt: cannot read the split"),
     ):
         with pytest.raises(UserError, match=says):
             cut(tmp_path, *flags)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from demo import checkpoints, pairs
+from demo import pairs
 from demo.checkpoints import BERT, BLIP, CLIP, snapshot_folder, write_hub
 
 CHARACTERS = pairs.characters()
@@ -64,11 +64,3 @@ def test_one_seed_gives_the_same_weights_and_leaves_the_random_state_alone(hub, 
     write_hub(tmp_path / "other", seed=1, characters=CHARACTERS, models=[BLIP])
     assert torch.equal(before, torch.get_rng_state())
     assert weights(tmp_path / "same") == weights(hub) != weights(tmp_path / "other")
-
-
-def test_full_size_is_what_is_published():
-    """Shapes only: the weights of 500 million parameters are not made here."""
-    lengths = checkpoints.SIZES["full"]["vocabulary"]
-    assert lengths == {"bert": 21128, "blip": 30522, "clip": 49408}
-    assert len(checkpoints.wordpieces(CHARACTERS, 21128)) == 21128
-    assert len(checkpoints.byte_pairs(CHARACTERS, 49408)[0]) == 49408
