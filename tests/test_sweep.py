@@ -2,14 +2,15 @@
 
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import compare_all
+import compare_summary
 import compare_visualize
 import pytest
 from common import sweep
@@ -21,6 +22,33 @@ from helpers.signals import freeze, heed_ctrl_c
 from helpers.small_project import assert_same_run, compare_dir, make_small_project, run_small
 
 SMALL = ["--image-size", "32", "--batch-size", "4", "--effective-batch-size", "4"]
+# Stand in for torch and a training, which take seconds: a run is made at once, unless it fails.
+TORCH = """
+from types import SimpleNamespace
+def device(name):
+    assert name == "cpu", "no such device"
+def zeros(count, device):
+    return SimpleNamespace(item=int)
+"""
+TRAINING = """
+import time
+from common.command import training_run
+from common.errors import Busy, UserError
+from common.files import lock, unlock
+from common.runs import layout
+def main(argv):
+    run = training_run("clip", "", argv)
+    if (run.paths.project_root / f"fails{run.protocol.seed}").exists():
+        raise UserError("the checkpoint is broken")
+    held = lock(layout.lock(run.paths.runs, run.name))
+    if not held:
+        raise Busy("")
+    time.sleep(0.2)
+    (run.paths.runs / run.name).mkdir()
+    record = run.paths.runs / run.name / "metrics.json"
+    record.write_text('{"protocol": {}, "model": {}}', encoding="utf-8")
+    unlock(held)
+"""
 
 
 @pytest.fixture
@@ -29,30 +57,30 @@ def project(tmp_path, monkeypatch) -> Path:
     return make_small_project(tmp_path / "a project")
 
 
+@pytest.fixture
+def quick(tmp_path, monkeypatch) -> str:
+    """Let the processes take the programs above instead of torch and compare_clip.py."""
+    (tmp_path / "torch.py").write_text(TORCH, encoding="utf-8")
+    (tmp_path / "compare_clip.py").write_text(TRAINING, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(compare_summary, "main", lambda argv: None)
+    return str(tmp_path)
+
+
 def command(project: Path, hub, *more: str) -> list[str]:
     models = ["--models", "clip", "--clip-model", hub.folder(CLIP)]
-    epochs = [] if "--epochs" in more else ["--epochs", "2"]
-    return ["--project-root", str(project), *models, *SMALL, *epochs, *more]
+    return ["--project-root", str(project), *models, *SMALL, "--epochs", "2", *more]
 
 
-def fails(line: list[str], capsys) -> list[str]:
-    """Run compare_all.py, whose status must be 1, and return its lines."""
-    with pytest.raises(SystemExit) as stopped:
-        compare_all.main(line)
-    assert stopped.value.code == 1
-    return capsys.readouterr().out.splitlines()
-
-
-def folders(project: Path) -> dict[str, Path]:
-    """The finished runs by the end of their name, such as seed43."""
-    found = compare_dir(project).glob("[!.]*/best.pt")
-    return {path.parent.name.rpartition("_")[2]: path.parent for path in found}
-
-
-def begin(project: Path, hub, *more: str) -> subprocess.Popen:
-    """Start compare_all.py, without the pictures that it draws at its end."""
-    code = "import compare_all, compare_visualize; compare_visualize.main = lambda argv: None; "
-    code += "compare_all.run_command(compare_all.main)"
+def begin(project: Path, hub, *more: str, path: str = "") -> subprocess.Popen:
+    """Start compare_all.py, without its end; ``path`` is where modules are looked for first."""
+    code = f"""
+import sys
+sys.path.insert(0, {path!r})
+import compare_all, compare_summary, compare_visualize
+compare_summary.main = compare_visualize.main = lambda argv: None
+compare_all.run_command(compare_all.main)
+"""
     how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
     how |= {"env": {**os.environ, **hub.variables, "PYTHONUTF8": "1"}, "cwd": STAGE2 / "scripts"}
     line = [sys.executable, "-c", code, *command(project, hub, *more)]
@@ -81,22 +109,21 @@ def is_being_trained(project: Path) -> bool:
 
 
 def test_each_run_is_what_its_own_command_makes_and_is_made_once(project, hub, capsys):
-    line = command(project, hub, "--seeds", "42,43", "--devices", "cpu", "abacus:0")
-    for frozen in ([], ["--freeze-encoders"]):
-        compare_all.main([*line, *frozen])
-        told = capsys.readouterr().out
-        assert "abacus:0 is left out: --device abacus:0 cannot be used" in told
-        single = ["--epochs", "2", "--lr", "2e-5", "--seed", "43", "--output-dir", "alone"]
-        alone = run_small(project, hub, "clip", *single, *frozen)
-        assert_same_run(compare_dir(project) / alone.name, alone)
-    assert len(list(compare_dir(project).glob("*/best.pt"))) == 4
+    """The second one with the frozen encoder that its process has kept of the first."""
+    line = command(project, hub, "--seeds", "42,43", "--devices", "cpu", "--freeze-encoders")
+    compare_all.main(line)
+    single = ["--epochs", "2", "--lr", "2e-5", "--seed", "43", "--output-dir", "alone"]
+    alone = run_small(project, hub, "clip", *single, "--freeze-encoders")
+    assert_same_run(compare_dir(project) / alone.name, alone)
+    assert len(list(compare_dir(project).glob("*/best.pt"))) == 2
     assert (compare_dir(project) / "compare_summary.csv").is_file()
 
+    capsys.readouterr()
     compare_all.main(line)
     assert "2 of them finished before; 0 to make" in capsys.readouterr().out
     (job, _), _ = compare_all.parse(line)
     assert job.is_finished()
-    for other in (["--epochs", "3"], ["--max-length", "9"], ["--no-train-aug"]):
+    for other in (["--epochs", "3"], ["--max-length", "9"], ["--weight-decay", "1"]):
         (changed, _), _ = compare_all.parse([*line, *other])
         assert changed.name == job.name and not changed.is_finished()
     texts = project / "outputs" / "splits" / "val.csv"
@@ -105,40 +132,19 @@ def test_each_run_is_what_its_own_command_makes_and_is_made_once(project, hub, c
     assert not changed.is_finished()
 
 
-def test_a_failed_run_does_not_stop_the_others_and_is_the_only_one_made_again(
-    project, hub, tmp_path, capsys
+def test_what_fails_hangs_or_is_killed_twice_stops_no_other_run_and_is_made_by_the_next_call(
+    project, hub, quick, monkeypatch, capsys
 ):
-    broken = Path(shutil.copytree(hub.folder(CLIP), tmp_path / "broken"))
-    (weights,) = [path for path in broken.iterdir() if path.suffix in (".bin", ".safetensors")]
-    content = weights.read_bytes()
-    weights.write_bytes(content[:-100])
-    models = ["--models", "clip", "attention", "late"]
-    line = command(project, hub, "--clip-model", str(broken), *models)
-    line += ["--text-model", hub.folder("bert-base-chinese")]
-    logs = {job.run.model.fusion: job.log for job in compare_all.parse(line)[0]}
-    logs["late"].mkdir(parents=True)  # in the way of its log
-    told = [text for text in fails(line, capsys) if text.startswith("failed:")]
-    assert "clip_broken" in told[0] and weights.name in told[0]
-    assert logs["late"].stem in told[1] and f"cannot write {logs['late']}" in told[1]
-    assert list(folders(project)) == ["attention"]
-    before = (folders(project)["attention"] / "metrics.json").stat().st_mtime_ns
-
-    weights.write_bytes(content)
-    logs["late"].rmdir()
-    compare_all.main(line)
-    assert "1 of them finished before; 2 to make" in capsys.readouterr().out
-    after = folders(project)
-    assert len(after) == 3 and (after["attention"] / "metrics.json").stat().st_mtime_ns == before
-
-
-def test_a_run_that_hangs_or_is_killed_twice_has_failed_and_the_others_are_made(
-    project, hub, monkeypatch, capsys
-):
+    line = command(project, hub, "--seeds", "42,43,44,45,46", "--devices", "abacus:0,cpu")
     do, kills = sweep._Process.do, [43, 44, 44]
+    (project / "fails45").touch()
+    in_the_way = compare_all.parse(line)[0][4].log
+    in_the_way.mkdir(parents=True)
 
     def do_and_harm(process, task, *values) -> str:
         seed = values[0].run.protocol.seed if task is sweep._make else None
-        monkeypatch.setattr(sweep, "SILENCE_SEC", 5.0 if seed == 42 else 1800.0)
+        if seed:
+            monkeypatch.setattr(sweep, "SILENCE_SEC", 4.0 if seed == 42 else 1800.0)
         if seed == 42:
             freeze(process._process.pid)
         elif seed in kills:
@@ -146,82 +152,92 @@ def test_a_run_that_hangs_or_is_killed_twice_has_failed_and_the_others_are_made(
             process._process.kill()
         return do(process, task, *values)
 
-    monkeypatch.setattr(sweep._Process, "do", do_and_harm)
-    told = fails(command(project, hub, "--seeds", "42,43,44"), capsys)
-    failed = [text for text in told if text.startswith("failed:")]
-    assert list(folders(project)) == ["seed43"]
-    assert len(failed) == 2
-    assert "hangs" in failed[0] and "seed44: its process was killed" in failed[1]
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as stopped:
+        patch.setattr(sweep._Process, "do", do_and_harm)
+        compare_all.main(line)
+    assert stopped.value.code == 1
+    said = capsys.readouterr().out
+    failed = [text for text in said.splitlines() if text.startswith("failed:")]
+    assert "abacus:0 is left out: --device abacus:0 cannot be used" in said
+    assert [place for place in range(42, 47) if f"seed{place}" in "".join(failed)] == [44, 45, 46]
+    reasons = ("it hangs", "its process was killed", "the checkpoint is broken", "cannot write")
+    told = {reason: [text for text in failed if reason in text] for reason in reasons}
+    assert {reason: len(texts) for reason, texts in told.items()} == dict.fromkeys(reasons, 1), (
+        failed
+    )
+    (made,) = compare_dir(project).glob("*/metrics.json")
+    before = made.stat().st_mtime_ns
+
+    in_the_way.rmdir()
+    (project / "fails45").unlink()
+    compare_all.main(line)
+    assert "1 of them finished before; 4 to make" in capsys.readouterr().out
+    assert made.parent.name.endswith("_seed43") and made.stat().st_mtime_ns == before
+    assert len(list(compare_dir(project).glob("*/metrics.json"))) == 5
 
 
 def test_without_a_device_nothing_is_made_and_a_folder_that_cannot_be_written_is_named(
-    project, hub, capsys
+    project, hub, quick
 ):
     with pytest.raises(UserError, match="no device is left"):
         compare_all.main(command(project, hub, "--devices", "abacus:0"))
     compare_dir(project).write_text("", encoding="utf-8")
     with pytest.raises(UserError, match="cannot write in .*compare.*--output-dir"):
-        compare_all.main(command(project, hub))
+        compare_all.main(command(project, hub, "--devices", "cpu"))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stop_ends_the_processes_and_keeps_what_is_finished(project, hub, number, status):
-    process = begin(project, hub, "--epochs", "400")
-    wait_for(lambda: log_says(project, "epoch 2/400"))
-    process.send_signal(number)
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == status and "Traceback" not in errors
-    told = "stopped: runs and epochs that were finished are kept"
-    assert errors.splitlines()[-1].startswith(told) and "another command" not in output
-    assert log_says(project, "stopped: the epochs that were finished are kept")
-    assert not is_being_trained(project)
-
-
-def test_processes_end_when_compare_all_is_killed_and_two_calls_after_it_share_the_work(
+def test_processes_end_when_compare_all_is_stopped_or_killed_and_keep_what_is_finished(
     project, hub
 ):
-    more = ["--epochs", "20", "--seeds", "42,43"]
+    more = ["--epochs", "200"]
+    if os.name != "nt":  # Windows has no such signals
+        process = begin(project, hub, *more)
+        wait_for(lambda: log_says(project, "epoch 2/200"))
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=120)
+        assert process.returncode == 130 and "Traceback" not in errors
+        told = "stopped: runs and epochs that were finished are kept"
+        assert errors.splitlines()[-1].startswith(told) and "another command" not in output
+        assert log_says(project, "stopped: the epochs that were finished are kept")
+        assert not is_being_trained(project)
+
     process = begin(project, hub, *more)
-    wait_for(lambda: log_says(project, "epoch 2/20"))
+    wait_for(lambda: is_being_trained(project) and log_says(project, "/200  train loss"))
     process.kill()
     killed = time.monotonic()
     process.communicate()
     wait_for(lambda: not is_being_trained(project))
     assert time.monotonic() - killed < 10  # 5 on a machine with nothing else to do
-    calls = [begin(project, hub, *more), begin(project, hub, *more)]
+    assert log_says(project, "going on after epoch") or os.name == "nt"
+
+
+def test_two_calls_at_once_share_the_work(project, hub, quick):
+    more = ["--seeds", "42,43,44,45", "--devices", "cpu"]
+    calls = [begin(project, hub, *more, path=quick) for _ in range(2)]
     told = "".join(call.communicate(timeout=300)[0] for call in calls)
     assert [call.returncode for call in calls] == [0, 0]
-    assert told.count(": made in ") == 2 and log_says(project, "going on after epoch")
-    single = ["--epochs", "20", "--lr", "2e-5", "--output-dir", "alone"]
-    alone = run_small(project, hub, "clip", *single)
-    assert_same_run(compare_dir(project) / alone.name, alone)
+    assert told.count(": made in ") == 4 and len(list(compare_dir(project).glob("clip*"))) == 4
 
 
 def test_a_process_that_waits_for_what_another_makes_shows_life(monkeypatch):
     """It uses no processor time, and would be taken for one that hangs."""
+    signs = []
 
-    class Sent(BaseException):
-        pass
-
-    class Connection:
-        looks = 0
-
-        def poll(self, seconds: float) -> bool:
-            self.looks += 1
-            if self.looks == 3:  # the other process begins
-                WAITING.set()
-            return False
-
-        def send(self, sign: None) -> None:
-            raise Sent
+    def send(sign: bool) -> None:
+        signs.append(sign)
+        if len(signs) == 3:
+            raise ZeroDivisionError  # the end of the test
+        WAITING.set()  # the other process begins
 
     monkeypatch.setattr(sweep.time, "process_time", sweep.time.thread_time)
-    connection = Connection()
-    with pytest.raises(Sent):
-        sweep._stay_in_touch(connection)
+    monkeypatch.setattr(sweep.time, "sleep", lambda seconds: None)
+    with pytest.raises(ZeroDivisionError):
+        sweep._show_life(SimpleNamespace(send=send))
     WAITING.clear()
-    assert connection.looks == 3
+    assert signs == [False, True, True]
+
+
+# The command line
 
 
 def test_dry_run_prints_a_line_for_each_run_that_is_left(project, hub, capsys):
@@ -250,6 +266,9 @@ def test_lists_take_commas_and_spaces_and_every_value_once(capsys):
         with pytest.raises(SystemExit) as stopped:
             compare_all.parse([flag, text])
         assert stopped.value.code == 2 and f"argument {flag}: " in capsys.readouterr().err
+    for flag in compare_all.REPLACED:
+        with pytest.raises(UserError, match=f"^{flag} is of a single run: give --"):
+            compare_all.parse([flag, "1"])
 
 
 def test_runs_that_share_a_frozen_encoder_follow_each_other():
@@ -269,37 +288,24 @@ def test_blip_keeps_its_batch_and_every_model_gets_the_flags_that_it_has():
     assert blip.run.machine.batch_size == 4
 
 
-def test_a_flag_of_a_single_run_is_refused_with_what_stands_for_it():
-    for flag in compare_all.REPLACED:
-        with pytest.raises(UserError, match=f"^{flag} is of a single run: give --"):
-            compare_all.parse([flag, "1"])
-
-
 def test_all_output_goes_to_the_log_though_the_streams_are_those_of_a_console(tmp_path):
+    """Those of a Windows console do not write to their file number."""
     code = """
-import io, os, sys
+import os, sys
+from io import RawIOBase, TextIOWrapper
 from pathlib import Path
 import compare_all  # as a new process does first
 from common.sweep import _print_to
-
-assert "tqdm" not in sys.modules  # on Windows, it would use the streams of the console at the end
-
-class Console(io.RawIOBase):  # like that of Windows, it does not write to its file number
-    def writable(self):
-        return True
-    def write(self, text):
-        raise OSError("the handle is invalid")
-
-sys.stdout, sys.stderr = io.TextIOWrapper(Console()), io.TextIOWrapper(Console())
+assert "tqdm" not in sys.modules  # it would use the streams that it finds
+sys.stdout, sys.stderr = TextIOWrapper(RawIOBase()), TextIOWrapper(RawIOBase())
 for path in sys.argv[1:]:
     _print_to(Path(path))
     print("天气", path[-1])
     print("很好", file=sys.stderr)
     os.write(1, b"raw")
 """
-    logs = [tmp_path / "log1", tmp_path / "log2"]
-    call = [sys.executable, "-c", code, *map(str, logs)]
-    subprocess.run(call, cwd=STAGE2 / "scripts", check=True)
+    logs = [str(tmp_path / "log1"), str(tmp_path / "log2")]
+    subprocess.run([sys.executable, "-c", code, *logs], cwd=STAGE2 / "scripts", check=True)
     for log in logs:
-        lines = log.read_text(encoding="utf-8").splitlines()
-        assert lines == [f"天气 {log.name[-1]}", "很好", "raw"]
+        lines = Path(log).read_text(encoding="utf-8").splitlines()
+        assert lines == [f"天气 {log[-1]}", "很好", "raw"]

@@ -1,8 +1,8 @@
 """Jobs -> runs: one queue, and on each device a process that makes one run after another.
 
 A process lives on between runs, so that torch is imported once and a frozen encoder in memory serves
-the next run. A thread here waits for it. A pipe holds both together: through it the process shows
-that it lives, and at its end, closed or killed, the process ends too. Imports no torch.
+the next run. A thread here waits for it. A pipe holds both together: through it the process gets its
+tasks and shows that it lives, and when it is closed, the process ends. Imports no torch.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
@@ -41,12 +40,12 @@ SILENCE_SEC = 1800.0  # without a sign of life, after which a run counts as hang
 BUSY = "another command is making it"
 KILLED = "its process was killed; the system kills what takes too much memory"
 _GRACE_SEC, _ENDING_SEC = 3.0, 4.0  # in which a process keeps what is done, and in which all end
-_SIGN_SEC, _LOOK_SEC = 1.0, 0.5  # between two signs of life, and between two looks for them
+_SIGN_SEC, _LOOK_SEC = 1.0, 0.5  # between two signs of life, and between two looks at a stop
 _AT_WORK = 0.02  # share of a processor below which a process is only waiting
 # Needs no quotes in PowerShell, in a shell, or after sed in a SLURM job.
 _PLAIN = re.compile(r"[\w./:=+-]+", re.ASCII)
 _SPAWN = multiprocessing.get_context("spawn")
-_making = threading.Event()  # set in a process while it makes a run
+_sending = threading.Lock()  # two threads of a process write to its pipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +100,8 @@ def disk_needed(jobs: list[Job], devices: int) -> str:
     # Of a run stay its best weights; while it is made, there are two checkpoints of four numbers
     # for each weight, see ``training.train.learn``. Frozen encoders are not written.
     folders = [local_folder(j.run.model.name) for j in jobs if not j.run.protocol.frozen_encoders]
-    known = [folder for folder in folders if folder]
-    sizes = [max((f.stat().st_size for f in folder.iterdir()), default=0) for folder in known]
+    known = filter(None, folders)
+    sizes = [max(map(os.path.getsize, folder.iterdir()), default=0) for folder in known]
     needed = (sum(sizes) + 8 * devices * max(sizes, default=0)) / 1e9
     unknown = ", without the checkpoints that are not here yet" if None in folders else ""
     place = next(path for path in jobs[0].folder.parents if path.is_dir())
@@ -249,45 +248,38 @@ class _Sweep:
 class _Process:
     """A process that makes runs for a thread of this one."""
 
-    _starting = threading.Lock()
-
     def __init__(self, stopped: threading.Event):
         self._stopped = stopped
-        self._signs, theirs = _SPAWN.Pipe()
-        self._pool = ProcessPoolExecutor(1, _SPAWN, _begin, (theirs,))
-        with self._starting:
-            others = set(multiprocessing.active_children())
-            self._pool.submit(int)  # the first task starts the process
-            (self._process,) = set(multiprocessing.active_children()) - others
+        self._pipe, theirs = _SPAWN.Pipe()
+        self._process = _SPAWN.Process(target=_serve, args=(theirs,))
+        self._process.start()
         theirs.close()
 
     def do(self, task: Callable[..., str], *values: Any) -> str:
         """Return what a task returns: why it failed, or ""."""
         last_sign = time.monotonic()
         try:
-            result = self._pool.submit(task, *values)
-            while wait([result], _LOOK_SEC).not_done:
-                while self._signs.poll():
-                    self._signs.recv()
-                    last_sign = time.monotonic()
-                if self._stopped.is_set():
-                    return "stopped"
+            self._pipe.send((task, values))
+            while not self._stopped.is_set():
+                if self._pipe.poll(_LOOK_SEC):
+                    answer = self._pipe.recv()  # of the task, or if the process is at work
+                    if isinstance(answer, str):
+                        return answer
+                    last_sign = time.monotonic() if answer else last_sign
                 if time.monotonic() - last_sign > SILENCE_SEC:
                     self._process.kill()
                     self._process.join()  # so that it holds no lock
                     return f"it hangs: no sign of life for {SILENCE_SEC / 60:.0f} minutes"
-            return result.result()
-        except (BrokenProcessPool, EOFError, OSError):
+        except (EOFError, OSError):
             return KILLED
+        return "stopped"
 
     def end(self) -> None:
         """End it as by Ctrl-C: what is finished is kept."""
-        self._signs.close()
-        self._pool.shutdown(wait=False)
+        self._pipe.close()
         self._process.join(_ENDING_SEC)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+        self._process.kill()
+        self._process.join()
 
 
 def _is_locked(job: Job) -> bool:
@@ -308,32 +300,32 @@ def _is_locked(job: Job) -> bool:
 # What follows runs in the processes.
 
 
-def _begin(connection: Connection) -> None:
+def _serve(pipe: Connection) -> None:
+    """Do one task after the other, until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for compare_all.py, which then ends us
-    signal.signal(signal.SIGTERM, _stop)
-    threading.Thread(target=_stay_in_touch, args=(connection,), daemon=True).start()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    threading.Thread(target=_show_life, args=(pipe,), daemon=True).start()
+    with suppress(EOFError, OSError, KeyboardInterrupt):
+        while True:
+            task, values = pipe.recv()
+            answer = task(*values)
+            with _sending:
+                pipe.send(answer)
 
 
-def _stop(number: int, frame: Any) -> None:
-    if not _making.is_set():
-        os._exit(1)
-    raise KeyboardInterrupt
-
-
-def _stay_in_touch(connection: Connection) -> None:
-    """Show life while the process computes, or waits for one that does: one that hangs does neither.
-    End it with compare_all.py."""
-    with suppress(EOFError, OSError):  # the other end is closed
+def _show_life(pipe: Connection) -> None:
+    """Say again and again if the process computes, or waits for one that does: one that hangs does
+    neither. End it with compare_all.py."""
+    with suppress(OSError):  # the other end is closed
         while True:
             before = time.process_time() - time.thread_time()
-            if connection.poll(_SIGN_SEC):
-                connection.recv()
+            time.sleep(_SIGN_SEC)
             used = time.process_time() - time.thread_time() - before
-            if used > _AT_WORK * _SIGN_SEC or WAITING.is_set():
-                connection.send(None)
-    if _making.is_set() and os.name == "nt":
+            with _sending:
+                pipe.send(used > _AT_WORK * _SIGN_SEC or WAITING.is_set())
+    if os.name == "nt":
         _thread.interrupt_main(signal.SIGTERM)
-    elif _making.is_set():  # unlike the former it also wakes a thread that waits for another one
+    else:  # unlike the former it also wakes a thread that waits for another one
         signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
     time.sleep(_GRACE_SEC)
     os._exit(1)
@@ -364,7 +356,6 @@ def _make(job: Job, device: str) -> str:
     module = importlib.import_module(job.command)
     arguments = [*job.arguments, "--device", device]
     sys.argv = [str(module.__file__), *arguments]  # the run records it
-    _making.set()
     try:
         module.main(arguments)
         return ""
@@ -377,8 +368,6 @@ def _make(job: Job, device: str) -> str:
         fault = told = f"stopped: {stop}"
     except Exception as error:  # the other runs go on
         fault, told = f"{type(error).__name__}: {reason_of(error)}", traceback.format_exc()
-    finally:
-        _making.clear()
     with suppress(OSError):  # the log's disk is full
         print(told, flush=True)
     return fault
