@@ -74,16 +74,27 @@ def prepare(needed):
     hashes = {name: hashlib.sha256((ROOT / name).read_bytes()) for name in needed[1::2]}
     wanted = [f"{found.hexdigest()}  {name}" for name, found in hashes.items()]
     stamp = STAMP.read_text(encoding="utf-8").split("\n") if STAMP.exists() else []
+    ours = [MADE] if MADE in stamp or not VENV.exists() else []
     whole = fits(PYTHON) and stamp != [MADE]
     if whole and set(wanted) <= set(stamp):
         return 0
     with open(str(ROOT / ".venv.lock"), "a", encoding="utf-8") as file:
         lock(file.fileno())
-        if not whole:
-            make(ours=MADE in stamp)
-        ours = [MADE] if MADE in stamp or not whole else []
         if whole:
             STAMP.write_text("\n".join([*ours, "being changed"]), encoding="utf-8")
+        elif not ours:
+            raise Failed(
+                f"{VENV} starts no Python that fits, and start.py did not make it, so it is left: "
+                f"move or delete it and start again. {ADVICE}"
+            )
+        else:
+            print("making .venv", flush=True)
+            if VENV.exists():
+                shutil.rmtree(str(VENV))
+            VENV.mkdir()
+            STAMP.write_text(MADE, encoding="utf-8")  # alone while it is half-made
+            if run(sys.executable, "-m", "venv", str(VENV)):
+                raise Failed(f"cannot make a virtual environment, see above. {ADVICE}")
         print("installing: the first time takes minutes and gigabytes", flush=True)
         status = run(PYTHON, "-m", "pip", "install", "--disable-pip-version-check", *needed)
         if 0 < status <= 128:
@@ -94,22 +105,6 @@ def prepare(needed):
         if status == 0:
             STAMP.write_text("\n".join([*ours, *wanted]), encoding="utf-8")
     return status
-
-
-def make(ours):
-    """Make .venv anew; one that start.py did not make is left."""
-    if VENV.exists():
-        if not ours:
-            raise Failed(
-                f"{VENV} starts no Python that fits, and start.py did not make it, so it is left: "
-                f"move or delete it and start again. {ADVICE}"
-            )
-        shutil.rmtree(str(VENV))
-    print("making .venv", flush=True)
-    VENV.mkdir()
-    STAMP.write_text(MADE, encoding="utf-8")  # alone until all is installed: it is half-made
-    if run(sys.executable, "-m", "venv", str(VENV)):
-        raise Failed(f"cannot make a virtual environment, see above. {ADVICE}")
 
 
 def lock(file):
