@@ -29,10 +29,9 @@ from hypothesis import strategies as st
 
 HOLDER = """
 import sys
-sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from common.files import lock
-held = lock(Path(sys.argv[2]))
+held = lock(Path(sys.argv[1]))
 print(held is not None, flush=True)
 sys.stdin.read()
 """
@@ -40,8 +39,8 @@ sys.stdin.read()
 
 def hold(path: Path) -> subprocess.Popen:
     """Lock a file in another process, which ends with its standard input."""
-    command = [sys.executable, "-c", HOLDER, str(STAGE2 / "scripts"), str(path)]
-    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    how = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": STAGE2 / "scripts"}
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], **how)
     assert holder.stdout.readline().strip() == b"True"
     return holder
 

@@ -4,12 +4,7 @@ import pytest
 import torch
 from common.errors import UserError
 from common.settings import Protocol
-from common.training.device import (
-    choose_precision,
-    device_failures_named,
-    find_device,
-    is_out_of_memory,
-)
+from common.training.device import choose_precision, device_failures_named, is_out_of_memory
 from common.training.engine import Trainer
 from helpers.models import build, inputs
 
@@ -74,10 +69,3 @@ def test_a_full_card_is_known_as_out_of_memory():
         device_failures_named(),
     ):
         raise caught.value
-
-
-def test_a_card_that_is_not_there_is_named():
-    with pytest.raises(
-        UserError, match=f"--device cuda:{torch.cuda.device_count()} cannot be used"
-    ):
-        find_device(f"cuda:{torch.cuda.device_count()}")

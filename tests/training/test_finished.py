@@ -46,18 +46,15 @@ def test_what_people_compare_tells_names_apart_and_defaults_are_unsaid():
 def test_any_folder_of_a_model_gives_a_run_folder_that_readers_see(tmp_path):
     names = []
     for name in (".b", "..b", "x" * 240, "模型" * 40 + "a", "模型" * 40 + "b", "a\x1b[2Jb", " b "):
-        checkpoint = tmp_path / "models" / name
+        checkpoint = tmp_path / name
         try:
-            checkpoint.mkdir(parents=True)
+            checkpoint.mkdir()
         except OSError:  # this system makes no folder of that name
             continue
-        for command in (compare_clip, compare_train):
-            names.append(command.parse(["--model-name", str(checkpoint), "--seed", "43"]).name)
-            (tmp_path / names[-1]).mkdir(exist_ok=True)
-            assert not names[-1].startswith(".") and names[-1].endswith("_seed43")
-            assert len(names[-1].encode()) < 200 and (tmp_path / names[-1]).parent == tmp_path
-    long = {name for name in names if "模型" in name}
-    assert len(long) == 4  # they stay different
+        names.append(compare_clip.parse(["--model-name", str(checkpoint), "--seed", "43"]).name)
+        assert not names[-1].startswith(".") and names[-1].endswith("_seed43")
+        assert len(names[-1].encode()) < 200 and (tmp_path / names[-1]).parent == tmp_path
+    assert len({name for name in names if "模型" in name}) == 2  # they stay different
 
 
 # Finished runs
@@ -106,7 +103,7 @@ def test_the_same_command_says_that_it_trains_anew_and_leaves_one_run(project, h
     assert "protocol-unknown" in kept.name and (kept / METRICS_JSON).read_text() == "{}"
 
 
-def test_a_run_folder_may_be_a_link_also_to_a_disk_that_is_not_there(project, hub, tmp_path):
+def test_a_run_folder_may_be_a_link(project, hub, tmp_path):
     more = ["--output-dir", "outputs/link", "--epochs", "1"]
     folder = run_small(project, hub, "clip", *more)
     elsewhere = tmp_path / "elsewhere"
@@ -118,17 +115,3 @@ def test_a_run_folder_may_be_a_link_also_to_a_disk_that_is_not_there(project, hu
     run_small(project, hub, "clip", *more)
     assert not folder.is_symlink() and (elsewhere / "best.pt").is_file()
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
-    shutil.rmtree(folder)
-    folder.symlink_to(tmp_path / "not there", target_is_directory=True)
-    for _ in range(2):
-        assert (run_small(project, hub, "clip", *more) / "best.pt").is_file()
-    (link,) = (folder.parent / "earlier").iterdir()
-    assert not folder.is_symlink() and link.is_symlink()
-    assert {path.name for path in folder.parent.iterdir()} == {folder.name, "earlier"}
-
-
-def test_a_batch_larger_than_one_step_is_said(project, hub, capsys):
-    more = ["--output-dir", "outputs/batch", "--batch-size", "32", "--epochs", "1"]
-    run_small(project, hub, "clip", *more)
-    said = "--batch-size 32 is more than one optimizer step takes: batches of 4"
-    assert said in capsys.readouterr().out

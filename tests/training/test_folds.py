@@ -18,20 +18,17 @@ from helpers.stops import stop_at_step
 def project(tmp_path) -> Path:
     """All pairs in three folds: in turn, three pairs each are in the validation part of one."""
     made = make_small_project(tmp_path)
-    splits, rows = made / "outputs" / "splits", []
-    for name in ("train", "val"):
-        with (splits / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-            header, *pairs = csv.reader(file)
-        rows += pairs
+    splits = made / "outputs" / "splits"
+    header, *rows = (splits / "train.csv").read_text(encoding="utf-8").splitlines()
+    rows += (splits / "val.csv").read_text(encoding="utf-8").splitlines()[1:]
     for fold in range(3):
-        parts = {"train": [], "val": []}
+        parts = {"train": [header], "val": [header]}
         for place, row in enumerate(rows):
             parts["val" if place // 3 % 3 == fold else "train"].append(row)
         (splits / f"fold_{fold + 1}").mkdir()
         for name, part in parts.items():
             path = splits / f"fold_{fold + 1}" / f"{name}.csv"
-            with path.open("w", encoding="utf-8", newline="") as file:
-                csv.writer(file, lineterminator="\n").writerows([header, *part])
+            path.write_text("\n".join([*part, ""]), encoding="utf-8", newline="\n")
     return made
 
 
