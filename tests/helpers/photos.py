@@ -64,5 +64,5 @@ BROKEN = {  # name -> content, and words of the error that names it
     "fewer than 90 % of the rows.jpg": (first_part("JPEG", 0.85), "truncated"),
     "fewer than 90 % of the rows.png": (first_part("PNG", 0.88), "truncated"),
     "bomb.png": (png_claiming(20_000, 20_000), "more than 179 million pixels"),
-    "claims.png": (png_claiming(5000, 5000), "truncated"),
+    "claims.png": (png_claiming(1500, 1500), "truncated"),
 }
