@@ -41,9 +41,6 @@ class ImageStore:
     photo_digests: list[str]  # SHA-256 of each photo's file, (M,)
     rows: np.ndarray  # the photo of each sample, (N,) int64
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
     @property
     def pixels(self) -> np.ndarray:
         """All photos (M, 3, side, side) uint8."""

@@ -4,7 +4,6 @@ rename."""
 from __future__ import annotations
 
 import errno
-import itertools
 import json
 import os
 import platform
@@ -45,7 +44,7 @@ class RunFolder:
 
     def __init__(self, parent: Path, name: str):
         self.parent, self.final = parent, parent / name
-        self.partial, self._old = layout.partial(parent, name), layout.old(parent, name)
+        self.partial, self._old = parent / f".{name}{layout.PARTIAL}", layout.old(parent, name)
         self._lock = None
 
     def __enter__(self) -> RunFolder:
@@ -227,8 +226,10 @@ class RunFolder:
         labels = [f"{key}-{value}" for key, value in different.items()]
         day = time.strftime("%Y-%m-%d", time.localtime(self._old.lstat().st_mtime))
         name = folder_name(f"{self.final.name}_{day}_{'_'.join(labels[:3])}")
-        places = (layout.earlier(self.parent, name, count) for count in itertools.count(1))
-        place = next(place for place in places if not os.path.lexists(place))
+        place, count = self.parent / layout.EARLIER / name, 1
+        while os.path.lexists(place):
+            count += 1
+            place = place.with_name(f"{name}_{count}")
         try:
             place.parent.mkdir(exist_ok=True)
             move(self._old, place)

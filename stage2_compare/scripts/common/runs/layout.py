@@ -48,17 +48,8 @@ TIMES = ("train_sec", "val_sec", "samples_per_sec")
 HISTORY_COLUMNS = ("epoch", "train_loss", *REQUIRED, "val_loss", *TIMES, *OPTIONAL)
 
 
-def partial(parent: Path, name: str) -> Path:
-    return parent / f".{name}{PARTIAL}"
-
-
 def old(parent: Path, name: str) -> Path:
     return parent / f".{name}{OLD}"
-
-
-def earlier(parent: Path, name: str, count: int) -> Path:
-    """Return the ``count``-th place for a run whose name was taken."""
-    return parent / EARLIER / (name if count == 1 else f"{name}_{count}")
 
 
 def lock(parent: Path, name: str) -> Path:

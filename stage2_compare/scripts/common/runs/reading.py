@@ -170,7 +170,7 @@ def _read_run(folder: Path, name: str) -> Run:
     readers = {
         "metrics": (layout.METRICS_JSON, _read_figures),
         "history": (layout.HISTORY, _read_history),
-        "predictions": (layout.PREDICTIONS, _read_best),
+        "predictions": (layout.PREDICTIONS, _read_predictions),
         "epochs": (layout.EPOCH_PREDICTIONS, _read_epochs),
         "test": (layout.TEST_PREDICTIONS, _read_test),
         "shares": (layout.EPOCH_PROBABILITIES, _read_shares),
@@ -314,13 +314,9 @@ def _best(found: dict[str, Any]) -> dict[str, float | None]:
     return max(found["history"], key=lambda row: row[MAIN.column])
 
 
-def _read_best(path: Path, found: dict[str, Any]) -> Predictions:
-    return _read_predictions(path, _best(found), "val")
-
-
-def _read_predictions(path: Path, told: dict[str, Any], split: str) -> Predictions:
-    """Read a table ``guid,label,pred,p_<class>,...``, which must give the figures ``told``; earlier
-    versions wrote neither ``group`` nor ``cut`` behind it."""
+def _read_predictions(path: Path, found: dict[str, Any], split: str = "val") -> Predictions:
+    """Read a table ``guid,label,pred,p_<class>,...``, which must give the figures that were told;
+    earlier versions wrote neither ``group`` nor ``cut`` behind it."""
     header, cells = _read_table(path)
     # 1. The header names the classes.
     more = [name for name in (layout.GROUP, layout.CUT) if name in header]
@@ -336,6 +332,7 @@ def _read_predictions(path: Path, told: dict[str, Any], split: str) -> Predictio
     if wrong.any():
         row = int(wrong.argmax())
         raise ValueError(f"row {row + 2}: {shares[row].tolist()} are no probabilities")
+    told = _best(found) if split == "val" else found["metrics"]
     _check_scores(*chosen.T, len(classes), told, split)
     guids = cells[:, 0].tolist()
     groups = cells[:, end].tolist() if layout.GROUP in more else None
@@ -376,7 +373,7 @@ def _read_test(path: Path, found: dict[str, Any]) -> Predictions | None:
     """Return the predictions for the test pairs; None where their labels are not known."""
     if _read_table(path)[0][:2] == ["guid", "pred"]:
         return None
-    predictions = _read_predictions(path, found["metrics"], "test")
+    predictions = _read_predictions(path, found, "test")
     if predictions.classes != found["predictions"].classes:
         raise ValueError(f"it has other classes than {layout.PREDICTIONS}")
     return predictions
