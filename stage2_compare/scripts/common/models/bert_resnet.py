@@ -20,7 +20,6 @@ from .fusion import mean_of_tokens
 from .loading import UNLIMITED
 from .weights import load_weights
 
-_ONE_PIXEL = 32  # height and width up to which a ResNet's last feature map is a single pixel
 _SILENCE = 30.0  # seconds without a byte after which a download has failed
 
 
@@ -59,20 +58,10 @@ class BertResNet(Encoder):
         # Channels last: a third faster in training on a processor, and what CUDA's tensor cores
         # want.
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        image = self._encode_image(pixels)  # (B, features), or (B, features * h * w)
+        image = self.image(pixels)  # (B, features), or (B, features * h * w)
         if not self.pooled:
             image = image.unflatten(1, (self.image_dim, -1)).transpose(1, 2)  # (B, h * w, features)
         return text, image
-
-    def _encode_image(self, pixels: Tensor) -> Tensor:
-        if not self.training or len(pixels) > 1 or max(pixels.shape[2:]) > _ONE_PIXEL:
-            return self.image(pixels)
-        # One value per channel has no variance: BatchNorm then takes its running statistics.
-        self.image.eval()
-        try:
-            return self.image(pixels)
-        finally:
-            self.image.train()
 
     def _encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         output = self.text(input_ids=input_ids, attention_mask=attention_mask)

@@ -36,7 +36,6 @@ class Processes:
 
     rank: int = 0  # of this process among all; the first one has the run folder
     count: int = 1
-    local_rank: int = 0  # among those of its machine
     device: torch.device | None = None  # of this process; None: what --device says
 
     @property
@@ -49,14 +48,6 @@ class Processes:
         if self.count > 1:
             dist.broadcast_object_list(result, src=0)
         return result[0]
-
-    def in_turn(self, work: Callable[[], Any]) -> Any:
-        """Do something on every process, on each machine in the first one before the others, so
-        that these find its caches."""
-        leads = self.local_rank == 0
-        result = work() if leads else None
-        self.totals(0)  # where the others wait
-        return result if leads else work()
 
     def totals(self, *values: float) -> list[float]:
         """Return the sums of numbers over all processes."""
@@ -110,15 +101,14 @@ def joined(wanted: str) -> Iterator[Processes]:
             "card of its own, with compare_all.py --devices cuda:0,cuda:1"
         )
     store, rank, count = next(dist.rendezvous("env://", timeout=_LONGEST_WAIT))
-    local_rank = int(os.environ["LOCAL_RANK"])
     try:
-        device, backend = find_device(wanted, local_rank), "gloo"
+        device, backend = find_device(wanted, int(os.environ["LOCAL_RANK"])), "gloo"
         if device.type == "cuda":
             torch.cuda.set_device(device)
             backend = "cpu:gloo,cuda:nccl"
         group = {"store": store, "rank": rank, "world_size": count, "timeout": _LONGEST_WAIT}
         dist.init_process_group(backend, **group)
-        yield Processes(rank, count, local_rank, device)
+        yield Processes(rank, count, device)
         _disconnect()
     except BaseException as error:
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -7,7 +7,6 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,7 +57,7 @@ def train(settings: TrainingRun) -> None:
     ):
         # 1. Prepare
         check_transformers()
-        run = processes.in_turn(partial(prepare, settings, processes.device))
+        run = prepare(settings, processes.device)
         run.micro = settings.micro_batch_of(processes.count)
         _check_shares(run, processes)
         if processes.first:
@@ -110,10 +109,9 @@ def learn(
     protocol, machine = run.settings.protocol, run.settings.machine
     trained, datasets, workers = model, run.datasets, machine.num_workers
     if model.frozen:
-        # In turn, so that the first leaves its features to the others. Unless memory has run out,
-        # they do not depend on the number of processes.
+        # Unless memory has run out, features do not depend on the number of processes.
         micro = run.micro if run.halvings else run.settings.micro_batch
-        run.features = processes.in_turn(partial(encode_splits, run, model, micro))
+        run.features = encode_splits(run, model, micro)
         trained, datasets, workers = model.head, run.features, 0
     best = checkpoint["best"] if checkpoint else {}
     kept = {"best": best, "halvings": run.halvings, "choices": choices(run.settings)}
