@@ -14,11 +14,8 @@ from common.settings import TrainingRun
 
 
 def parse(argv: list[str] | None = None) -> TrainingRun:
-    description = (
-        "Train BLIP with a head. With --fusion text its decoder sees no image: its cross-attention "
-        "layers are left out."
-    )
-    return training_run("blip", description, argv)
+    text = "With --fusion text its decoder sees no image: its cross-attention layers are left out."
+    return training_run("blip", f"Train BLIP with a head. {text}", argv)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -97,7 +97,10 @@ def predict(asked: Namespace) -> None:
             longest = min(run.max_length, model.encoder.positions, tokenizer.model_max_length)
             tokens = tokenise(split.texts, tokenizer, longest)
             check_tokens(tokens, model.encoder.vocabulary, run.choice.name)
-            blank = _blank_photo(temporary, model.encoder.mean) if asked.blank_missing else None
+            blank = temporary / "blank.png" if asked.blank_missing else None
+            if blank:  # of the colour that the encoder reads as zeros
+                colour = tuple(round(255 * value) for value in model.encoder.mean)
+                Image.new("RGB", (8, 8), colour).save(blank)
             images, blank_photos = _load_photos(split.image_paths, run.image_size, cache, blank)
             unknown = [-1] * len(split)
             dataset = PairDataset(tokens, images, unknown, run.image_size, augment=False)
@@ -244,13 +247,6 @@ def _load_photos(
         faults = error.faults
     used = [str(blank) if path in faults else path for path in paths]
     return load_images(used, image_size, cache), sum(path in faults for path in paths)
-
-
-def _blank_photo(folder: Path, mean: tuple[float, ...]) -> Path:
-    """Write a photo of the colour ``mean``, which the encoder reads as zeros."""
-    path = folder / "blank.png"
-    Image.new("RGB", (8, 8), tuple(round(255 * value) for value in mean)).save(path)
-    return path
 
 
 # The answers

@@ -127,25 +127,27 @@ def _data_record(run: PreparedRun) -> dict[str, Any]:
         paths[f"{name}_csv"] = (split.path.relative_to(root) if inside else split.path).as_posix()
     splits = [run.splits[name] for name in ("train", "val")]
     datasets = [run.datasets[name] for name in ("train", "val")]
-    tokens, images = ([getattr(d, part) for d in datasets] for part in ("tokens", "images"))
-    weights = [len(split) for split in splits]
+    weights = [len(dataset) for dataset in datasets]
     labelled = {name: split for name, split in run.splits.items() if name != UNLABELLED}
+
+    def mean(name: str) -> float:
+        return float(np.average([getattr(d.tokens, name) for d in datasets], weights=weights))
+
+    def total(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+        return dict(sum(map(Counter, counts), Counter()))
+
     return {
         "data": {**paths, "text_encoding": run.settings.paths.text_encoding},
         "samples": {name: len(split) for name, split in run.splits.items()},
         "class_counts": {name: dict(Counter(split.labels)) for name, split in labelled.items()},
-        "text_encodings": _total(split.encodings for split in splits),
-        "text_notes": _total(split.notes for split in splits),
-        "image_notes": _total(each.notes for each in images),
-        "truncated_rate": np.average([t.truncated_rate for t in tokens], weights=weights),
-        "unknown_rate": np.average([t.unknown_rate for t in tokens], weights=weights),
-        "tokens_per_character": np.average([t.per_character for t in tokens], weights=weights),
+        "text_encodings": total(split.encodings for split in splits),
+        "text_notes": total(split.notes for split in splits),
+        "image_notes": total(dataset.images.notes for dataset in datasets),
+        "truncated_rate": mean("truncated_rate"),
+        "unknown_rate": mean("unknown_rate"),
+        "tokens_per_character": mean("per_character"),
         "duplicates": run.duplicates._asdict(),
     }
-
-
-def _total(counts: Iterable[dict[str, int]]) -> dict[str, int]:
-    return dict(sum(map(Counter, counts), Counter()))
 
 
 def _write_test(
