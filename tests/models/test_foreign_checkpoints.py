@@ -1,7 +1,6 @@
 """Checkpoints as other people save them: every weight in use is the saved one, or the fault is named."""
 
 import json
-import logging
 import shutil
 import string
 from pathlib import Path
@@ -12,11 +11,10 @@ import transformers
 from common.data.tokens import tokenise
 from common.errors import UserError
 from common.models.build import build_classifier
-from common.models.loading import load_config, load_tokenizer
+from common.models.loading import load_tokenizer
 from common.settings import ModelChoice
 from demo.checkpoints import byte_pairs, wordpieces, write_bert_tokenizer
-from helpers.hub import BERT, BLIP, CLIP
-from helpers.models import SIZE, encoder, inputs
+from helpers.models import SIZE
 
 TEXTS = ["今天天气很好", "a bad day 龘", ""]
 SMALL = {
@@ -52,7 +50,7 @@ def byte_level(folder: Path) -> int:
 
 
 def unigram(tokenizer_class: str, cls: str, sep: str):
-    """tokenizer.json of a sentencepiece model, as XLM-R and ALBERT bring it."""
+    """tokenizer.json of a sentencepiece model, as XLM-R and XLNet bring it."""
 
     def write(folder: Path) -> int:
         from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -74,14 +72,10 @@ def unigram(tokenizer_class: str, cls: str, sep: str):
 
 
 ROBERTA = {**SMALL, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
-XLM_R = unigram("XLMRobertaTokenizer", "<s>", "</s>")
-ALBERT = unigram("AlbertTokenizer", "[CLS]", "[SEP]")
 # class that is saved -> settings, tokenizer, and whether the file holds a pooler
 SAVED = {
     "BertModel": (SMALL, word_pieces, True),
     "BertForPreTraining": (SMALL, word_pieces, True),
-    "ErnieForMaskedLM": ({**SMALL, "use_task_id": True}, word_pieces, False),
-    "ElectraForPreTraining": ({**SMALL, "embedding_size": 16}, word_pieces, False),
     "DistilBertForMaskedLM": (
         {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48, "max_position_embeddings": 40},
         word_pieces,
@@ -90,9 +84,7 @@ SAVED = {
     "DebertaV2ForSequenceClassification": (SMALL, word_pieces, False),
     "RobertaModel": (ROBERTA, byte_level, True),
     "RobertaForMaskedLM": (ROBERTA, byte_level, False),
-    "LongformerForMaskedLM": ({**ROBERTA, "attention_window": 8}, byte_level, False),
-    "XLMRobertaModel": (ROBERTA, XLM_R, True),
-    "AlbertForPreTraining": ({**SMALL, "embedding_size": 16}, ALBERT, True),
+    "XLMRobertaModel": (ROBERTA, unigram("XLMRobertaTokenizer", "<s>", "</s>"), True),
     "XLNetLMHeadModel": (
         {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 48},
         unigram("XLNetTokenizer", "<cls>", "<sep>"),
@@ -128,24 +120,12 @@ def rewrite(folder: Path, change) -> None:
     save_file(dict(change(key, value) for key, value in weights), path)
 
 
-@pytest.fixture
-def said(caplog):
-    """What transformers and torch log, though their loggers hand nothing on."""
-    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
-    for logger in loggers:
-        logger.addHandler(caplog.handler)
-    yield caplog
-    for logger in loggers:
-        logger.removeHandler(caplog.handler)
-
-
 @pytest.mark.parametrize(
     "kind, safetensors", [*((kind, True) for kind in SAVED), ("BertForPreTraining", False)]
 )
 @torch.no_grad()
-def test_every_weight_in_use_is_the_saved_one(tmp_path, said, recwarn, capfd, kind, safetensors):
+def test_every_weight_in_use_is_the_saved_one(tmp_path, kind, safetensors):
     saved = save(tmp_path, kind, safetensors).state_dict()
-    capfd.readouterr(), recwarn.clear(), said.clear()
     model = classifier(tmp_path).eval()
     loaded = model.encoder.text.state_dict()
     has_pooler = SAVED[kind][2]
@@ -158,11 +138,12 @@ def test_every_weight_in_use_is_the_saved_one(tmp_path, said, recwarn, capfd, ki
     tokens = tokenise(TEXTS, load_tokenizer(str(tmp_path)), 16)
     ids, mask = tokens.pad(torch.arange(3).numpy())
     assert ids.max() < model.encoder.vocabulary and tokens.unknown_rate < 0.5
+    relative = kind == "XLNetLMHeadModel"  # no text is too long for it
+    assert (model.encoder.positions > 10**6) == relative
     pixels = torch.zeros(3, 3, SIZE, SIZE, dtype=torch.uint8)
     assert model(ids, mask, pixels).isfinite().all()
     longest = torch.full((1, min(model.encoder.positions, 64)), 5)  # no row of the table is lacking
     assert model(longest, torch.ones_like(longest), pixels[:1]).isfinite().all()
-    assert capfd.readouterr() == ("", "") and not recwarn.list and not said.records
 
 
 def test_weights_cut_into_parts_are_all_used(tmp_path):
@@ -200,10 +181,6 @@ HALF_RANDOM = [
         lambda key, value: (key.replace(".layer.1.", ".layer.9."), value),
         r"does not hold 16 .*\(first: encoder.layer.1",
     ),
-    (
-        lambda key, value: (f"bert.{key}" if ".layer.1." in key else key, value),
-        "they would stay random",
-    ),
     (lambda key, value: (key, (100 * value).to(torch.int8)), "is torch.int8, so it is quantised"),
     (lambda key, value: (key, torch.cat([value, value])), "size mismatch for embeddings"),
 ]
@@ -234,22 +211,6 @@ def test_a_slow_tokenizer_counts_as_a_fast_one(tmp_path, kind):
         assert getattr(one, field) == getattr(other, field), field
     assert one.truncated_rate >= 3 / 8 and (one.unknown_rate > 0) == (kind == "BertModel")
     assert (one.starts == other.starts).all() and (one.ids == other.ids).all()
-
-
-def test_a_checkpoint_that_has_no_fast_tokenizer_is_used(tmp_path):
-    """BERTweet's own: vocab.txt and bpe.codes."""
-    save(tmp_path, "RobertaForMaskedLM")
-    for file in ("vocab.json", "merges.txt"):
-        (tmp_path / file).unlink()
-    words = [*string.ascii_lowercase, *(f"{letter}@@" for letter in string.ascii_lowercase)]
-    lines = "".join(f"{word} 1\n" for word in words)
-    (tmp_path / "vocab.txt").write_text(lines, encoding="utf-8")
-    (tmp_path / "bpe.codes").write_text("", encoding="utf-8")
-    write_json(tmp_path / "tokenizer_config.json", {"tokenizer_class": "BertweetTokenizer"})
-    tokenizer = load_tokenizer(str(tmp_path))
-    assert not tokenizer.is_fast
-    tokens = tokenise(["ab 今", "c"], tokenizer, 16)
-    assert tokens.unknown_rate == 1 / 4 and tokens.ids[0] == tokenizer.cls_token_id
 
 
 def as_newer_releases_write_it(path: Path) -> None:
@@ -298,10 +259,8 @@ def test_what_only_newer_tokenizers_can_do_is_refused(tmp_path):
 
 def settings(**changes):
     def change(folder: Path) -> None:
-        path = folder / "config.json"
-        content = {**json.loads(path.read_text(encoding="utf-8")), **changes}
-        used = {key: value for key, value in content.items() if value is not None}
-        write_json(path, used)
+        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        write_json(folder / "config.json", {**content, **changes})
 
     return change
 
@@ -326,18 +285,12 @@ NO_TOKENIZER = without("tokenizer.json", "vocab.txt", "tokenizer_config.json")
 FAULTS = [
     ("model.safetensors cannot be used.*git lfs pull", content("model.safetensors", POINTER)),
     ("pytorch_model.bin.*git lfs pull", NO_WEIGHTS, content("pytorch_model.bin", POINTER)),
-    ("download it again", content("model.safetensors", b"<html>" * 99)),
     ("no file named model.safetensors or", NO_WEIGHTS, content("tf_model.h5", b"h5")),
     ('"model_type": null; .*Mend that line', settings(model_type=None)),
     ('"model_type": "modernbert"', settings(model_type="modernbert")),
     ("config.json or its weights", settings(hidden_act="nothing")),
     ("config.json cannot be used", without("config.json")),
-    ("config.json cannot be used", content("config.json", b"7")),
-    (
-        "pip install sentencepiece protobuf",
-        NO_TOKENIZER,
-        content("spm.model", b"\n\x0e\n\x05<unk>"),
-    ),
+    ("pip install sentencepiece protobuf", NO_TOKENIZER, content("spm.model", b"\n\x0e")),
     ("its tokenizer cannot", content("tokenizer.json", b"[" * 100_000)),
     ("Nobody", tokenizer_settings(tokenizer_class="Nobody")),
 ]
@@ -360,14 +313,17 @@ def test_every_loading_error_names_the_fault_and_its_own_remedy(tmp_path):
 
 
 HARMLESS = {
-    "made for torchscript": settings(torchscript=True),
-    "answers as tuples": settings(return_dict=False, output_attentions=True),
-    "code of its own that is not needed": settings(auto_map={"AutoModel": "trap.Model"}),
+    "settings for other programs": settings(
+        torchscript=True,
+        return_dict=False,
+        output_attentions=True,
+        auto_map={"AutoModel": "trap.Model"},
+    ),
     "no limit of the tokenizer": tokenizer_settings(model_max_length=10**30),
     "weights without a note of their kind": lambda folder: rewrite(folder, lambda *pair: pair),
-    "a byte order mark": lambda folder: content(
-        "config.json", b"\xef\xbb\xbf" + (folder / "config.json").read_bytes()
-    )(folder),
+    "a byte order mark": lambda folder: (folder / "config.json").write_bytes(
+        b"\xef\xbb\xbf" + (folder / "config.json").read_bytes()
+    ),
 }
 
 
@@ -388,37 +344,6 @@ def test_what_is_odd_and_harmless_changes_nothing(tmp_path):
         change(folder)
         assert torch.equal(logits(folder), expected)
         assert isinstance(load_tokenizer(str(folder)).model_max_length, int)
-
-
-def test_the_image_alone_needs_no_text_encoder(hub):
-    for name in (BERT, CLIP, BLIP):
-        model = encoder("image", hub.folder(name))
-        assert model.text is None and model.positions >= 77
-        ids = inputs(hub, "image", ["今天天气很好"])["input_ids"]
-        assert int(ids.max()) < model.vocabulary
-        assert model(ids, torch.ones_like(ids), torch.zeros(1, 3, 64, 64))[0] is None
-
-
-def test_relative_positions_have_no_limit(tmp_path):
-    save(tmp_path, "XLNetLMHeadModel")
-    assert load_config(str(tmp_path)).max_position_embeddings == -1
-    assert classifier(tmp_path).encoder.positions >= 10**6
-
-
-@pytest.mark.parametrize(("count", "size"), [(1, 32), (1, 33), (2, 32)])
-def test_a_batch_of_one_small_image_can_be_trained_on(hub, count, size):
-    """BatchNorm has no variance of one pixel: there, and only there, it takes the running ones."""
-    trained = encoder("image", hub.folder(BERT)).train()
-    pixels = torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0))
-    ids = torch.zeros(count, 2, dtype=torch.long)
-    before = {key: value.clone() for key, value in trained.image.state_dict().items()}
-    feature = trained(ids, ids + 1, pixels)[1]
-    alone = count == 1 and size == 32
-    after = trained.image.state_dict()
-    assert torch.equal(after["bn1.running_mean"], before["bn1.running_mean"]) == alone
-    feature.square().sum().backward()
-    assert trained.image.training and trained.image.bn1.training
-    assert all(p.grad is not None for p in trained.image.parameters())
 
 
 def test_a_name_that_can_be_none_is_refused_before_anything_is_made():

@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import compare_clip
 import numpy as np
 import predict as command
 import pytest
@@ -21,13 +22,19 @@ from common.training.prepare import prepare
 from common.training.probes import blanks, predictor
 from helpers.small_project import COMMANDS, TEXTS, make_small_project, record
 
-KINDS = [("bert", "attention"), ("bert", "image"), ("clip", "attention")]
-KINDS += [("blip", "concat"), ("blip", "text")]
+KINDS = [("bert", "attention"), ("bert", "image"), ("blip", "concat"), ("blip", "text")]
 SMALL = ["--image-size", "32", "--epochs", "1", "--batch-size", "4", "--lr", "1e-3"]
 
 
 def rows(path: Path) -> list[list[str]]:
     return list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+
+
+def shares(path: Path) -> np.ndarray:
+    """The probabilities in a file, (N, 3)."""
+    header, *pairs = rows(path)
+    first = header.index("p_negative")
+    return np.array([row[first : first + 3] for row in pairs], float)
 
 
 def train(project: Path, hub, kind: str, *more: str) -> Path:
@@ -44,14 +51,6 @@ def train(project: Path, hub, kind: str, *more: str) -> Path:
     return moved
 
 
-def unlabelled(project: Path, line_end: str = "\r\n") -> None:
-    splits = project / "outputs" / "splits"
-    header, *labelled = rows(splits / "val.csv")
-    with (splits / "test.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator=line_end)
-        writer.writerows([header, *([*row[:3], "null"] for row in reversed(labelled))])
-
-
 @pytest.fixture(autouse=True)
 def nothing_to_download(monkeypatch, tmp_path):
     """Neither in a cache nor on a hub."""
@@ -60,8 +59,13 @@ def nothing_to_download(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
+    """Its test list are the validation pairs without labels, the last one first."""
     made = make_small_project(tmp_path_factory.mktemp("small") / "项目 a")
-    unlabelled(made)
+    splits = made / "outputs" / "splits"
+    header, *labelled = rows(splits / "val.csv")
+    with (splits / "test.csv").open("w", encoding="utf-8", newline="") as file:
+        pairs = [[*row[:3], "null"] for row in reversed(labelled)]
+        csv.writer(file, lineterminator="\r\n").writerows([header, *pairs])
     return made
 
 
@@ -78,124 +82,120 @@ def predict(project: Path, *more: str) -> Path:
     return output
 
 
-def test_the_probabilities_of_chinese_classes_stand_below_each_other(capsys):
-    predicting._show(np.array([0.5, 0.25, 0.25]), ["消极", "中性的", "ok"])
-    shown = capsys.readouterr().out.splitlines()
-    assert len(shown) == 3 and len(set(map(console_width, shown))) == 1
-
-
 @pytest.mark.parametrize(("kind", "fusion"), KINDS)
 def test_it_gives_the_predictions_of_the_run_and_the_file_that_was_handed_in(
     project, hub, monkeypatch, tmp_path, kind, fusion
 ):
     folder = train(project, hub, kind, "--fusion", fusion, "--seed", "5")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    expected = folder / "predictions.csv"
     output = predict(project, "--run", str(folder), "--probs")
-    found, expected = rows(output), rows(folder / "predictions.csv")
-    assert found[0] == ["guid", "label", "pred", "p_negative", "p_neutral", "p_positive"]
-    assert [row[:3] for row in found] == [row[:3] for row in expected]
-    shares = [np.array([row[3:6] for row in table[1:]], float) for table in (found, expected)]
-    np.testing.assert_allclose(*shares, atol=1e-5)
+    assert rows(output)[0] == ["guid", "label", "pred", "p_negative", "p_neutral", "p_positive"]
+    assert [row[:3] for row in rows(output)] == [row[:3] for row in rows(expected)]
+    np.testing.assert_allclose(shares(output), shares(expected), atol=1e-5)
 
     unlabelled = ["--csv", "outputs/splits/test.csv"]
     output = predict(project, "--run", str(folder), *unlabelled)
     assert output.read_bytes() == (folder / "test_with_label.txt").read_bytes()
     assert output.read_bytes().count(b"\r\n") == 7
-    found = rows(predict(project, "--run", str(folder), *unlabelled, "--probs"))
-    kept = rows(folder / "test_predictions.csv")
-    assert found[0] == kept[0] == ["guid", "pred", "p_negative", "p_neutral", "p_positive"]
-    shares = [np.array([row[2:] for row in table[1:]], float) for table in (found, kept)]
-    np.testing.assert_allclose(*shares, atol=1e-5)
+    kept = folder / "test_predictions.csv"
+    output = predict(project, "--run", str(folder), *unlabelled, "--probs")
+    assert [row[:2] for row in rows(output)] == [row[:2] for row in rows(kept)]
+    np.testing.assert_allclose(shares(output), shares(kept), atol=1e-5)
 
 
-def test_with_labels_it_prints_the_metrics_of_the_best_epoch(project, run, capsys):
+def test_labels_are_measured_where_all_pairs_have_one_and_must_be_classes_of_the_run(
+    project, run, tmp_path, capsys
+):
     predict(project, "--run", str(run))
     best = record(run)["best"]
     expected = ", ".join(f"{metric.title} {best[metric.column]:.4f}" for metric in METRICS)
-    assert capsys.readouterr().out.splitlines()[-2:] == [
-        expected,
-        f"6 pairs: {project / 'predicted.csv'}",
-    ]
+    said = [expected, f"6 pairs: {project / 'predicted.csv'}"]
+    assert capsys.readouterr().out.splitlines()[-2:] == said
+
+    other = tmp_path / "other.csv"
+    text = (project / "outputs" / "splits" / "val.csv").read_text(encoding="utf-8")
+    other.write_text(text.replace("neutral", "?"), encoding="utf-8")
+    output = predict(project, "--run", str(run), "--csv", str(other), "--probs")
+    told = capsys.readouterr().out
+    assert "2 of the pairs have no label" in told and "Macro-F1" not in told
+    assert rows(output)[0][1] == "pred"
+    other.write_text(text.replace("neutral", "angry"), encoding="utf-8")
+    with pytest.raises(UserError, match="other.csv, row 3: label 'angry' is not a class"):
+        predict(project, "--run", str(run), "--csv", str(other))
 
 
 def test_several_runs_give_the_mean_of_their_probabilities(project, hub, run):
     other = train(project, hub, "bert", "--seed", "7")
-    alone = [rows(predict(project, "--run", str(each), "--probs")) for each in (run, other)]
-    shares = np.array([[row[3:] for row in table[1:]] for table in alone], float)
-    both = rows(predict(project, "--run", str(run), str(other), "--probs"))
-    found = np.array([row[3:] for row in both[1:]], float)
-    np.testing.assert_allclose(found, shares.mean(0), atol=1e-5)
-    again = rows(predict(project, "--run", str(run), "--run", str(other), "--probs"))
-    assert again == both
+    alone = [shares(predict(project, "--run", str(each), "--probs")) for each in (run, other)]
+    both = shares(predict(project, "--run", str(run), str(other), "--probs"))
+    np.testing.assert_allclose(both, np.mean(alone, axis=0), atol=1e-5)
+    again = predict(project, "--run", str(run), "--run", str(other), "--probs")
+    assert (shares(again) == both).all()
 
 
-def test_one_pair_gets_the_probabilities_of_its_row(project, run, capsys):
+def test_one_pair_gets_the_probabilities_of_its_row_the_highest_first(project, run, capsys):
     text, photo = TEXTS[0] + "0", "data/val0.png"
     before = set(project.rglob("*"))
-    line = ["--project-root", str(project), "--run", str(run), "--text", text, "--image", photo]
-    command.main(line)
+    line = ["--project-root", str(project), "--run", str(run), "--text", text]
+    command.main([*line, "--image", photo])
     told = [row.split() for row in capsys.readouterr().out.splitlines()]
     assert set(project.rglob("*")) == before
-    header, first, *_ = rows(run / "predictions.csv")
-    shares = {name.removeprefix("p_"): float(first[header.index(name)]) for name in header[3:6]}
+    row = shares(run / "predictions.csv")[0]
+    expected = zip(("negative", "neutral", "positive"), row, strict=True)
+    highest_first = sorted(expected, key=lambda pair: -pair[1])
+    assert [name for name, _ in told] == [name for name, _ in highest_first]
     found = [float(share) for _, share in told]
-    assert {name: float(share) for name, share in told} == pytest.approx(shares, abs=1e-4)
-    assert found == sorted(found, reverse=True)
+    assert found == pytest.approx([share for _, share in highest_first], abs=1e-4)
+
+    with pytest.raises(UserError, match="--text and --image"):
+        command.main(line)
+    command.main([*line, "--blank-missing"])
+    assert "0 texts and 1 photos" in capsys.readouterr().out
+
+    predicting._show(np.array([0.5, 0.25, 0.25]), ["消极", "中性的", "ok"])
+    shown = capsys.readouterr().out.splitlines()  # below each other
+    assert len(shown) == 3 and len(set(map(console_width, shown))) == 1
 
 
 # Missing files
 
 
-@pytest.fixture
-def gaps(project, tmp_path) -> Path:
-    """The validation pairs, of which the second has no photo, and the third a broken one."""
+def test_a_missing_photo_ends_it_with_its_row_or_is_blank_as_the_probe_has_it(
+    project, hub, run, tmp_path, capsys
+):
+    """Of the validation pairs the second has no photo, and the third a broken one."""
     header, *pairs = rows(project / "outputs" / "splits" / "val.csv")
     (tmp_path / "broken.png").write_bytes(b"no picture")
     pairs[1][2], pairs[2][2] = "data/gone.png", str(tmp_path / "broken.png")
     with (tmp_path / "gaps.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *pairs])
-    return tmp_path / "gaps.csv"
-
-
-def test_a_missing_photo_ends_it_with_its_row_and_the_way_out(project, run, gaps):
+    flags = ["--run", str(run), "--csv", str(tmp_path / "gaps.csv")]
     with pytest.raises(UserError, match=r"row 3: 'data/gone.png'.*--blank-missing"):
-        predict(project, "--run", str(run), "--csv", str(gaps))
-    assert not (project / "predicted.csv.tmp").exists()
-
-
-def test_blank_photos_are_counted_and_predicted_as_the_probe_does(project, hub, run, gaps, capsys):
-    output = predict(project, "--run", str(run), "--csv", str(gaps), "--blank-missing", "--probs")
+        predict(project, *flags)
+    output = predict(project, *flags, "--blank-missing", "--probs")
     told = "left blank, because they are missing or broken: 0 texts and 2 photos"
     assert told in capsys.readouterr().out
-    shares = np.array([row[3:] for row in rows(output)[1:]], float)
-
-    import compare_clip
 
     name = hub.folder(COMMANDS["clip"][1])
     line = ["--project-root", str(project), "--model-name", name, *SMALL]
     prepared = prepare(compare_clip.parse(line))
     model, _ = load_run(open_run(run, None))
     blank = blanks(model, 32, prepared.empty_text)["image"]
-    cpu = Precision("fp32", torch.device("cpu"))
-    pairs = np.array([1, 2])
-    blanked = predictor(model, prepared.datasets["val"], 4, cpu, blank=blank)(pairs, pairs)
-    np.testing.assert_allclose(shares[1:3], probabilities(blanked), atol=1e-5)
+    cpu, places = Precision("fp32", torch.device("cpu")), np.array([1, 2])
+    blanked = predictor(model, prepared.datasets["val"], 4, cpu, blank=blank)(places, places)
+    np.testing.assert_allclose(shares(output)[places], probabilities(blanked), atol=1e-5)
 
 
 def test_a_missing_text_is_blank_and_counted(project, run, tmp_path, capsys):
-    (tmp_path / "a.txt").write_text("好", encoding="utf-8")
+    (tmp_path / "a.txt").write_text("", encoding="utf-8")
     photo = project / "data" / "val0.png"
-    list_of = tmp_path / "texts.csv"
-    pairs = f"a,{tmp_path / 'a.txt'},{photo}\nb,{tmp_path / 'b.txt'},{photo}\n"
-    list_of.write_text(f"guid,text_path,image_path\n{pairs}", encoding="utf-8")
-    more = ["--run", str(run), "--csv", str(list_of), "--blank-missing", "--probs"]
-    found = rows(predict(project, *more))
+    pairs = "".join(f"{name},{tmp_path / name}.txt,{photo}\n" for name in "ab")
+    (tmp_path / "texts.csv").write_text(f"guid,text_path,image_path\n{pairs}", encoding="utf-8")
+    more = ["--run", str(run), "--csv", str(tmp_path / "texts.csv"), "--blank-missing", "--probs"]
+    empty, missing = shares(predict(project, *more))
     assert "1 texts and 0 photos" in capsys.readouterr().out
-    line = ["--project-root", str(project), "--run", str(run), "--image", str(photo)]
-    command.main([*line, "--text", ""])
-    told = dict(row.split() for row in capsys.readouterr().out.splitlines())
-    for name, share in zip(("negative", "neutral", "positive"), found[2][2:], strict=True):
-        assert float(told[name]) == pytest.approx(float(share), abs=1e-4)
+    np.testing.assert_allclose(missing, empty, atol=1e-5)
 
 
 # What cannot be
@@ -207,8 +207,8 @@ def test_a_run_of_the_first_version_is_opened_with_its_checkpoint(project, hub, 
     with pytest.raises(UserError, match="--model-name"):
         predict(project, "--run", str(folder))
     name = hub.folder(COMMANDS["clip"][1])
-    found = rows(predict(project, "--run", str(folder), "--model-name", name, "--probs"))
-    assert [row[:3] for row in found] == [row[:3] for row in rows(folder / "predictions.csv")]
+    output = predict(project, "--run", str(folder), "--model-name", name, "--probs")
+    np.testing.assert_allclose(shares(output), shares(folder / "predictions.csv"), atol=1e-5)
     edited(folder, lambda content: content["model"].update(name="openai/clip-vit-base-patch32"))
     with pytest.raises(UserError, match="keeps no encoder/ .* --model-name"):
         predict(project, "--run", str(folder))
@@ -225,12 +225,10 @@ NO_RECORD = "is not the record of a run"
 SPOILED = {
     "no record": (lambda f: (f / "metrics.json").unlink(), "no metrics.json there"),
     "no JSON": (lambda f: (f / "metrics.json").write_text("{"), NO_RECORD),
-    "no model": (lambda f: edited(f, lambda c: c.pop("model")), NO_RECORD),
     "huge photos": (
         lambda f: edited(f, lambda c: c["protocol"].update(image_size=10**6)),
         NO_RECORD,
     ),
-    "no sizes": (lambda f: edited(f, lambda c: c["model"].update(batch_size="many")), NO_RECORD),
     "cut weights": (
         lambda f: (f / "best.pt").write_bytes((f / "best.pt").read_bytes()[:999]),
         "best.pt cannot be read",
@@ -258,14 +256,6 @@ def test_a_folder_that_cannot_be_opened_is_named(project, run, tmp_path):
             predict(project, "--run", str(folder))
 
 
-def test_a_label_that_is_no_class_of_the_run_is_named(project, run, tmp_path):
-    source = project / "outputs" / "splits" / "val.csv"
-    text = source.read_text(encoding="utf-8").replace("neutral", "angry")
-    (tmp_path / "other.csv").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match="other.csv, row 3: label 'angry' is not a class"):
-        predict(project, "--run", str(run), "--csv", str(tmp_path / "other.csv"))
-
-
 def test_runs_of_other_classes_are_not_averaged(project, run, tmp_path):
     folder = shutil.copytree(run, tmp_path / "other")
     edited(folder, lambda content: content.update(labels=["a", "b", "c"]))
@@ -279,15 +269,6 @@ def test_the_list_itself_is_not_overwritten(project, run):
     with pytest.raises(UserError, match="would be overwritten"):
         predict(project, "--run", str(run), "--output", "outputs/splits/val.csv")
     assert source.read_bytes() == before
-
-
-def test_of_a_list_with_some_labels_nothing_is_measured(project, run, tmp_path, capsys):
-    text = (project / "outputs" / "splits" / "val.csv").read_text(encoding="utf-8")
-    (tmp_path / "some.csv").write_text(text.replace("neutral", "?"), encoding="utf-8")
-    output = predict(project, "--run", str(run), "--csv", str(tmp_path / "some.csv"), "--probs")
-    assert rows(output)[0][1] == "pred"
-    told = capsys.readouterr().out
-    assert "2 of the pairs have no label" in told and "Macro-F1" not in told
 
 
 def test_too_little_memory_says_what_helps(project, run, monkeypatch):
@@ -308,14 +289,6 @@ def test_flags_that_do_not_fit_together_are_named():
     ):
         with pytest.raises(UserError, match=says):
             command.parse(["--run", "x", *line])
-
-
-def test_a_pair_needs_both_unless_blanks_may_pass(project, run, capsys):
-    line = ["--project-root", str(project), "--run", str(run), "--text", "好"]
-    with pytest.raises(UserError, match="--text and --image"):
-        command.main(line)
-    command.main([*line, "--blank-missing"])
-    assert "0 texts and 1 photos" in capsys.readouterr().out
 
 
 def test_texts_are_read_in_the_encoding_of_the_run(project, run, tmp_path):

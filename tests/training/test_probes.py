@@ -1,5 +1,6 @@
 """Probes tell what each modality and their interaction contribute."""
 
+import compare_train
 import numpy as np
 import pytest
 import torch
@@ -12,9 +13,9 @@ from common.models.classifier import ImageTextClassifier
 from common.models.loading import load_tokenizer
 from common.training import probes
 from common.training.engine import evaluate, logit_scores
+from common.training.prepare import prepare
 from common.training.probes import emap, probe
 from helpers.hub import BERT, BLIP, CLIP
-from helpers.small_project import make_small_project, run_small
 from helpers.twelve_pairs import COUNT, FLOAT32, SIZE, make_model, make_part, make_photos
 from PIL import Image
 
@@ -38,11 +39,6 @@ def test_emap_by_hand_and_of_an_additive_function():
     text, image = torch.randn(9, 3, generator=random), torch.randn(9, 3, generator=random)
     additive = emap(text[:, None] + image[None, :])
     torch.testing.assert_close(additive.float(), text + image)
-
-
-def test_emap_of_late_fusion_is_the_model_itself(hub, images):
-    found = probed(hub, make_model(hub, BERT, "late"), BERT, make_part(hub, BERT, images))
-    assert found["emap_f1_macro"] == found["f1_macro"] and found["emap_pairs"] == COUNT
 
 
 @pytest.mark.parametrize("name, fusion", [(BERT, "concat"), (CLIP, "attention"), (BLIP, "concat")])
@@ -97,11 +93,12 @@ def test_blanked_is_what_empty_texts_and_plain_pictures_give(
     assert found["f1_same_pairs"] == found["f1_macro"]
 
 
-def test_blanking_what_a_model_does_not_use_changes_nothing(hub, images):
-    """Late fusion whose branch of the image always says the same."""
+def test_late_fusion_is_its_own_emap_and_blanking_what_is_not_used_changes_nothing(hub, images):
+    """Late fusion, and then with a branch of the image that always says the same."""
     model, part = make_model(hub, BERT, "late").eval(), make_part(hub, BERT, images)
-    image_branch = model.head.fusion.image_classifier
-    for parameter in image_branch.parameters():
+    found = probed(hub, model, BERT, part)
+    assert found["emap_f1_macro"] == found["f1_macro"] and found["emap_pairs"] == COUNT
+    for parameter in model.head.fusion.image_classifier.parameters():
         torch.nn.init.zeros_(parameter)
     found = probed(hub, model, BERT, part)
     assert found["f1_image_blanked"] == found["f1_same_pairs"] == found["emap_f1_macro"]
@@ -113,9 +110,5 @@ def test_a_large_split_is_represented_by_a_stated_number_of_pairs(hub, images, m
     monkeypatch.setattr(probes, "EXPENSIVE", (1, 5))
     found = probed(hub, make_model(hub, BLIP), BLIP, make_part(hub, BLIP, images))
     assert found["emap_pairs"] == 5 and found["permutations"] == 1
-
-
-def test_a_probe_of_one_modality_is_refused(hub, tmp_path):
-    project = make_small_project(tmp_path)
     with pytest.raises(UserError, match="--fusion text uses one only"):
-        run_small(project, hub, "bert", "--probe", "--fusion", "text")
+        prepare(compare_train.parse(["--probe", "--fusion", "text"]))

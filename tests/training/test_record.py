@@ -2,7 +2,6 @@
 and how. It holds no code."""
 
 import csv
-import errno
 import io
 import json
 import re
@@ -159,15 +158,12 @@ def test_whatever_the_record_holds_is_plain_text_in_the_card(run):
     found = record(run.path)
     found["labels"] = [HOSTILE, "b", "c"]
     found["per_class"] = {HOSTILE: next(iter(found["per_class"].values()))}
-    found["class_counts"] = {"train": {HOSTILE: 3}, "val": {}}
     found["model"]["name"] = found["device"] = HOSTILE
-    found["command"] = ["x.py", HOSTILE]
+    found["command"] = ["x.py"]
     card = model_card(HOSTILE, found)
     body = card.split("---", 2)[2]
-    (shown,) = [line for line in body.splitlines() if line.startswith("    x.py")]
-    others = body.replace(shown, "")  # a block of code, in which all is literal
-    assert "<script>" not in others and "&lt;script&gt;" in others
-    assert r"\| \[x\](http\://y) \`z\` \*b\*?# h?".replace("# h", r"\# h") in others
+    assert "<script>" not in body and "&lt;script&gt;" in body
+    assert r"\| \[x\](http\://y) \`z\` \*b\*?\# h?" in body
     assert "\u202e" not in body and "\n# h" not in body
     data = ModelCard(card).data
     assert data.model_name == HOSTILE and data.base_model == HOSTILE
@@ -186,8 +182,6 @@ def test_git_says_the_commit_and_whether_a_file_differs(tmp_path, monkeypatch):
     assert git_state(tmp_path) == (None, None)  # no repository
     for line in ("init -q", "-c user.name=a -c user.email=a@b commit -q --allow-empty -m first"):
         subprocess.run(["git", "-C", tmp_path, *line.split()], check=True)
-        if line == "init -q":
-            assert git_state(tmp_path) == (None, None)  # no commit
     head = subprocess.check_output(["git", "-C", tmp_path, "rev-parse", "HEAD"], text=True).strip()
     assert git_state(tmp_path) == (head, True)
     (tmp_path / "a.py").write_text("pass\n")
@@ -214,19 +208,20 @@ def test_the_encoder_files_name_no_code(hub, tmp_path):
     assert load_config(str(out)).to_dict() == config.to_dict()
 
 
-@pytest.mark.parametrize("fault", ["cannot be saved", "reads otherwise"])
+def unsavable(*args):
+    raise ValueError("no vocabulary")
+
+
+def save_another(path: Path, *content) -> None:
+    save_encoder(path, *content)
+    file = path / "tokenizer.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"天"', '"地"'), encoding="utf-8")
+
+
+@pytest.mark.parametrize("save", [unsavable, save_another])
 def test_a_tokenizer_that_cannot_be_kept_is_said_and_the_run_is_whole(
-    project, hub, monkeypatch, capsys, fault
+    project, hub, monkeypatch, capsys, save
 ):
-    real = recording.save_encoder
-
-    def save(path, config, tokenizer, mean, std):
-        if fault == "cannot be saved":
-            raise ValueError("no vocabulary")
-        real(path, config, tokenizer, mean, std)
-        content = (path / "tokenizer.json").read_text(encoding="utf-8")
-        (path / "tokenizer.json").write_text(content.replace('"天"', '"地"'), encoding="utf-8")
-
     monkeypatch.setattr(recording, "save_encoder", save)
     folder = run_small(project, hub, "bert", "--fusion", "text", "--epochs", "1")
     assert (folder / "README.md").exists() and not (folder / "encoder").exists()
@@ -236,17 +231,13 @@ def test_a_tokenizer_that_cannot_be_kept_is_said_and_the_run_is_whole(
 def test_a_full_disk_is_no_fault_of_the_tokenizer(project, hub, monkeypatch):
     """The run would be finished, and never get the files that let it travel."""
     flags = ("--fusion", "text", "--epochs", "1", "--output-dir", "outputs/full")
-    for fault in (  # as Python says it, and as Rust does
-        OSError(errno.ENOSPC, "No space left on device"),
-        Exception("No space left (os error 28)"),
-    ):
 
-        def save(*args, fault=fault):
-            raise fault
+    def full(*args):
+        raise Exception("No space left (os error 28)")  # as Rust says it
 
-        with monkeypatch.context() as patch:
-            patch.setattr(recording, "save_encoder", save)
-            with pytest.raises(UserError, match="encoder: .*No space left.*Make room"):
-                run_small(project, hub, "bert", *flags)
-        assert [path.suffix for path in compare_dir(project, *flags).iterdir()] == [".partial"]
+    monkeypatch.setattr(recording, "save_encoder", full)
+    with pytest.raises(UserError, match="encoder: .*No space left.*Make room"):
+        run_small(project, hub, "bert", *flags)
+    assert [path.suffix for path in compare_dir(project, *flags).iterdir()] == [".partial"]
+    monkeypatch.undo()
     assert (run_small(project, hub, "bert", *flags) / "encoder").exists()
