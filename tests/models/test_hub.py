@@ -84,33 +84,30 @@ def test_what_is_cached_is_used_though_the_hub_never_answers(hub, silent):
     assert silent.asked == []
 
 
-def test_a_first_download_takes_the_files_that_are_needed_of_one_commit(own, online):
-    shutil.rmtree(own / "hf")
+def test_a_download_takes_what_is_needed_or_what_an_interrupted_one_lacks_of_one_commit(
+    own, online
+):
+    """BERT is not there, and CLIP in part."""
+    clip, repository = snapshot_folder(own / "hf" / "hub", CLIP), own / f"hf/hub/models--{BERT}"
+    online.revision = clip.name
+    gone = ["pytorch_model.bin", "tokenizer.json", "merges.txt"]
+    for file in gone:
+        (clip / file).unlink()
+    shutil.rmtree(repository)
     (online.folder / "empty/model").mkdir(parents=True)
     (online.folder / "empty/model/README.md").touch()
-    names = [("image", CLIP), ("text", "nobody/nothing"), ("text", "empty/model")]
-    text, image, nobody, empty = load(own, online, "text", *names)
-    assert (text, image) == ("", "")
+    names = [("text", "nobody/nothing"), ("text", "empty/model")]
+    *found, nobody, empty = load(own, online, "text", "clip", *names)
+    assert found == ["", ""] and all((clip / file).is_file() for file in gone)
     assert "Check the name" in nobody and "mirror" not in nobody
     assert "config.json cannot be used" in empty
-    (weights,) = (own / "hf").rglob("snapshots/*/model.safetensors")  # an image needs none of CLIP
-    repository = own / "hf" / "hub" / f"models--{BERT}"
+    (weights,) = repository.rglob("snapshots/*/model.safetensors")
     assert weights.parent.name == (repository / "refs" / "main").read_text() == online.revision
     # A newer commit does not mix with the cached one, which goes on serving.
     online.asked.clear()
     online.revision = "1" * 40
     assert load(own, online, "text") == [""]
     assert online.asked == []
-
-
-def test_what_an_interrupted_download_lacks_is_fetched(own, online):
-    cached = snapshot_folder(own / "hf" / "hub", BERT)
-    online.revision = cached.name
-    gone = ["model.safetensors", "tokenizer.json", "vocab.txt"]
-    for file in gone:
-        (cached / file).unlink()
-    assert load(own, online, "text") == [""]
-    assert all((cached / file).is_file() for file in gone)
 
 
 def test_statistics_that_another_program_left_out_are_asked_for(own, monkeypatch):
