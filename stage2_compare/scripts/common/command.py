@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError, reason_of
-from .files import error_text, is_disk_full, printable
+from .files import is_disk_full, printable
 from .settings import FAMILIES, Machine, ModelChoice, Paths, Protocol, TrainingRun, run_name
 from .words import CODES, system_language
 
@@ -203,9 +203,10 @@ def _status_of(error: BaseException, received: list[int]) -> int:
     # An error of a file names the file. One without a name is of the output's streams.
     if isinstance(error, OSError) and error.filename is None and error.errno in _OUTPUT_IS_GONE:
         if is_disk_full(error):  # one stream alone may be on that disk
-            _say(f"error: {error_text(error)}: make room, and run the same command again")
+            _say(f"error: {reason_of(error)}: make room, and run the same command again")
         return 1
-    _say(f"error: unexpected: {type(error).__name__}: {reason_of(error)}; {_keep_traceback(error)}")
+    text = " ".join(str(error).split())[:300]  # with the path, if it is of a file
+    _say(f"error: unexpected: {type(error).__name__}: {text}; {_keep_traceback(error)}")
     return 1
 
 

@@ -14,6 +14,8 @@ class Busy(UserError):
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what an error says, on one line of 300 characters at most, else its kind."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    """Return what an error says, without the number and path of a file's, on one line of 300
+    characters at most; else its kind."""
+    said = getattr(error, "strerror", None) or error
+    text = " ".join(str(said).split()) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:297]}..."

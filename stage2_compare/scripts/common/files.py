@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from .errors import UserError
+from .errors import UserError, reason_of
 
 LISTED = 10  # an error names this many faults and counts the rest
 WAITING = threading.Event()  # set while this process waits for what another one makes
@@ -131,7 +131,7 @@ def write_result(path: Path, content: bytes) -> None:
 
 def cannot_write(path: Path, error: Exception) -> UserError:
     """Return the error that names a file or folder, and says what to do."""
-    return UserError(f"cannot write {path}: {error_text(error)}. {remedy(error)}")
+    return UserError(f"cannot write {path}: {reason_of(error)}. {remedy(error)}")
 
 
 def remedy(error: Exception) -> str:
@@ -166,17 +166,12 @@ def unescaped(text: str) -> str:
     return text[1:] if text.startswith("'") and escaped(text) != text else text
 
 
-def error_text(error: Exception) -> str:
-    """Return the system's description of an error without number and path, else its message."""
-    return getattr(error, "strerror", None) or str(error)
-
-
 def file_problem(path: str | Path) -> str:
     """Return why ``path`` is not a regular file, or "" if it is one: to read a pipe may hang."""
     try:
         return "" if stat.S_ISREG(os.stat(path).st_mode) else "not a file"
     except (OSError, ValueError) as error:
-        return error_text(error)
+        return reason_of(error)
 
 
 def printable(text: str) -> str:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Busy, UserError, reason_of
-from .files import WAITING, error_text, lock, printable, quoted, unlock
+from .files import WAITING, lock, printable, quoted, unlock
 from .models.checkpoint import local_folder
 from .runs import layout
 from .runs.reading import differences, read_choices
@@ -290,7 +290,7 @@ def _is_locked(job: Job) -> bool:
         held = lock(path)
     except OSError as error:
         raise UserError(
-            f"cannot write in {path.parent}: {error_text(error)}. Give another --output-dir"
+            f"cannot write in {path.parent}: {reason_of(error)}. Give another --output-dir"
         ) from error
     if held is not None:
         unlock(held)
@@ -352,7 +352,7 @@ def _make(job: Job, device: str) -> str:
         job.log.parent.mkdir(parents=True, exist_ok=True)
         _print_to(job.log)
     except OSError as error:
-        return f"cannot write {job.log}: {error_text(error)}"
+        return f"cannot write {job.log}: {reason_of(error)}"
     module = importlib.import_module(job.command)
     arguments = [*job.arguments, "--device", device]
     sys.argv = [str(module.__file__), *arguments]  # the run records it
@@ -367,7 +367,7 @@ def _make(job: Job, device: str) -> str:
     except KeyboardInterrupt as stop:
         fault = told = f"stopped: {stop}"
     except Exception as error:  # the other runs go on
-        fault, told = f"{type(error).__name__}: {reason_of(error)}", traceback.format_exc()
+        fault, told = f"{type(error).__name__}: {error}"[:300], traceback.format_exc()
     with suppress(OSError):  # the log's disk is full
         print(told, flush=True)
     return fault

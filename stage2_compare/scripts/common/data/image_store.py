@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from ..errors import UserError
-from ..files import error_text, listed
+from ..errors import UserError, reason_of
+from ..files import listed
 from .arrays import Plan, keep
 from .photo_copies import FINGERPRINT_SHAPE, fingerprint
 from .photos import NOTES, decode, open_file, reason
@@ -179,7 +179,7 @@ def load_images(
         raise ImagesUnusable(inspect_images(distinct)[1] | error.faults) from None
     except OSError as error:
         raise UserError(
-            f"cannot write the image cache in {folder}: {error_text(error)}; "
+            f"cannot write the image cache in {folder}: {reason_of(error)}; "
             "free space there, or end other commands that use it, and start again"
         ) from None
     row_of = {digest: row for row, digest in enumerate(digests)}

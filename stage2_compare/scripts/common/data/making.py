@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
-from ..files import MARK, alone, error_text, remove_left_overs, replacing, write_result
+from ..errors import UserError, reason_of
+from ..files import MARK, alone, remove_left_overs, replacing, write_result
 from .copies import Keys, keys_of
 from .image_store import inspect_images
 from .pair_files import Fault, describe
@@ -210,7 +210,7 @@ def _write(folder: Path, tables: dict[str, bytes], folds: int) -> list[str]:
         if os.path.exists(folder / UNFINISHED):
             state = "the splits there do not belong together, run this command again"
         raise UserError(
-            f"{error.filename2 or folder}: cannot write it, {state} ({error_text(error)}); "
+            f"{error.filename2 or folder}: cannot write it, {state} ({reason_of(error)}); "
             "close it where it is open (Excel?), or check the disk and --output-dir"
         ) from None
     lines = []

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
-from ..errors import UserError
-from ..files import error_text, file_problem, listed, quoted
+from ..errors import UserError, reason_of
+from ..files import file_problem, listed, quoted
 from .tables import Split, refuse
 
 DATA_FOLDERS = ("data/data", "data/project5/data", "data")  # below the project root
@@ -91,7 +91,7 @@ def find_files(
                     with open(path, "rb") as file:
                         content = file.read(MAX_BYTES)
                 except OSError as error:
-                    problem = error_text(error)
+                    problem = reason_of(error)
             if problem:
                 faults.append(Fault(split.path, row, guid, shown, problem))
             if column == "text_path":

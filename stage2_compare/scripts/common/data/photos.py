@@ -13,7 +13,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from ..files import error_text, file_problem
+from ..errors import reason_of
+from ..files import file_problem
 
 # None of them runs a program, as EPS does. Pillow reads AVIF from release 11.3 on.
 Image.init()
@@ -177,7 +178,7 @@ def reason(error: Exception) -> str:
         return f"not an image of a known kind: {', '.join(_FORMATS)}"
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {MAX_PIXELS / 1e6:.0f} million pixels"
-    return error_text(error) or type(error).__name__
+    return reason_of(error)
 
 
 def _orientation(image: Image.Image) -> int:

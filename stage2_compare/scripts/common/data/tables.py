@@ -11,8 +11,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import UserError
-from ..files import error_text, file_problem, listed, quoted
+from ..errors import UserError, reason_of
+from ..files import file_problem, listed, quoted
 from .encodings import choose_encoding, decode
 
 _UNLABELLED = ("", "null", "nan")  # no label: an empty cell, the published test list, pandas
@@ -93,7 +93,7 @@ def _read(path: Path) -> bytes:
         if not problem:
             return path.read_bytes()
     except OSError as error:
-        problem = error_text(error)
+        problem = reason_of(error)
     raise UserError(
         f"{path}: cannot read the split file ({problem}); make the splits with make_splits.py, or "
         "check --project-root and the path"

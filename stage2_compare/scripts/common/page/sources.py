@@ -15,7 +15,7 @@ from ..data.photos import decode, open_file, upright_size
 from ..data.report import read_quality
 from ..data.splits import Split, fingerprint, read_training_splits
 from ..errors import UserError, reason_of
-from ..files import error_text, remedy, remove_left_overs, replacing
+from ..files import remedy, remove_left_overs, replacing
 from ..runs.reading import Run
 from ..words import Phrase, phrase
 
@@ -127,7 +127,7 @@ def write_thumbnails(sources: Sources, folder: Path) -> set[str]:
             remove_left_overs(folder, ".*.tmp")
             _in_threads(_write_thumbnail, missing, "Thumbnails")
         except OSError as error:
-            reason = f"{error_text(error)}. {remedy(error)}"
+            reason = f"{reason_of(error)}. {remedy(error)}"
             raise UserError(f"cannot write into {folder}: {reason}") from error
     return {name for name in photos if (folder / name).exists()}
 

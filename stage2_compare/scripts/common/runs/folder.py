@@ -22,7 +22,6 @@ from ..errors import Busy, UserError, reason_of
 from ..files import (
     MARK,
     cannot_write,
-    error_text,
     escaped,
     folder_name,
     is_disk_full,
@@ -71,7 +70,7 @@ class RunFolder:
             if error.errno == errno.ENAMETOOLONG or (error.errno == errno.ENOENT and length > 200):
                 remedy = f"The path has {length} characters: move the project to a shorter one"
             raise UserError(
-                f"cannot write in {quoted(str(self.parent))}: {error_text(error)}. {remedy}"
+                f"cannot write in {quoted(str(self.parent))}: {reason_of(error)}. {remedy}"
             ) from error
         return self
 
@@ -196,7 +195,7 @@ class RunFolder:
         except OSError as error:
             self._settle()
             raise UserError(
-                f"cannot give {self.partial} its name {self.final.name}: {error_text(error)}. Close "
+                f"cannot give {self.partial} its name {self.final.name}: {reason_of(error)}. Close "
                 "the programs that have files of that run open, and run the same command again: "
                 "nothing is trained anew"
             ) from error
@@ -236,7 +235,7 @@ class RunFolder:
         except OSError as error:  # Windows moves no folder in which a file is open
             print(
                 f"warning: the earlier run of this name cannot move to {place}: "
-                f"{error_text(error)}. It stays in {self._old} until no program has files of it open",
+                f"{reason_of(error)}. It stays in {self._old} until no program has files of it open",
                 flush=True,
             )
 

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ..data.arrays import Plan, keep
 from ..data.batches import EVALUATION_FACTOR
 from ..data.dataset import Batch, Dataset, FeatureDataset, PairDataset, TokenDataset
-from ..files import error_text
+from ..errors import reason_of
 from ..models.classifier import ImageTextClassifier
 from ..models.encoder import Encoder
 from .device import Precision, device_name
@@ -221,7 +221,7 @@ def _keep(parts: list[_Part], encoder: Encoder, folder: Path, decides: dict[str,
             part.fill(keep(folder, name, key.encode(), part.plan, _SHARE_OF_THE_DISK))
     except OSError as error:
         print(
-            f"warning: features cannot be kept in {folder}: {error_text(error)}. This run goes on "
+            f"warning: features cannot be kept in {folder}: {reason_of(error)}. This run goes on "
             "without, the next one makes them again",
             flush=True,
         )
