@@ -255,9 +255,7 @@ def test_dry_run_prints_a_line_for_each_run_that_is_left(project, hub, capsys):
 
 
 def test_lists_take_commas_and_spaces_and_every_value_once(capsys):
-    jobs, _ = compare_all.parse(
-        ["--seeds", "1,2", "3", "3,1", "--models", "clip, blip", "late", "--devices", "a,b", "a"]
-    )
+    jobs, _ = compare_all.parse(["--seeds", "1,2", "3", "3,1", "--models", "clip, blip", "late"])
     names = [(job.command, job.run.model.fusion, job.run.protocol.seed) for job in jobs]
     three = [("compare_clip", "concat"), ("compare_blip", "concat"), ("compare_train", "late")]
     assert names == [(*model, seed) for seed in (1, 2, 3) for model in three]

@@ -27,7 +27,7 @@ from typing import Any
 # there and not on a checkpoint of a gigabyte.
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"text": (32, 2, 2), "vision": (48, 2, 3), "projection": 24},
-    "demo": {"text": (64, 2, 4), "vision": (96, 2, 4), "projection": 64},
+    "demo": {"text": (128, 1, 4), "vision": (96, 1, 4), "projection": 64},
     "full": {
         "text": (768, 12, 12),
         "clip_text": (512, 12, 8),

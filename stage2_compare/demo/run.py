@@ -4,8 +4,8 @@ commands, and compare their results with that answer.
     python stage2_compare/start.py demo
 
 Leaves everything in outputs/demo/, which it empties first: data/ (see pairs.py), hub/ (small
-checkpoints with random weights), and the results of the commands. The exit status is 1 if a result
-is not as it must be.
+checkpoints with random weights), and the results of the two commands. The exit status is 1 if a
+result is not as it must be.
 """
 
 from __future__ import annotations
@@ -21,14 +21,18 @@ import time
 from pathlib import Path
 
 from . import pairs
-from .checkpoints import BERT, BLIP, CLIP, hub_variables, write_hub
+from .checkpoints import hub_variables, write_hub
 
 STAGE2 = Path(__file__).resolve().parents[1]
 OUTPUT = STAGE2.parent / "outputs" / "demo"
 COUNT, SEED, VAL_SHARE = 1800, 0, 1 / 3
 LR = "0.001"
-PROTOCOL = ["--epochs", "4", "--lr", LR, "--schedule", "cosine", "--effective-batch-size", "32"]
-PROTOCOL += ["--image-size", "32", "--max-length", "40"]
+SPLIT = ["--val-ratio", f"{VAL_SHARE:.6f}"]
+# Two runs at once: the pieces of such small models are too small for all cores. Quick models first.
+RUNS = ["--models", "clip", "blip", "late", "concat", "gated", "--baselines"]
+RUNS += ["--devices", "cpu", "cpu", "--probe", "--epochs", "3", "--lrs", LR]
+RUNS += ["--schedule", "cosine", "--effective-batch-size", "32", "--batch-size", "32"]
+RUNS += ["--blip-batch-size", "16", "--image-size", "32", "--max-length", "40"]
 
 # Run -> the ceiling of its accuracy, see pairs.CEILINGS.
 CEILING_OF = {
@@ -51,9 +55,17 @@ def main() -> int:
     pairs.write_pairs(OUTPUT / "data", COUNT, SEED)
     write_hub(OUTPUT / "hub", "demo", SEED, pairs.characters())
 
-    status = run_commands()
-    if status:
-        return status
+    # Threads look out for the next piece of work before they sleep. The pieces of such small models
+    # come quickly: to sleep at once costs a quarter of the time, and to look out as long as OpenMP
+    # would by itself costs half of it on a busy machine.
+    waiting = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}  # gcc heeds the second
+    environment = {**waiting, **os.environ, **hub_variables(OUTPUT / "hub")}
+    for script, flags in (("make_splits.py", SPLIT), ("compare_all.py", RUNS)):
+        print(f"\n== {script} {' '.join(flags)}", flush=True)
+        command = [sys.executable, str(STAGE2 / "scripts" / script), "--project-root", str(OUTPUT)]
+        status = subprocess.call([*command, *flags], env=environment)
+        if status:
+            return status  # it has said why
 
     compare_dir = OUTPUT / "outputs" / "compare"
     records = {
@@ -67,42 +79,6 @@ def main() -> int:
     result = "All as it must be" if all_right else "NOT as it must be, see above"
     print(f"\n{result}; {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
     return 0 if all_right else 1
-
-
-def run_commands() -> int:
-    """Run all commands on the project; return the status of the first that fails, or 0."""
-    # Threads look out for the next piece of work before they sleep. The pieces of such small models
-    # come quickly: to sleep at once costs a quarter of the time, and to look out as long as OpenMP
-    # would by itself costs half of it on a busy machine.
-    waiting = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}  # gcc heeds the second
-    environment = {**waiting, **os.environ, **hub_variables(OUTPUT / "hub")}
-    steps = commands()
-    for number, (title, script, arguments) in enumerate(steps, start=1):
-        print(f"\n== {number}/{len(steps)}  {title}", flush=True)
-        command = [sys.executable, str(STAGE2 / "scripts" / script), "--project-root", str(OUTPUT)]
-        status = subprocess.call([*command, *arguments], env=environment)
-        if status:
-            return status  # it has said why
-    return 0
-
-
-def commands() -> list[tuple[str, str, list[str]]]:
-    """Return title, script and arguments of each step, in order."""
-    split = ["--val-ratio", f"{VAL_SHARE:.6f}"]
-    steps = [("Training and validation pairs", "make_splits.py", split)]
-    for fusion in ("text", "image", "late", "concat", "gated"):
-        bert = ["--model-name", BERT, "--fusion", fusion, "--batch-size", "32"]
-        if fusion not in ("text", "image"):
-            bert.append("--probe")
-        steps.append((f"BERT + ResNet, {fusion}", "compare_train.py", [*bert, *PROTOCOL]))
-    clip = ["--model-name", CLIP, "--batch-size", "32", "--probe", *PROTOCOL]
-    blip = ["--model-name", BLIP, "--batch-size", "16", "--probe", *PROTOCOL]
-    steps += [("CLIP", "compare_clip.py", clip), ("BLIP", "compare_blip.py", blip)]
-    return [
-        *steps,
-        ("Summary", "compare_summary.py", []),
-        ("Pictures and page", "compare_visualize.py", []),
-    ]
 
 
 def print_verdict(records: dict[str, dict]) -> bool:

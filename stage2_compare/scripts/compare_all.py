@@ -128,7 +128,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
             batch = f"--batch-size of {name}; without it {own.batch_size}"
             add(f"--{name}-batch-size", type=positive_int, metavar="N", help=batch)
     add = parser.add_argument_group("queue").add_argument
-    devices = "one run at a time on each, such as cuda:0,cuda:1"
+    devices = "one run at a time on each, such as cuda:0,cuda:1; two on one: cuda:0,cuda:0"
     add("--devices", nargs="+", default=Machine.device, metavar="DEVICE", help=devices)
     add("--dry-run", action="store_true", help="print the commands that are left, one a line")
     add_language(parser)
@@ -143,11 +143,12 @@ def _model(text: str) -> str:
 def _values(
     parser: argparse.ArgumentParser, name: str, texts: str | list[str], read: Callable[[str], Any]
 ) -> list[Any]:
-    """Read the values of a list, each once."""
+    """Read the values of a list, each once; a device named twice makes two runs at once."""
     parts = " ".join([texts] if isinstance(texts, str) else texts).replace(",", " ").split()
     try:
         if parts:
-            return list(dict.fromkeys(map(read, parts)))
+            values = list(map(read, parts))
+            return values if name == "devices" else list(dict.fromkeys(values))
         fault = "give one value or more"
     except argparse.ArgumentTypeError as error:
         fault = f"{error}"
@@ -191,6 +192,8 @@ def _job(args: argparse.Namespace, given: dict[str, Any], model: str, *choice: A
     flags["seed"] = seed if seed != Protocol.seed else None
     flags["lr"] = lr if lr != Protocol.lr else None
     flags["fold"] = fold
+    if model in BASELINES:
+        flags["probe"] = None  # it asks what each of two modalities adds
     arguments = []
     for name, value in flags.items():
         if value is not None:

@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 from random import Random
 
+import compare_all
 import make_splits
 import numpy as np
 import pytest
@@ -115,7 +116,7 @@ def test_one_seed_gives_the_same_files_and_another_seed_others(tmp_path):
 
 
 def test_make_splits_reads_them_and_finds_no_copies(data, capsys):
-    make_splits.main(["--project-root", str(data), "--val-ratio", f"{run.VAL_SHARE}"])
+    make_splits.main(["--project-root", str(data), *run.SPLIT])
     said = capsys.readouterr().out
     assert said.count(": 0 shared by 0 pairs") == 4 and f"{COUNT // 4:,} are not UTF-8" in said
     found = [read_split(f"outputs/splits/{side}.csv", data) for side in ("train", "val")]
@@ -127,19 +128,16 @@ def test_make_splits_reads_them_and_finds_no_copies(data, capsys):
         == labels
     )
     texts = [text for split in found for text in split.texts]
-    limit = int(run.PROTOCOL[run.PROTOCOL.index("--max-length") + 1])
+    limit = int(run.RUNS[run.RUNS.index("--max-length") + 1])
     assert len(set(texts)) == COUNT and max(map(len, texts)) + 2 <= limit  # none is cut
 
 
 # The demo
 
 
-def test_all_runs_have_one_protocol():
-    steps = run.commands()
-    training = [step for step in steps if "--model-name" in step[2]]
-    assert len(training) == len(run.CEILING_OF) == 7
-    for _, _, arguments in training:
-        assert arguments[-len(run.PROTOCOL) :] == run.PROTOCOL
+def test_each_run_that_the_demo_makes_has_a_known_ceiling():
+    jobs, _ = compare_all.parse(run.RUNS)
+    assert sorted(job.name for job in jobs) == sorted(run.CEILING_OF)
 
 
 def record(accuracy: float, additive: float = 0.82) -> dict:

@@ -130,7 +130,7 @@ def run_all(jobs: list[Job], devices: list[str]) -> dict[str, str]:
     """Make all runs. One that fails, or hangs, does not keep the others from being made.
 
     Args:
-        devices: one run at a time on each, as ``--device`` calls them.
+        devices: one run at a time on each, as ``--device`` calls them; named twice, two at once.
     Returns:
         Why a run was not made, by its name.
     """
@@ -138,7 +138,7 @@ def run_all(jobs: list[Job], devices: list[str]) -> dict[str, str]:
     try:
         with ThreadPoolExecutor(len(devices)) as pool:
             try:
-                threads = [pool.submit(sweep.serve, device) for device in devices]
+                threads = [pool.submit(sweep.serve, d, devices.count(d)) for d in devices]
                 while wait(threads, _LOOK_SEC).not_done:
                     sweep.bar.set_description_str(sweep.summary())
             finally:
@@ -172,14 +172,15 @@ class _Sweep:
         form = "{bar:20} {elapsed} {desc}"
         self.bar = tqdm(total=len(jobs), file=sys.stdout, disable=None, bar_format=form)
 
-    def serve(self, device: str) -> None:
-        """Make runs on a device until none is left; try it first."""
+    def serve(self, device: str, at_once: int) -> None:
+        """Make runs on a device, of which ``at_once`` are made there, until none is left; try it
+        first."""
         process = None
         try:
             while self.waiting and not self.stopped.is_set():
                 if process is None:
                     process = _Process(self.stopped)
-                    if fault := process.do(_try, device):
+                    if fault := process.do(_try, device, at_once):
                         self._say(f"{device} is left out: {fault}")
                         return
                 try:
@@ -331,14 +332,16 @@ def _show_life(pipe: Connection) -> None:
     os._exit(1)
 
 
-def _try(device: str) -> str:
+def _try(device: str, at_once: int) -> str:
     """Import what trains, and compute something; return why that cannot be done, or else ""."""
     _print_to(Path(os.devnull))
     try:
+        import torch
         from tqdm import tqdm
 
         from .training import device as devices
 
+        torch.set_num_threads(max(1, torch.get_num_threads() // at_once))
         tqdm.set_lock(threading.RLock())  # its own one would be left behind where we are killed
         devices.find_device(device)
     except Exception as error:
