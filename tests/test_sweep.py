@@ -29,6 +29,10 @@ def device(name):
     assert name == "cpu", "no such device"
 def zeros(count, device):
     return SimpleNamespace(item=int)
+def get_num_threads():
+    return 2
+def set_num_threads(count):
+    assert count >= 1
 """
 TRAINING = """
 import time
@@ -255,7 +259,9 @@ def test_dry_run_prints_a_line_for_each_run_that_is_left(project, hub, capsys):
 
 
 def test_lists_take_commas_and_spaces_and_every_value_once(capsys):
-    jobs, _ = compare_all.parse(["--seeds", "1,2", "3", "3,1", "--models", "clip, blip", "late"])
+    line = ["--seeds", "1,2", "3", "3,1", "--models", "clip, blip", "late", "--devices", "a,b", "a"]
+    jobs, args = compare_all.parse(line)
+    assert args.devices == ["a", "b", "a"]  # named twice: two runs at once
     names = [(job.command, job.run.model.fusion, job.run.protocol.seed) for job in jobs]
     three = [("compare_clip", "concat"), ("compare_blip", "concat"), ("compare_train", "late")]
     assert names == [(*model, seed) for seed in (1, 2, 3) for model in three]
