@@ -1,12 +1,12 @@
 """The page in a real browser, Chromium without a window, opened from the disk."""
 
+import itertools
 import re
 import shutil
 import sys
 
 import numpy as np
 import pytest
-from common.words import CODES
 from helpers.pages import page_of, write_pairs
 from helpers.run_folders import bert, clip, make_run
 
@@ -45,9 +45,7 @@ def address(tmp_path_factory) -> str:
         said = np.where(np.arange(N) < wrong, (LABELS + 1) % 3, LABELS)
         folder = root / "outputs/compare"
         make_run(folder, name, labels=LABELS, predictions=said, model=model, **record)
-    chart = b'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40"/>'
-    names = [f"{name}.{code}.svg" for name in ("intervals", "radar") for code in CODES]
-    page_of(root, dict.fromkeys(names, chart))
+    page_of(root)
     return (root / "outputs/compare/visuals/index.html").as_uri()
 
 
@@ -85,40 +83,21 @@ def guids(page) -> list[int]:
     return [int(text[4:]) for text in page.locator(".card .guid").all_text_contents()]
 
 
-@pytest.mark.parametrize("width", [390, 1024, 1920])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_fits_the_window_and_follows_the_system(opened, width, theme):
-    page = opened(width=width, theme=theme)
-    if theme == "dark":
+def test_it_fits_the_window_follows_the_system_and_remembers_its_switches(opened):
+    for width, theme in itertools.product((390, 1024, 1920), ("light", "dark")):
+        page = opened(width=width, theme=theme)
+        assert page.evaluate("document.documentElement.dataset.theme") == theme
+        assert page.inner_text("h1") == "Ways of joining text and image, compared"
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.click("#language")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("document.documentElement.dataset.theme") == theme
-    assert page.evaluate("document.documentElement.lang") == ("zh-CN" if theme == "dark" else "en")
-
-
-def test_switches_of_language_and_theme_are_remembered(opened):
-    page = opened()
-    assert page.inner_text("h1") == "Ways of joining text and image, compared"
-    page.click("#language")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.click("#theme")
+    page.reload()
     assert page.inner_text("h1") == "图文融合方式比较" == page.title()
     assert page.inner_text("#presets a >> nth=1").startswith("全都错")
     assert page.inner_text("th.verdict-best, td.verdict-best") == "第一名"
-    page.reload()
-    assert page.inner_text("h1") == "图文融合方式比较"
-    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
-
-
-def test_only_pictures_of_the_language_that_is_shown_are_loaded(opened):
-    page = opened()
-    asked = []
-    page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[-1]))
-    page.reload()
-    page.locator("#charts").scroll_into_view_if_needed()
-    page.wait_for_function("document.querySelector('[lang=en] > img').complete")
-    assert "intervals.en.svg" in asked and not [name for name in asked if ".zh." in name]
-    page.click("#language")
-    page.wait_for_function("document.querySelector('[lang=zh] > img').naturalWidth > 0")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert page.evaluate("document.documentElement.lang") == "zh-CN"
 
 
 def test_a_heading_sorts_the_table_both_ways(opened):
@@ -181,13 +160,18 @@ def test_which_pairs_late_gets_wrong_that_concat_gets_right_and_why(opened):
     assert guids(page) == list(range(12, 30))
 
 
-def test_only_this_run_right_is_a_link_with_its_count(opened):
+def test_runs_that_are_right_alone_and_slices_lead_to_their_pairs(opened):
     page = opened()
     link = page.locator("#confusion ~ p a", has_text="clip")
     assert link.inner_text() == "clip (6)"
     link.click()
     page.wait_for_function("document.querySelectorAll('.card').length === 6")
     assert guids(page) == list(range(6, 12))
+    cell = page.locator("#slices ~ div table tbody tr", has_text="1–50").locator("a")
+    promised = int(cell.inner_text())
+    cell.click()
+    page.wait_for_function("document.querySelector('#filter').elements.slice.value !== ''")
+    assert count(page) == promised
 
 
 def test_search_finds_texts_and_guids_and_the_back_button_undoes_a_filter(opened):
@@ -216,15 +200,6 @@ def test_a_link_to_a_section_opens_the_page_without_a_filter(opened):
     assert page.locator("#presets a[aria-current]").inner_text() == f"All ({N})"
 
 
-def test_slices_lead_to_their_pairs(opened):
-    page = opened()
-    cell = page.locator("#slices ~ div table tbody tr", has_text="1–50").locator("a")
-    promised = int(cell.inner_text())
-    cell.click()
-    page.wait_for_function("document.querySelector('#filter').elements.slice.value !== ''")
-    assert count(page) == promised
-
-
 def test_paging_goes_through_all_pairs_once(opened):
     page, seen = opened(), []
     for place in range(1, 6):
@@ -236,15 +211,12 @@ def test_paging_goes_through_all_pairs_once(opened):
     assert page.locator("#next").is_disabled()
 
 
-def test_photos_are_loaded_from_the_disk_when_they_come_into_view(opened):
+def test_photos_come_from_the_disk_in_view_and_what_data_say_is_shown_as_text(opened):
     page = opened()
     image = page.locator(".card img").first
     assert not image.evaluate("node => node.complete && node.naturalWidth > 0")
     image.scroll_into_view_if_needed()
     page.wait_for_function("document.querySelector('.card img').naturalWidth === 256")
-
-
-def test_what_data_say_is_shown_as_text(opened):
     page = opened("#q=pair8")
     shown = page.locator(".card .text").all_text_contents()
     assert EVIL in shown and "\"'`{{ 7*7 }}" in shown

@@ -14,12 +14,7 @@ from helpers.run_folders import bert, make_run, prediction_rows, write_csv
 N = 60
 RANDOM = np.random.default_rng(3)
 LABELS = RANDOM.integers(0, 3, N)
-MODELS = {
-    "text": bert("text"),
-    "image": bert("image"),
-    "concat": bert("concat"),
-    "late": bert("late"),
-}
+MODELS = {name: bert(name) for name in ("text", "image", "concat", "late")}
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +38,8 @@ def table(tmp_path_factory):
 def brute_force(table) -> dict[str, set[int]]:
     """The presets, pair by pair, from the records of the runs alone."""
     found = {name: set() for name in ("all_wrong", "one_right", "disagree", "sure", "label")}
-    found |= {
-        "modalities": set(),
-        "copies": {table.guids.index("pair0"), table.guids.index("pair5")},
-    }
+    copies = {table.guids.index("pair0"), table.guids.index("pair5")}
+    found |= {"modalities": set(), "copies": copies}
     for pair, guid in enumerate(table.guids):
         true, said, sure = table.classes[table.labels[pair]], {}, {}
         for run in table.runs:
@@ -124,31 +117,22 @@ def source(text: str, size: tuple[int, int], encoding: str = "utf-8") -> Source:
 
 
 def test_kinds_of_a_pair_by_its_text_and_photo():
-    assert kinds(source("", (0, 0))) == [
-        "text_empty",
-        "encoding_utf8",
-    ]  # the photo's header is broken
-    assert kinds(source("好" * 50, (300, 300))) == [
-        "text_short",
-        "chinese",
-        "encoding_utf8",
-        "photo_square",
-        "photo_middle",
-    ]
-    assert kinds(source("a" * 51, (299, 600), "gb18030")) == [
-        "text_middle",
-        "not_chinese",
-        "encoding_other",
-        "photo_tall",
-        "photo_small",
-    ]
-    assert kinds(source("a" * 101, (1200, 600), "replaced")) == [
-        "text_long",
-        "not_chinese",
-        "encoding_replaced",
-        "photo_wide",
-        "photo_large",
-    ]
+    for found, expected in (
+        (source("", (0, 0)), "text_empty encoding_utf8"),  # the photo's header is broken
+        (
+            source("好" * 50, (300, 300)),
+            "text_short chinese encoding_utf8 photo_square photo_middle",
+        ),
+        (
+            source("a" * 51, (299, 600), "gb18030"),
+            "text_middle not_chinese encoding_other photo_tall photo_small",
+        ),
+        (
+            source("a" * 101, (1200, 600), "replaced"),
+            "text_long not_chinese encoding_replaced photo_wide photo_large",
+        ),
+    ):
+        assert kinds(found) == expected.split()
 
 
 def test_a_text_that_one_run_cuts_is_cut_for_the_table_of_all(tmp_path: Path):
