@@ -1,5 +1,7 @@
 """The folds, seeds and learning rates of a model are one family, and judged as one."""
 
+import itertools
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +20,7 @@ from common.comparison.wording import (
 )
 from common.metrics import run_scores
 from common.runs.reading import Run
-from common.words import ENGLISH
+from common.words import ENGLISH, Phrase
 from helpers.figures import some_predictions
 from helpers.made_runs import made_predictions, made_run
 from helpers.run_folders import CLASSES, LABELS
@@ -44,6 +46,10 @@ def by_name(entries: list[Compared]) -> dict[str, Compared]:
     return {entry.name: entry for entry in entries}
 
 
+def told(phrases: Iterable[Phrase]) -> list[str]:
+    return list(map(ENGLISH, phrases))
+
+
 def f1(predicted: np.ndarray, labels: np.ndarray = LABELS) -> float:
     return run_scores(labels, predicted)["f1_macro"]
 
@@ -58,9 +64,12 @@ def test_fold_seed_and_rate_in_that_order_are_what_tells_the_runs_of_a_family_ap
         made_run("m_lr0.001", GOOD, model="m", lr=1e-3),
         made_run("m_lr0.001_seed43_fold2", GOOD, model="m", lr=1e-3, seed=43, fold=2, folds=2),
         made_run("other_seed43", GOOD, seed=42),  # a name, and no seed
+        made_run("n_lr0.001", GOOD, model="n", lr=1e-3),  # of one rate, which stays in the name
+        made_run("n_lr0.001_seed43", GOOD, model="n", lr=1e-3, seed=43),
     ]
+    runs[1].metrics["model"]["batch_size"] = 8  # what fitted in memory is no other model
     found = {family.name: len(family.runs) for family in families(runs)}
-    assert found == {"m": 4, "other_seed43": 1}
+    assert found == {"m": 4, "other_seed43": 1, "n_lr0.001": 2}
 
 
 def test_the_best_family_stands_first_even_where_the_choice_of_an_epoch_flatters_another():
@@ -74,35 +83,12 @@ def test_the_best_family_stands_first_even_where_the_choice_of_an_epoch_flatters
     assert (found[0].name, found[0].verdict) == ("steady", BEST)
 
 
-def test_runs_with_one_rate_keep_it_in_the_name_of_the_family():
-    runs = [
-        made_run(name, GOOD, model="m", lr=1e-3, seed=seed)
-        for name, seed in (("m_lr0.001", 42), ("m_lr0.001_seed43", 43))
-    ]
-    assert [family.name for family in families(runs)] == ["m_lr0.001"]
-
-
 def test_another_model_is_another_family_under_another_name():
     """Two models whose runs have the same names but for the seed, as a new version can make them."""
-    runs = [
-        made_run(name, GOOD, model=model, seed=seed)
-        for name, seed, model in (
-            ("m_seed1", 1, "a"),
-            ("m_seed2", 2, "a"),
-            ("m_seed3", 3, "b"),
-            ("m_seed4", 4, "b"),
-        )
-    ]
-    found = compare(runs)
+    cases = [("m_seed1", 1, "a"), ("m_seed2", 2, "a"), ("m_seed3", 3, "b"), ("m_seed4", 4, "b")]
+    found = compare([made_run(name, GOOD, model=m, seed=seed) for name, seed, m in cases])
     assert len({family.name for family in found.families}) == 2
     assert sorted(family.verdict for family in found.families) == [BEST, NO_DIFFERENCE]
-
-
-def test_what_fitted_in_memory_is_no_other_model():
-    runs = [made_run("m", GOOD, model="m"), made_run("m_seed43", GOOD, model="m", seed=43)]
-    for size, run in zip((8, 16), runs, strict=True):
-        run.metrics["model"]["batch_size"] = size
-    assert len(families(runs)) == 1
 
 
 # ------------------------------------------------------------------------------------------ seeds
@@ -131,12 +117,9 @@ def test_a_run_of_a_family_that_has_another_protocol_is_left_out_by_itself():
     ]
     found = compare(runs)
     entries = by_name(found.runs)
-    assert list(map(ENGLISH, entries["m"].differs)) == ["effective_batch_size 1 instead of 16"]
+    assert told(entries["m"].differs) == ["effective_batch_size 1 instead of 16"]
     assert (entries["m"].comparable, entries["m"].verdict) == ("no", NOT_COMPARABLE)
-    assert (entries["m_seed43"].comparable, list(map(ENGLISH, entries["m_seed43"].differs))) == (
-        "yes",
-        [],
-    )
+    assert (entries["m_seed43"].comparable, told(entries["m_seed43"].differs)) == ("yes", [])
     assert entries["m_seed43"].verdict == BEST
     family = by_name(found.families)["m"]
     assert (family.verdict, family.seeds) == (BEST, 1)
@@ -174,7 +157,7 @@ def test_a_family_that_lacks_a_fold_is_not_ranked_and_the_fold_is_named():
     assert families["good"].verdict == INCOMPLETE
     assert (families["good"].p_vs_best, families["good"].scores[F1].low) == (None, None)
     assert [families[name].verdict for name in ("fair", "poor")] == [BEST, WORSE]
-    assert [note for note in list(map(ENGLISH, found.notes)) if "missing" in note] == [
+    assert [note for note in told(found.notes) if "missing" in note] == [
         "good, seed 42: fold 1 missing, so it is not ranked beside whole ones; train them with "
         "--fold"
     ]
@@ -191,16 +174,14 @@ def test_a_seed_that_lacks_folds_does_not_keep_the_other_seeds_out():
     assert (good.verdict, good.seeds) == (BEST, 1)
     verdicts = {entry.name: entry.verdict for entry in found.runs}
     assert (verdicts["good_fold1"], verdicts["good_seed43_fold1"]) == (BEST, INCOMPLETE)
-    assert any(
-        "good, seed 43: folds 3, 4 missing" in note for note in list(map(ENGLISH, found.notes))
-    )
+    assert any("good, seed 43: folds 3, 4 missing" in note for note in told(found.notes))
 
 
 def test_folds_of_another_split_are_no_comparable_ones():
     other = folds("other", FAIR, folds_sha256="of others")
     found = compare([*folds("good", GOOD), *folds("fair", FAIR), *other])
     assert by_name(found.families)["other"].verdict == NOT_COMPARABLE
-    assert list(map(ENGLISH, by_name(found.runs)["other_fold3"].differs)) == ["other folds"]
+    assert told(by_name(found.runs)["other_fold3"].differs) == ["other folds"]
 
 
 # ------------------------------------------------------------------------------------------ order
@@ -225,26 +206,14 @@ def test_neither_the_order_of_runs_nor_that_of_pairs_changes_anything():
     assert figures(compare(shuffled)) == expected
 
 
-def figures(found: Comparison) -> list[tuple]:
+def figures(found: Comparison) -> list:
     """All that is said of runs and families."""
     entries = [
-        (
-            e.name,
-            e.scores,
-            e.spread,
-            e.verdict,
-            e.p_vs_best,
-            e.mcnemar_p,
-            list(map(ENGLISH, e.differs)),
-        )
+        (e.name, e.scores, e.spread, e.verdict, e.p_vs_best, e.mcnemar_p, told(e.differs))
         for e in (*found.runs, *found.families)
     ]
-    return [
-        *entries,
-        list(map(ENGLISH, found.notes)),
-        found.validation.ranking.critical,
-        conclusion(found, ENGLISH),
-    ]
+    notes, ranking = told(found.notes), found.validation.ranking
+    return [*entries, notes, ranking.critical, conclusion(found, ENGLISH)]
 
 
 def test_the_same_pairs_in_another_row_order_are_the_same_pairs():
@@ -255,7 +224,7 @@ def test_the_same_pairs_in_another_row_order_are_the_same_pairs():
         made_run("b", GOOD[order], pairs=order, **{**hashes, "val_sha256": "in that order"}),
     ]
     found = compare(runs)
-    assert [list(map(ENGLISH, entry.differs)) for entry in found.runs] == [[], []]
+    assert [told(entry.differs) for entry in found.runs] == [[], []]
     assert [entry.scores[F1] for entry in found.runs] == [found.runs[0].scores[F1]] * 2
 
 
@@ -263,9 +232,7 @@ def test_pairs_with_another_label_are_other_pairs():
     labels = LABELS.copy()
     labels[7] = (labels[7] + 1) % 3
     found = compare([made_run("a", GOOD), made_run("b", GOOD), made_run("c", GOOD, labels)])
-    assert list(map(ENGLISH, by_name(found.runs)["c"].differs)) == [
-        "other validation pairs or labels"
-    ]
+    assert told(by_name(found.runs)["c"].differs) == ["other validation pairs or labels"]
     assert by_name(found.runs)["c"].verdict == NOT_COMPARABLE
 
 
@@ -276,33 +243,19 @@ def test_copies_count_once_and_are_known_from_any_run():
     copies = np.arange(400) // 4 * 4
     found = compare([made_run("a", GOOD), made_run("b", FAIR, copies=copies)])
     assert (found.pairs, found.validation.pairs.independent) == (400, 100)
-    assert not any("copies" in note for note in list(map(ENGLISH, found.notes)))
+    assert not any("copies" in note for note in told(found.notes))
     alone = compare([made_run("a", GOOD), made_run("b", FAIR)])
     assert alone.validation.pairs.independent == 400
-    assert any(
-        "copies among the validation pairs are not recorded" in n
-        for n in list(map(ENGLISH, alone.notes))
-    )
+    assert any("copies among the validation pairs are not recorded" in n for n in told(alone.notes))
 
 
 def test_copies_in_different_folds_are_one_group():
     copies = np.array([0, 0, 2, 3] + list(range(4, 400)))  # pairs 0 and 1 are in folds 1 and 2
-    runs = [
-        run
-        for name, said in (("a", GOOD), ("b", FAIR))
-        for run in (
-            made_run(
-                f"{name}_fold{fold}",
-                said[fold - 1 :: 2],
-                pairs=np.arange(fold - 1, 400, 2),
-                copies=copies[fold - 1 :: 2],
-                model=name,
-                fold=fold,
-                folds=2,
-            )
-            for fold in (1, 2)
-        )
-    ]
+    runs = []
+    for (name, row), fold in itertools.product((("a", GOOD), ("b", FAIR)), (1, 2)):
+        mine = {"pairs": np.arange(fold - 1, 400, 2), "copies": copies[fold - 1 :: 2]}
+        block = {"model": name, "fold": fold, "folds": 2, **mine}
+        runs.append(made_run(f"{name}_fold{fold}", row[fold - 1 :: 2], **block))
     assert compare(runs).validation.pairs.independent == 399
 
 
@@ -312,10 +265,7 @@ def test_copies_in_different_folds_are_one_group():
 def test_a_rate_that_no_run_of_the_family_shares_with_the_others_is_another_protocol():
     runs = [made_run("a", GOOD), made_run("b", FAIR), made_run("c_lr0.001", GOOD, lr=1e-3)]
     entry = by_name(compare(runs).runs)["c_lr0.001"]
-    assert (list(map(ENGLISH, entry.differs)), entry.verdict) == (
-        ["lr 0.001 instead of 2e-05"],
-        NOT_COMPARABLE,
-    )
+    assert (told(entry.differs), entry.verdict) == (["lr 0.001 instead of 2e-05"], NOT_COMPARABLE)
 
 
 def test_beside_the_usual_rate_another_one_is_tuning_and_the_best_is_chosen():
@@ -329,7 +279,7 @@ def test_beside_the_usual_rate_another_one_is_tuning_and_the_best_is_chosen():
     assert (tuned.verdict, tuned.rate, tuned.rates) == (BEST, 1e-3, 2)
     assert tuned.scores[F1].value == pytest.approx(f1(GOOD))
     assert all(entry.comparable == "yes" for entry in found.runs)
-    assert [note for note in list(map(ENGLISH, found.notes)) if "tuning" in note] == [
+    assert [note for note in told(found.notes) if "tuning" in note] == [
         "unequal tuning: up to 2 learning rates, but a (1): the comparison favours those with more"
     ]
 
@@ -342,7 +292,7 @@ def test_equal_budgets_are_not_remarked_and_a_choice_among_equals_is_corrected()
         for rate, row in zip(rates, some_predictions(3, 0.6, seed), strict=True)
     ]
     found = compare(runs)
-    assert not any("tuning" in note for note in list(map(ENGLISH, found.notes)))
+    assert not any("tuning" in note for note in told(found.notes))
     for entry in found.families:
         assert entry.rates == 3
         estimate = entry.scores[F1]
@@ -383,17 +333,9 @@ def test_folds_say_together_what_the_mean_of_their_probabilities_says():
 
 
 def test_only_models_with_the_same_test_pairs_take_part():
-    labels = LABELS[:100]
-    test, fewer = made_predictions(labels, GOOD[:100]), made_predictions(LABELS[:50], GOOD[:50])
-    runs = [
-        made_run(name, said, test=of_test)
-        for name, said, of_test in (
-            ("a", GOOD, test),
-            ("b", FAIR, test),
-            ("c", FAIR, fewer),
-            ("d", FAIR, None),
-        )
-    ]
+    test, fewer = (made_predictions(LABELS[:n], GOOD[:n]) for n in (100, 50))
+    cases = (("a", GOOD, test), ("b", FAIR, test), ("c", FAIR, fewer), ("d", FAIR, None))
+    runs = [made_run(name, said, test=of_test) for name, said, of_test in cases]
     found = compare(runs)
     assert sorted(found.test.models) == ["a", "b"]
     assert len(found.test.pairs) == 100

@@ -1,7 +1,6 @@
 """The sentences that sum a comparison up claim no more than was measured, and name what is missing."""
 
 import numpy as np
-import pytest
 from common.comparison.compare import compare
 from common.comparison.wording import conclusion
 from common.runs.reading import Run
@@ -52,7 +51,7 @@ def test_the_whole_of_it_can_be_quoted():
     )
 
 
-def test_one_seed_is_a_run_and_several_are_a_model():
+def test_one_seed_is_a_run_several_are_a_model_and_folds_are_no_run():
     several = seeds("several", *some_predictions(3, 0.8))
     text = told(*several, made_run("lone", POOR))
     assert "On 400 validation pairs several has the highest" in text
@@ -61,6 +60,11 @@ def test_one_seed_is_a_run_and_several_are_a_model():
     assert "this run of lone has the highest" in alone
     both = told(*several, *seeds("other", *some_predictions(3, 0.7, seed=1)))
     assert "Means over 3 seeds." in both and "run of" not in both
+    folds = []
+    for fold in (0, 1):
+        block = {"pairs": np.arange(fold, 400, 2), "model": "a", "fold": fold + 1, "folds": 2}
+        folds.append(made_run(f"a_fold{fold + 1}", GOOD[fold::2], **block))
+    assert told(*folds).startswith("On 400 validation pairs a with one seed has a macro-F1 of 0.75")
 
 
 def test_what_the_choice_of_the_epoch_gains_is_taken_off_in_the_sentence():
@@ -73,16 +77,10 @@ def test_what_the_choice_of_the_epoch_gains_is_taken_off_in_the_sentence():
         "choosing the best epoch on the same pairs gains by luck."
     ) in conclusion(result, ENGLISH)
 
-
-def test_a_choice_among_rates_is_named_as_such():
-    rows = some_predictions(4, 0.6)
-    runs = [
-        made_run(f"m_lr{rate:g}", row, model="m", lr=rate)
-        for rate, row in zip((1e-5, 2e-5, 4e-5, 8e-5), rows, strict=True)
-    ]
-    assert "choosing the best epoch and learning rate on the same pairs" in told(
-        *runs, made_run("other", POOR)
-    )
+    rates = zip((1e-5, 2e-5, 4e-5, 8e-5), some_predictions(4, 0.6), strict=True)
+    runs = [made_run(f"m_lr{rate:g}", row, model="m", lr=rate) for rate, row in rates]
+    text = told(*runs, made_run("other", POOR))
+    assert "choosing the best epoch and learning rate on the same pairs" in text
 
 
 def test_copies_are_told_from_independent_pairs():
@@ -125,16 +123,6 @@ def test_the_highest_is_said_to_be_corrected_where_another_was_measured_higher()
     )
 
 
-def test_folds_are_not_called_one_run():
-    runs = [
-        made_run(f"a_fold{fold + 1}", GOOD[fold::2], pairs=np.arange(fold, 400, 2), model="a")
-        for fold in range(2)
-    ]
-    for fold, run in enumerate(runs, 1):
-        run.metrics["protocol"] |= {"fold": fold, "folds": 2}
-    assert told(*runs).startswith("On 400 validation pairs a with one seed has a macro-F1 of 0.75")
-
-
 def test_what_is_left_out_is_mentioned():
     others = [made_run(name, FAIR, effective_batch_size=1) for name in ("other", "too")]
     text = told(made_run("a", GOOD), made_run("b", POOR), made_run("c", POOR), *others)
@@ -152,44 +140,29 @@ def test_of_equal_predictions_no_difference_is_said_to_have_been_visible():
     assert "80% of cases" not in text and "points" not in text
 
 
-@pytest.mark.parametrize(
-    ("sizes", "way"),
-    [
+def test_the_way_to_a_verdict_is_one_that_there_is():
+    for sizes, way in (
         ({"train": 99_600, "val": 400}, "; --folds joins all 100,000 pairs that there are."),
         ({"train": 600, "val": 400}, ", more than the 1,000 that there are."),
         ({}, "."),
-    ],
-)
-def test_the_way_to_a_verdict_is_one_that_there_is(sizes, way):
-    runs = [
-        made_run(name, said, recorded={"samples": sizes})
-        for name, said in (("a", GOOD), ("b", FAIR))
-    ]
-    assert f"validation pairs like these{way}" in told(*runs)
+    ):
+        recorded = {"samples": sizes}
+        runs = [made_run("a", GOOD, recorded=recorded), made_run("b", FAIR, recorded=recorded)]
+        assert f"validation pairs like these{way}" in told(*runs)
 
 
-@pytest.mark.parametrize(
-    ("on_test", "said"),
-    [
-        ((GOOD, POOR), "), the highest there too."),
-        ((POOR, GOOD), "; there b is significantly better."),
-        ((FAIR, GOOD), "; there b has the highest, which is no significant difference."),
-    ],
-)
-def test_the_best_of_validation_is_measured_once_on_the_test_pairs(on_test, said):
+def test_the_best_of_validation_is_measured_once_on_the_test_pairs():
     labels = LABELS[:200]
-    a, b = (made_predictions(labels, of_model[:200]) for of_model in on_test)
-    text = told(made_run("a", GOOD, test=a), made_run("b", FAIR, test=b))
-    assert (
-        "Chosen on validation and measured once on 200 test pairs, it has a macro-F1 of 0." in text
-    )
-    assert said in text
-
-
-def test_a_best_model_without_test_predictions_is_named():
-    test = made_predictions(LABELS[:100], FAIR[:100])
-    text = told(made_run("a", GOOD), made_run("b", FAIR, test=test))
-    assert "a has no predictions for the 100 test pairs." in text
+    good, fair, poor = (made_predictions(labels, row[:200]) for row in (GOOD, FAIR, POOR))
+    chosen = "Chosen on validation and measured once on 200 test pairs, it has a macro-F1 of 0."
+    for a, b, said in (
+        (good, poor, "), the highest there too."),
+        (poor, good, "; there b is significantly better."),
+        (fair, good, "; there b has the highest, which is no significant difference."),
+        (None, fair, "a has no predictions for the 200 test pairs."),
+    ):
+        text = told(made_run("a", GOOD, test=a), made_run("b", FAIR, test=b))
+        assert said in text and (chosen in text) == (a is not None)
 
 
 # --------------------------------------------------------------------------------------- the names
@@ -205,18 +178,12 @@ def test_of_many_names_five_are_named():
 
 def test_no_sentence_and_no_remark_lists_all_of_many_runs():
     duplicates = dict.fromkeys(("text", "image", "near_image", "label_conflicts"), 1)
-    runs = [
-        made_run(
-            f"model {place}",
-            FAIR,
-            recorded={
-                "duplicates": duplicates if place < 10 else {},
-                "content": {"code_sha256": "1" if place < 10 else "2"},
-            },
-            effective_batch_size=16 if place < 21 else 1,
-        )
-        for place in range(30)
-    ]
+    few = {"duplicates": duplicates, "content": {"code_sha256": "1"}}
+    many, runs = {"content": {"code_sha256": "2"}}, []
+    for place in range(30):
+        block = {"recorded": few if place < 10 else many}
+        block["effective_batch_size"] = 16 if place < 21 else 1
+        runs.append(made_run(f"model {place}", FAIR, **block))
     result = compare(runs)
     for text in (conclusion(result, ENGLISH), *map(ENGLISH, result.notes)):
         assert all(sentence.count("model ") <= 6 for sentence in text.split(". ")), text
@@ -224,41 +191,29 @@ def test_no_sentence_and_no_remark_lists_all_of_many_runs():
 
 
 def test_one_is_counted_without_an_s():
-    counted = [ENGLISH("validation_pairs", n=number) for number in (0, 1, 2, 4000)]
-    assert counted == [
-        "0 validation pairs",
-        "1 validation pair",
-        "2 validation pairs",
-        "4,000 validation pairs",
-    ]
+    counted = {n: ENGLISH("validation_pairs", n=n).split(" ", 1) for n in (0, 1, 2, 4000)}
+    assert counted[1] == ["1", "validation pair"] and counted[4000][0] == "4,000"
+    assert all(noun == "validation pairs" for n, (_, noun) in counted.items() if n != 1)
 
 
 # ------------------------------------------------------------------------------------- the remarks
 
 
 def test_seeds_that_are_not_those_of_most_are_named():
-    runs = [made_run("a", GOOD), made_run("b", GOOD), *seeds("c", GOOD, FAIR, POOR)]
-    assert notes(*runs)[0] == (
+    a, b, c = made_run("a", GOOD), made_run("b", GOOD), seeds("c", GOOD, FAIR, POOR)
+    others, old = seeds("c", GOOD, FAIR, first=50), made_run("old", FAIR)
+    assert notes(a, b, *c)[0] == (
         "c has seeds 42, 43, 44, most have 42: its figures are of other draws"
     )
-
-
-def test_most_have_is_not_said_of_one_in_two_or_three():
-    runs = [*seeds("a", GOOD, FAIR), made_run("b", GOOD), *seeds("c", GOOD, FAIR, first=50)]
-    assert notes(*runs)[0] == (
+    # Most have is not said of one in two or three, and what was not recorded is not another one.
+    assert notes(*seeds("a", GOOD, FAIR), b, *others)[0] == (
         "the models have different seeds (a: 42, 43, b: 42 and c: 50, 51): "
         "figures are of other draws"
     )
-    assert notes(*runs[:3])[0].startswith("the models have different seeds (")
-    assert not any("seeds" in note for note in notes(runs[2], made_run("d", GOOD)))
-
-
-def test_a_seed_that_was_not_recorded_is_not_called_another_one():
-    old = made_run("old", FAIR)
+    assert notes(*seeds("a", GOOD, FAIR), b)[0].startswith("the models have different seeds (")
+    assert not any("seeds" in note for note in notes(a, b))
     del old.metrics["protocol"]["seed"]
-    assert notes(made_run("a", GOOD), made_run("b", POOR), old)[0] == (
-        "old did not record its seed: its figures may be of other draws"
-    )
+    assert notes(a, b, old)[0] == "old did not record its seed: its figures may be of other draws"
 
 
 def test_runs_that_did_not_keep_their_epochs_are_named():
@@ -282,9 +237,7 @@ def test_rare_classes_and_doubtful_intervals_are_named():
     found = notes(made_run("a", said, labels), made_run("b", said, labels))
     assert "classes with few independent validation pairs: neutral (9)" in found
     assert "intervals of a and b are not to be trusted: under 10 pairs of neutral" in found
-
-
-def test_copies_of_a_rare_class_do_not_make_it_common():
+    # Copies of a rare class do not make it common.
     labels, copies = np.repeat([0, 1, 2], [80, 40, 80]), np.arange(200)
     copies[80:120] = np.arange(80, 120) // 8 * 8
     found = notes(made_run("a", labels, labels, copies=copies))
