@@ -12,42 +12,50 @@ from pathlib import Path
 import pytest
 from helpers.hub import BERT, STAGE2
 from helpers.run_folders import make_runs
-from helpers.small_project import arguments, make_small_project
+from helpers.small_project import make_small_project
 
 README = (STAGE2.parent / "README.md").read_text(encoding="utf-8")
 DIFFS = dict(re.findall(r"<!-- add: (\w+) -->.*?```diff\n(.*?)```", README, re.DOTALL))
 FILES = {"fusion": 1, "encoder": 3, "metric": 1, "chart": 2, "flag": 2}  # that each touches
+FIRST = ["run", "val_acc", "val_f1_macro"]
 
 
-@pytest.fixture
-def extended(tmp_path):
-    """Return a function that applies a diff of the README to a copy of the code."""
-    if shutil.which("git") is None:
-        pytest.skip("needs git to apply the diffs")
-
-    def apply(name: str) -> Path:
-        root = tmp_path / "code"
-        shutil.copytree(STAGE2, root / STAGE2.name, ignore=shutil.ignore_patterns("__pycache__"))
-        subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-        (root / "add.diff").write_text(DIFFS[name], encoding="utf-8", newline="\n")
-        command = ["git", "apply", "--whitespace=error", "add.diff"]
-        subprocess.run(command, cwd=root, check=True)
-        return root / STAGE2.name / "scripts"
-
-    return apply
+def extended(root: Path) -> Path:
+    """Copy the code, to which each diff applies by itself, and all of them together."""
+    shutil.copytree(STAGE2, root / STAGE2.name, ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    for name, diff in DIFFS.items():
+        (root / f"{name}.diff").write_text(diff, encoding="utf-8", newline="\n")
+    for options in (["--check"], []):
+        for name in DIFFS:
+            command = ["git", "apply", "--whitespace=error", *options, f"{name}.diff"]
+            subprocess.run(command, cwd=root, check=True)
+    return root / STAGE2.name / "scripts"
 
 
-def run(script: Path, project: Path, hub, *more: str) -> str:
-    command = [sys.executable, str(script), "--project-root", str(project), *more]
+def write_siglip(folder: Path, hub) -> None:
+    """Write a small SigLIP with BERT's tokenizer: the real one needs sentencepiece."""
+    from transformers import AutoTokenizer, SiglipConfig, SiglipModel
+
+    tokenizer = AutoTokenizer.from_pretrained(hub.folder(BERT))
+    tokenizer.save_pretrained(folder)
+    size = {"hidden_size": 32, "intermediate_size": 64}
+    size |= {"num_hidden_layers": 2, "num_attention_heads": 2}
+    text = {**size, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    config = SiglipConfig(text_config=text, vision_config={**size, "image_size": 32})
+    SiglipModel(config).save_pretrained(folder)
+
+
+def run(line: list[str], hub) -> str:
     variables = {**os.environ, **hub.variables, "PYTHONUTF8": "1"}
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, encoding="utf-8")
+    done = subprocess.run(line, env=variables, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def finished(project: Path, name: str) -> dict:
-    (folder,) = (project / "outputs" / "compare").glob(f"*{name}*")
-    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+def record(folder: Path, name: str) -> dict:
+    (path,) = folder.glob(f"*{name}*/metrics.json")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def test_each_kind_of_addition_is_shown_within_its_number_of_files():
@@ -55,67 +63,55 @@ def test_each_kind_of_addition_is_shown_within_its_number_of_files():
     assert found == FILES
 
 
-def test_a_fusion(extended, hub, tmp_path):
-    project = make_small_project(tmp_path)
-    flags = [*arguments(hub, "bert"), "--fusion", "sum"]
-    run(extended("fusion") / "compare_train.py", project, hub, *flags)
-    assert finished(project, "_sum")["model"]["fusion"] == "sum"
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git to apply the diffs")
+def test_what_is_added_is_trained_with_and_reaches_all_that_shows_it(hub, tmp_path):
+    """The runs of a new encoder and a new fusion, with a new flag, metric and chart, beside runs
+    of before."""
+    scripts, folder = extended(tmp_path / "code"), tmp_path / "outputs" / "compare"
+    make_small_project(tmp_path)
+    make_runs(folder, 1)
+    write_siglip(tmp_path / "siglip", hub)
+    line = [sys.executable, str(scripts / "compare_all.py"), "--project-root", str(tmp_path)]
+    line += ["--models", "siglip,sum", "--siglip-model", str(tmp_path / "siglip")]
+    line += ["--text-model", hub.folder(BERT), "--label-smoothing", "0.1"]
+    line += [
+        "--image-size",
+        "32",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "4",
+        "--effective-batch-size",
+        "4",
+    ]
+    told = run(line, hub)
+    assert record(folder, "siglip")["model"]["family"] == "siglip"
+    assert record(folder, "_sum")["model"]["fusion"] == "sum"
+    for name in ("siglip", "_sum"):
+        assert record(folder, name)["protocol"]["label_smoothing"] == 0.1
+    left = run([*line, "--seeds", "42,43", "--dry-run"], hub).splitlines()
+    assert len(left) == 2  # the others are finished
+    for command, script in zip(left, ("compare_siglip.py", "compare_train.py"), strict=True):
+        assert script in command and "--label-smoothing 0.1" in command
 
-
-def test_an_encoder(extended, hub, tmp_path):
-    """A small SigLIP with BERT's tokenizer: the real one needs sentencepiece."""
-    from transformers import AutoTokenizer, SiglipConfig, SiglipModel
-
-    checkpoint, project = tmp_path / "siglip", make_small_project(tmp_path)
-    tokenizer = AutoTokenizer.from_pretrained(hub.folder(BERT))
-    tokenizer.save_pretrained(checkpoint)
-    size = {"hidden_size": 32, "intermediate_size": 64}
-    size |= {"num_hidden_layers": 2, "num_attention_heads": 2}
-    text = {**size, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
-    config = SiglipConfig(text_config=text, vision_config={**size, "image_size": 32})
-    SiglipModel(config).save_pretrained(checkpoint)
-    flags = arguments(hub, "clip", "--model-name", str(checkpoint))
-    run(extended("encoder") / "compare_siglip.py", project, hub, *flags)
-    assert finished(project, "siglip")["model"]["family"] == "siglip"
-    scripts = tmp_path / "code" / STAGE2.name / "scripts"
-    line = ["--models", "siglip", "--siglip-model", str(checkpoint), *arguments(hub, "clip")[2:-2]]
-    told = run(scripts / "compare_all.py", project, hub, *line, "--lrs", "1e-3", "--dry-run")
-    assert told == ""  # the run is finished
-    told = run(scripts / "compare_all.py", project, hub, *line, "--dry-run")
-    assert "compare_siglip.py" in told
-
-
-def test_a_metric(extended, hub, tmp_path):
-    """It reaches every table that shows metrics: both csv files, console, result table, page."""
-    project, scripts = make_small_project(tmp_path), extended("metric")
-    folder = project / "outputs" / "compare"
-    make_runs(folder, 1)  # a run of before, which lacks it
-    run(scripts / "compare_clip.py", project, hub, *arguments(hub, "clip"))
-    told = run(scripts / "compare_summary.py", project, hub)
-    run(scripts / "compare_visualize.py", project, hub)
-    kappa = finished(project, "clip")["best"]["val_kappa"]
-    for name in ("compare_summary.csv", "compare_families.csv"):
+    # A metric stands behind the columns of before in both csv files; console, result table, page.
+    kappa = record(folder, "siglip")["best"]["val_kappa"]
+    for name, more in {
+        "compare_summary.csv": ["val_kappa", "kappa_low", "kappa_high"],
+        "compare_families.csv": ["val_kappa_sd", "kappa_low", "kappa_high", "test_kappa"],
+    }.items():
         with open(folder / name, encoding="utf-8-sig", newline="") as file:
-            found = {row["run"]: row["val_kappa"] for row in csv.DictReader(file)}
-        clip = next(row for row in found if row.startswith("clip"))
-        assert found[clip] == f"{round(kappa, 6)}" and "" in found.values(), name
+            rows = list(csv.DictReader(file))
+        assert list(rows[0])[-len(more) :] == more and list(rows[0])[:3] == FIRST
+        found = {row["run"]: row["val_kappa"] for row in rows}
+        siglip = next(row for row in found if row.startswith("siglip"))
+        assert found[siglip] == f"{round(kappa, 6)}" and "" in found.values(), name
     heading = next(line for line in told.splitlines() if line.startswith("run "))
-    row = next(line for line in told.splitlines() if line.startswith("clip"))
+    row = next(line for line in told[told.index(heading) :].splitlines() if "siglip" in line)
     assert heading.split().count("Kappa") == 1 and f"{kappa:.4f}" in row
+    assert told.count("Cohen's kappa is not recorded by bert-base-chinese_resnet18_") == 1
     page = (folder / "visuals" / "index.html").read_text(encoding="utf-8")
     assert f'<td class="number">{kappa:.3f}</td>' in page and "Cohen&#39;s kappa" in page
     drawn = (folder / "visuals" / "page" / "result_table.en.svg").read_text(encoding="utf-8")
     assert f"<!-- {kappa:.4f} -->" in drawn and "<!-- kappa -->" in drawn
-
-
-def test_a_chart(extended, hub, tmp_path):
-    make_runs(tmp_path / "outputs" / "compare", 3)
-    run(extended("chart") / "compare_visualize.py", tmp_path, hub)
-    assert (tmp_path / "outputs" / "compare" / "visuals" / "learning.png").stat().st_size > 10_000
-
-
-def test_a_flag(extended, hub, tmp_path):
-    project, scripts = make_small_project(tmp_path), extended("flag")
-    flags = arguments(hub, "clip", "--label-smoothing", "0.1")
-    run(scripts / "compare_clip.py", project, hub, *flags)
-    assert finished(project, "clip")["protocol"]["label_smoothing"] == 0.1
+    assert (folder / "visuals" / "learning.png").stat().st_size > 10_000
