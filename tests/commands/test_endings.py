@@ -39,17 +39,14 @@ def run_main(body: str, *flags: str, start=heed_ctrl_c, **streams) -> subprocess
 
 
 @posix
-@pytest.mark.parametrize("number, status", SIGNALS)
-def test_a_signal_keeps_the_finished_epochs_and_says_how_to_go_on(
-    project, hub, number: int, status: int
-):
+def test_a_signal_keeps_the_finished_epochs_and_says_how_to_go_on(project, hub):
     process = train(project, hub, "--epochs", "500")
     for line in process.stdout:
         if "epoch 2/500" in line:
-            process.send_signal(number)
+            process.send_signal(signal.SIGINT)
             break
     _, errors = process.communicate(timeout=300)
-    assert process.returncode == status and "Traceback" not in errors
+    assert process.returncode == 130 and "Traceback" not in errors
     assert errors.splitlines()[-1].startswith("stopped: the epochs that were finished are kept")
     (unfinished,) = compare_dir(project).iterdir()
     assert (unfinished / "checkpoint.pt").is_file()
@@ -87,11 +84,10 @@ runpy.run_path(script, run_name="__main__")
 
 @posix
 def test_a_signal_while_packages_are_imported_leaves_no_traceback(project, hub):
-    for package, (number, status) in zip(("torch", "transformers"), SIGNALS, strict=True):
-        process = train(project, hub, before=("-c", INTERRUPTED, package, str(int(number))))
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == status
-        assert len(errors.splitlines()) == 1 and errors.startswith("stopped")
+    process = train(project, hub, before=("-c", INTERRUPTED, "torch", str(int(signal.SIGTERM))))
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 143
+    assert len(errors.splitlines()) == 1 and errors.startswith("stopped")
 
 
 def test_an_unknown_error_is_one_line_and_its_traceback_a_file(tmp_path):
