@@ -167,6 +167,7 @@ def test_runs_that_are_right_alone_and_slices_lead_to_their_pairs(opened):
     link.click()
     page.wait_for_function("document.querySelectorAll('.card').length === 6")
     assert guids(page) == list(range(6, 12))
+    page = opened()
     cell = page.locator("#slices ~ div table tbody tr", has_text="1–50").locator("a")
     promised = int(cell.inner_text())
     cell.click()
