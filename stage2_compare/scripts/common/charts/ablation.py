@@ -37,7 +37,11 @@ def has_ablation(styles: list[RunStyle]) -> bool:
 def ablation(styles: list[RunStyle], comparison: Comparison, say: Language) -> Figure:
     """Draw a row per probed run with a marker per measurement, and a row per run that was trained
     on one modality; a line is always predicting the most frequent class."""
-    rows = [style for style in styles if _is_probed(style.run) or _is_baseline(style.run)]
+    rows = [
+        style
+        for style in styles
+        if style.run.recorded("probe") or style.run.recorded("model", "fusion") in _ONE_MODALITY
+    ]
     values = [measurements(style.run) for style in rows]
     measured = set().union(*values)
     kinds = [kind for kind in KINDS if kind in measured]
@@ -46,8 +50,16 @@ def ablation(styles: list[RunStyle], comparison: Comparison, say: Language) -> F
     legend = _legend_lines({kind: say(kind) for kind in kinds})
     chart = sum(heights)
     head = LINE * 1.3 * len(legend) + 0.1
-    page = Page(say("title_ablation"), _remark(comparison, say), head + chart + _AXIS)
-    _draw_legend(page.inches(MARGIN, 0, INNER, head), legend)
+    remark = [phrase("about_ablation")]
+    if comparison.majority:
+        remark.append(phrase("about_majority", name=comparison.majority_class))
+    page = Page(say("title_ablation"), say.sentences(remark), head + chart + _AXIS)
+    text = page.inches(MARGIN, 0, INNER, head)
+    for place, line in enumerate(legend):
+        y = LINE * 1.3 * (place + 0.5)
+        for x, kind, words in line:
+            text.plot(x + 0.07, y, **_dot(kind))
+            text.text(x + 0.2, y, words, va="center_baseline")
     text = page.inches(MARGIN, head, _LABEL, chart)
     axes = page.axes(MARGIN + _LABEL, head, INNER - _LABEL - 0.1, chart)
     top = 0.0
@@ -55,7 +67,11 @@ def ablation(styles: list[RunStyle], comparison: Comparison, say: Language) -> F
         middle = top + height / 2
         text.plot(0.08, middle, **style.dot())
         write_lines(text, 0.22, centred(middle, label), label)
-        _draw_row(axes, middle, found)
+        ends = (min(found.values()), max(found.values()))
+        axes.plot(ends, (middle, middle), color=PALE, linewidth=1.2, zorder=1)
+        for kind, value in found.items():
+            order = 3 if kind == AS_IT_IS else 2
+            axes.plot(value, middle, clip_on=False, zorder=order, **_dot(kind))
         top += height
     if comparison.majority:
         line = {"color": GREY, "linewidth": 0.9, "linestyle": (0, (4, 2)), "zorder": 1}
@@ -87,21 +103,6 @@ def measurements(run: Run) -> dict[str, float]:
     return {kind: min(1.0, max(0.0, value)) for kind, value in found.items() if value is not None}
 
 
-def _is_probed(run: Run) -> bool:
-    return bool(run.recorded("probe"))
-
-
-def _is_baseline(run: Run) -> bool:
-    return run.recorded("model", "fusion") in _ONE_MODALITY
-
-
-def _remark(comparison: Comparison, say: Language) -> str:
-    dashed = None
-    if comparison.majority:
-        dashed = phrase("about_majority", name=comparison.majority_class)
-    return say.sentences([phrase("about_ablation"), dashed])
-
-
 def _legend_lines(words: dict[str, str]) -> list[list[tuple[float, str, str]]]:
     """Place the words of kinds in the legend, as many on a line as it holds: (x, kind, words)."""
     lines, x = [[]], 0.0
@@ -113,21 +114,6 @@ def _legend_lines(words: dict[str, str]) -> list[list[tuple[float, str, str]]]:
         lines[-1].append((x, kind, text))
         x += width
     return lines
-
-
-def _draw_legend(axes: Axes, lines: list[list[tuple[float, str, str]]]) -> None:
-    for place, line in enumerate(lines):
-        y = LINE * 1.3 * (place + 0.5)
-        for x, kind, text in line:
-            axes.plot(x + 0.07, y, **_dot(kind))
-            axes.text(x + 0.2, y, text, va="center_baseline")
-
-
-def _draw_row(axes: Axes, y: float, found: dict[str, float]) -> None:
-    ends = (min(found.values()), max(found.values()))
-    axes.plot(ends, (y, y), color=PALE, linewidth=1.2, zorder=1)
-    for kind, value in found.items():
-        axes.plot(value, y, clip_on=False, zorder=3 if kind == AS_IT_IS else 2, **_dot(kind))
 
 
 def _dot(kind: str) -> dict:
@@ -148,6 +134,5 @@ def _set_axis(axes: Axes, height: float, name: str) -> None:
     axes.set(xlim=(max(-0.02, low), min(1.02, high)), ylim=(height, 0), yticks=(), xlabel=name)
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=(1, 2, 2.5, 5, 10)))
     axes.grid(True, axis="x", color=PALE, linewidth=0.5)
-    axes.set_axisbelow(True)
     clean_axes(axes)
     axes.spines["left"].set_visible(False)

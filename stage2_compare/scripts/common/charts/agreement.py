@@ -8,7 +8,6 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ..runs.reading import Predictions
 from ..words import Language
 from .page import INNER, LINE, MARGIN, Page, centred, write_lines
 from .styles import INK, RunStyle
@@ -40,15 +39,12 @@ def agreement(styles: list[RunStyle], say: Language) -> Figure:
         axes.text(across, 0.1, number, ha="center", va="center_baseline", size=head_size)
         axes.text(0.36, middle, number, ha="right", va="center_baseline")
         write_lines(axes, 0.45, centred(middle, label), label)
-    wrong = np.array([_errors(style.run.predictions) for style in styles])  # (R, N)
-    _draw_pairs(axes, wrong, middles, heights, cell, size)
+    wrong = []  # (R, N) in the order of the guids: runs may have any other
+    for found in (style.run.predictions for style in styles):
+        order = np.argsort(np.array(found.guids, object))
+        wrong.append(np.not_equal(found.labels, found.predicted)[order])
+    _draw_pairs(axes, np.array(wrong), middles, heights, cell, size)
     return page.figure
-
-
-def _errors(predictions: Predictions) -> np.ndarray:
-    """Return where a run is wrong, (N,), in the order of the guids: runs may have any other."""
-    order = np.argsort(np.array(predictions.guids, object))
-    return np.not_equal(predictions.labels, predictions.predicted)[order]
 
 
 def both_wrong(wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 
 from ..metrics import confusion_matrix
 from ..words import Language
-from .page import INNER, LINE, MARGIN, Page, Panel, Panels
+from .page import INNER, LINE, MARGIN, Page, Panels
 from .styles import GREY, INK, RunStyle
 from .text import fitting_size, widest, wrap
 
 _SIZE = 7.5  # of the names of the classes
+_TWO_LINES = 0.36  # inches: a higher cell has room for two lines of text
 _COLOURS = colormaps["Blues"]
 
 
@@ -34,14 +35,21 @@ def confusion(styles: list[RunStyle], say: Language) -> Figure:
         left=0.3 + widest(names, _SIZE),
     )
     height = _matrix_height(panels.width, count)
-    remark = say("cells_with_share" if _fits_two_lines(height / count) else "cells")
+    remark = say("cells_with_share" if height / count > _TWO_LINES else "cells")
     page = Page(say("title_confusion"), remark, 0.4 + panels.height + LINE * len(key))
     _draw_colour_key(page, say("key_share"))
     for panel, matrix in zip(panels.draw(page, 0.35), matrices, strict=True):
         axes = page.axes(panel.x, panel.y, panels.width, height)
         _draw_matrix(axes, matrix, panels.width / count, height / count)
-        _write_classes(axes, names, panel, panels.width, height)
-        _name_axes(axes, panel, say)
+        places, across = np.arange(count) + 0.5, widest(names, _SIZE) + 0.04
+        axes.set_xticks(places, _thin_out(names, across, panels.width))
+        axes.set_yticks(places, _thin_out(names, 0.12, height) if panel.first else [""] * count)
+        axes.tick_params(length=0, labelsize=_SIZE)
+        axes.spines[:].set_visible(False)
+        if panel.first:
+            axes.set_ylabel(say("axis_true"), size=_SIZE, color=GREY)
+        if panel.lowest:
+            axes.set_xlabel(say("axis_predicted"), size=_SIZE, color=GREY)
     page.lines(0.4 + panels.height, key)
     return page.figure
 
@@ -81,10 +89,6 @@ def _matrix_height(width: float, classes: int) -> float:
     return min(width, 0.46 * classes)
 
 
-def _fits_two_lines(cell_height: float) -> bool:
-    return cell_height > 0.36
-
-
 def _draw_matrix(axes: Axes, matrix: np.ndarray, width: float, height: float) -> None:
     """Draw counts (C, C) in cells of so many inches, with the shares where there is room.
 
@@ -99,27 +103,11 @@ def _draw_matrix(axes: Axes, matrix: np.ndarray, width: float, height: float) ->
     for (row, column), count in np.ndenumerate(matrix):
         colour = "white" if shares[row, column] > 0.65 else INK
         text = {"ha": "center", "va": "center_baseline", "color": colour}
-        if _fits_two_lines(height) and matrix[row].any():
+        if height > _TWO_LINES and matrix[row].any():
             axes.text(column + 0.5, row + 0.33, f"{shares[row, column]:.0%}", size=8, **text)
             axes.text(column + 0.5, row + 0.7, str(count), size=size * 0.93, **text)
         elif count:
             axes.text(column + 0.5, row + 0.5, str(count), size=size, **text)
-
-
-def _write_classes(axes: Axes, names: list[str], panel: Panel, width: float, height: float) -> None:
-    places = np.arange(len(names)) + 0.5
-    down = _thin_out(names, 0.12, height) if panel.first else [""] * len(names)
-    axes.set_xticks(places, _thin_out(names, widest(names, _SIZE) + 0.04, width))
-    axes.set_yticks(places, down)
-    axes.tick_params(length=0, labelsize=_SIZE)
-    axes.spines[:].set_visible(False)
-
-
-def _name_axes(axes: Axes, panel: Panel, say: Language) -> None:
-    if panel.first:
-        axes.set_ylabel(say("axis_true"), size=_SIZE, color=GREY)
-    if panel.lowest:
-        axes.set_xlabel(say("axis_predicted"), size=_SIZE, color=GREY)
 
 
 def _thin_out(names: list[str], pitch: float, length: float) -> list[str]:

@@ -39,7 +39,11 @@ def intervals(styles: list[RunStyle], comparison: Comparison, say: Language) -> 
         max(0.36, LINE * len(label)) + 0.1 + _extra(row)
         for row, label in zip(rows, labels, strict=True)
     ]
-    notes = _reasons(styles, say)
+    notes = []
+    for style in styles:
+        if style.differs:
+            reason = say("with_reason", label=style.label, reason=style.differs)
+            notes += wrap(reason, 8, INNER)
     chart = sum(heights)
     total = _HEAD + chart + _AXIS + LINE * len(notes) + 0.05
     page = Page(say("title_intervals"), say.sentences(_remark(comparison)), total)
@@ -48,7 +52,9 @@ def intervals(styles: list[RunStyle], comparison: Comparison, say: Language) -> 
     _set_axis(axes, rows, chart)
     main = say(metric_title(MAIN))
     axes.set(xlabel=main)
-    _write_head(text, main, say("verdict") if len(rows) > 1 else "")
+    head = {"va": "center_baseline", "color": GREY}
+    text.text(_SCORES_END, _HEAD - 0.1, main, ha="right", **head)
+    text.text(_VERDICTS, _HEAD - 0.1, say("verdict") if len(rows) > 1 else "", **head)
     top = 0.0
     for (row, members), label, height in zip(shown, labels, heights, strict=True):
         middle = top + height / 2
@@ -59,22 +65,12 @@ def intervals(styles: list[RunStyle], comparison: Comparison, say: Language) -> 
         top += height
     if best and len(rows) > 1:
         dashed = {"color": GREY, "linewidth": 0.9, "linestyle": (0, (4, 2)), "zorder": 1}
-        axes.axvline(_centre(_main(best)), **dashed)
+        axes.axvline(_main(best).centre, **dashed)
     if best and (smallest := comparison.smallest_difference):
         name = say("smallest_difference", value=smallest)
-        _draw_difference(text, axes.get_xlim(), _centre(_main(best)), smallest, name)
+        _draw_difference(text, axes.get_xlim(), _main(best).centre, smallest, name)
     page.lines(_HEAD + chart + _AXIS, notes, color=GREY)
     return page.figure
-
-
-def _reasons(styles: list[RunStyle], say: Language) -> list[str]:
-    """Return lines of text that say why runs are not comparable."""
-    reasons = [
-        say("with_reason", label=style.label, reason=style.differs)
-        for style in styles
-        if style.differs
-    ]
-    return [line for reason in reasons for line in wrap(reason, 8, INNER)]
 
 
 def _shown(styles: list[RunStyle], comparison: Comparison) -> list[tuple[Compared, list[RunStyle]]]:
@@ -120,10 +116,6 @@ def _is_corrected(estimate: Estimate) -> bool:
     return corrected is not None and f"{corrected:.3f}" != f"{value:.3f}"
 
 
-def _centre(estimate: Estimate) -> float:
-    return estimate.value if estimate.corrected is None else estimate.corrected
-
-
 def _row_label(row: Compared, first: RunStyle, say: Language) -> list[str]:
     """Break a run's label into lines; that of a family counts what its runs differ in."""
     label = first.label
@@ -150,12 +142,6 @@ def _set_axis(axes: Axes, rows: list[Compared], height: float) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def _write_head(axes: Axes, main: str, verdicts: str) -> None:
-    style = {"va": "center_baseline", "color": GREY}
-    axes.text(_SCORES_END, _HEAD - 0.1, main, ha="right", **style)
-    axes.text(_VERDICTS, _HEAD - 0.1, verdicts, **style)
-
-
 def _write_result(axes: Axes, y: float, row: Compared, alone: bool, say: Language) -> None:
     """Write value and interval, and the verdict unless the row is alone; then those on test."""
     y -= _TEST / 2 * bool(row.test)
@@ -164,7 +150,7 @@ def _write_result(axes: Axes, y: float, row: Compared, alone: bool, say: Languag
     weight = BOLD if row.verdict == BEST and not alone else {}
     estimate, tested = _main(row), row.test
     low, high = estimate.low, estimate.high
-    axes.text(_SCORES_END, y - 0.08, f"{_centre(estimate):.3f}", ha="right", **style, **weight)
+    axes.text(_SCORES_END, y - 0.08, f"{estimate.centre:.3f}", ha="right", **style, **weight)
     between = say("no_interval") if low is None else say("bounds", low=low, high=high)
     axes.text(_SCORES_END, y + 0.08, between, ha="right", **small)
     if not alone:
@@ -197,19 +183,16 @@ def _draw_interval(axes: Axes, y: float, members: list[RunStyle], row: Compared)
         bar = {"color": colour, "alpha": alpha, "linewidth": 2, "solid_capstyle": "butt"}
         axes.plot((low, high), (y, y), zorder=2, **bar)
     filled = {"markerfacecolor": colour} if several else {}
-    axes.plot(_centre(estimate), y, zorder=3, **{**members[0].dot(6.5), **filled})
+    axes.plot(estimate.centre, y, zorder=3, **{**members[0].dot(6.5), **filled})
     if _is_corrected(estimate):
         tick = {"marker": "|", "color": colour, "markersize": 8, "zorder": 2, "clip_on": False}
         axes.plot(estimate.value, y, **tick)
     for style in members if several else ():
         axes.plot(style.run.best[MAIN.column], y + 0.14, clip_on=False, **style.dot(4))
     if row.test:
-        _draw_test(axes, y + 0.12 + _SEEDS * several, row.test.estimates[MAIN.column])
-
-
-def _draw_test(axes: Axes, y: float, estimate: Estimate) -> None:
-    axes.plot((estimate.low, estimate.high), (y, y), color=GREY, linewidth=0.8, zorder=2)
-    axes.plot(estimate.value, y, marker="s", markersize=3.5, color=GREY, zorder=3)
+        tested, y = row.test.estimates[MAIN.column], y + 0.12 + _SEEDS * several
+        axes.plot((tested.low, tested.high), (y, y), color=GREY, linewidth=0.8, zorder=2)
+        axes.plot(tested.value, y, marker="s", markersize=3.5, color=GREY, zorder=3)
 
 
 def _draw_difference(

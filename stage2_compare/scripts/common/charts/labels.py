@@ -42,7 +42,8 @@ def _model(run: Run, full: bool, say: Language) -> str:
     if not (isinstance(family, str) and isinstance(name, str)):
         return run.name
     checkpoint = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
-    encoder = checkpoint if full else _shorten(checkpoint)
+    short = (short for start, short in _SHORT_NAMES.items() if checkpoint.lower().startswith(start))
+    encoder = checkpoint if full else next(short, checkpoint)
     image = str(run.recorded("model", "image_backbone")).replace("resnet", "ResNet")
     two = family == "bert_resnet"  # checkpoints, one of them of the image
     if fusion in ("text", "image"):
@@ -64,13 +65,6 @@ def _details(run: Run, rates_differ: bool, say: Language) -> list[str]:
     if fold is not None:
         details["fold"] = fold
     return [say(f"detail_{name}", value=value) for name, value in details.items()]
-
-
-def _shorten(checkpoint: str) -> str:
-    for start, short in _SHORT_NAMES.items():
-        if checkpoint.lower().startswith(start):
-            return short
-    return checkpoint
 
 
 def shortened(text: str) -> str:

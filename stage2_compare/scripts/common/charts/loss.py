@@ -40,7 +40,11 @@ def loss_curves(styles: list[RunStyle], say: Language) -> Figure:
     panels = Panels(styles, lambda width: height + 0.32, most=3, left=0.5)
     page = Page(say("title_loss_curves"), say.sentences(remark), 0.28 + panels.height + 0.1)
     _draw_key(page, [say(f"key_{name}") for name in ("training", "validation", "best_epoch")])
-    ticks = _loss_ticks(rows)
+    losses = [row[name] for row in rows for name in _LOSS_LINES if row[name] is not None]
+    least, most = min(losses), max(losses)
+    around = 0.04 * (most - least) or 0.1
+    locator = MaxNLocator(5, steps=(1, 2, 2.5, 5, 10))
+    ticks = locator.tick_values(max(0.0, least - around), most + around)
     last = max(len(style.run.history) for style in styles)
     for panel in panels.draw(page, 0.28):
         axes = page.axes(panel.x, panel.y, panels.width, height)
@@ -55,15 +59,6 @@ def loss_curves(styles: list[RunStyle], say: Language) -> Figure:
         if panel.lowest:
             axes.set_xlabel(say("axis_epoch"))
     return page.figure
-
-
-def _loss_ticks(rows: list[dict[str, float | None]]) -> list[float]:
-    """Return round numbers from below the smallest loss to above the largest."""
-    losses = [row[name] for row in rows for name in _LOSS_LINES if row[name] is not None]
-    least, most = min(losses), max(losses)
-    around = 0.04 * (most - least) or 0.1
-    locator = MaxNLocator(5, steps=(1, 2, 2.5, 5, 10))
-    return list(locator.tick_values(max(0.0, least - around), most + around))
 
 
 def _draw_losses(axes: Axes, run: Run, colour: str) -> None:

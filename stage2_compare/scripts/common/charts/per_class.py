@@ -23,7 +23,11 @@ def per_class(styles: list[RunStyle], say: Language) -> Figure:
     classes, _ = confusions(styles)
     scores = [class_scores(*true_and_predicted(style, classes), len(classes)) for style in styles]
     names = [wrap(name, 8.5, 1.5) for name in classes]
-    supports = _supports(scores, say)
+    counts = np.array([score["support"] for score in scores])  # (R, C)
+    supports = [
+        f"n = {low}" if low == high else say("support_range", low=low, high=high)
+        for low, high in zip(counts.min(0), counts.max(0), strict=True)
+    ]
     row = min(0.12, max(0.075, 6 / (len(classes) * len(styles))))
     heights = [max(row * len(styles), LINE * (len(name) + 1)) + 0.14 for name in names]
     middles = np.cumsum(heights) - np.array(heights) / 2
@@ -32,7 +36,11 @@ def per_class(styles: list[RunStyle], say: Language) -> Figure:
     width = (INNER - left) / len(_PANELS) - _GAP
     chart = 0.2 + sum(heights)
     page = Page(say("title_per_class"), say(remark_on_best(styles)), chart + 0.5 + table.height)
-    _write_names(page.inches(MARGIN, 0.2, INNER, sum(heights)), middles, names, supports)
+    text = page.inches(MARGIN, 0.2, INNER, sum(heights))
+    for middle, name, support in zip(middles, names, supports, strict=True):
+        first = centred(middle, [*name, support])
+        write_lines(text, 0, first, name)
+        write_lines(text, 0, first + LINE * len(name), [support], color=GREY)
     for place, key in enumerate(_PANELS):
         axes = page.axes(MARGIN + left + place * (width + _GAP), 0.2, width, sum(heights))
         axes.set_title(say(f"panel_{key}"), size=8.5, pad=4)
@@ -42,24 +50,6 @@ def per_class(styles: list[RunStyle], say: Language) -> Figure:
             axes.plot(score[key], y, linestyle="none", clip_on=False, **style.dot(4.5))
     table.draw(page, chart + 0.5)
     return page.figure
-
-
-def _supports(scores: list[dict[str, np.ndarray]], say: Language) -> list[str]:
-    """Return the number of samples of each class; from the least to the most where runs differ."""
-    supports = np.array([score["support"] for score in scores])  # (R, C)
-    return [
-        f"n = {low}" if low == high else say("support_range", low=low, high=high)
-        for low, high in zip(supports.min(0), supports.max(0), strict=True)
-    ]
-
-
-def _write_names(
-    axes: Axes, middles: np.ndarray, names: list[list[str]], supports: list[str]
-) -> None:
-    for middle, name, support in zip(middles, names, supports, strict=True):
-        first = centred(middle, [*name, support])
-        write_lines(axes, 0, first, name)
-        write_lines(axes, 0, first + LINE * len(name), [support], color=GREY)
 
 
 def _draw_bands(axes: Axes, heights: list[float]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import matplotlib.style
 from matplotlib.figure import Figure
@@ -40,6 +39,17 @@ OF_RUNS = {
 }
 OF_PREDICTIONS = {"confusion": confusion, "per_class": per_class, "reliability": reliability}
 _OTHERS = ("agreement", "intervals", "ablation", "sensitivity")
+_LOOK = {
+    **dict.fromkeys(("text.color", "xtick.color", "ytick.color", "axes.labelcolor"), INK),
+    "font.size": 8.5,
+    "text.parse_math": False,  # a name with two dollar signs is no formula
+    "axes.unicode_minus": False,
+    "svg.hashsalt": "",  # equal pictures are equal files
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.8,
+    "grid.color": PALE,
+    "grid.linewidth": 0.6,
+}
 PICTURES = [f"{name}.png" for name in (*OF_RUNS, *OF_PREDICTIONS, *_OTHERS)]
 
 
@@ -56,14 +66,20 @@ def draw(
         each thing that the pictures leave out.
     """
     shown = runs[:MOST_RUNS]
-    fonts = _fonts_for(shown, comparison)
+    fonts = choose_fonts()
+    _, missing = run_styles(shown, comparison, fonts, ENGLISH)
+    if (missing or _languages(fonts) != LANGUAGES) and add_new_fonts():
+        fonts = choose_fonts()
     languages = _languages(fonts)
     spoken = say if say in languages else ENGLISH
     if len(shown) < len(runs):  # charts of so many runs take long, and twice as long in two
         languages = (spoken,)
     files, notes = {}, []
     left_out = phrase("best_runs", shown=len(shown), total=len(runs))
-    with matplotlib.style.context(["default", _settings(fonts)]), one_weight_will_do():
+    with (
+        matplotlib.style.context(["default", _LOOK | {"font.family": fonts}]),
+        one_weight_will_do(),
+    ):
         measure.cache_clear()
         for each in languages:
             styles, missing = run_styles(shown, comparison, fonts, each)
@@ -78,15 +94,6 @@ def draw(
     if len(shown) < len(runs):
         notes.append(say("note_best_runs", what=left_out))
     return files, notes + _notes(styles, missing, say)
-
-
-def _fonts_for(runs: list[Run], comparison: Comparison) -> list[str]:
-    """Choose the fonts; look for new ones where they cannot draw all characters, or no Chinese."""
-    fonts = choose_fonts()
-    _, missing = run_styles(runs, comparison, fonts, ENGLISH)
-    if (missing or _languages(fonts) != LANGUAGES) and add_new_fonts():
-        fonts = choose_fonts()
-    return fonts
 
 
 def _languages(fonts: list[str]) -> tuple[Language, ...]:
@@ -149,23 +156,6 @@ def _notes(styles: list[RunStyle], missing: str, say: Language) -> list[str]:
     if missing:
         notes.append(say("note_no_font", missing=missing))
     return notes
-
-
-def _settings(fonts: list[str]) -> dict[str, Any]:
-    """Return the settings of matplotlib that all charts share."""
-    inked = ("text.color", "xtick.color", "ytick.color", "axes.labelcolor")
-    return {
-        **dict.fromkeys(inked, INK),
-        "font.family": fonts,
-        "font.size": 8.5,
-        "text.parse_math": False,  # a name with two dollar signs is no formula
-        "axes.unicode_minus": False,
-        "svg.hashsalt": "",  # equal pictures are equal files
-        "axes.edgecolor": GREY,
-        "axes.linewidth": 0.8,
-        "grid.color": PALE,
-        "grid.linewidth": 0.6,
-    }
 
 
 def png(figure: Figure) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
@@ -14,7 +15,7 @@ from ..metrics import METRICS
 from ..words import Language, Phrase, phrase
 from .page import INNER, MARGIN, Page, Panels
 from .styles import GREY, PALE, RunStyle
-from .table import Table, metric_columns, remark_on_best
+from .table import Table, metric_columns, metric_values, remark_on_best
 from .text import widest
 
 _NAME_ROOM = 0.26  # inches between a radar and what stands above or below it
@@ -28,7 +29,8 @@ def radar(styles: list[RunStyle], say: Language) -> Figure:
 
     The line of a run has a gap at a metric that it did not record.
     """
-    shapes = [_shape(style) for style in styles]
+    values = [metric_values(styles, metric) for metric in METRICS]
+    shapes = np.array(values, float).T.tolist()  # nan where a run did not record a metric
     together = len(styles) <= 6
     scale = Scale.of(shapes, coarse=not together)
     table = Table(styles, metric_columns(styles, say))
@@ -45,7 +47,7 @@ def radar(styles: list[RunStyle], say: Language) -> Figure:
         titles = [say(metric_title(metric)) for metric in METRICS]
         _draw_axes(axes, INNER, radius, scale)
         _write_names(axes, radius, titles, _NAME_SIZE)
-        _draw_ruler(axes, scale, _ruler_place(radius, titles))
+        _draw_ruler(axes, scale, radius, titles)
         for style, shape in zip(styles, shapes, strict=True):
             _draw_line(axes, shape, scale, **style.line())
     else:
@@ -58,12 +60,6 @@ def radar(styles: list[RunStyle], say: Language) -> Figure:
             _draw_line(axes, own_shape, scale, **panel.style.line(4))
     table.draw(page, chart + 0.15)
     return page.figure
-
-
-def _shape(style: RunStyle) -> list[float]:
-    """Return the metrics of a run, nan where it did not record one."""
-    values = [style.run.best[metric.column] for metric in METRICS]
-    return [math.nan if value is None else value for value in values]
 
 
 @dataclass(frozen=True)
@@ -138,16 +134,13 @@ def _small_radius(names: list[str]) -> float:
     return min(0.6, (INNER / _SIDE_BY_SIDE - between) / 2)
 
 
-def _ruler_place(radius: float, names: list[str]) -> float:
-    """Return the x of the ruler: the rim, or left of the names that would be in its way."""
-    if len(names) <= 4:
-        return -1.0
-    upper_left = names[math.ceil(len(names) * 3 / 4) :]
-    return -1 - (widest(" ".join(upper_left).split(), _NAME_SIZE) + 2 * _NAME_GAP) / radius
-
-
-def _draw_ruler(axes: Axes, scale: Scale, x: float) -> None:
-    """Draw the scale of the upward axis beside the rings, where no line crosses it."""
+def _draw_ruler(axes: Axes, scale: Scale, radius: float, names: list[str]) -> None:
+    """Draw the scale of the upward axis beside the rings, where no line crosses it: at the rim, or
+    left of the names that would be in its way."""
+    x = -1.0
+    if len(names) > 4:
+        upper_left = " ".join(names[math.ceil(len(names) * 3 / 4) :]).split()
+        x -= (widest(upper_left, _NAME_SIZE) + 2 * _NAME_GAP) / radius
     axes.plot((x, x), (0, 1), color=GREY, linewidth=0.7)
     for value in scale.rings():
         y = scale.radius(value)

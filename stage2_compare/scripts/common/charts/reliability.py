@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from ..metrics import reliability as calibration
 from ..metrics import wilson
-from ..runs.reading import Predictions
 from ..words import Language
 from .page import Page, Panels, clean_axes
 from .styles import GREY, RunStyle
@@ -20,7 +19,11 @@ _TICKS = (0, 0.25, 0.5, 0.75, 1), ("0", ".25", ".5", ".75", "1")
 
 def reliability(styles: list[RunStyle], say: Language) -> Figure:
     """Draw a reliability diagram per run, and below it a histogram of its confidence."""
-    answers = [_confidence_and_correct(style.run.predictions) for style in styles]
+    answers = []  # the probability of each predicted class (N,), and whether it is the true one (N,)
+    for found in (style.run.predictions for style in styles):
+        predicted = np.array(found.predicted)
+        confidence = np.array(found.probabilities)[np.arange(len(predicted)), predicted]
+        answers.append((confidence, predicted == np.array(found.labels)))
     results = [calibration(*answer) for answer in answers]
     most, least = (3, min(3, len(styles) + 1)) if len(styles) <= 6 else (4, 4)
     panels = Panels(
@@ -30,7 +33,16 @@ def reliability(styles: list[RunStyle], say: Language) -> Figure:
         least=least,
         left=0.5,
     )
-    table = Table(styles, _columns(styles, answers, [error for _, error in results], say))
+    confidence = [float(values.mean()) for values, _ in answers]
+    accuracy = [float(correct.mean()) for _, correct in answers]
+    excess, errors = np.subtract(confidence, accuracy), [error for _, error in results]
+    columns = [
+        Column(heading("column_confidence", say), [f"{value:.3f}" for value in confidence]),
+        Column.of(styles, heading("column_accuracy", say), accuracy, decimals=3, best=max),
+        Column(heading("column_excess", say), [f"{value:+.3f}" for value in excess]),
+        Column.of(styles, heading("column_ece", say), errors, decimals=3, best=min),
+    ]
+    table = Table(styles, columns)
     page = Page(
         say("title_reliability"), say("about_reliability"), panels.height + 0.1 + table.height
     )
@@ -52,30 +64,6 @@ def reliability(styles: list[RunStyle], say: Language) -> Figure:
             histogram.set_xlabel(say("axis_confidence"))
     table.draw(page, panels.height + 0.1)
     return page.figure
-
-
-def _confidence_and_correct(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    """Return the probability of each predicted class (N,), and whether it is the true one (N,)."""
-    predicted = np.array(predictions.predicted)
-    confidence = np.array(predictions.probabilities)[np.arange(len(predicted)), predicted]
-    return confidence, predicted == np.array(predictions.labels)
-
-
-def _columns(
-    styles: list[RunStyle],
-    answers: list[tuple[np.ndarray, np.ndarray]],
-    errors: list[float],
-    say: Language,
-) -> list[Column]:
-    confidence = [float(values.mean()) for values, _ in answers]
-    accuracy = [float(correct.mean()) for _, correct in answers]
-    excess = np.subtract(confidence, accuracy)
-    return [
-        Column(heading("column_confidence", say), [f"{value:.3f}" for value in confidence]),
-        Column.of(styles, heading("column_accuracy", say), accuracy, decimals=3, best=max),
-        Column(heading("column_excess", say), [f"{value:+.3f}" for value in excess]),
-        Column.of(styles, heading("column_ece", say), errors, decimals=3, best=min),
-    ]
 
 
 def _values(bins: list[dict], key: str) -> np.ndarray:

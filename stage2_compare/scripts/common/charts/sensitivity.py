@@ -67,5 +67,4 @@ def _set_axis(axes: Axes, rates: list[float]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set(xlim=(-0.4, len(rates) - 0.6))
     axes.grid(True, axis="y", color=PALE, linewidth=0.5)
-    axes.set_axisbelow(True)
     clean_axes(axes)

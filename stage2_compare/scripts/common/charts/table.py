@@ -13,7 +13,6 @@ from matplotlib.patches import Rectangle
 
 from ..comparison.wording import metric_title
 from ..metrics import MAIN, METRICS, Metric, confusion_matrix, scores
-from ..runs.reading import Run
 from ..words import Language, Phrase, phrase
 from .page import INNER, MARGIN, Page, write_lines
 from .styles import GREY, INK, RunStyle
@@ -104,8 +103,12 @@ class Table:
                 bottom = self.head - self.PAD - 0.04 - self.LINE * up
                 axes.text(right, bottom, text, ha="right", va="baseline", color=GREY)
             for row, top in enumerate(tops):
-                y = top + self.PAD + self.LINE / 2
-                self._write_cell(axes, right, y, width, column.cells[row], row in column.best)
+                y, weight = top + self.PAD + self.LINE / 2, {}
+                if row in column.best:
+                    corner, weight = (right - width - self.AROUND, y - 0.1), BOLD
+                    wide = width + 2 * self.AROUND
+                    axes.add_patch(Rectangle(corner, wide, 0.2, facecolor=_BEST, edgecolor="none"))
+                axes.text(right, y, column.cells[row], ha="right", va="center_baseline", **weight)
 
     def _draw_run(self, axes: Axes, row: int, y: float) -> None:
         style = self.styles[row]
@@ -115,15 +118,6 @@ class Table:
         write_lines(axes, self.SWATCH, y, label, pitch=self.LINE)
         below = y + self.LINE * len(label)
         write_lines(axes, self.SWATCH, below, name, pitch=self.NAME_LINE, size=7, color=GREY)
-
-    def _write_cell(
-        self, axes: Axes, right: float, y: float, width: float, text: str, best: bool
-    ) -> None:
-        if best:
-            corner = (right - width - self.AROUND, y - 0.1)
-            wide = width + 2 * self.AROUND
-            axes.add_patch(Rectangle(corner, wide, 0.2, facecolor=_BEST, edgecolor="none"))
-        axes.text(right, y, text, ha="right", va="center_baseline", **(BOLD if best else {}))
 
 
 def metric_values(styles: list[RunStyle], metric: Metric) -> list[float | None]:
@@ -138,16 +132,11 @@ def heading(key: str, say: Language, **values: Phrase) -> list[str]:
 
 def metric_columns(styles: list[RunStyle], say: Language) -> list[Column]:
     """Return one column per metric."""
-    return [
-        Column.of(
-            styles,
-            say(metric_title(metric)).split(),
-            metric_values(styles, metric),
-            decimals=4,
-            best=max,
-        )
-        for metric in METRICS
-    ]
+    columns = []
+    for metric in METRICS:
+        title, values = say(metric_title(metric)).split(), metric_values(styles, metric)
+        columns.append(Column.of(styles, title, values, decimals=4, best=max))
+    return columns
 
 
 def cost_columns(styles: list[RunStyle], say: Language) -> list[Column]:
@@ -200,19 +189,16 @@ def _test_column(styles: list[RunStyle], say: Language) -> list[Column]:
 
     None is marked as the best: nobody should choose by them.
     """
-    values = [_f1_on_test(style.run) for style in styles]
-    if values.count(None) == len(values):
-        return []
-    title = heading("column_test", say, metric=metric_title(MAIN))
-    return [Column(title, ["–" if value is None else f"{value:.4f}" for value in values])]
-
-
-def _f1_on_test(run: Run) -> float | None:
-    if run.test is None:
-        return None
-    labels, predicted = np.array(run.test.labels), np.array(run.test.predicted)
-    found = scores(confusion_matrix(labels, predicted, len(run.test.classes)))
-    return float(found[MAIN.key])
+    tests, cells = [style.run.test for style in styles], []
+    for test in tests:
+        if test is None:
+            cells.append("–")
+        else:
+            labels, predicted = np.array(test.labels), np.array(test.predicted)
+            found = scores(confusion_matrix(labels, predicted, len(test.classes)))
+            cells.append(f"{found[MAIN.key]:.4f}")
+    column = Column(heading("column_test", say, metric=metric_title(MAIN)), cells)
+    return [column] if any(tests) else []
 
 
 def result_table(styles: list[RunStyle], say: Language) -> Figure:

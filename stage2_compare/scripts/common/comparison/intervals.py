@@ -28,6 +28,11 @@ class Estimate(NamedTuple):
     high: float | None = None
     corrected: float | None = None
 
+    @property
+    def centre(self) -> float:
+        """The corrected value, where it is known."""
+        return self.value if self.corrected is None else self.corrected
+
 
 def estimates(figures: Figures) -> dict[str, Estimate]:
     """Return each metric, by its column, with an interval by ``bca``."""
