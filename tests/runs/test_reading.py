@@ -55,7 +55,7 @@ def test_all_that_a_run_folder_holds_comes_back(tmp_path):
     assert run.predictions.cut == [False, True, False, False, False, True]
     assert (run.test.labels, run.test.predicted) == ([2, 1, 0], [2, 1, 1])
     assert run.epochs.tolist() == EPOCHS.tolist()
-    shares = run.epoch_probabilities()
+    shares = run.shares
     assert shares.shape == (3, 6, 3) and (shares.argmax(2) == EPOCHS).all()
     assert shares[1] == pytest.approx(np.array(run.predictions.probabilities), abs=1e-3)
     with open(folder / "history.csv", encoding="utf-8") as file:  # to the last digit
@@ -73,7 +73,7 @@ def test_runs_of_earlier_versions_lack_what_those_did_not_write(tmp_path):
     write_csv(folder / "predictions.csv", prediction_rows(SIX, EPOCHS[1], CLASSES))
     (run,) = load_runs(tmp_path)
     assert (run.predictions.groups, run.predictions.cut, run.epochs) == (None, None, None)
-    assert run.epoch_probabilities() is None
+    assert run.shares is None
     (folder / "predictions.csv").unlink()
     header = "epoch,train_loss,val_acc,val_f1_macro,val_precision_macro,val_recall_macro"
     (folder / "history.csv").write_text(f"{header}\n1,1,0.5,0.4,0.4,0.4\n", encoding="utf-8-sig")

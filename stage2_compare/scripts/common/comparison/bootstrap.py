@@ -130,12 +130,10 @@ class _Cells:
         """Choose the epoch of each draw, (B,)."""
         if self.epochs == 1:
             return np.zeros(self.draws.resamples, int)
-        in_draws = []
-        for part in parts(
-            self.draws.resamples, max(self.draws.groups, self.epochs * self.classes**2)
-        ):
-            in_draws.append(scores(self.drawn(part))[MAIN.key])  # (b, E)
-        return choose(scores(self.observed())[MAIN.key], np.concatenate(in_draws).T)
+        numbers = max(self.draws.groups, self.epochs * self.classes**2)
+        drawn = map(self.drawn, parts(self.draws.resamples, numbers))
+        in_draws = np.concatenate([scores(of_part)[MAIN.key] for of_part in drawn])  # (B, E)
+        return choose(scores(self.observed())[MAIN.key], in_draws.T)
 
     def _dense(self, cells: np.ndarray) -> np.ndarray:
         """Put the used cells (..., U) where they belong in confusion matrices (..., C, C)."""

@@ -22,7 +22,7 @@ from .bootstrap import PLACE, Figures
 from .draws import Draws
 from .ensembles import ensembles
 from .families import Family, Trial, families
-from .intervals import CONFIDENCE, Estimate, estimates
+from .intervals import Estimate, estimates
 from .judging import (
     Contender,
     Judged,
@@ -74,7 +74,6 @@ class Comparison:
     ensembles: dict[str, Judged]  # on the validation pairs, by name
     validation: Judgement | None  # None where no run has predictions
     test: Judgement | None  # None where no run has predictions for labelled test pairs
-    confidence: float
     majority_class: str | None  # the most frequent one of the training split
     majority: dict[str, float] | None  # by COLUMNS, of always predicting it
     notes: list[Phrase]  # what weakens the comparison, a line each
@@ -101,22 +100,31 @@ def compare(runs: list[Run]) -> Comparison:
     # 1. Which runs are compared, on which pairs.
     everyone = sorted(families(runs), key=lambda family: family.name)
     differs = differences(runs, everyone)
-    ranked = _ranked(everyone, differs)
+    used = {}  # the families that are compared, each with the runs that can be
+    for family in everyone:
+        own = [run for run in family.runs if run.predictions and not differs[run.name]]
+        if own and Family(family.name, own).by_rate:
+            used[family.name] = Family(family.name, own)
+    ranked = list(used.values())
     # 2. The families on the validation pairs, and on the test pairs.
     validation, of_run, joint = _on_validation(ranked)
     test = _on_test(ranked, validation)
     # 3. All runs and families, those that are not compared with their own scores.
-    tests = _Tests(differs, {family.name: family for family in ranked}, validation, test)
-    compared = [_family_entry(family, tests) for family in everyone]
-    entries = _run_entries(compared, tests, of_run)
+    compared = [
+        _family_entry(family, used[family.name], validation, test)
+        if family.name in used
+        else _left_out(family, differs)
+        for family in everyone
+    ]
+    judged = {run.name for family in ranked for run in family.complete}
+    entries = _run_entries(compared, judged, of_run, differs)
     majority_class, majority = _majority(ranked, validation)
     return Comparison(
         runs=sorted(entries, key=lambda run: (-run.scores[MAIN.column].value, run.name)),
-        families=sorted(compared, key=lambda family: (-_judged_by(family), family.name)),
+        families=sorted(compared, key=lambda one: (-one.scores[MAIN.column].centre, one.name)),
         ensembles=joint,
         validation=validation,
         test=test,
-        confidence=CONFIDENCE,
         majority_class=majority_class,
         majority=majority,
         notes=remarks(runs, everyone, validation),
@@ -139,26 +147,6 @@ def require_one_protocol(comparison: Comparison) -> None:
         raise UserError(f"not one protocol, so nothing written: {listed}. Train these again")
 
 
-@dataclass(frozen=True)
-class _Tests:
-    """The outcome of all tests."""
-
-    differs: dict[str, list[Phrase]]  # by the name of the run
-    ranked: dict[str, Family]  # those that are judged, without the runs that are left out
-    validation: Judgement | None
-    test: Judgement | None
-
-
-def _ranked(everyone: list[Family], differs: dict[str, list[Phrase]]) -> list[Family]:
-    """Return the families that are compared, each with the runs that can be."""
-    found = []
-    for family in everyone:
-        runs = [run for run in family.runs if run.predictions and not differs[run.name]]
-        if runs and Family(family.name, runs).by_rate:
-            found.append(Family(family.name, runs))
-    return found
-
-
 def _on_validation(
     ranked: list[Family],
 ) -> tuple[Judgement | None, dict[str, Figures], dict[str, Judged]]:
@@ -176,7 +164,9 @@ def _on_validation(
     def judged(more: Draws) -> Judgement:
         return judge(_measured(ranked, pairs, more)[0], pairs)
 
-    return _settled(judgement, draws, _answers(ranked), judged), of_run, joint
+    runs = [run for family in ranked for run in family.runs]
+    answers = sum(len(run.predictions.predicted) * len(run.history) for run in runs)
+    return _settled(judgement, draws, answers, judged), of_run, joint
 
 
 def _settled(
@@ -199,12 +189,6 @@ def _measured(
         contenders.append(contender)
         of_run |= figures
     return contenders, of_run
-
-
-def _answers(ranked: list[Family]) -> int:
-    """Count the answers of all runs at all their epochs."""
-    runs = [run for family in ranked for run in family.runs]
-    return sum(len(run.predictions.predicted) * len(run.history) for run in runs)
 
 
 def _on_test(ranked: list[Family], validation: Judgement | None) -> Judgement | None:
@@ -235,11 +219,11 @@ def _test_pairs(trial: Trial) -> tuple | None:
     return keys.pop() if len(keys) == 1 else None
 
 
-def _family_entry(family: Family, tests: _Tests) -> Compared:
-    used = tests.ranked.get(family.name)
-    if used is None:
-        return _left_out(family, tests.differs)
-    judged = tests.validation.models[family.name]
+def _family_entry(
+    family: Family, used: Family, validation: Judgement, test: Judgement | None
+) -> Compared:
+    """Return the entry of a family; ``used`` has those of its runs that are compared."""
+    judged = validation.models[family.name]
     trials = used.by_rate[judged.rate]
     return Compared(
         name=family.name,
@@ -255,13 +239,18 @@ def _family_entry(family: Family, tests: _Tests) -> Compared:
         by_rate=judged.by_rate,
         seeds=len(trials),
         doubt=judged.doubt,
-        test=tests.test.models.get(family.name) if tests.test else None,
+        test=test.models.get(family.name) if test else None,
     )
 
 
 def _left_out(family: Family, differs: dict[str, list[Phrase]]) -> Compared:
     """Return the entry of a family, or of a run by itself, that is not judged."""
     first = max(family.runs, key=lambda run: bool(differs[run.name]))
+    verdict = NOT_COMPARABLE
+    if not differs[first.name] and not any(run.predictions for run in family.runs):
+        verdict = NO_PREDICTIONS
+    elif not differs[first.name] and family.incomplete:
+        verdict = INCOMPLETE
     return Compared(
         name=family.name,
         runs=family.runs,
@@ -269,7 +258,7 @@ def _left_out(family: Family, differs: dict[str, list[Phrase]]) -> Compared:
         spread=_spreads(family.trials),
         comparable=_comparable(first, differs[first.name]),
         differs=differs[first.name],
-        verdict=_why_not(family, differs[first.name]),
+        verdict=verdict,
         p_vs_best=None,
         seeds=len(family.seeds),
     )
@@ -279,26 +268,12 @@ def _comparable(run: Run, differs: list[Phrase]) -> str:
     return NO if differs else YES if run.recorded("protocol") else UNKNOWN
 
 
-def _why_not(family: Family, differs: list[Phrase]) -> str:
-    """Return the verdict of a family that is not judged."""
-    if differs:
-        return NOT_COMPARABLE
-    if not any(run.predictions for run in family.runs):
-        return NO_PREDICTIONS
-    return INCOMPLETE if family.incomplete else NOT_COMPARABLE
-
-
 def _own_scores(runs: list[Run]) -> dict[str, Estimate]:
     """Return the scores of runs that are compared with no others, by COLUMNS."""
     if len(runs) == 1 and runs[0].predictions:
-        return _alone(runs[0])
+        pairs = join([runs[0].predictions])
+        return _recorded(runs, estimates(of_one_run(runs[0], pairs, Draws(pairs.groups))))
     return {column: Estimate(_mean(_values(runs, column))) for column in COLUMNS}
-
-
-def _alone(run: Run) -> dict[str, Estimate]:
-    """Return the scores of a run on its own pairs, by COLUMNS."""
-    pairs = join([run.predictions])
-    return _recorded([run], estimates(of_one_run(run, pairs, Draws(pairs.groups))))
 
 
 def _recorded(runs: list[Run], found: dict[str, Estimate]) -> dict[str, Estimate]:
@@ -318,39 +293,36 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _spreads(seeds: list[Trial]) -> dict[str, float | None]:
-    return {column: _spread(seeds, column) for column in COLUMNS}
-
-
-def _spread(seeds: list[Trial], column: str) -> float | None:
-    """Return the standard deviation over seeds, each the mean of its folds."""
-    means = [_mean(_values(trial.runs, column)) for trial in seeds]
-    known = [mean for mean in means if mean is not None]
-    return float(np.std(known, ddof=1)) if len(known) > 1 else None
+    """Return the standard deviation over seeds, each the mean of its folds, by COLUMNS."""
+    spreads = {}
+    for column in COLUMNS:
+        means = [_mean(_values(trial.runs, column)) for trial in seeds]
+        known = [mean for mean in means if mean is not None]
+        spreads[column] = float(np.std(known, ddof=1)) if len(known) > 1 else None
+    return spreads
 
 
 def _run_entries(
-    compared: list[Compared], tests: _Tests, of_run: dict[str, Figures]
+    compared: list[Compared],
+    judged: set[str],
+    of_run: dict[str, Figures],
+    differs: dict[str, list[Phrase]],
 ) -> list[Compared]:
     """Return an entry for each run, with the verdict of its family where it took part in it."""
-    judged = {run.name for family in tests.ranked.values() for run in family.complete}
     p = _mcnemar([run for entry in compared for run in entry.runs if run.name in of_run], of_run)
     entries = []
     for family in compared:
         for run in family.runs:
             if run.name not in judged:
-                entries.append(_left_out(Family(run.name, [run]), tests.differs))
+                entries.append(_left_out(Family(run.name, [run]), differs))
                 continue
             found = of_run.get(run.name)
-            entries.append(
-                replace(
-                    family,
-                    name=run.name,
-                    runs=[run],
-                    scores=_recorded([run], estimates(found)) if found else _own_scores([run]),
-                    spread=dict.fromkeys(COLUMNS),
-                    mcnemar_p=p.get(run.name),
-                )
-            )
+            own = {
+                "scores": _recorded([run], estimates(found)) if found else _own_scores([run]),
+                "spread": dict.fromkeys(COLUMNS),
+                "mcnemar_p": p.get(run.name),
+            }
+            entries.append(replace(family, name=run.name, runs=[run], **own))
     return entries
 
 
@@ -359,7 +331,7 @@ def _mcnemar(runs: list[Run], of_run: dict[str, Figures]) -> dict[str, float]:
     if not runs:
         return {}
     pairs = join([runs[0].predictions], [run.predictions for run in runs])
-    right = {run.name: _right(run, pairs) for run in runs}
+    right = {run.name: said([run.predictions], pairs) == pairs.labels for run in runs}
     best = max(sorted(right), key=lambda name: of_run[name].corrected[PLACE])
     comparisons = len(runs) * (len(runs) - 1) / 2
     return {
@@ -367,17 +339,6 @@ def _mcnemar(runs: list[Run], of_run: dict[str, Figures]) -> dict[str, float]:
         for name in right
         if name != best
     }
-
-
-def _right(run: Run, pairs: Pairs) -> np.ndarray:
-    return said([run.predictions], pairs) == pairs.labels
-
-
-def _judged_by(family: Compared) -> float:
-    """Return the macro-F1 that the verdict rests on: less what choosing the best one gains by
-    luck, where that is known."""
-    found = family.scores[MAIN.column]
-    return found.value if found.corrected is None else found.corrected
 
 
 def _majority(

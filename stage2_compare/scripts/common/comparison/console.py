@@ -53,7 +53,12 @@ class _Tables:
             [self._judged("console_on_test", *item) for item in tested],
             [self._probe(run) for run in probed],
         ]
-        return [self._without_empty(rows) for rows in tables if rows]
+        corrected = self.say("console_corrected")
+        for rows in tables:
+            if not any(row.get(corrected) for row in rows):
+                for row in rows:
+                    row.pop(corrected, None)
+        return list(filter(None, tables))
 
     def _results(self, comparison: Comparison) -> list[list[dict[str, str]]]:
         """Return the rows of the tables of results.
@@ -77,14 +82,6 @@ class _Tables:
             ]
             others = [{heading: entry.name, **self._costs(entry)} for entry in comparison.runs]
         return [runs + reference, others]
-
-    def _without_empty(self, rows: list[dict[str, str]]) -> list[dict[str, str]]:
-        """Leave out the corrected figures where none is corrected."""
-        heading = self.say("console_corrected")
-        if any(row.get(heading) for row in rows):
-            return rows
-        table = pd.DataFrame(rows).fillna("").drop(columns=heading, errors="ignore")
-        return table.to_dict("records")
 
     def _run(self, entry: Compared, verdict: dict[str, str] | None = None) -> dict[str, str]:
         (run,) = entry.runs
@@ -129,8 +126,11 @@ class _Tables:
     def _corrected(self, estimate: Estimate) -> dict[str, str]:
         """Return the figure less what choosing gains by luck, and the interval around it."""
         value, corrected = _figure(estimate.value), _figure(estimate.corrected)
-        shown = corrected if corrected != value else ""
-        return {self.say("console_corrected"): shown, self.say("interval"): _bounds(estimate)}
+        shown, bounds = corrected if corrected != value else "", ""
+        if estimate.low is not None:
+            low, high = (f"{end:.3f}".removeprefix("0") for end in (estimate.low, estimate.high))
+            bounds = f"[{low}, {high}]"
+        return {self.say("console_corrected"): shown, self.say("interval"): bounds}
 
     def _costs(self, entry: Compared) -> dict[str, str]:
         (run,) = entry.runs
@@ -163,14 +163,6 @@ class _Tables:
 
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}" if abs(value) < 1e3 else f"{value:.1e}"
-
-
-def _bounds(estimate: Estimate) -> str:
-    """Format an interval as [.519, .631]."""
-    if estimate.low is None:
-        return ""
-    low, high = (f"{end:.3f}".removeprefix("0") for end in (estimate.low, estimate.high))
-    return f"[{low}, {high}]"
 
 
 def _aligned(rows: list[dict[str, str]]) -> str:

@@ -6,11 +6,11 @@ chosen again in every draw.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..runs.reading import Run
 from .bootstrap import PLACE, Answers, Figures, less_luck, metrics, resample
 from .draws import Draws
 from .judging import Contender, Judged, Judgement, judged_as, ranked
@@ -32,20 +32,7 @@ class _Voice:
     best: int  # chosen once
 
 
-@dataclass(frozen=True)
-class _Model:
-    """The seeds of a model, each with its folds."""
-
-    seeds: list[list[_Voice]]
-
-    def say(self, draw: int | None, shape: tuple[int, int]) -> np.ndarray:
-        """Return the mean probabilities (N, C) over the seeds, with the epochs of a draw."""
-        total = np.zeros(shape, np.float32)
-        for folds in self.seeds:
-            for voice in folds:
-                epoch = voice.best if draw is None else voice.epochs[draw]
-                total[voice.rows] += voice.shares[epoch]
-        return total / len(self.seeds)
+_Model = list[list[_Voice]]  # the seeds of a model, each with its folds
 
 
 def ensembles(contenders: list[Contender], judgement: Judgement, draws: Draws) -> dict[str, Judged]:
@@ -58,7 +45,7 @@ def ensembles(contenders: list[Contender], judgement: Judgement, draws: Draws) -
     models = [_model(contender, pairs) for contender in contenders]
     if len(models) < 2 or not all(models):
         return {}
-    runs = sum(len(folds) for model in models for folds in model.seeds)
+    runs = sum(len(folds) for model in models for folds in model)
     correct = runs * len(pairs) * len(pairs.classes) * draws.resamples <= _MOST_WORK
     found = []
     for name, once, in_draws in _choices(judgement.figures):
@@ -106,27 +93,27 @@ def _model(contender: Contender, pairs: Pairs) -> _Model | None:
     """Read the probabilities of a model's runs; None where one has kept none."""
     seeds = []
     for trial, figures in zip(contender.trials, contender.figures, strict=True):
-        folds = [
-            _voice(run, epochs, pairs)
-            for run, epochs in zip(trial.runs, figures.epochs, strict=True)
-        ]
-        if not all(folds):
-            return None
+        folds = []
+        for run, epochs in zip(trial.runs, figures.epochs, strict=True):
+            if run.shares is None:
+                return None
+            best = int(run.best["epoch"]) - 1
+            shares = run.shares.astype(np.float32)
+            folds.append(_Voice(pairs.rows(run.predictions), shares, epochs, best))
         seeds.append(folds)
-    return _Model(seeds)
-
-
-def _voice(run: Run, epochs: np.ndarray, pairs: Pairs) -> _Voice | None:
-    shares = run.epoch_probabilities()
-    if shares is None:
-        return None
-    return _Voice(pairs.rows(run.predictions), shares, epochs, int(run.best["epoch"]) - 1)
+    return seeds
 
 
 def _said(models: list[_Model], which: np.ndarray, draw: int | None, pairs: Pairs) -> np.ndarray:
-    """Return the classes (N,) that some models say together."""
-    shape = (len(pairs), len(pairs.classes))
-    return sum(models[place].say(draw, shape) for place in which).argmax(1)
+    """Return the classes (N,) that some models say together, with the epochs of a draw."""
+    together = 0
+    for model in (models[place] for place in which):
+        total = np.zeros((len(pairs), len(pairs.classes)), np.float32)  # of its seeds
+        for voice in itertools.chain(*model):
+            epoch = voice.best if draw is None else voice.epochs[draw]
+            total[voice.rows] += voice.shares[epoch]
+        together = together + total / len(model)
+    return together.argmax(1)
 
 
 def _corrected(

@@ -72,21 +72,18 @@ def families(runs: Iterable[Run]) -> list[Family]:
         model = dict(run.recorded("model") or {})
         model.pop("batch_size", None)  # it depends on the memory that was free
         groups[_plain_name(run), json.dumps(model, sort_keys=True)].append(run)
-    named = [(_family_name(members), members) for members in groups.values()]
+    named = []
+    for members in groups.values():
+        of_one_rate = len({_rate(run) for run in members}) == 1
+        name = _without_fold_and_seed(members[0]) if of_one_rate else _plain_name(members[0])
+        named.append((name if len(members) > 1 else members[0].name, members))
     times = Counter(name for name, _ in named)
     return [Family(name if times[name] == 1 else runs[0].name, runs) for name, runs in named]
 
 
 def _plain_name(run: Run) -> str:
-    """Return the name of a run without the endings that ``cli.run_name`` adds."""
+    """Return the name of a run without the endings that ``settings.run_name`` adds."""
     return _without_fold_and_seed(run).removesuffix(f"_lr{_rate(run):g}")
-
-
-def _family_name(members: list[Run]) -> str:
-    if len(members) == 1:
-        return members[0].name
-    rates = {_rate(run) for run in members}
-    return _plain_name(members[0]) if len(rates) > 1 else _without_fold_and_seed(members[0])
 
 
 def _without_fold_and_seed(run: Run) -> str:

@@ -69,7 +69,11 @@ def judge(contenders: list[Contender], pairs: Pairs) -> Judgement:
     few = too_few(pairs.independent, len(contenders))
     models = {}
     for place, model in enumerate(contenders):
-        verdict, p = _verdict(ranking, place, few)
+        verdict, p = NO_DIFFERENCE, float(ranking.p[place])
+        if place == ranking.best or few:
+            verdict, p = (BEST if place == ranking.best else TOO_FEW), None
+        elif ranking.worse[place]:
+            verdict = WORSE
         models[model.name] = judged_as(model, figures[place], pairs, verdict, p)
     names = [model.name for model in contenders]
     means = [mean(model.figures) for model in contenders]
@@ -99,7 +103,10 @@ def ranked(contenders: list[Contender], figures: list[Figures], pairs: Pairs) ->
 def judged_as(
     model: Contender, figures: Figures, pairs: Pairs, verdict: str, p: float | None
 ) -> Judged:
-    return Judged(estimates(figures), verdict, p, model.rate, _doubt(model, pairs), model.by_rate)
+    places = pairs.one_of_each_group
+    found = (doubts(pairs.labels[places], row[places], pairs.classes) for row in model.predicted)
+    doubt = next(filter(None, found), None)  # of the first seed that gives one
+    return Judged(estimates(figures), verdict, p, model.rate, doubt, model.by_rate)
 
 
 def on_validation(
@@ -121,7 +128,8 @@ def on_validation(
                 of_run[trial.runs[0].name] = figures
     place, of_seeds = over_rates(list(of_rates.values()))
     rate = list(of_rates)[place]
-    predicted = np.array([_joined(trial, pairs) for trial in family.by_rate[rate]])  # (S, N)
+    of_trials = [[run.predictions for run in trial.runs] for trial in family.by_rate[rate]]
+    predicted = np.array([said(of_trial, pairs) for of_trial in of_trials])  # (S, N)
     by_rate = {each: estimates(mean(seeds))[MAIN.column] for each, seeds in of_rates.items()}
     return Contender(family.name, rate, family.by_rate[rate], of_seeds, predicted, by_rate), of_run
 
@@ -150,10 +158,6 @@ def of_one_run(run: Run, pairs: Pairs, draws: Draws) -> Figures:
     return resample([_answers(run, pairs)], pairs.labels, len(pairs.classes), draws)
 
 
-def _joined(trial: Trial, pairs: Pairs) -> np.ndarray:
-    return said([run.predictions for run in trial.runs], pairs)
-
-
 def _answers(run: Run, pairs: Pairs) -> Answers:
     """Return what a run said at every epoch, or only at its best where no more is recorded."""
     epochs = run.epochs if run.epochs is not None else np.array([run.predictions.predicted])
@@ -176,18 +180,3 @@ def _differing(contenders: list[Contender], best: int, pairs: Pairs) -> np.ndarr
         differs = (model.predicted[:, None] != of_best[None]).any((0, 1))  # (N,)
         counts.append(len(np.unique(pairs.groups[differs])))
     return np.array(counts)
-
-
-def _verdict(ranking: Ranking, place: int, few: bool) -> tuple[str, float | None]:
-    if place == ranking.best:
-        return BEST, None
-    if few:
-        return TOO_FEW, None
-    return (WORSE if ranking.worse[place] else NO_DIFFERENCE), float(ranking.p[place])
-
-
-def _doubt(model: Contender, pairs: Pairs) -> Phrase | None:
-    """Say why the intervals of a model are not to be trusted, by its first seed that gives one."""
-    places = pairs.one_of_each_group
-    found = (doubts(pairs.labels[places], row[places], pairs.classes) for row in model.predicted)
-    return next(filter(None, found), None)

@@ -18,7 +18,6 @@ from .need import Need
 
 if TYPE_CHECKING:  # these import this file
     from .compare import Compared, Comparison
-    from .intervals import Estimate
     from .judging import Judgement
 
 BEST, NO_DIFFERENCE, WORSE = "best", "no significant difference", "worse"
@@ -113,28 +112,20 @@ def _about_need(need: Need, comparison: Comparison) -> Phrase:
     gap = phrase("gap", name=need.name, points=100 * need.gap)
     if need.seeds is not None and need.seeds > _MOST_SEEDS:
         return phrase("need_too_many", gap=gap, n=_MOST_SEEDS)
-    pairs = phrase("about_pairs", n=_two_digits(need.pairs)) if need.pairs else None
+    pairs = None
+    if need.pairs:
+        unit = 10 ** max(0, len(str(need.pairs)) - 2)  # two digits are told
+        pairs = phrase("about_pairs", n=math.ceil(need.pairs / unit) * unit)
     if need.seeds is not None:
         key = "need_seeds_and_pairs" if pairs else "need_seeds"
         return phrase(key, gap=gap, n=need.seeds, pairs=pairs)
-    total = _all_pairs(comparison)
+    sizes = [comparison.runs[0].runs[0].recorded("samples", split) for split in ("train", "val")]
+    total = sum(sizes) if all(isinstance(size, int) for size in sizes) else None
     key = "need_pairs"
     if total:
         enough = need.pairs <= total > len(comparison.validation.pairs)
         key = "need_folds" if enough else "need_more"
     return phrase(key, gap=gap, pairs=pairs, total=total)
-
-
-def _two_digits(number: int) -> int:
-    unit = 10 ** max(0, len(str(number)) - 2)
-    return math.ceil(number / unit) * unit
-
-
-def _all_pairs(comparison: Comparison) -> int | None:
-    """Return how many pairs training and validation have together, where it is recorded."""
-    run = comparison.runs[0].runs[0]
-    sizes = [run.recorded("samples", split) for split in ("train", "val")]
-    return sum(sizes) if all(isinstance(size, int) for size in sizes) else None
 
 
 def _about_seeds(entries: list[Compared], has_verdicts: bool) -> list[Phrase]:
@@ -170,7 +161,7 @@ def order_over_rates(comparison: Comparison) -> Phrase:
     shared = set.intersection(*(set(family.by_rate) for family in families)) if families else set()
     if len(families) < 2 or len(shared) < 2:
         return phrase("rates_unknown")
-    best = {family.name: _best_of(family.by_rate) for family in families}
+    best = {one.name: max(each.corrected for each in one.by_rate.values()) for one in families}
     at_best = sorted(best, key=lambda name: -best[name])
     orders = {}
     for rate in sorted(shared):
@@ -183,10 +174,6 @@ def order_over_rates(comparison: Comparison) -> Phrase:
     if len(firsts) == 1:
         return phrase("rates_first", rates=other, name=at_best[0])
     return phrase("rates_other", rates=other)
-
-
-def _best_of(by_rate: dict[float | None, Estimate]) -> float:
-    return max(estimate.corrected for estimate in by_rate.values())
 
 
 def remarks(runs: list[Run], families: list[Family], judgement: Judgement | None) -> list[Phrase]:
@@ -211,25 +198,19 @@ def _on_seeds(families: list[Family]) -> list[Phrase]:
         return []
     unknown = [family.name for family in families if None in family.seeds]
     lines = [phrase("unknown_seeds", names=unknown, n=len(unknown))] if unknown else []
-    return lines + _on_known_seeds(known)
-
-
-def _on_known_seeds(families: list[Family]) -> list[Phrase]:
-    seeds = Counter(family.seeds for family in families)
+    seeds = Counter(family.seeds for family in known)
     usual, holders = max(seeds.items(), key=lambda item: (item[1], len(item[0]), str(item[0])))
 
     def shown(seeds: tuple) -> str:
         return ", ".join(map(str, seeds))
 
-    if 2 * holders <= len(families) and len(seeds) > 1:
-        each = [
-            phrase("seeds_of", name=family.name, seeds=shown(family.seeds)) for family in families
-        ]
-        return [phrase("different_seeds", each=each)]
-    return [
-        phrase("other_seeds", name=family.name, own=shown(family.seeds), usual=shown(usual))
-        for family in families
-        if family.seeds != usual
+    if 2 * holders <= len(known) and len(seeds) > 1:
+        each = [phrase("seeds_of", name=one.name, seeds=shown(one.seeds)) for one in known]
+        return [*lines, phrase("different_seeds", each=each)]
+    return lines + [
+        phrase("other_seeds", name=one.name, own=shown(one.seeds), usual=shown(usual))
+        for one in known
+        if one.seeds != usual
     ]
 
 
@@ -312,9 +293,7 @@ def _on_code(runs: list[Run]) -> list[Phrase]:
     known = {name: code for name, code in codes.items() if isinstance(code, str)}
     usual = Counter(known.values()).most_common(1)
     others = [name for name, code in known.items() if code != usual[0][0]]
-    if not others:
-        return []
-    return [phrase("other_code", names=others)]
+    return [phrase("other_code", names=others)] if others else []
 
 
 def _on_processes(runs: list[Run]) -> list[Phrase]:

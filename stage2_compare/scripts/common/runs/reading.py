@@ -92,11 +92,6 @@ class Run:
         seed = self.recorded("protocol", "seed")
         return seed if isinstance(seed, int) else None
 
-    def epoch_probabilities(self) -> np.ndarray | None:
-        """Return the probabilities of every epoch, (E, N, C) float32 of three digits; None where
-        they are not kept."""
-        return None if self.shares is None else self.shares.astype(np.float32)
-
 
 def load_runs(compare_dir: Path) -> list[Run]:
     """Return the runs of a folder, best macro-F1 first, equal ones by name.
