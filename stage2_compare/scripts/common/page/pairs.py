@@ -31,6 +31,12 @@ class PairTable:
         return len(self.guids)
 
     @property
+    def keys(self) -> list[tuple[str, str]]:
+        """(N,) guid and true class of each pair, by which its source is found."""
+        classes = [self.classes[label] for label in self.labels]
+        return list(zip(self.guids, classes, strict=True))
+
+    @property
     def known(self) -> np.ndarray:
         """(R, N) where a run has a prediction."""
         return self.chosen != NONE
@@ -120,18 +126,11 @@ def presets(table: PairTable) -> dict[str, np.ndarray]:
     if len(table.runs) > 1:
         found |= {"one_right": several & (right.sum(0) == 1), "disagree": disagree}
         found["label"] = ~right.any(0) & ~disagree & (mean >= AGREED) & several
-    text, image = (_of_one_modality(table, fusion) for fusion in ("text", "image"))
-    if text is not None and image is not None:
+    fusions = [run.recorded("model", "fusion") for run in table.runs]
+    if "text" in fusions and "image" in fusions:  # the best run that sees only the one
+        text, image = fusions.index("text"), fusions.index("image")
         both = known[text] & known[image]
         found["modalities"] = both & (table.chosen[text] != table.chosen[image])
     if table.copies is not None:
         found["copies"] = table.copies
     return found
-
-
-def _of_one_modality(table: PairTable, fusion: str) -> int | None:
-    """Return the place of the best run that sees only the texts, or only the photos."""
-    for place, run in enumerate(table.runs):
-        if run.recorded("model", "fusion") == fusion:
-            return place
-    return None

@@ -36,9 +36,10 @@ def pair_parts(
 ) -> Iterator[dict[str, Any]]:
     """Yield what the script needs to know of pairs, some at a time; ``masks`` (N,) are their sets,
     a bit each."""
+    keys = table.keys
     for start in range(0, len(table), _PER_PART):
         places = range(start, min(start + _PER_PART, len(table)))
-        found = [sources.of_pair.get(_key(table, place)) for place in places]
+        found = [sources.of_pair.get(keys[place]) for place in places]
         names = [thumbnail_name(source) if source else "" for source in found]
         yield {
             "guids": [table.guids[place] for place in places],
@@ -48,10 +49,6 @@ def pair_parts(
             "lengths": [len(source.text) if source else 0 for source in found],
             "photos": [name if name in thumbnails else "" for name in names],
         }
-
-
-def _key(table: PairTable, place: int) -> tuple[str, str]:
-    return table.guids[place], table.classes[table.labels[place]]
 
 
 def run_parts(table: PairTable) -> Iterator[dict[str, Any]]:

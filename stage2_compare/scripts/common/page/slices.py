@@ -26,8 +26,8 @@ class Slice:
 def slices(table: PairTable, sources: Sources) -> dict[str, np.ndarray]:
     """Return the pairs of each kind by its name, (N,) each, without kinds that have none."""
     found: dict[str, np.ndarray] = {}
-    for place, guid in enumerate(table.guids):
-        source = sources.of_pair.get((guid, table.classes[table.labels[place]]))
+    for place, key in enumerate(table.keys):
+        source = sources.of_pair.get(key)
         for name in kinds(source) if source else ():
             found.setdefault(name, np.zeros(len(table), bool))[place] = True
     if table.cut.any():

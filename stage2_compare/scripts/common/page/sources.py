@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ..data.photos import decode, open_file, upright_size
 from ..data.report import read_quality
-from ..data.splits import Split, fingerprint, read_training_splits
+from ..data.splits import fingerprint, read_training_splits
 from ..errors import UserError, reason_of
 from ..files import remedy, remove_left_overs, replacing
 from ..runs.reading import Run
@@ -50,7 +50,10 @@ def find_sources(runs: list[Run], project_root: Path) -> Sources:
     """Read the validation pairs of runs again; a split counts only if its fingerprint agrees."""
     found, seen = Sources(), set()
     for run in runs:
-        wanted, paths = run.recorded("protocol", "val_sha256"), _paths(run)
+        wanted, paths = run.recorded("protocol", "val_sha256"), USUAL
+        recorded = run.recorded("data")
+        if isinstance(recorded, dict) and isinstance(recorded.get("val_csv"), str):
+            paths = {key: path for key, path in sorted(recorded.items()) if isinstance(path, str)}
         if not isinstance(wanted, str):
             found.reasons.append(phrase("reason_unrecorded"))
         elif (wanted, *paths.items()) not in seen:
@@ -58,13 +61,6 @@ def find_sources(runs: list[Run], project_root: Path) -> Sources:
             _add_split(found, paths, wanted, project_root)
     found.reasons = list(dict.fromkeys(found.reasons))
     return found
-
-
-def _paths(run: Run) -> dict[str, str]:
-    recorded = run.recorded("data")
-    if not isinstance(recorded, dict) or not isinstance(recorded.get("val_csv"), str):
-        return USUAL
-    return {key: value for key, value in sorted(recorded.items()) if isinstance(value, str)}
 
 
 def _add_split(found: Sources, paths: dict[str, str], wanted: str, root: Path) -> None:
@@ -82,19 +78,13 @@ def _add_split(found: Sources, paths: dict[str, str], wanted: str, root: Path) -
     if fingerprint(split, [digest for digest, _ in photos]) != wanted:
         found.reasons.append(phrase("reason_changed", what=csv_paths["val"]))
         return
-    found.of_pair |= _sources(split, photos)
+    texts = zip(split.texts, split.text_encodings, split.image_paths, photos, strict=True)
+    rows = zip(split.guids, split.labels, texts, strict=True)
+    for guid, label, (text, encoding, path, (digest, size)) in rows:
+        found.of_pair[guid, label] = Source(text, encoding, path, digest, size)
     quality = read_quality(split.path)
     if quality is not None and quality not in found.quality:
         found.quality.append(quality)
-
-
-def _sources(split: Split, photos: list[tuple]) -> dict[tuple[str, str], Source]:
-    keys = zip(split.guids, split.labels, strict=True)
-    texts = zip(split.texts, split.text_encodings, split.image_paths, photos, strict=True)
-    return {
-        key: Source(text, encoding, path, digest, size)
-        for key, (text, encoding, path, (digest, size)) in zip(keys, texts, strict=True)
-    }
 
 
 def _photo_facts(path: str) -> tuple[str, tuple[int, int]]:

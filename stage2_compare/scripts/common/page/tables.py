@@ -1,18 +1,14 @@
-"""The rows of the page's tables, as figures: the templates give them their looks."""
+"""The rows of the page's tables on settings and data; the template gives them their looks."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..comparison.compare import Compared, Comparison
-from ..comparison.intervals import Estimate
 from ..data.report import Shared
-from ..metrics import BESIDE, MAIN
 from ..runs.reading import Run
 from ..words import Phrase, phrase
 
@@ -31,70 +27,7 @@ _QUALITY = (
 _LONGEST_VALUE = 80  # characters of a setting
 
 
-@dataclass(frozen=True)
-class Result:
-    """A row of the table of results; None where a figure is not recorded."""
-
-    name: str
-    runs: list[str]
-    main: Estimate
-    verdict: str  # a phrase
-    p: float | None
-    beside: list[float | None]  # of metrics.BESIDE
-    params: float | None
-    time: float | None
-    memory: float | None
-    seeds: int
-    comparable: str  # a phrase
-    test: Estimate | None  # macro-F1 on labelled test pairs
-
-
-@dataclass(frozen=True)
-class Ensemble:
-    """A row of the table of ensembles, which are means of the probabilities of models."""
-
-    name: str  # a phrase
-    main: Estimate
-    verdict: str  # a phrase
-    p: float | None
-    beside: list[float | None]  # of metrics.BESIDE
-
-
-def results(comparison: Comparison) -> list[Result]:
-    return [_result(entry) for entry in comparison.families]
-
-
-def _result(entry: Compared) -> Result:
-    return Result(
-        name=entry.name,
-        runs=[run.name for run in entry.runs],
-        main=entry.scores[MAIN.column],
-        verdict=entry.verdict,
-        p=entry.p_vs_best,
-        beside=[entry.scores[metric.column].value for metric in BESIDE],
-        params=_mean(entry.runs, "params_million"),
-        time=_mean(entry.runs, "train_time_sec"),
-        memory=_mean(entry.runs, "peak_memory_mb"),
-        seeds=entry.seeds,
-        comparable=entry.comparable,
-        test=entry.test.estimates[MAIN.column] if entry.test else None,
-    )
-
-
-def ensembles(comparison: Comparison) -> list[Ensemble]:
-    return [
-        Ensemble(
-            name=name,
-            main=judged.estimates[MAIN.column],
-            verdict=judged.verdict,
-            p=judged.p,
-            beside=[judged.estimates[metric.column].value for metric in BESIDE],
-        )
-        for name, judged in comparison.ensembles.items()
-    ]
-
-
-def _mean(runs: list[Run], key: str) -> float | None:
+def mean(runs: list[Run], key: str) -> float | None:
     values = [run.number(key) for run in runs]
     return None if None in values else float(np.mean(values))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,14 @@ from markupsafe import Markup
 from ..comparison.compare import Comparison
 from ..comparison.wording import conclusion, metric_title
 from ..files import write_result
-from ..metrics import BESIDE
+from ..metrics import BESIDE, MAIN
 from ..words import LANGUAGES, ROOMS, Language, Phrase, known
 from .pairs import PairTable, gather, presets
 from .parts import distribute, pair_parts, run_parts, script
 from .phrases import both, in_each
 from .slices import Slice, accuracies, slices
 from .sources import Sources, find_sources, write_thumbnails
-from .tables import data_facts, ensembles, quality_facts, results, settings
+from .tables import data_facts, mean, quality_facts, settings
 
 PAGE = "index.html"
 FOLDER = "page"  # beside it
@@ -42,9 +43,7 @@ class Explorer:
     @property
     def unknown(self) -> int:
         """The number of pairs whose text and photo are not shown."""
-        table, known = self.table, self.sources.of_pair
-        keys = zip(table.guids, table.labels.tolist(), strict=True)
-        return sum((guid, table.classes[label]) not in known for guid, label in keys)
+        return sum(key not in self.sources.of_pair for key in self.table.keys)
 
     @property
     def only_right(self) -> np.ndarray:
@@ -83,7 +82,10 @@ def write_page(
         UserError: a file cannot be written.
     """
     folder = visuals / FOLDER
-    explorer = _explorer(comparison, project_root)
+    table, explorer = gather(comparison), None
+    if table:
+        sources = find_sources(table.runs, project_root)
+        explorer = Explorer(table, sources, presets(table), slices(table, sources))
     # 1. The files beside the page.
     written = set()
     for name, content in charts.items():
@@ -95,27 +97,20 @@ def write_page(
         written |= {folder / "thumbs" / name for name in thumbnails}
         inline, beside = distribute(map(script, _parts(explorer, thumbnails)))
     # Named by their content: a page that is not replaced after all goes on with its own.
-    scripts = {_script_name(content): content for content in map(_utf8, beside)}
-    for name, content in scripts.items():
-        write_result(folder / name, content)
-        written.add(folder / name)
+    scripts = []
+    for content in map(_utf8, beside):
+        scripts.append(f"pairs_{hashlib.sha256(content).hexdigest()[:16]}.js")
+        write_result(folder / scripts[-1], content)
+        written.add(folder / scripts[-1])
     # 2. The page itself, when all that it names is there.
-    html = _render(comparison, explorer, list(charts), inline, list(scripts), say)
+    html = _render(comparison, explorer, list(charts), inline, scripts, say)
     write_result(visuals / PAGE, _utf8(html))
-    _remove_others(folder, written)
+    # 3. Charts, data and thumbnails of runs that are gone; other files are not the page's.
+    for path in chain.from_iterable(map(folder.glob, ("*.svg", "pairs_*.js", "thumbs/*.jpg"))):
+        if path not in written:
+            with suppress(OSError):  # nothing refers to it
+                path.unlink()
     return visuals / PAGE
-
-
-def _script_name(content: bytes) -> str:
-    return f"pairs_{hashlib.sha256(content).hexdigest()[:16]}.js"
-
-
-def _explorer(comparison: Comparison, project_root: Path) -> Explorer | None:
-    table = gather(comparison)
-    if table is None:
-        return None
-    sources = find_sources(table.runs, project_root)
-    return Explorer(table, sources, presets(table), slices(table, sources))
 
 
 def _parts(explorer: Explorer, thumbnails: set[str]) -> list[dict]:
@@ -156,13 +151,8 @@ def _render(
             folder=FOLDER,
             say=say,
             sentence=in_each(lambda each: conclusion(comparison, each)),
-            notes=comparison.notes,
-            results=results(comparison),
-            beside=[metric_title(metric) for metric in BESIDE],
+            comparison=comparison,
             most_classes=_MOST_CLASSES,
-            tested=comparison.test is not None,
-            ensembles=ensembles(comparison),
-            entries=comparison.runs,
             settings=settings(runs),
             facts=data_facts(runs),
             quality=quality_facts(explorer.sources.quality if explorer else []),
@@ -182,7 +172,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"t": both, "known": known, "languages": LANGUAGES}
+    environment.globals |= {"t": both, "known": known, "languages": LANGUAGES, "mean": mean}
+    environment.globals |= {"main": MAIN.column, "beside": BESIDE, "title": metric_title}
     environment.filters |= {"figure": _figure, "share": _share, "joined": _joined}
     return environment
 
@@ -206,12 +197,3 @@ def _joined(phrases: list[Phrase]) -> Markup:
 def _utf8(text: str) -> bytes:
     """Encode a text in which names of files may hold half a character."""
     return text.encode("utf-8", "backslashreplace")
-
-
-def _remove_others(folder: Path, written: set[Path]) -> None:
-    """Remove charts, data and thumbnails of runs that are gone; other files are not the page's."""
-    for pattern in ("*.svg", "pairs_*.js", "thumbs/*.jpg"):
-        for path in folder.glob(pattern):
-            if path not in written:
-                with suppress(OSError):  # nothing refers to it
-                    path.unlink()
