@@ -132,7 +132,7 @@ def assert_best_weights_give_what_is_stored(project: Path, hub, folder: Path) ->
     labels = [classes.index(label) for label in split.labels]
     tokens = tokenise(split.texts, load_tokenizer(checkpoint), args["max_length"])
     cache = project / "outputs" / "cache"
-    images = load_images(split.image_paths, size, cache, show_progress=False)
+    images = load_images(split.image_paths, size, cache)
     part = PairDataset(tokens, images, labels, size, augment=False)
     logits = evaluate(model, read_through(part, 16), Precision("fp32", torch.device("cpu")))
     found = scores(confusion_matrix(np.array(labels), logits.argmax(1).numpy(), len(classes)))

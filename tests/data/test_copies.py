@@ -83,7 +83,7 @@ def pairs(
         Path(path).write_bytes(data)
     guids = list(map(str, range(len(texts))))
     split = Split(folder / "x.csv", guids, texts, paths, labels, rows=[])
-    return split, load_images(paths, 56, folder / "cache", show_progress=False)
+    return split, load_images(paths, 56, folder / "cache")
 
 
 def photo(seed: int, side: int = 400, quality: int = 90) -> bytes:

@@ -28,7 +28,7 @@ def three(tmp_path) -> list[Path]:
 
 @pytest.fixture
 def load(tmp_path):
-    return lambda paths, size=56: load_images(paths, size, tmp_path / "cache", show_progress=False)
+    return lambda paths, size=56: load_images(paths, size, tmp_path / "cache")
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def make_photos(folder: Path) -> ImageStore:
     paths = [str(folder / f"{i}.png") for i in range(COUNT)]
     for path in paths:
         Image.fromarray(random.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
-    return load_images(paths, SIZE, folder / "cache", show_progress=False)
+    return load_images(paths, SIZE, folder / "cache")
 
 
 def make_part(hub, name: str, images: ImageStore, texts: list[str] = TEXTS) -> PairDataset:

@@ -77,7 +77,7 @@ def test_blanked_is_what_empty_texts_and_plain_pictures_give(
     model, part = make_model(hub, name, fusion).eval(), make_part(hub, name, images)
     colour = tuple(round(255 * value) for value in model.encoder.mean)
     Image.new("RGB", (40, 40), colour).save(tmp_path / "plain.png")
-    plain = load_images([str(tmp_path / "plain.png")] * COUNT, SIZE, tmp_path, show_progress=False)
+    plain = load_images([str(tmp_path / "plain.png")] * COUNT, SIZE, tmp_path)
     exchanged = {
         "text": make_part(hub, name, images, [""] * COUNT),
         "image": make_part(hub, name, plain),

@@ -49,12 +49,12 @@ class BatchSchedule:
         Every process has as many of them in a step, so that they can do something together in each;
         the last one is empty where others have more samples."""
         order = seeding.permutation(self.seed, epoch, len(self.train))
-        return [self._own_share(group) for group in _cut(order, self.effective)]
-
-    def _own_share(self, group: np.ndarray) -> list[np.ndarray]:
-        shares = np.array_split(group, self.processes)  # the first ones are the longer ones
-        own, longest = (_cut(part, self.micro) for part in (shares[self.rank], shares[0]))
-        return own + [group[:0]] * (len(longest) - len(own))
+        groups = []
+        for group in _cut(order, self.effective):
+            shares = np.array_split(group, self.processes)  # the first ones are the longer ones
+            own, longest = (_cut(part, self.micro) for part in (shares[self.rank], shares[0]))
+            groups.append(own + [group[:0]] * (len(longest) - len(own)))
+        return groups
 
     def val_batches(self) -> list[np.ndarray]:
         """Return the validation batches (B,) of this process."""

@@ -138,9 +138,7 @@ def load_splits(
     return {name: replace(everything, rows=part) for name, part in zip(paths, parts, strict=True)}
 
 
-def load_images(
-    paths: Sequence[str | Path], image_size: int, cache_dir: str | Path, show_progress: bool = True
-) -> ImageStore:
+def load_images(paths: Sequence[str | Path], image_size: int, cache_dir: str | Path) -> ImageStore:
     """Map the photos of samples. Decode them first unless the cache holds exactly these.
 
     Args:
@@ -160,7 +158,7 @@ def load_images(
     digest_of: dict[str, str] = {}
     faults: dict[str, str] = {}
     distinct = list(dict.fromkeys(map(str, paths)))
-    for path, digest, _, fault in _read_all(distinct, 0, "Reading images", show_progress):
+    for path, digest, _, fault in _read_all(distinct, 0, "Reading images"):
         if fault:
             faults[path] = fault
         else:
@@ -169,7 +167,7 @@ def load_images(
     digests = sorted(files)
     folder = Path(cache_dir).absolute()
     decides = f"{VERSION} {side} ".encode() + bytes.fromhex("".join(digests))
-    photos = _decoded([(digest, files[digest]) for digest in digests], side, show_progress)
+    photos = _decoded([(digest, files[digest]) for digest in digests], side)
     plan = Plan((len(digests),), _stored(side), photos)
     try:
         if faults:
@@ -187,10 +185,10 @@ def load_images(
     return ImageStore(kept, digests, rows)
 
 
-def _decoded(files: list[tuple[str, str]], side: int, show_progress: bool) -> Iterator[np.ndarray]:
+def _decoded(files: list[tuple[str, str]], side: int) -> Iterator[np.ndarray]:
     """Yield what is kept of each photo, (1,), from its digest and file; raise ImagesUnusable for the
     first that cannot be used."""
-    results = _read_all([path for _, path in files], side, "Resizing images", show_progress)
+    results = _read_all([path for _, path in files], side, "Resizing images")
     for (expected, _), (path, digest, photo, fault) in zip(files, results, strict=True):
         if digest != expected:
             raise ImagesUnusable({path: fault or "it changed while being read: start again"})
@@ -230,13 +228,13 @@ def _read(path: str, side: int) -> tuple[str, str, np.ndarray | None, str]:
 
 
 def _read_all(
-    paths: Sequence[str], side: int, title: str, show_progress: bool = True
+    paths: Sequence[str], side: int, title: str
 ) -> Iterator[tuple[str, str, np.ndarray | None, str]]:
     """Yield what ``_read`` returns of each path, in order, with a progress bar."""
     from tqdm import tqdm  # not where compare_all.py is imported, see sweep.py
 
-    disable = None if show_progress else True  # None: show it on a console only
-    bar = tqdm(total=len(paths), desc=title, unit="img", disable=disable, leave=False)
+    # disable=None: show it on a console only
+    bar = tqdm(total=len(paths), desc=title, unit="img", disable=None, leave=False)
     with ThreadPoolExecutor(_THREADS) as pool, bar:
         for start in range(0, len(paths), _WINDOW):  # so that memory does not grow with the split
             for result in pool.map(_read, paths[start : start + _WINDOW], repeat(side)):

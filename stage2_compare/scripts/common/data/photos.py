@@ -116,17 +116,14 @@ def _decode(file: BinaryIO, side: int) -> Decoded:
     ]
     if transparent:
         notes.append("alpha")
-        pictures = [_over_white(picture) for picture in pictures]
+        whites = [Image.new("RGBA", picture.size, "white") for picture in pictures]
+        pictures = map(Image.alpha_composite, whites, pictures)
+        pictures = [picture.convert("RGB") for picture in pictures]
     if orientation in _TO_UPRIGHT:
         notes.append("exif_rotated")
         pictures = [picture.transpose(_TO_UPRIGHT[orientation]) for picture in pictures]
     square, whole = pictures
     return Decoded(square, whole.convert("L"), notes)
-
-
-def _over_white(picture: Image.Image) -> Image.Image:
-    white = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(white, picture).convert("RGB")
 
 
 def _load_damaged(file: BinaryIO, side: int, error: OSError) -> Image.Image:

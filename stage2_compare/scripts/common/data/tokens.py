@@ -47,12 +47,12 @@ class Tokens:
         parts = np.split(self.ids.astype("<i4"), self.starts[1:-1])
         return [hashlib.sha256(part.tobytes()).digest() for part in parts]
 
-    def pad(self, indices: np.ndarray, length: int = 1) -> tuple[Tensor, Tensor]:
-        """Return ``input_ids`` and ``attention_mask``, (B, L) int64, L the longest of the batch, or
-        ``length`` if that is more, padded to the right."""
+    def pad(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return ``input_ids`` and ``attention_mask``, (B, L) int64, L the longest of the batch,
+        padded to the right."""
         lengths = self.lengths[indices]  # (B,)
         # At least 1: texts may be empty, and not every model marks their ends. Batches may be too.
-        longest = max(length, lengths.max(initial=0))
+        longest = max(1, lengths.max(initial=0))
         mask = np.arange(longest) < lengths[:, None]  # (B, L)
         ids = np.full(mask.shape, self.pad_id, dtype=np.int64)  # (B, L)
         texts = [self.ids[self.starts[i] : self.starts[i + 1]] for i in indices]
