@@ -84,7 +84,7 @@ def test_the_classes_and_probabilities_of_every_epoch_give_its_figures(run):
     for row, predicted in zip(run.history, run.epochs, strict=True):
         for key, value in run_scores(labels, predicted).items():
             assert row[f"val_{key}"] == value
-    probabilities = run.epoch_probabilities()
+    probabilities = run.shares
     assert (probabilities.argmax(2) == run.epochs).all()
     best = probabilities[int(run.best["epoch"]) - 1]
     assert best == pytest.approx(np.array(run.predictions.probabilities), abs=5e-4)  # float16
