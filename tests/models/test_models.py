@@ -50,6 +50,15 @@ def test_a_model_keeps_the_contract_of_encoders_and_uses_all_that_it_is_given(hu
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
 
+def test_a_batch_of_one_small_photo_can_be_trained_on(hub):
+    """BatchNorm has no variance of one pixel: there, and only there, it takes the running ones."""
+    model = encoder("image", hub.folder(BERT)).train()
+    for count, size, measured in ((2, 32, True), (1, 32, False), (1, 33, True)):
+        before = model.image.bn1.running_mean.clone()
+        model(None, None, torch.rand(count, 3, size, size))[1].sum().backward()
+        assert torch.equal(model.image.bn1.running_mean, before) != measured
+
+
 def test_blip_reads_the_text_through_the_captioning_decoder(hub):
     """Every weight of the checkpoint arrives, but for the word-prediction head, and none is made up."""
     from safetensors.torch import load_file

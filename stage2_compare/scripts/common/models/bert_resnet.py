@@ -20,6 +20,7 @@ from .fusion import mean_of_tokens
 from .loading import UNLIMITED
 from .weights import load_weights
 
+_ONE_PIXEL = 32  # height and width up to which a ResNet's last feature map is a single pixel
 _SILENCE = 30.0  # seconds without a byte after which a download has failed
 
 
@@ -58,6 +59,9 @@ class BertResNet(Encoder):
         # Channels last: a third faster in training on a processor, and what CUDA's tensor cores
         # want.
         pixels = pixels.contiguous(memory_format=torch.channels_last)
+        # One value per channel has no variance: BatchNorm then takes its running statistics.
+        varies = len(pixels) > 1 or max(pixels.shape[2:]) > _ONE_PIXEL
+        self.image.train(self.training and varies)
         image = self.image(pixels)  # (B, features), or (B, features * h * w)
         if not self.pooled:
             image = image.unflatten(1, (self.image_dim, -1)).transpose(1, 2)  # (B, h * w, features)

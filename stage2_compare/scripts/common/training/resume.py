@@ -43,7 +43,7 @@ CONTENTS = {
     "pixel_statistics": "mean and standard deviation of the pixels",
     "code_sha256": "the code of this program",
 }
-_DOCSTRING = re.compile(r"(?<=body=)\[Expr\(value=Constant\(value=(['\"])(\\?.)*?\1\)\)")
+_DOCSTRING = re.compile(r"(?<=body=)\[Expr\(value=Constant\(value=(['\"])(\\?.)*?\1\)\)(, )?")
 COMMON = Path(__file__).resolve().parents[1]
 # Below common/: what decides results. Of settings.py it is the values, which are choices.
 CODE = ("data", "models", "training", "seeding.py", "metrics.py")
