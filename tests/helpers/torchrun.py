@@ -10,19 +10,19 @@ import re
 import signal
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
-HELPERS = Path(__file__).resolve().parent
-SCRIPTS = HELPERS.parents[1] / "stage2_compare" / "scripts"
-NO_FAULT = ("none", "0", "0")
+SCRIPTS = Path(__file__).resolve().parents[2] / "stage2_compare" / "scripts"
+NO_FAULT = ("none", "none", "0")
 
 
 def torchrun(
-    count: int, script: str, flags: list[str], fault: tuple[str, str, str] = NO_FAULT
+    processes: int, script: str, flags: list[str], fault: tuple[str, str, str] = NO_FAULT
 ) -> tuple[int, str, list[str]]:
-    """Run ``script`` in ``count`` processes; return the status, the output and what the command
+    """Run ``script`` in some processes; return the status, the output and what the command
     itself wrote to stderr, without what torchrun reports."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={count}"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
     command = [*launcher, __file__, *fault, script, *flags, "--device", "cpu"]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=300)
     lines = [line for line in done.stderr.splitlines() if re.match("error|stopped", line)]
@@ -31,40 +31,30 @@ def torchrun(
     return done.returncode, done.stdout, lines
 
 
-def _be_killed() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _run_out_of_memory() -> None:
-    raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-
-
-FAULTS = {"killed": _be_killed, "memory": _run_out_of_memory}
-
-
 def _main(fault: str, rank: str, step: str, script: str, *flags: str) -> None:
     sys.path[0] = str(SCRIPTS)
     sys.argv = [script, *flags]
     from common.command import run_command
 
-    if os.environ["RANK"] == rank and fault in FAULTS:
-        _meet(FAULTS[fault], int(step))
+    if os.environ["RANK"] == rank:
+        _fail(fault, int(step))
     run_command(__import__(script).main)
 
 
-def _meet(fault, step: int) -> None:
+def _fail(fault: str, step: int) -> None:
     """Let the fault happen at an optimizer step, counted from 1, before its weights change."""
     from common.training.engine import Trainer
 
-    real, calls = Trainer._take_step, []
+    real, steps = Trainer._take_step, count(1)
 
-    def instead(self, *args):
-        calls.append(1)
-        if len(calls) == step:
-            fault()
+    def take_step(self, *args):
+        if next(steps) == step:
+            if fault == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return real(self, *args)
 
-    Trainer._take_step = instead
+    Trainer._take_step = take_step
 
 
 if __name__ == "__main__":

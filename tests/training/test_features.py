@@ -17,7 +17,7 @@ from helpers.hub import BERT, BLIP, CLIP
 from helpers.models import build
 from helpers.small_project import assert_near_run, assert_same_run, make_small_project, run_small
 from helpers.small_project import record as read_record
-from helpers.twelve_pairs import COUNT, FLOAT32, make_model, make_part, make_photos
+from helpers.twelve_pairs import FLOAT32, make_model, make_part, make_photos
 from PIL import Image
 
 FROZEN = ("--freeze-encoders",)
@@ -45,16 +45,6 @@ def test_training_on_stored_features_is_training_the_frozen_model(hub, images, n
         histories.append([[row["train_loss"], row["val_loss"], row["val_acc"]] for row in found])
     np.testing.assert_allclose(histories[0], histories[1], atol=1e-5)
     assert histories[0][0] != histories[0][2]
-
-
-def test_a_batch_without_samples_has_the_shapes_of_others(hub, images):
-    """Where several processes share a step, some have nothing left to do."""
-    for fusion in ("concat", "attention"):
-        model = make_model(hub, CLIP, fusion)
-        dataset = encode(model, [make_part(hub, CLIP, images)], 2, FLOAT32)[0]
-        none, some = (dataset.batch(0, 0, np.arange(count)) for count in (0, COUNT))
-        for name, values in some.items():
-            assert none[name].shape[0] == 0 and none[name].shape[2:] == values.shape[2:]
 
 
 # Whole runs
