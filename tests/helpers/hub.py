@@ -67,11 +67,7 @@ class LocalHub:
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_HEAD(self):
-                hub.answer(self)
-
-            def do_GET(self):
-                hub.answer(self)
+            do_HEAD = do_GET = lambda request: hub.answer(request)
 
             def log_message(self, *_):
                 pass

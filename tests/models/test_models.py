@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from common.errors import UserError
 from common.models.build import build_classifier
 from common.models.classifier import Head
-from common.models.encoder import Encoder, resize_positions
+from common.models.encoder import Encoder
 from common.models.fusion import FUSIONS, WIDTH, Fusion, SampleDropout
 from common.models.loading import load_tokenizer
 from common.settings import FUSION_NAMES
@@ -16,7 +16,7 @@ from torch import nn
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_model_keeps_the_contract_of_encoders_and_uses_all_that_it_is_given(hub, kind: str):
+def test_a_model_keeps_the_contract_uses_all_that_it_is_given_and_is_reopened(hub, kind: str):
     model, batch = build(hub, kind), inputs(hub, kind, ["今天很高兴", "今天很难过"])
     ids, mask = batch["input_ids"], batch["attention_mask"]
     encoder = model.encoder
@@ -45,6 +45,9 @@ def test_a_model_keeps_the_contract_of_encoders_and_uses_all_that_it_is_given(hu
         for other, unused in (({"pixel_values": photo}, "image"), (text, "text")):
             one, two = model(**batch | other)
             assert ((one - two).abs().max() > 1e-5) == (not kind.endswith(unused))
+
+    reopened = build_classifier(choice(kind, folder(hub, kind)), 3, SIZE, state=model.state_dict())
+    assert torch.equal(reopened.eval()(**batch), logits)
 
     model.train()(**batch).square().sum().backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
@@ -98,17 +101,6 @@ def test_tokens_and_patches_are_those_that_the_one_feature_is_made_from(hub):
         torch.testing.assert_close(first, image)
 
 
-def test_a_resnets_patches_are_7_by_7_in_rows_at_224_px(hub):
-    found = encoder("attention", hub.folder(BERT), 224).eval()
-    pixels = torch.randn(1, 3, 224, 224)
-    ids = torch.zeros(1, 2, dtype=torch.long)
-    _, patches = found(ids, torch.ones_like(ids), pixels)
-    layers = list(found.image.children())[:-2]
-    expected = nn.Sequential(*layers)(pixels)  # (1, 512, 7, 7)
-    assert patches.shape == (1, 49, 512)
-    torch.testing.assert_close(patches[0, 7 * 2 + 3], expected[0, :, 2, 3])
-
-
 @torch.no_grad()
 def test_blip_with_the_text_alone_reads_as_the_language_model_of_its_checkpoint(hub):
     """No vision tower, no cross-attention, and the text as the plain decoder reads it."""
@@ -153,22 +145,6 @@ def test_blip_position_table_is_unchanged_at_384_px_and_a_smaller_grid_at_224(hu
     torch.testing.assert_close(at_224[0, 1:].reshape(14, 14, -1), expected.permute(1, 2, 0))
 
 
-def test_resized_positions_keep_their_place():
-    """A table that is linear in row and column stays so: nothing is transposed or shifted."""
-
-    def grid(places: torch.Tensor) -> torch.Tensor:
-        return torch.stack(torch.meshgrid(places, 5 * places, indexing="ij"), -1)
-
-    large = grid(torch.arange(24.0))  # (24, 24, 2)
-    table = torch.cat([torch.tensor([[9.0, 9.0]]), large.reshape(-1, 2)])
-    small = resize_positions(table, 12)
-    assert torch.equal(small[0], table[0])
-    expected = grid(2 * torch.arange(12.0) + 0.5)  # between two of the large one
-    inner = slice(2, -2)
-    found = small[1:].reshape(12, 12, 2)
-    torch.testing.assert_close(found[inner, inner], expected[inner, inner], atol=1e-3, rtol=0)
-
-
 def test_pooler_is_used_where_the_checkpoint_holds_its_weights_only(hub, tmp_path):
     from transformers import BertModel
 
@@ -184,6 +160,10 @@ def test_pooler_is_used_where_the_checkpoint_holds_its_weights_only(hub, tmp_pat
     hidden = without.text(input_ids=ids, attention_mask=mask).last_hidden_state
     expected = torch.stack([hidden[i, : mask[i].sum()].mean(0) for i in range(2)])
     torch.testing.assert_close(without(ids, mask, None)[0], expected)
+
+    saved = build_classifier(choice("text", str(tmp_path)), 3, SIZE, seed=1).eval()
+    reopened = build_classifier(choice("text", str(tmp_path)), 3, SIZE, state=saved.state_dict())
+    assert torch.equal(reopened.eval()(**batch), saved(**batch))
 
 
 def test_blip_text_at_a_position_sees_the_past_only(hub):
@@ -239,29 +219,11 @@ def test_random_weights_on_request(hub):
     assert not torch.equal(random.state_dict()[name], loaded.state_dict()[name])
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "no pooler"])
-@torch.no_grad()
-def test_a_saved_model_is_reopened_without_pretrained_weights(hub, tmp_path, kind: str):
-    if kind == "no pooler":
-        from transformers import BertModel
-
-        model = BertModel.from_pretrained(hub.folder(BERT), add_pooling_layer=False)
-        model.save_pretrained(tmp_path)
-        kind, name = "concat", str(tmp_path)
-    else:
-        name = folder(hub, kind)
-    chosen = choice(kind, name)
-    saved = build_classifier(chosen, 3, SIZE, seed=1).eval()
-    reopened = build_classifier(chosen, 3, SIZE, state=saved.state_dict()).eval()
-    batch = inputs(hub, kind, ["今天天气很好", "不开心"])
-    assert torch.equal(reopened(**batch), saved(**batch))
-
-
 def test_the_command_line_knows_all_fusions():
     assert list(FUSION_NAMES) == list(FUSIONS)
 
 
-def test_a_fusion_may_have_more_dropout_layers_than_those_of_today():
+def test_a_fusion_may_have_more_dropout_layers_than_those_of_today(monkeypatch):
     class Deep(Fusion):
         def __init__(self, classes: int):
             super().__init__()
@@ -271,10 +233,7 @@ def test_a_fusion_may_have_more_dropout_layers_than_those_of_today():
         def forward(self, text, image):
             return self.layers(text + image)
 
-    FUSIONS["deep"] = Deep
-    try:
-        head = Head(4, 4, "deep", 3).train()
-    finally:
-        del FUSIONS["deep"]
+    monkeypatch.setitem(FUSIONS, "deep", Deep)
+    head = Head(4, 4, "deep", 3).train()
     assert head.dropout_shape == (8, WIDTH)  # six of the fusion, two of the projections
     assert head(torch.ones(2, 4), torch.ones(2, 4), torch.rand(2, 8, WIDTH)).shape == (2, 3)

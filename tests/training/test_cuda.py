@@ -15,32 +15,19 @@ TEXTS = ["今天天气很好", "不开心", "难过"]  # of three lengths, so th
 NEAR = {"off": 1e-3, "bf16": 0.06, "fp16": 0.02}  # of logits near 1, beside float32
 
 
-def on_cuda(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: tensor.cuda() for name, tensor in batch.items()}
-
-
 @pytest.mark.parametrize("amp", NEAR)
 @pytest.mark.parametrize("kind", KINDS)
 @torch.inference_mode()
 def test_every_number_format_is_near_the_processor(hub, kind: str, amp: str):
+    """A short text beside a long one, and alone, so that padding changes nothing."""
     model, batch = build(hub, kind), inputs(hub, kind, TEXTS)
+    alone = inputs(hub, kind, TEXTS[-1:]) | {"pixel_values": batch["pixel_values"][-1:]}
     expected = model(**batch)
-    with choose_precision(amp, torch.device("cuda")).autocast():
-        logits = model.cuda()(**on_cuda(batch))
-    torch.testing.assert_close(logits.float().cpu(), expected, atol=NEAR[amp], rtol=0)
-
-
-@pytest.mark.parametrize("amp", NEAR)
-@pytest.mark.parametrize("kind", KINDS)
-@torch.inference_mode()
-def test_padding_changes_nothing(hub, kind: str, amp: str):
-    """A short text beside a long one, and alone."""
-    model = build(hub, kind).cuda()
-    together, alone = inputs(hub, kind, TEXTS), inputs(hub, kind, TEXTS[-1:])
-    alone["pixel_values"] = together["pixel_values"][-1:]
-    with choose_precision(amp, torch.device("cuda")).autocast():
-        logits = [model(**on_cuda(batch)).float()[-1] for batch in (together, alone)]
-    torch.testing.assert_close(logits[0], logits[1], atol=NEAR[amp], rtol=0)
+    model.cuda()
+    for given, logits in ((batch, expected), (alone, expected[-1:])):
+        with choose_precision(amp, torch.device("cuda")).autocast():
+            found = model(**{name: tensor.cuda() for name, tensor in given.items()})
+        torch.testing.assert_close(found.float().cpu(), logits, atol=NEAR[amp], rtol=0)
 
 
 def gradients(hub, device: str, amp: str) -> torch.Tensor:
