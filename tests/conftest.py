@@ -34,13 +34,6 @@ sys.path[:0] = [
 from helpers.hub import Hub  # noqa: E402 - needs the path
 
 
-def pytest_make_parametrize_id(val: object) -> str | None:
-    """Shorten long ids: pytest puts them into an environment variable, and Windows limits those."""
-    if isinstance(val, str | bytes) and len(val) > 200:
-        return f"{len(val)} characters"
-    return None
-
-
 @pytest.fixture(scope="session")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Hub:
     made = Hub(tmp_path_factory.mktemp("hub"))

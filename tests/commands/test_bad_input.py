@@ -17,14 +17,11 @@ from pathlib import Path
 import compare_clip
 import compare_summary
 import compare_train
-import compare_visualize
 import numpy as np
 import pytest
-from common.charts import pictures
 from common.errors import UserError
 from helpers.hub import BERT, CLIP, STAGE2
 from helpers.photos import BROKEN, first_part, halves, noise
-from helpers.run_folders import edit, make_run
 from helpers.small_project import arguments, make_small_project, record, run_small
 from PIL import Image
 
@@ -113,11 +110,8 @@ def test_odd_texts_and_photos_are_trained_on_and_counted(tmp_path, project, hub)
 
 def test_a_list_that_cannot_be_read_is_one_clear_line(project, hub):
     cases = {
-        "train.csv: no pairs": "",
         "row 1: column 'guid' is missing; columns found: 'guid;": TRAIN.replace(",", ";"),
-        "row 3: 3 fields where the header has 4": TRAIN.replace(",数据 1/2.png", ""),
         "train.csv, row 3: the label is empty": TRAIN.replace("/2.png,positive", "/2.png,"),
-        "train.csv, row 3: guid '1' is in row 2 already": TRAIN.replace("\n2,", "\n 1 ,"),
         "row 2: guid '../../x' cannot name files": "guid,tag\n../../x,a\n",
         "12 files are missing or unreadable: row 2: '数据 1/1.x' (": TRAIN.replace(".png", ".x"),
     }
@@ -127,25 +121,20 @@ def test_a_list_that_cannot_be_read_is_one_clear_line(project, hub):
         assert says in refused(project, hub)
     write_lists(project, TRAIN, VAL.replace("neutral", "angry"))
     assert "val.csv, row 2: label 'angry' is not a class of the tr" in refused(project, hub)
-    write_lists(project, *(re.sub("neutral|positive", "negative", rows) for rows in (TRAIN, VAL)))
-    assert "'negative' is the only class" in refused(project, hub)
-    write_lists(project)
-    (project / "outputs/splits/val.csv").unlink()
-    assert "val.csv: cannot read the split file" in refused(project, hub)
 
 
 def test_photos_that_cannot_be_used_are_named_together(tmp_path, project, hub):
     root = tmp_path / "broken"
     shutil.copytree(project, root)
     rows = TRAIN
-    chosen = ("text.jpg", "half.jpg", "half.png", "bomb.png", "\x1b[2J.png")
-    for guid, name in enumerate(chosen[: 4 if os.name == "nt" else 5], 1):
+    chosen = ("text.jpg", "half.jpeg", "half.png", "\x1b[2J.png")
+    for guid, name in enumerate(chosen[: 3 if os.name == "nt" else 4], 1):
         (root / "数据 1" / name).write_bytes(BROKEN.get(name, [b""])[0])
         rows = rows.replace(f"/{guid}.png", f"/{name}")
     write_lists(root, rows)
     message = refused(root, hub)
-    assert re.search(r"^[45] images cannot be used: .*text.jpg \(not an image", message)
-    for name in chosen[1:4]:
+    assert re.search(r"^[34] images cannot be used: .*text.jpg \(not an image", message)
+    for name in chosen[1:3]:
         assert re.search(re.escape(name) + r" \([^)]*" + BROKEN[name][1], message)
 
 
@@ -199,9 +188,7 @@ def test_what_cannot_be_done_is_one_clear_line_and_leaves_no_folder(tmp_path, hu
     root = make_small_project(tmp_path / "small")
     for flag, value, says in (
         ("--device", "quantum", "--device quantum cannot be used"),
-        ("--device", "cuda:99", "--device cuda:99 cannot be used"),
         ("--project-root", "nowhere", "train.csv: cannot read the split file"),
-        ("--train-csv", "nowhere.csv", "nowhere.csv: cannot read the split file"),
         ("--output-dir", __file__, "cannot .*--output-dir"),
         ("--image-size", "1000000", "MB needed|cannot|out of memory"),
         ("--max-length", "1", "--max-length"),
@@ -233,51 +220,9 @@ def test_a_user_meets_one_printable_line_and_status_2(project, hub):
     assert after == before
 
 
-# Run folders
-
-
 def changed(folder: Path, name: str, old: str, new: str) -> None:
     path = folder / name
     path.write_bytes(path.read_bytes().replace(old.encode(), new.encode()))
-
-
-TAKEN = {  # what is read, and shown without harm
-    "=HYPERLINK(1)": lambda folder: edit(
-        folder, device="=cmd|' /C calc'!A0", model={"name": "@SUM(1)", "fusion": "+1"}
-    ),
-    "\x1b[2J\x1b[31mred": lambda folder: changed(folder, "predictions.csv", "\n1,", "\n../../x,"),
-    "$\\frac{1}{0}$ {x} %s": lambda folder: edit(
-        folder, train_time_sec=1e300, params_million=1e300
-    ),
-    "天气😀" * 15: lambda folder: edit(
-        folder, model={"name": [1], "family": {}}, protocol={"seed": [{}]}, samples={"val": "x"}
-    ),
-    "<script>alert(1)<": lambda folder: [
-        edit(folder, model={"family": "<b>", "name": "<img src=x>", "fusion": "\x1b[2J"}),
-        (folder / "best.pt").write_bytes(pickle.dumps(Trap(), protocol=2)),
-    ],
-}
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
-@pytest.mark.filterwarnings("ignore:overflow encountered")  # years of 1e300 seconds on an axis
-def test_hostile_run_folders_are_summed_up_and_drawn_without_harm(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("TRAP", str(tmp_path / "trapped"))
-    monkeypatch.setattr(pictures, "OF_RUNS", {"result_table": pictures.OF_RUNS["result_table"]})
-    monkeypatch.setattr(pictures, "OF_PREDICTIONS", {})
-    compare = tmp_path / "outputs/compare"
-    for name, spoil in TAKEN.items():
-        spoil(make_run(compare, name))
-    before = {path for path in tmp_path.rglob("*")}
-    compare_summary.main(["--project-root", str(tmp_path)])
-    compare_visualize.main(["--project-root", str(tmp_path)])
-    said = capsys.readouterr()
-    assert "left out" not in said.err and (said.out + said.err).replace("\n", "").isprintable()
-    new = {path for path in tmp_path.rglob("*")} - before
-    assert {path.name for path in new if path.is_dir()} == {"visuals", "page"}
-    assert {path.parent.name for path in new if path.is_file()} == {"compare", "visuals", "page"}
-    table = (compare / "compare_summary.csv").read_text(encoding="utf-8-sig")
-    assert table.count("HYPERLINK") == 1 and not re.search("(^|,)[=+@]", table, re.M)
 
 
 def test_a_run_from_hostile_data_writes_in_its_own_folder_only(tmp_path, hub):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 import random
@@ -24,6 +23,7 @@ from common.data.splits import UNFINISHED, read_training_splits
 from common.errors import UserError
 from common.files import WAITING, alone, console_width
 from helpers.pairs import photo, read_split, write_pair
+from helpers.tables import read_table, write_rows
 from PIL import Image, ImageOps
 
 SIDES = ("train", "val")
@@ -58,11 +58,10 @@ def cut(root: Path, *flags: str) -> dict[str, list[dict[str, str]]]:
 
 
 def tables(folder: Path) -> dict[str, list[dict[str, str]]]:
-    found = {}
-    for path in sorted(folder.rglob("*.csv")):
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            found[path.relative_to(folder).with_suffix("").as_posix()] = list(csv.DictReader(file))
-    return found
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): read_table(path)
+        for path in sorted(folder.rglob("*.csv"))
+    }
 
 
 def content(root: Path) -> dict[str, bytes]:
@@ -176,9 +175,8 @@ def test_a_list_with_texts_keeps_them_and_so_does_a_list_with_paths(tmp_path):
     hard = ['"hello", 你好', "two\nlines", "carriage\rreturn", "=1+1", "comma,", "'", "\u3000x"]
     texts = [*hard, *(f"句子 {i}" for i in range(len(hard), 60))]
     rows = [(i, texts[i], f"pictures/{i}.png", MIXED[i]) for i in range(60)]
-    with open(tmp_path / "train.txt", "w", encoding="utf-8", newline="") as file:
-        header = ("guid", "text", "image_path", "label")
-        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([header, *rows])
+    header = ("guid", "text", "image_path", "label")
+    write_rows(tmp_path / "train.txt", [header, *rows], "\r\n")
     found = cut(tmp_path, "--val-ratio", "0.5")
     assert list(found["val"][0]) == list(header)
     read = {}

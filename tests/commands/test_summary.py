@@ -1,6 +1,6 @@
 """The table of all runs: its first columns and order are read by other programs, and people open it in Excel."""
 
-import csv
+import os
 import re
 import subprocess
 import sys
@@ -15,19 +15,14 @@ from common.metrics import confusion_matrix, scores
 from helpers.figures import some_predictions
 from helpers.hub import STAGE2
 from helpers.run_folders import LABELS, edit, make_run, make_runs, predicted
-from helpers.usage import cpu_seconds
+from helpers.tables import read_table
 
 FIRST = ["run", "val_acc", "val_f1_macro", "val_precision_macro", "val_recall_macro"]
 
 
 def summarise(root: Path) -> list[dict[str, str]]:
     compare_summary.main(["--project-root", str(root)])
-    return read_csv(root / "outputs/compare/compare_summary.csv")
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
+    return read_table(root / "outputs/compare/compare_summary.csv")
 
 
 def test_columns_order_intervals_and_verdicts(tmp_path):
@@ -57,7 +52,7 @@ def test_families_have_a_file_of_their_own_that_ends_with_the_majority(tmp_path)
     folder = tmp_path / "outputs/compare"
     make_runs(folder, 9)
     runs = summarise(tmp_path)
-    *families, majority = read_csv(folder / "compare_families.csv")
+    *families, majority = read_table(folder / "compare_families.csv")
     assert len(runs) == 9
     assert len(families) == 7
     assert list(families[0])[:6] == [*FIRST, "seeds"]
@@ -79,7 +74,7 @@ def test_what_the_choice_of_the_epoch_gains_and_the_test_pairs_have_columns_and_
     make_run(folder, "a", epochs=said, test=(LABELS[:100], wrong[:100]))
     make_run(folder, "b", epochs=some_predictions(2, 0.3), test=(LABELS[:100], LABELS[:100]))
     rows = summarise(tmp_path)
-    a, b, *others = read_csv(folder / "compare_families.csv")
+    a, b, *others = read_table(folder / "compare_families.csv")
     assert [row["run"] for row in others] == ["ensemble of all models", "always positive"]
     for row in (rows[0], a):
         assert float(row["f1_corrected"]) < float(row["val_f1_macro"])
@@ -109,7 +104,7 @@ def test_it_speaks_chinese_and_writes_the_same_files(tmp_path, capsys):
     assert written[0] == written[1] and english.splitlines()[-1] == str(files[0])
     assert "On 400 validation pairs " in english and "在 400 对验证样本上，" in chinese
     names = {"全部模型的集成": "ensemble of all models", "前两名的集成": "ensemble of the best two"}
-    assert set(names.values()) < {row["run"] for row in read_csv(files[1])}
+    assert set(names.values()) < {row["run"] for row in read_table(files[1])}
     assert all(name in chinese for name in names)
     assert not re.search("best|interval|macro|seed(?!4)|pairs|ensemble of", chinese)
 
@@ -138,28 +133,20 @@ def test_differences_of_protocol_are_printed_and_with_strict_an_error_that_write
 ):
     folder = tmp_path / "outputs/compare"
     make_runs(folder, 5)
-    edit(
-        folder / "bert-base-chinese_resnet18_late", protocol={"seed": 42, "effective_batch_size": 8}
-    )
+    late = folder / "bert-base-chinese_resnet18_late"
+    edit(late, protocol={"seed": 42, "effective_batch_size": 8})
     command = ["--project-root", str(tmp_path), "--strict"]
-    with pytest.raises(
-        UserError, match="bert-base-chinese_resnet18_late: effective_batch_size 8 instead of 16"
-    ):
+    told = f"{late.name}: effective_batch_size 8 instead of 16"
+    with pytest.raises(UserError, match=told):
         compare_summary.main(command)
     assert not list(folder.glob("*.csv"))
     row = next(row for row in summarise(tmp_path) if row["run"].endswith("late"))
     assert (row["comparable"], row["verdict"], row["p_vs_best"]) == ("no", "not comparable", "")
     assert row["differs"] == "effective_batch_size 8 instead of 16"
-    assert (
-        "not comparable: bert-base-chinese_resnet18_late: effective_batch_size 8 ins"
-        in capsys.readouterr().out
-    )
-    edit(
-        folder / "bert-base-chinese_resnet18_late",
-        protocol={"seed": 43, "effective_batch_size": 16},
-    )
+    assert f"not comparable: {told}" in capsys.readouterr().out
+    edit(late, protocol={"seed": 43, "effective_batch_size": 16})
     compare_summary.main(command)  # a seed is no other protocol
-    edit(folder / "bert-base-chinese_resnet18_late", protocol=...)
+    edit(late, protocol=...)
     with pytest.raises(UserError, match="no protocol recorded"):
         compare_summary.main(command)
 
@@ -172,18 +159,10 @@ def test_probes_are_shown_and_duplicates_warned_of(tmp_path, capsys):
         "emap_f1_macro": 0.5,
         "emap_pairs": 64,
     }
-    make_run(
-        folder,
-        "a",
-        probe=probe,
-        duplicates={"text": 3, "image": 0, "near_image": 1, "label_conflicts": 2},
-    )
-    make_run(
-        folder,
-        "b",
-        probe={"emap_pairs": "\x1b[2J"},
-        duplicates={"text": 0, "image": 0, "near_image": 0},
-    )
+    met = {"text": 3, "image": 0, "near_image": 1, "label_conflicts": 2}
+    make_run(folder, "a", probe=probe, duplicates=met)
+    none = {"text": 0, "image": 0, "near_image": 0}
+    make_run(folder, "b", probe={"emap_pairs": "\x1b[2J"}, duplicates=none)
     rows = {row["run"]: row for row in summarise(tmp_path)}
     assert [float(rows["a"][key]) for key in probe] == list(probe.values())
     assert [rows["b"][key] for key in probe] == [""] * 4
@@ -196,29 +175,13 @@ def test_probes_are_shown_and_duplicates_warned_of(tmp_path, capsys):
 
 def test_excel_sees_a_byte_order_mark_and_runs_nothing(tmp_path):
     folder = tmp_path / "outputs/compare"
-    make_run(
-        folder,
-        "=HYPERLINK(1)",
-        model={"name": "@SUM(A1)", "fusion": "-1+1", "family": "天气"},
-        device="+cmd",
-    )
+    model = {"name": "@SUM(A1)", "fusion": "-1+1", "family": "天气"}
+    make_run(folder, "=HYPERLINK(1)", model=model, device="+cmd")
     row = summarise(tmp_path)[0]
     assert (folder / "compare_summary.csv").read_bytes().startswith(b"\xef\xbb\xbf")
-    assert [row[key] for key in ("run", "model_name", "fusion", "device")] == [
-        "'=HYPERLINK(1)",
-        "'@SUM(A1)",
-        "'-1+1",
-        "'+cmd",
-    ]
+    escaped = {"run": "'=HYPERLINK(1)", "model_name": "'@SUM(A1)", "fusion": "'-1+1"}
+    assert escaped.items() <= row.items() and row["device"] == "'+cmd"
     assert row["family"] == "天气"
-
-
-def test_an_empty_folder_writes_nothing(tmp_path):
-    folder = tmp_path / "outputs/compare"
-    folder.mkdir(parents=True)
-    with pytest.raises(UserError):
-        summarise(tmp_path)
-    assert not list(folder.iterdir())
 
 
 def test_another_folder_can_be_named_the_summary_written_twice_and_what_is_no_run_is_said(
@@ -228,7 +191,7 @@ def test_another_folder_can_be_named_the_summary_written_twice_and_what_is_no_ru
     (tmp_path / "elsewhere/no run").mkdir()
     for _ in range(2):
         compare_summary.main(["--project-root", str(tmp_path), "--compare-dir", "elsewhere"])
-    assert len(read_csv(tmp_path / "elsewhere/compare_summary.csv")) == 5
+    assert len(read_table(tmp_path / "elsewhere/compare_summary.csv")) == 5
     assert capsys.readouterr().err == "left out: no run: no metrics.json\n" * 2
 
 
@@ -241,8 +204,9 @@ def test_five_runs_of_ten_thousand_pairs_are_summed_up_without_torch(tmp_path):
         make_run(tmp_path / "outputs/compare", f"run{run}", labels=labels, predictions=chosen)
     script = STAGE2 / "scripts" / "compare_summary.py"
     command = [sys.executable, "-X", "importtime", str(script), "--project-root", str(tmp_path)]
-    start = cpu_seconds()
+    before = os.times()
     done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
-    assert cpu_seconds() - start < 30  # 5 as a rule
+    after = os.times()  # other load on the machine does not stretch it
+    assert after.children_user - before.children_user < 30  # 5 as a rule; 0 on Windows
     assert "pandas" in done.stderr and "torch" not in done.stderr
     assert "On 10,000 validation pairs" in done.stdout

@@ -14,20 +14,17 @@ from .hub import STAGE2
 # Programs that change .venv write to programs.log, and fail if they are two at once. While a file
 # "hold_pip" lies in the project, pip waits.
 ALONE = """
-import os, shutil, sys, time
+import atexit, os, sys, time
 from pathlib import Path
 
 def log(line):
     with open("programs.log", "a", encoding="utf-8") as file:
         file.write(line + "\\n")
 
-held = open("programs.alone", "a")
 try:
-    import fcntl
-    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-except ImportError:
-    pass
-except BlockingIOError:
+    os.mkdir("alone")
+    atexit.register(os.rmdir, "alone")
+except FileExistsError:
     log("two at once")
     sys.exit(1)
 """
@@ -35,16 +32,9 @@ VENV = (
     ALONE
     + """
 log("venv")
-folder = Path(sys.argv[1])
-if os.name == "nt":
-    base = Path(sys.executable).parent
-    (folder / "Scripts").mkdir()
-    for file in [Path(sys.executable), *base.glob("*.dll")]:
-        shutil.copy(file, folder / "Scripts" / file.name)
-    (folder / "pyvenv.cfg").write_text(f"home = {base}", encoding="utf-8")
-else:
-    (folder / "bin").mkdir()
-    os.symlink(sys.executable, folder / "bin/python")
+sys.path.pop(0)  # this file has the name of the real one
+import venv
+venv.create(sys.argv[1], symlinks=os.name != "nt")
 """
 )
 PIP = (

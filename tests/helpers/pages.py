@@ -1,6 +1,5 @@
 """A project whose pairs lie on the disk, and the page of runs on them."""
 
-import csv
 import hashlib
 import re
 from html.parser import HTMLParser
@@ -16,6 +15,7 @@ from PIL import Image
 
 from .pairs import read_split
 from .run_folders import CLASSES
+from .tables import write_rows
 
 VAL_CSV = "outputs/splits/val.csv"
 
@@ -35,8 +35,7 @@ def write_pairs(
         Image.new("RGB", (40 + place % 30, 50), (place % 256, 80, 120)).save(photo)
         rows.append([f"pair{place}", text, f"data/{place}.png", classes[label]])
     (root / path).parent.mkdir(parents=True, exist_ok=True)
-    with open(root / path, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(rows)
+    write_rows(root / path, rows)
     return {
         "data": {"val_csv": path, "text_encoding": "auto"},
         "protocol": {"seed": 42, "val_sha256": fingerprint_of(root, path)},

@@ -1,26 +1,11 @@
 """Photos of every kind, for the tests of the code that reads them."""
 
 import io
-import struct
-import zlib
 
 import numpy as np
 from PIL import Image
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
-
-
-def png_claiming(width: int, height: int) -> bytes:
-    """Return a PNG whose header claims this size, whatever its data hold."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = zlib.compress(bytes(1000))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 def encoded(kind: str) -> bytes:
@@ -55,14 +40,7 @@ BROKEN = {  # name -> content, and words of the error that names it
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
         "not an image",
     ),
-    "half.jpg": (first_part("JPEG"), "truncated"),
-    "half.png": (first_part("PNG"), "truncated"),
-    "half.bmp": (first_part("BMP"), "truncated"),
-    "half.gif": (first_part("GIF"), "truncated"),
-    "half.tif": (first_part("TIFF"), "truncated"),
+    **{f"half.{kind}": (first_part(kind), "truncated") for kind in ("jpeg", "png", "bmp", "gif")},
     "half.webp": (first_part("WEBP"), ""),
-    "fewer than 90 % of the rows.jpg": (first_part("JPEG", 0.85), "truncated"),
-    "fewer than 90 % of the rows.png": (first_part("PNG", 0.88), "truncated"),
-    "bomb.png": (png_claiming(20_000, 20_000), "more than 179 million pixels"),
-    "claims.png": (png_claiming(1500, 1500), "truncated"),
+    "fewer than 90 % of the rows.png": (first_part("png", 0.88), "truncated"),
 }

@@ -1,6 +1,5 @@
 """Run folders for the tests of what reads them, without training."""
 
-import csv
 import json
 import math
 import zlib
@@ -10,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from common.metrics import METRICS, confusion_matrix, scores
 from common.runs import layout
+
+from helpers.tables import write_rows
 
 HISTORY = [column for column in layout.HISTORY_COLUMNS if column not in layout.TIMES]
 CLASSES = ["negative", "neutral", "positive"]
@@ -23,17 +24,14 @@ def predicted(f1: float, acc: float, name: str) -> np.ndarray:
 
     All runs find the same pairs hard, more or less, as real ones do.
     """
-    right = np.stack(np.meshgrid(*(np.arange(0, n + 1, 2) for n in COUNTS[:2])), -1).reshape(
-        -1, 2
-    )  # (candidates, 2)
+    grid = np.meshgrid(*(np.arange(0, n + 1, 2) for n in COUNTS[:2]))
+    right = np.stack(grid, -1).reshape(-1, 2)  # (candidates, 2)
     right = np.c_[right, round(400 * acc) - right.sum(1)]
     right = right[(right[:, 2] >= 0) & (right[:, 2] <= COUNTS[2])]
     wrong = COUNTS - right
     taken_for = np.array([2, 2, 0])  # what an error of each class becomes
-    confusions = (
-        right[:, :, None] * np.eye(3, dtype=int)
-        + wrong[:, :, None] * np.eye(3, dtype=int)[taken_for]
-    )
+    eye = np.eye(3, dtype=int)
+    confusions = right[:, :, None] * eye + wrong[:, :, None] * eye[taken_for]
     closest = np.abs(scores(confusions)["f1_macro"] - f1).argmin()
     noise = np.random.default_rng(zlib.crc32(name.encode())).normal(size=400)
     hard = np.random.default_rng(1).normal(size=400) + 0.5 * noise
@@ -70,11 +68,25 @@ def make_run(
         test: (M,) true and (M,) predicted classes of the test pairs.
     """
     if np.ndim(epochs):
-        rows, best = _rows_of_epochs(labels, epochs)
+        figures = [figures_of_predictions(labels, said) for said in epochs]
+        best = 1 + int(np.argmax([found["val_f1_macro"] for found in figures]))
         chosen = epochs[best - 1]
-    else:
+    else:  # the figures are worse the further they are from the best epoch
         chosen = predicted(f1, acc, name) if predictions is None else predictions
-        rows = _rows_around_best(figures_of_predictions(labels, chosen), epochs, best)
+        at_best, less = (
+            figures_of_predictions(labels, chosen),
+            0.02 * abs(np.arange(epochs) + 1 - best),
+        )
+        figures = [{column: max(min(0.0, x), x - y) for column, x in at_best.items()} for y in less]
+    rows = [
+        {
+            "epoch": epoch,
+            "train_loss": 1.1 * math.exp(-epoch / 4),
+            "val_loss": 0.9 + 0.02 * (epoch - best) ** 2,
+            **found,
+        }
+        for epoch, found in enumerate(figures, 1)
+    ]
     classes = CLASSES if labels.max() < 3 else [f"c{i}" for i in range(labels.max() + 1)]
     metrics = {
         "best_val_f1_macro": rows[best - 1]["val_f1_macro"],
@@ -95,16 +107,16 @@ def make_run(
     metrics["class_counts"]["train"] = {c: 9 * n for c, n in metrics["class_counts"]["val"].items()}
     folder = parent / name
     folder.mkdir(parents=True)
-    write_csv(folder / "history.csv", [HISTORY, *([row[c] for c in HISTORY] for row in rows)])
-    write_csv(folder / "predictions.csv", prediction_rows(labels, chosen, classes, groups, cut))
+    write_rows(folder / "history.csv", [HISTORY, *([row[c] for c in HISTORY] for row in rows)])
+    write_rows(folder / "predictions.csv", prediction_rows(labels, chosen, classes, groups, cut))
     if np.ndim(epochs):
-        write_csv(folder / "epoch_predictions.csv", epoch_rows(labels, epochs, classes))
+        write_rows(folder / "epoch_predictions.csv", epoch_rows(labels, epochs, classes))
         shares = np.stack([some_probabilities(row, len(classes)) for row in epochs])
         np.savez_compressed(
             folder / "epoch_probabilities.npz", probabilities=shares.astype(np.float16)
         )
     if test:
-        write_csv(folder / "test_predictions.csv", prediction_rows(*test, classes))
+        write_rows(folder / "test_predictions.csv", prediction_rows(*test, classes))
         metrics |= {
             f"test_{key[4:]}": value for key, value in figures_of_predictions(*test).items()
         }
@@ -118,27 +130,6 @@ def figures_of_predictions(labels: np.ndarray, chosen: np.ndarray) -> dict[str, 
     """The metrics of predictions, by column of history.csv."""
     found = scores(confusion_matrix(labels, chosen, max(labels.max(), chosen.max(), 2) + 1))
     return {metric.column: float(found[metric.key]) for metric in METRICS}
-
-
-def _rows_around_best(at_best: dict[str, float], epochs: int, best: int) -> list[dict]:
-    """Rows of history.csv that are worse the further they are from the best epoch."""
-    rows = []
-    for epoch in range(1, epochs + 1):
-        losses = 1.1 * math.exp(-epoch / 4), 0.9 + 0.02 * (epoch - best) ** 2
-        less = 0.02 * abs(epoch - best)
-        row = {"epoch": epoch, "train_loss": losses[0], "val_loss": losses[1]}
-        rows.append(row | {column: max(min(0.0, x), x - less) for column, x in at_best.items()})
-    return rows
-
-
-def _rows_of_epochs(labels: np.ndarray, epochs: np.ndarray) -> tuple[list[dict], int]:
-    """Rows of history.csv with the figures of each epoch (E, N), and the best epoch."""
-    rows = [
-        {"epoch": epoch, "train_loss": 1.1 * math.exp(-epoch / 4), "val_loss": 0.9}
-        | figures_of_predictions(labels, chosen)
-        for epoch, chosen in enumerate(epochs, 1)
-    ]
-    return rows, 1 + int(np.argmax([row["val_f1_macro"] for row in rows]))
 
 
 def some_probabilities(chosen: np.ndarray, classes: int) -> np.ndarray:
@@ -163,12 +154,11 @@ def prediction_rows(
         [f"pair{i}", classes[label], classes[choice], *(f"{x:.6g}" for x in values)]
         for i, (label, choice, values) in enumerate(zip(labels, chosen, shares, strict=True))
     ]
-    if groups is not None:
-        header.append("group")
-        rows = [[*row, f"pair{first}"] for row, first in zip(rows, groups, strict=True)]
-    if cut is not None:
-        header.append("cut")
-        rows = [[*row, each] for row, each in zip(rows, cut, strict=True)]
+    firsts = None if groups is None else [f"pair{first}" for first in groups]
+    for name, cells in (("group", firsts), ("cut", cut)):
+        if cells is not None:
+            header.append(name)
+            rows = [[*row, cell] for row, cell in zip(rows, cells, strict=True)]
     return [header, *rows]
 
 
@@ -180,21 +170,16 @@ def epoch_rows(labels: np.ndarray, epochs: np.ndarray, classes: list[str]) -> li
     return [header, *([f"pair{i}", label, *row] for i, (label, row) in enumerate(columns))]
 
 
-def write_csv(path: Path, rows: list[list]) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
-
-
 def bert(fusion: str, name: str = "bert-base-chinese") -> dict:
     return {"family": "bert_resnet", "name": name, "image_backbone": "resnet18", "fusion": fusion}
 
 
-def clip(name: str = "openai/clip-vit-base-patch32") -> dict:
-    return {"family": "clip", "name": name, "image_backbone": None, "fusion": "concat"}
+def clip(name: str = "openai/clip-vit-base-patch32", family: str = "clip") -> dict:
+    return {"family": family, "name": name, "image_backbone": None, "fusion": "concat"}
 
 
-def blip(name: str = "Salesforce/blip-image-captioning-base") -> dict:
-    return {"family": "blip", "name": name, "image_backbone": None, "fusion": "concat"}
+def blip() -> dict:
+    return clip("Salesforce/blip-image-captioning-base", "blip")
 
 
 def make_runs(parent: Path, count: int) -> None:
@@ -207,27 +192,16 @@ def make_runs(parent: Path, count: int) -> None:
         ("blip_Salesforce_blip-image-captioning-base", blip(), 42, 0.3303, 0.5400, 30.8, 224.0),
         ("bert-base-chinese_resnet18_text", bert("text"), 42, 0.5010, 0.5700, 2.1, 102.5),
         ("bert-base-chinese_resnet18_image", bert("image"), 42, 0.4120, 0.5200, 1.6, 11.3),
-        (
-            "blip_Salesforce_blip-image-captioning-base_seed43",
-            blip(),
-            43,
-            0.5533,
-            0.6075,
-            30.2,
-            224.0,
-        ),
-        ("clip_openai_clip-vit-base-patch32_seed43", clip(), 43, 0.5708, 0.6400, 15.9, 151.6),
+        ("blip_Salesforce_blip-image-captioning-base", blip(), 43, 0.5533, 0.6075, 30.2, 224.0),
+        ("clip_openai_clip-vit-base-patch32", clip(), 43, 0.5708, 0.6400, 15.9, 151.6),
         ("天气很好_中文模型", None, 42, 0.5251, 0.5950, 4.4, 131.0),
     ]
     for place, (name, model, seed, f1, acc, minutes, params) in enumerate(cases[:count]):
-        protocol = {"seed": seed, "effective_batch_size": 16}
-        sizes = {
-            "params_million": params,
-            "trainable_params_million": params,
-            "train_time_sec": 60 * minutes,
-        }
-        block = {} if model is None else {"model": model}
-        make_run(parent, name, f1, acc, best=1 + place % 5, protocol=protocol, **sizes, **block)
+        name += "" if seed == 42 else f"_seed{seed}"
+        more = {"protocol": {"seed": seed, "effective_batch_size": 16}}
+        more |= {"params_million": params, "trainable_params_million": params}
+        more |= {"train_time_sec": 60 * minutes} | ({} if model is None else {"model": model})
+        make_run(parent, name, f1, acc, best=1 + place % 5, **more)
 
 
 def edit(folder: Path, **changes) -> None:

@@ -1,6 +1,5 @@
 """A project that trains in a second, for the tests of whole runs."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from PIL import Image
 
 from .hub import BERT, BLIP, CLIP
+from .tables import write_rows
 
 LABELS = ("negative", "neutral", "positive")
 TEXTS = ("今天很难过", "今日天气", "很高兴 a b c", "不开心", "天气很好", "好")
@@ -31,10 +31,7 @@ def make_small_project(root: Path, train: int = 14, val: int = 6) -> Path:
             path = f"data/{name}{i}.png"
             Image.fromarray(random.integers(0, 256, (40, 48, 3), dtype=np.uint8)).save(root / path)
             rows.append((f"{name}{i}", TEXTS[i % 6] + str(i), path, LABELS[i % 3]))
-        with open(
-            root / "outputs" / "splits" / f"{name}.csv", "w", encoding="utf-8", newline=""
-        ) as file:
-            csv.writer(file).writerows(rows)
+        write_rows(root / "outputs" / "splits" / f"{name}.csv", rows)
     return root
 
 

@@ -9,7 +9,8 @@ from common.page.pairs import NONE, gather, presets
 from common.page.slices import accuracies, kinds, slices
 from common.page.sources import Source, Sources
 from common.runs.reading import load_runs
-from helpers.run_folders import bert, make_run, prediction_rows, write_csv
+from helpers.run_folders import bert, make_run, prediction_rows
+from helpers.tables import write_rows
 
 N = 60
 RANDOM = np.random.default_rng(3)
@@ -31,7 +32,7 @@ def table(tmp_path_factory):
         for i, row in enumerate(rows):
             row[3:] = [f"{sure[i] if c == said[i] else (1 - sure[i]) / 2:.6g}" for c in range(3)]
             row.append("pair0" if i == 5 else row[0])
-        write_csv(run / "predictions.csv", [[*header, "group"], *rows])
+        write_rows(run / "predictions.csv", [[*header, "group"], *rows])
     return gather(compare(load_runs(folder)))
 
 
@@ -76,7 +77,7 @@ def test_a_run_alone_on_the_pairs_of_its_fold_is_not_the_only_one_that_is_right(
         rows = prediction_rows(LABELS, LABELS, ["negative", "neutral", "positive"])
         for row in rows[1:]:
             row[0] = f"{fold}_{row[0]}"
-        write_csv(run / "predictions.csv", rows)
+        write_rows(run / "predictions.csv", rows)
     table = gather(compare(load_runs(tmp_path)))
     assert len(table) == 2 * N and not presets(table)["one_right"].any()
 

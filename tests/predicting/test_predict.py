@@ -1,6 +1,5 @@
 """A run folder predicts anywhere: without the checkpoint it was trained from, hub or network."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
@@ -21,18 +20,15 @@ from common.training.engine import probabilities
 from common.training.prepare import prepare
 from common.training.probes import blanks, predictor
 from helpers.small_project import COMMANDS, TEXTS, make_small_project, record
+from helpers.tables import read_rows, write_rows
 
 KINDS = [("bert", "attention"), ("bert", "image"), ("blip", "concat"), ("blip", "text")]
 SMALL = ["--image-size", "32", "--epochs", "1", "--batch-size", "4", "--lr", "1e-3"]
 
 
-def rows(path: Path) -> list[list[str]]:
-    return list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
-
-
 def shares(path: Path) -> np.ndarray:
     """The probabilities in a file, (N, 3)."""
-    header, *pairs = rows(path)
+    header, *pairs = read_rows(path)
     first = header.index("p_negative")
     return np.array([row[first : first + 3] for row in pairs], float)
 
@@ -62,10 +58,9 @@ def project(tmp_path_factory) -> Path:
     """Its test list are the validation pairs without labels, the last one first."""
     made = make_small_project(tmp_path_factory.mktemp("small") / "项目 a")
     splits = made / "outputs" / "splits"
-    header, *labelled = rows(splits / "val.csv")
-    with (splits / "test.csv").open("w", encoding="utf-8", newline="") as file:
-        pairs = [[*row[:3], "null"] for row in reversed(labelled)]
-        csv.writer(file, lineterminator="\r\n").writerows([header, *pairs])
+    header, *labelled = read_rows(splits / "val.csv")
+    pairs = [[*row[:3], "null"] for row in reversed(labelled)]
+    write_rows(splits / "test.csv", [header, *pairs], "\r\n")
     return made
 
 
@@ -90,8 +85,15 @@ def test_it_gives_the_predictions_of_the_run_and_the_file_that_was_handed_in(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
     expected = folder / "predictions.csv"
     output = predict(project, "--run", str(folder), "--probs")
-    assert rows(output)[0] == ["guid", "label", "pred", "p_negative", "p_neutral", "p_positive"]
-    assert [row[:3] for row in rows(output)] == [row[:3] for row in rows(expected)]
+    assert read_rows(output)[0] == [
+        "guid",
+        "label",
+        "pred",
+        "p_negative",
+        "p_neutral",
+        "p_positive",
+    ]
+    assert [row[:3] for row in read_rows(output)] == [row[:3] for row in read_rows(expected)]
     np.testing.assert_allclose(shares(output), shares(expected), atol=1e-5)
 
     unlabelled = ["--csv", "outputs/splits/test.csv"]
@@ -100,7 +102,7 @@ def test_it_gives_the_predictions_of_the_run_and_the_file_that_was_handed_in(
     assert output.read_bytes().count(b"\r\n") == 7
     kept = folder / "test_predictions.csv"
     output = predict(project, "--run", str(folder), *unlabelled, "--probs")
-    assert [row[:2] for row in rows(output)] == [row[:2] for row in rows(kept)]
+    assert [row[:2] for row in read_rows(output)] == [row[:2] for row in read_rows(kept)]
     np.testing.assert_allclose(shares(output), shares(kept), atol=1e-5)
 
 
@@ -119,7 +121,7 @@ def test_labels_are_measured_where_all_pairs_have_one_and_must_be_classes_of_the
     output = predict(project, "--run", str(run), "--csv", str(other), "--probs")
     told = capsys.readouterr().out
     assert "2 of the pairs have no label" in told and "Macro-F1" not in told
-    assert rows(output)[0][1] == "pred"
+    assert read_rows(output)[0][1] == "pred"
     other.write_text(text.replace("neutral", "angry"), encoding="utf-8")
     with pytest.raises(UserError, match="other.csv, row 3: label 'angry' is not a class"):
         predict(project, "--run", str(run), "--csv", str(other))
@@ -165,11 +167,10 @@ def test_a_missing_photo_ends_it_with_its_row_or_is_blank_as_the_probe_has_it(
     project, hub, run, tmp_path, capsys
 ):
     """Of the validation pairs the second has no photo, and the third a broken one."""
-    header, *pairs = rows(project / "outputs" / "splits" / "val.csv")
+    header, *pairs = read_rows(project / "outputs" / "splits" / "val.csv")
     (tmp_path / "broken.png").write_bytes(b"no picture")
     pairs[1][2], pairs[2][2] = "data/gone.png", str(tmp_path / "broken.png")
-    with (tmp_path / "gaps.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *pairs])
+    write_rows(tmp_path / "gaps.csv", [header, *pairs])
     flags = ["--run", str(run), "--csv", str(tmp_path / "gaps.csv")]
     with pytest.raises(UserError, match=r"row 3: 'data/gone.png'.*--blank-missing"):
         predict(project, *flags)

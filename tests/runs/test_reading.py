@@ -1,6 +1,5 @@
 """A run folder is read as it was written, or left out with the reason: never dropped in silence."""
 
-import csv
 import json
 import os
 import re
@@ -14,7 +13,8 @@ from common.errors import UserError
 from common.runs import layout, reading
 from common.runs.folder import spreadsheet_bytes
 from common.runs.reading import load_runs, read_runs
-from helpers.run_folders import CLASSES, edit, make_run, make_runs, prediction_rows, write_csv
+from helpers.run_folders import CLASSES, edit, make_run, make_runs, prediction_rows
+from helpers.tables import read_rows, read_table, write_rows
 from sklearn.metrics import precision_recall_fscore_support
 
 SIX = np.array([0, 1, 2, 2, 1, 0])
@@ -58,19 +58,18 @@ def test_all_that_a_run_folder_holds_comes_back(tmp_path):
     shares = run.shares
     assert shares.shape == (3, 6, 3) and (shares.argmax(2) == EPOCHS).all()
     assert shares[1] == pytest.approx(np.array(run.predictions.probabilities), abs=1e-3)
-    with open(folder / "history.csv", encoding="utf-8") as file:  # to the last digit
-        losses = [float(row["train_loss"]) for row in csv.DictReader(file)]
+    losses = [float(row["train_loss"]) for row in read_table(folder / "history.csv")]  # all digits
     assert [row["train_loss"] for row in run.history] == losses
 
 
 def test_runs_of_earlier_versions_lack_what_those_did_not_write(tmp_path):
     folder = make(tmp_path, test=None)
     unlabelled = [["guid", "pred", *(f"p_{name}" for name in CLASSES)], ["x", "neutral", 0, 1, 0]]
-    write_csv(folder / "test_predictions.csv", unlabelled)
+    write_rows(folder / "test_predictions.csv", unlabelled)
     assert load_runs(tmp_path)[0].test is None
     for name in ("test_predictions.csv", "epoch_predictions.csv", "epoch_probabilities.npz"):
         (folder / name).unlink()
-    write_csv(folder / "predictions.csv", prediction_rows(SIX, EPOCHS[1], CLASSES))
+    write_rows(folder / "predictions.csv", prediction_rows(SIX, EPOCHS[1], CLASSES))
     (run,) = load_runs(tmp_path)
     assert (run.predictions.groups, run.predictions.cut, run.epochs) == (None, None, None)
     assert run.shares is None
@@ -106,11 +105,10 @@ def test_a_guid_or_a_class_may_look_like_a_formula_a_number_or_nothing(tmp_path,
     if for_spreadsheets:
         table = pd.DataFrame(rows, columns=header)
         (folder / "predictions.csv").write_bytes(spreadsheet_bytes(table))
-        with open(folder / "predictions.csv", encoding="utf-8-sig", newline="") as file:
-            cells = [cell for row in csv.reader(file) for cell in row]
+        cells = [cell for row in read_rows(folder / "predictions.csv") for cell in row]
         assert not any(cell.startswith(files._FORMULA) for cell in cells)
     else:
-        write_csv(folder / "predictions.csv", [header, *rows])
+        write_rows(folder / "predictions.csv", [header, *rows])
     found = load_runs(tmp_path)[0].predictions
     assert (found.guids, found.classes) == (GUIDS, classes)
     assert found.labels == found.predicted == labels.tolist()

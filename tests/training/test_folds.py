@@ -1,6 +1,5 @@
 """``--fold k`` trains on one of the folds that make_splits.py --folds wrote."""
 
-import csv
 import hashlib
 import shutil
 from pathlib import Path
@@ -12,6 +11,7 @@ from common.settings import Paths
 from common.training.reading import read_folds
 from helpers.small_project import compare_dir, make_small_project, record, run_small
 from helpers.stops import stop_at_step
+from helpers.tables import read_table
 
 
 @pytest.fixture
@@ -37,8 +37,8 @@ def test_a_run_of_a_fold_has_its_pairs_and_says_so_as_one_without_does(project, 
     assert folder.name.endswith("_lr0.001_seed7_fold2")
     (run,) = load_runs(compare_dir(project))
     splits = project / "outputs" / "splits"
-    with (splits / "fold_2" / "val.csv").open(encoding="utf-8", newline="") as file:
-        assert run.predictions.guids == [row["guid"] for row in csv.DictReader(file)]
+    pairs = read_table(splits / "fold_2" / "val.csv")
+    assert run.predictions.guids == [row["guid"] for row in pairs]
     contents = [(splits / f"fold_{fold}" / "val.csv").read_bytes() for fold in (1, 2, 3)]
     digest = hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in contents))
     names = ("fold", "folds", "folds_sha256")

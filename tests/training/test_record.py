@@ -1,7 +1,6 @@
 """What a run folder holds: the model's answers at every epoch and of the test list, and who made it
 and how. It holds no code."""
 
-import csv
 import io
 import json
 import re
@@ -23,19 +22,10 @@ from common.training.record import git_state
 from common.training.resume import code_sha256
 from helpers.hub import BERT
 from helpers.small_project import compare_dir, make_small_project, record, run_small
+from helpers.tables import read_rows, write_rows
 from huggingface_hub import ModelCard
 
 HOSTILE = "<script>alert(1)</script> | [x](http://y) `z` *b*\n# h\u202e"
-
-
-def read_rows(path: Path) -> list[list[str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.reader(file))
-
-
-def write_rows(path: Path, rows: list[list[str]], line_end: str = "\n") -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator=line_end).writerows(rows)
 
 
 @pytest.fixture(scope="module")
