@@ -75,17 +75,6 @@ def test_who_waits_for_another_command_says_so_until_it_has_its_turn(tmp_path, m
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(os.name == "nt", reason="there every disk has locks")
-def test_a_disk_without_locks_is_not_taken_for_another_command(tmp_path, monkeypatch):
-    def refuse(*args):
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr("fcntl.flock", refuse)
-    with pytest.raises(OSError, match="No locks"), alone(tmp_path / "a"):
-        pass  # it would wait for ever
-    write_result(tmp_path / "table.csv", b"a\n")  # needs none
-
-
 class HeldOpen(PermissionError):
     """What Windows says of a file, or a folder with a file in it, that a program has open."""
 

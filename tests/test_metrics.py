@@ -77,19 +77,6 @@ def test_an_edge_belongs_to_the_bin_below_it_as_in_the_paper():
         assert [row["count"] for row in bins].index(1) == place - 1
 
 
-def test_the_error_is_0_for_honest_and_1_for_certain_and_wrong_models():
-    assert reliability(np.full(4, 0.75), np.array([1, 1, 0, 1]))[1] == pytest.approx(0)
-    assert reliability(np.ones(3), np.zeros(3))[1] == pytest.approx(1)
-
-
-def test_a_simulated_model_with_known_overconfidence():
-    """Right with probability confidence - .1: the error is .1, but for chance."""
-    rng = np.random.default_rng(0)
-    confidence = rng.uniform(0.4, 1, 200_000)
-    _, error = reliability(confidence, rng.random(confidence.size) < confidence - 0.1)
-    assert error == pytest.approx(0.1, abs=0.005)
-
-
 def test_the_answer_fits_json_and_a_float32_softmax():
     bins, error = reliability(np.array([1 + 1e-7, 0.5], np.float32), np.array([True, False]))
     assert len(json.loads(json.dumps([bins, error], allow_nan=False))[0]) == 15

@@ -46,8 +46,6 @@ def test_uniforms_fill_the_unit_interval_evenly_and_independently():
     draws = seed.uniforms(42, "augmentation", 1, np.arange(20_000), 3)
     assert draws.min() >= 0 and draws.max() < 1
     histogram = np.histogramdd(draws, bins=5, range=[(0, 1)] * 3)[0]
-    chi2 = (
-        (histogram - 160) ** 2 / 160
-    ).sum()  # 124 degrees of freedom: mean 124, standard deviation 15.7
+    chi2 = ((histogram - 160) ** 2 / 160).sum()  # of 124 degrees of freedom: 124, give or take 15.7
     assert 124 - 5 * 15.7 < chi2 < 124 + 5 * 15.7
     assert abs(np.corrcoef(draws[:-1, 0], draws[1:, 0])[0, 1]) < 0.03

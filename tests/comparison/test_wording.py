@@ -123,18 +123,6 @@ def test_the_highest_is_said_to_be_corrected_where_another_was_measured_higher()
     )
 
 
-def test_what_is_left_out_is_mentioned():
-    others = [made_run(name, FAIR, effective_batch_size=1) for name in ("other", "too")]
-    text = told(made_run("a", GOOD), made_run("b", POOR), made_run("c", POOR), *others)
-    assert text.endswith("Not part of this: other and too.")
-
-
-def test_no_predictions_no_conclusion():
-    run = made_run("a", GOOD)
-    old = Run("a", run.path, run.metrics, run.history, run.best)
-    assert told(old) == "No run has predictions that can be compared with those of others."
-
-
 def test_of_equal_predictions_no_difference_is_said_to_have_been_visible():
     text = told(made_run("a", GOOD), made_run("b", GOOD))
     assert "80% of cases" not in text and "points" not in text
@@ -168,14 +156,6 @@ def test_the_best_of_validation_is_measured_once_on_the_test_pairs():
 # --------------------------------------------------------------------------------------- the names
 
 
-def test_of_many_names_five_are_named():
-    names = [f"m{place}" for place in range(41)]
-    assert ENGLISH.listed(names) == "m0, m1, m2, m3, m4 and 36 others"
-    assert ENGLISH.listed(names[:7]) == "m0, m1, m2, m3, m4 and 2 others"
-    assert ENGLISH.listed(names[:6]) == "m0, m1, m2, m3, m4 and m5"
-    assert [ENGLISH.listed(names[:count]) for count in (1, 2)] == ["m0", "m0 and m1"]
-
-
 def test_no_sentence_and_no_remark_lists_all_of_many_runs():
     duplicates = dict.fromkeys(("text", "image", "near_image", "label_conflicts"), 1)
     few = {"duplicates": duplicates, "content": {"code_sha256": "1"}}
@@ -188,12 +168,6 @@ def test_no_sentence_and_no_remark_lists_all_of_many_runs():
     for text in (conclusion(result, ENGLISH), *map(ENGLISH, result.notes)):
         assert all(sentence.count("model ") <= 6 for sentence in text.split(". ")), text
     assert "others" in conclusion(result, ENGLISH) and len(result.notes) >= 3
-
-
-def test_one_is_counted_without_an_s():
-    counted = {n: ENGLISH("validation_pairs", n=n).split(" ", 1) for n in (0, 1, 2, 4000)}
-    assert counted[1] == ["1", "validation pair"] and counted[4000][0] == "4,000"
-    assert all(noun == "validation pairs" for n, (_, noun) in counted.items() if n != 1)
 
 
 # ------------------------------------------------------------------------------------- the remarks
