@@ -37,14 +37,6 @@ def test_metrics_agree_with_scikit_learn(classes: int, never_predicted: bool):
         )
 
 
-def test_a_class_without_samples_and_predictions_does_not_lower_the_mean():
-    labels, predictions = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
-    found = scores(confusion_matrix(labels, predictions, 3))
-    assert found["f1_macro"] == pytest.approx(
-        reference.f1_score(labels, predictions, average="macro")
-    )
-
-
 def test_scores_of_a_stack_are_the_scores_of_its_parts():
     stack = np.random.default_rng(0).integers(0, 9, (4, 3, 3))
     together = scores(stack)

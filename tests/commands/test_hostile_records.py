@@ -1,6 +1,5 @@
 """Run folders with anything in them: each is a run, or is left out by name; none ends a command."""
 
-import csv
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from common.comparison.compare import compare
 from common.runs.reading import load_runs
 from common.words import ENGLISH
 from helpers.run_folders import clip, make_run
+from helpers.tables import read_table
 
 LABELS = np.arange(12) % 3
 PREDICTED = np.array([0, 1, 2, 1, 1, 2, 0, 2, 2, 0, 1, 1])
@@ -84,8 +84,7 @@ def test_any_value_at_any_place_is_summed_up_or_named(model_folder, tmp_path, ca
     said = capsys.readouterr()
     problems = said.err.splitlines()
     left_out = {line.removeprefix("left out: ").split(": ")[0] for line in problems}
-    with open(parent / "compare_summary.csv", encoding="utf-8-sig", newline="") as table:
-        read = {row["run"] for row in csv.DictReader(table)}
+    read = {row["run"] for row in read_table(parent / "compare_summary.csv")}
     assert left_out | read == folders and not left_out & read
     assert min(len(left_out), len(read)) > 100 and "good" in read and "good" in said.out
     assert all(len(line) < 500 and line.isprintable() for line in problems)
