@@ -14,17 +14,19 @@ from .hub import STAGE2
 # Programs that change .venv write to programs.log, and fail if they are two at once. While a file
 # "hold_pip" lies in the project, pip waits.
 ALONE = """
-import atexit, os, sys, time
+import os, sys, time
 from pathlib import Path
 
 def log(line):
     with open("programs.log", "a", encoding="utf-8") as file:
         file.write(line + "\\n")
 
+held = open("programs.alone", "a")
 try:
-    os.mkdir("alone")
-    atexit.register(os.rmdir, "alone")
-except FileExistsError:
+    if os.name != "nt":
+        import fcntl
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until the program ends, or is killed
+except BlockingIOError:
     log("two at once")
     sys.exit(1)
 """
