@@ -259,6 +259,15 @@ def test_each_rename_may_fail_and_the_tables_stay_as_they_were(tmp_path, monkeyp
     assert content(tmp_path) == {**new, "notes.txt": b"mine"}
 
 
+def test_what_a_killed_command_has_left_is_removed(tmp_path):
+    make_project(tmp_path)
+    left = tmp_path / "outputs" / "splits" / "fold_1" / ".val.csv.1234.tmp"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    cut(tmp_path, "--folds", "3")
+    assert not left.exists()
+
+
 def test_two_commands_write_one_split_one_after_the_other(tmp_path, capsys):
     make_project(tmp_path)
     cut(tmp_path)

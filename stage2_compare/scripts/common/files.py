@@ -109,11 +109,12 @@ def alone(path: Path) -> Iterator[None]:
         unlock(held)
 
 
-def remove_left_overs(folder: Path, pattern: str) -> None:
-    """Remove the temporary files of killed processes whose names fit a pattern."""
+def remove_left_overs(folder: Path, pattern: str, age: float = _LEFT_OVER_SEC) -> None:
+    """Remove the temporary files of killed processes, whose names fit a pattern: those that are
+    older than ``age`` seconds."""
     for path in folder.glob(pattern):
         with suppress(OSError):  # another may be removing it
-            if time.time() - path.stat().st_mtime > _LEFT_OVER_SEC:
+            if time.time() - path.stat().st_mtime > age:
                 path.unlink()
 
 

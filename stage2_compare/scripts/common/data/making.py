@@ -204,6 +204,8 @@ def _write(folder: Path, tables: dict[str, bytes], folds: int) -> list[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with alone(folder / "train.csv"):
+            for part in (folder, *folder.glob(f"{FOLD}*")):  # whoever writes there holds the lock
+                remove_left_overs(part, ".*.tmp", age=0)
             earlier = replace_together(folder, tables, obsolete)
     except OSError as error:
         state = "the splits are as they were"
@@ -254,7 +256,6 @@ def _put(path: Path, content: bytes | None) -> None:
     """Write a table, or remove it where it has no content; leave alone what is so already."""
     if content != (path.read_bytes() if path.is_file() else None):
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_left_overs(path.parent, ".*.csv.*.tmp")
         if content is None:
             path.unlink()
         else:
