@@ -208,10 +208,8 @@ def test_processes_end_when_compare_all_is_stopped_or_killed_and_keep_what_is_fi
     process = begin(project, hub, *more)
     wait_for(lambda: is_being_trained(project) and log_says(project, "/200  train loss"))
     process.kill()
-    killed = time.monotonic()
     process.communicate()
-    wait_for(lambda: not is_being_trained(project))
-    assert time.monotonic() - killed < 10  # 5 on a machine with nothing else to do
+    wait_for(lambda: not is_being_trained(project))  # 5 s on a machine with nothing else to do
     assert log_says(project, "going on after epoch") or os.name == "nt"
 
 
