@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -152,9 +153,10 @@ def only_run(place: Path) -> Path:
 
 
 def left_over(place: Path) -> list[str]:
-    """Return the hidden names in a folder, but for locks that nobody holds."""
+    """Return the hidden names in a folder, but for locks that nobody holds, and for tables of a
+    killed summary, which go after a day."""
     hidden = [path.name for path in place.iterdir() if path.name.startswith(".")]
-    return [name for name in hidden if not name.endswith(layout.LOCK)]
+    return [name for name in hidden if not re.search(f"{layout.LOCK}$|^.compare_.*tmp$", name)]
 
 
 # The cases
