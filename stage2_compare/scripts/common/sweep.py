@@ -173,7 +173,7 @@ class _Sweep:
         self.bar = tqdm(total=len(jobs), file=sys.stdout, disable=None, bar_format=form)
 
     def serve(self, device: str, at_once: int) -> None:
-        """Make runs on a device, of which ``at_once`` are made there, until none is left; try it
+        """Make runs on a device, one of ``at_once`` threads that do, until none is left; try it
         first."""
         process = None
         try:
@@ -333,7 +333,8 @@ def _show_life(pipe: Connection) -> None:
 
 
 def _try(device: str, at_once: int) -> str:
-    """Import what trains, and compute something; return why that cannot be done, or else ""."""
+    """Import what trains, take a share of the cores, since ``at_once`` processes use the device, and
+    compute something; return why that cannot be done, or else ""."""
     _print_to(Path(os.devnull))
     try:
         import torch
