@@ -3,13 +3,14 @@
 import errno
 import os
 import shutil
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from common.data import arrays
-from common.data.arrays import Plan, keep
+from common.data.arrays import Kept, Plan, keep
 from common.files import WAITING, alone
 
 VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -25,7 +26,7 @@ def made() -> list[str]:
 def kept(tmp_path, made):
     """Keep VALUES in tmp_path/cache, made in blocks of two rows."""
 
-    def find(decides: bytes = b"key", share: float = 1.0) -> np.ndarray:
+    def find(decides: bytes = b"key", share: float = 1.0) -> Kept:
         def plan() -> Plan:
             made.append(decides)
             return Plan((4, 3), VALUES.dtype, iter([VALUES[:2], VALUES[2:]]))
@@ -42,9 +43,10 @@ def only_file(tmp_path: Path) -> Path:
 
 def test_what_is_kept_is_mapped_and_not_made_again(kept, made, tmp_path):
     first, again = kept(), kept()
-    np.testing.assert_array_equal(first, VALUES)
-    np.testing.assert_array_equal(again, VALUES)
-    assert len(made) == 1 and not again.flags.writeable
+    np.testing.assert_array_equal(first.values, VALUES)
+    np.testing.assert_array_equal(again.values, VALUES)
+    assert len(made) == 1 and not again.values.flags.writeable
+    assert again.seconds == first.seconds > 0
     np.testing.assert_array_equal(np.load(only_file(tmp_path)), VALUES)
     kept(b"another key")
     assert len(made) == 2 and len(list((tmp_path / "cache").iterdir())) == 2
@@ -67,8 +69,16 @@ def test_a_broken_file_is_made_again(kept, made, tmp_path):
     ):
         path.write_bytes(damaged)
         made.clear()
-        np.testing.assert_array_equal(kept(), VALUES)
-        assert made and path.read_bytes() == whole
+        np.testing.assert_array_equal(kept().values, VALUES)
+        assert made and path.read_bytes()[:-12] == whole[:-12]  # then time and checksum
+
+
+def test_a_file_of_an_earlier_version_says_no_time(kept, made, tmp_path):
+    kept()
+    path = only_file(tmp_path)
+    path.write_bytes(path.read_bytes()[:-12] + zlib.crc32(VALUES).to_bytes(4, "little"))
+    np.testing.assert_array_equal(kept().values, VALUES)
+    assert kept().seconds is None and len(made) == 1
 
 
 def test_a_disk_that_is_or_becomes_full_and_a_stop_leave_nothing(kept, tmp_path, monkeypatch):
@@ -112,5 +122,5 @@ def test_of_two_commands_one_makes_and_the_other_waits_for_it(kept, made, tmp_pa
             second = pool.submit(kept)
             assert WAITING.wait(60)
             path.write_bytes(whole)
-        np.testing.assert_array_equal(second.result(), VALUES)
+        np.testing.assert_array_equal(second.result().values, VALUES)
     assert len(made) == 1

@@ -2,8 +2,9 @@
 
 The name of a file holds a hash of all that decides its content, so it never changes::
 
-    outputs/cache/<name>_<key>.npy = as numpy writes it | CRC-32 of its values, 4 bytes
+    outputs/cache/<name>_<key>.npy = as numpy writes it | seconds it took to make, float64 | CRC-32
 
+The CRC-32 is of values and seconds; earlier versions kept no seconds.
 Whoever needs the room deletes the folder by hand, when no command runs.
 """
 
@@ -12,9 +13,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import math
-import os
 import shutil
+import struct
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,7 +28,6 @@ import numpy as np
 
 from ..files import alone, remove_left_overs, replacing
 
-_CHECKSUM_BYTES = 4
 _OF_EARLIER_VERSIONS = ("*images_*.u8*", "*features_*.f32*")  # with locks and temporary files
 
 
@@ -38,9 +39,16 @@ class Plan(NamedTuple):
     blocks: Iterator[np.ndarray]  # its rows, some at once
 
 
+class Kept(NamedTuple):
+    """An array that was made, by this process or an earlier one."""
+
+    values: np.ndarray
+    seconds: float | None = None  # that it took to make; None: not recorded
+
+
 def keep(
     folder: Path, name: str, decides: bytes, plan: Callable[[], Plan], share: float = 1.0
-) -> np.ndarray:
+) -> Kept:
     """Map an array, read-only; make it where there is none, or a broken one.
 
     Of several commands that want the same one, one makes it, and the others wait.
@@ -53,35 +61,41 @@ def keep(
         OSError: it cannot be written.
     """
     path = folder / f"{name}_{hashlib.sha256(decides).hexdigest()[:16]}.npy"
-    values = _whole(path)
-    if values is None:
+    kept = _whole(path)
+    if kept is None:
         folder.mkdir(parents=True, exist_ok=True)
         with alone(path):
-            values = _whole(path)  # another command may have made it meanwhile
-            if values is None:
+            kept = _whole(path)  # another command may have made it meanwhile
+            if kept is None:
                 remove_left_overs(folder, ".*.npy.*.tmp")
                 _remove_earlier(folder)
+                started = time.perf_counter()
                 with replacing(path) as file:
-                    _write(file, plan(), share * shutil.disk_usage(folder).free)
-                values = np.load(path, mmap_mode="r")
-    return np.asarray(values)
+                    checksum = _write(file, plan(), share * shutil.disk_usage(folder).free)
+                    seconds = time.perf_counter() - started
+                    told = struct.pack("<d", seconds)
+                    file.write(told + struct.pack("<I", zlib.crc32(told, checksum)))
+                kept = Kept(np.load(path, mmap_mode="r"), seconds)
+    return kept._replace(values=np.asarray(kept.values))
 
 
-def _whole(path: Path) -> np.ndarray | None:
+def _whole(path: Path) -> Kept | None:
     """Map an array after reading it to its end; return None where it is missing or broken."""
     try:
         values = np.load(path, mmap_mode="r")
         with open(path, "rb") as file:
-            file.seek(-_CHECKSUM_BYTES, os.SEEK_END)
-            checksum = file.read()
+            file.seek(values.offset + values.nbytes)
+            end = file.read()
+        *seconds, checksum = struct.unpack("<I" if len(end) == 4 else "<dI", end)
     except Exception:  # of almost any class, as numpy raises them on broken files
         return None
-    return values if checksum == _as_bytes(zlib.crc32(values)) else None
+    whole = checksum == zlib.crc32(end[:-4], zlib.crc32(values))
+    return Kept(values, *seconds) if whole else None
 
 
-def _write(file: BinaryIO, plan: Plan, room: float) -> None:
-    """Write an array and its checksum. Not through ``open_memmap``: where a disk becomes full, a
-    mapped file ends the process (SIGBUS) instead of raising an error.
+def _write(file: BinaryIO, plan: Plan, room: float) -> int:
+    """Write an array, and return its checksum. Not through ``open_memmap``: where a disk becomes
+    full, a mapped file ends the process (SIGBUS) instead of raising an error.
 
     Args:
         room: bytes that it may take.
@@ -97,11 +111,7 @@ def _write(file: BinaryIO, plan: Plan, room: float) -> None:
     for block in plan.blocks:
         file.write(block)
         checksum = zlib.crc32(block, checksum)
-    file.write(_as_bytes(checksum))
-
-
-def _as_bytes(checksum: int) -> bytes:
-    return checksum.to_bytes(_CHECKSUM_BYTES, "little")
+    return checksum
 
 
 def _remove_earlier(folder: Path) -> None:

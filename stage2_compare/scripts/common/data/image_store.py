@@ -172,7 +172,7 @@ def load_images(paths: Sequence[str | Path], image_size: int, cache_dir: str | P
     try:
         if faults:
             raise ImagesUnusable(faults)
-        kept = keep(folder, f"images_{side}", decides, lambda: plan)
+        kept = keep(folder, f"images_{side}", decides, lambda: plan).values
     except ImagesUnusable as error:  # tell all others with it
         raise ImagesUnusable(inspect_images(distinct)[1] | error.faults) from None
     except OSError as error:

@@ -32,7 +32,13 @@ _NUMBERS = (  # of metrics.json
     "params_million",
     "trainable_params_million",
 )
-_OPTIONAL_NUMBERS = ("peak_memory_mb", "truncated_rate", "unknown_rate", "tokens_per_character")
+_OPTIONAL_NUMBERS = (
+    "encode_time_sec",
+    "peak_memory_mb",
+    "truncated_rate",
+    "unknown_rate",
+    "tokens_per_character",
+)
 _BLOCKS = ("protocol", "model", "samples", "class_counts", "duplicates", "probe")
 _CHOICES = ("protocol", "model")  # the blocks that tell one run from another
 # Apart from optional metrics, a run records nothing negative.

@@ -8,6 +8,7 @@ and learning rates share it. The pairs of a test split have arrays of their own.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..data.arrays import Plan, keep
+from ..data.arrays import Kept, Plan, keep
 from ..data.batches import EVALUATION_FACTOR
 from ..data.dataset import Batch, Dataset, FeatureDataset, PairDataset, TokenDataset
 from ..errors import reason_of
@@ -39,11 +40,15 @@ Read = Callable[[Batch], list[Tensor | None]]
 
 def encode_splits(
     prepared: PreparedRun, model: ImageTextClassifier, micro: int
-) -> dict[str, Dataset]:
+) -> tuple[dict[str, Dataset], float | None]:
     """Let the frozen encoder read all splits of a run, or find what it made of them.
 
     Args:
         micro: samples that memory holds in training.
+
+    Returns:
+        The features by split, and the seconds it took to make those of training and validation,
+        see ``encode``.
     """
     machine, precision, cache = prepared.settings.machine, prepared.precision, None
     if machine.feature_cache:
@@ -65,11 +70,13 @@ def encode_splits(
     learned = [name for name in prepared.datasets if name in ("train", "val")]
     others = [name for name in prepared.datasets if name not in learned]
     found: dict[str, Dataset] = {}
+    times: list[float | None] = []
     for names in filter(None, (learned, others)):
         datasets = [prepared.datasets[name] for name in names]
-        features = encode(model, datasets, micro, precision, cache)
+        features, seconds = encode(model, datasets, micro, precision, cache)
         found |= zip(names, features, strict=True)
-    return found
+        times.append(seconds)
+    return found, times[0]
 
 
 def encode(
@@ -78,7 +85,7 @@ def encode(
     micro: int,
     precision: Precision,
     cache: tuple[Path, dict[str, Any]] | None = None,
-) -> list[Dataset]:
+) -> tuple[list[Dataset], float | None]:
     """Read datasets with an encoder; the features are float32 on the CPU, in the order of each
     split.
 
@@ -88,6 +95,10 @@ def encode(
     Args:
         datasets: share their photos.
         cache: a folder, and what decides all features of a run, as JSON can hold it.
+
+    Returns:
+        The features, and the seconds it took to make them, when they were made; None where the
+        cache does not say. 0 where they are made again whenever they are asked for.
     """
     encoder, read = model.encoder, partial(_read, model, precision)
     apart = len(encoder.uses) == 1 or encoder.weights_of
@@ -97,7 +108,9 @@ def encode(
     kept = cache is not None and _keep(parts, encoder, *cache)
     if not kept and encoder.pooled:
         for part in parts:
-            part.fill(np.concatenate(list(part.blocks())))
+            started = time.perf_counter()
+            numbers = np.concatenate(list(part.blocks()))
+            part.fill(Kept(numbers, time.perf_counter() - started))
     elif not kept:
         print("the frozen encoder reads all pairs in every epoch", flush=True)
 
@@ -115,7 +128,8 @@ def encode(
         else:
             source = partial(_looked_up, parts, samples) if kept else partial(_now, read, dataset)
             found.append(TokenDataset(dataset.labels, dataset.tokens.lengths, source))
-    return found
+    times = [part.seconds for part in parts]
+    return found, None if None in times else sum(times)
 
 
 def _rows(micro: int) -> int:
@@ -149,6 +163,7 @@ class _Part:
         batch_rows: int,
     ):
         self.uses, self._pairs, self._read, self._batch_rows = uses, pairs, read, batch_rows
+        self.seconds: float | None = 0.0  # that it took to make the numbers, None: not known
         self.name = uses[0] if len(uses) == 1 else "pair"
         self._dims = {"text": encoder.text_dim, "image": encoder.image_dim}
         lengths = pairs.tokens.lengths * ("text" in uses)  # (N,)
@@ -195,10 +210,10 @@ class _Part:
                 yield torch.cat(pieces).numpy()
                 bar.update(len(places))
 
-    def fill(self, numbers: np.ndarray) -> None:
+    def fill(self, made: Kept) -> None:
         """Take the numbers of all contents, one behind the other."""
-        image_size = (len(numbers) - self._text_sizes.sum()) // len(self.contents)
-        self._numbers = numbers
+        self._numbers, self.seconds = made
+        image_size = (len(self._numbers) - self._text_sizes.sum()) // len(self.contents)
         self._starts = np.cumsum([0, *(self._text_sizes + image_size)])
 
     def of(self, sample: int) -> dict[str, np.ndarray]:

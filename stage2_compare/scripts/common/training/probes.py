@@ -48,7 +48,7 @@ def probe(
     # Features of different pairs can be combined if each is one of its own modality alone.
     cheap = model.encoder.reads_apart and model.encoder.pooled
     if cheap and features is None:
-        [features] = encode(model, [dataset], micro, precision)
+        [features], _ = encode(model, [dataset], micro, precision)
     permutations, most = CHEAP if cheap else EXPENSIVE
     predict = predictor(model, dataset, micro, precision, features if cheap else None)
     random = np.random.Generator(np.random.Philox(seeding.derive(seed, "probe")))

@@ -62,6 +62,8 @@ def write_run(
         "epochs": len(result.history),
         "epochs_run": len(result.history),  # the protocol has the planned number
         "train_time_sec": sum(row["train_sec"] + row["val_sec"] for row in result.history),
+        # Beside it: of a frozen encoder, once for all epochs. Without one, training reads the pairs.
+        "encode_time_sec": run.encode_sec,
         "params_million": sum(p.numel() for p in parameters) / 1e6,
         "trainable_params_million": sum(p.numel() for p in parameters if p.requires_grad) / 1e6,
         "best_epoch": result.best_epoch,

@@ -111,7 +111,7 @@ def learn(
     if model.frozen:
         # Unless memory has run out, features do not depend on the number of processes.
         micro = run.micro if run.halvings else run.settings.micro_batch
-        run.features = encode_splits(run, model, micro)
+        run.features, run.encode_sec = encode_splits(run, model, micro)
         trained, datasets, workers = model.head, run.features, 0
     best = checkpoint["best"] if checkpoint else {}
     kept = {"best": best, "halvings": run.halvings, "choices": choices(run.settings)}
