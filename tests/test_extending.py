@@ -1,4 +1,5 @@
-"""README shows how to add a fusion, an encoder, a metric, a chart and a flag: the diffs apply, and work."""
+"""docs/extend.md shows how to add a fusion, an encoder, a metric, a chart and a flag: the diffs
+apply, and work."""
 
 import csv
 import json
@@ -14,8 +15,8 @@ from helpers.hub import BERT, STAGE2
 from helpers.run_folders import make_runs
 from helpers.small_project import make_small_project
 
-README = (STAGE2.parent / "README.md").read_text(encoding="utf-8")
-DIFFS = dict(re.findall(r"<!-- add: (\w+) -->.*?```diff\n(.*?)```", README, re.DOTALL))
+PAGE = (STAGE2 / "docs" / "extend.md").read_text(encoding="utf-8")
+DIFFS = dict(re.findall(r"<!-- add: (\w+) -->.*?```diff\n(.*?)```", PAGE, re.DOTALL))
 FILES = {"fusion": 1, "encoder": 3, "metric": 1, "chart": 2, "flag": 2}  # that each touches
 FIRST = ["run", "val_acc", "val_f1_macro"]
 

@@ -1,4 +1,4 @@
-"""The public commands as the README has them, offline, in a folder with a space and Chinese
+"""The public commands, which the README has letter for letter, offline, in a folder with a space and Chinese
 characters in its name."""
 
 import csv
@@ -22,6 +22,7 @@ from common.models.loading import check_transformers, load_tokenizer
 from common.settings import ModelChoice
 from common.training.device import Precision
 from common.training.engine import evaluate
+from helpers.hub import STAGE2
 from helpers.pairs import read_split
 from helpers.project import make_project
 from helpers.small_project import record
@@ -39,6 +40,10 @@ COMMANDS = {
     "blip_Salesforce_blip-image-captioning-base": "stage2_compare/scripts/compare_blip.py --project-root . "
     f"--model-name Salesforce/blip-image-captioning-base --epochs 5 --batch-size 8 {TRAIN}",
 }
+RESULTS = [
+    f"stage2_compare/scripts/compare_{name}.py --project-root ."
+    for name in ("summary", "visualize")
+]
 SUMMARIES = ("compare_summary.csv", "compare_families.csv")
 HISTORY = "epoch,train_loss,val_acc,val_f1_macro,val_precision_macro,val_recall_macro,val_loss,train_sec,val_sec"
 
@@ -69,15 +74,19 @@ def run(project: Path, hub, lines: list[str], *options: str) -> subprocess.Compl
     return done
 
 
+def test_the_readme_has_the_seven_commands_letter_for_letter():
+    lines = (STAGE2.parent / "README.md").read_text(encoding="utf-8").splitlines()
+    for command in (*COMMANDS.values(), *RESULTS):
+        assert rf".\.venv\Scripts\python {command}" in lines
+        assert f".venv/bin/python {command}" in lines
+
+
 def test_all_seven_commands_letter_for_letter(hub, tmp_path):
     """Their folders, records under one protocol, and weights that give the stored predictions."""
     project = make_project(tmp_path / "竞赛 项目" / "我的 project", pairs=6)
     runs, scripts = project / "outputs" / "compare", "stage2_compare/scripts"
     run(project, hub, [f"{scripts}/make_splits.py --project-root .", *COMMANDS.values()])
-    summaries = [
-        f"{scripts}/compare_{name}.py --project-root ." for name in ("summary", "visualize")
-    ]
-    done = run(project, hub, summaries, "-W", "error")
+    done = run(project, hub, RESULTS, "-W", "error")
     assert done.stdout.endswith("\n\n") and done.stderr == ""  # no torch, and not a word
     assert_whole_pictures(runs / "visuals")
     assert {path.name for path in runs.iterdir()} == {*COMMANDS, *SUMMARIES, "visuals"}

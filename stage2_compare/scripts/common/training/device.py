@@ -32,7 +32,7 @@ def find_device(wanted: str, local_rank: int | None = None) -> torch.device:
     """
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    remedy = "Use auto or cpu, or see README on CUDA"
+    remedy = "Use auto or cpu, or see stage2_compare/docs/guide.en.md on the GPU"
     if local_rank is not None and wanted != "cpu":
         if wanted != "cuda":
             raise UserError(
@@ -156,6 +156,7 @@ def device_failures_named() -> Iterator[None]:
                 f"the CUDA device failed ({text}). Three things to try: 1. set "
                 "CUDA_LAUNCH_BLOCKING=1 and run again, which names the real place; 2. --device "
                 "cpu with --epochs 1, which shows errors in the data in plain words; 3. install "
-                "the torch build that fits the driver (see README). The last checkpoint is kept"
+                "the torch build that fits the driver (see stage2_compare/docs/guide.en.md). The last "
+                "checkpoint is kept"
             ) from error
         raise
