@@ -165,7 +165,7 @@ def _choices(args: argparse.Namespace) -> list[tuple[str, int, float, int | None
     models = list(dict.fromkeys([*args.models, *(BASELINES if args.baselines else ())]))
     folds = [None]
     if args.folds:
-        from common.training.reading import read_folds  # pandas: --help must not wait
+        from common.data.splits import read_folds  # pandas: --help must not wait
 
         folds = range(1, read_folds(Paths(project_root=args.project_root), 1)["folds"] + 1)
     others = itertools.product(args.seeds, args.lrs, folds)

@@ -17,9 +17,7 @@ import argparse
 from pathlib import Path
 
 from common.command import HelpFormatter, add_flag, run_command
-from common.settings import Paths, Protocol, not_negative_int, number
-
-MOST_FOLDS = 100
+from common.settings import MOST_FOLDS, Paths, Protocol, not_negative_int, number
 
 
 def main(argv: list[str] | None = None) -> None:

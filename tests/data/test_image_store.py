@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from common.data import image_store, photos
-from common.data.image_store import ImagesUnusable, inspect_images, load_images, load_splits
+from common.data.image_store import ImagesUnusable, load_images, load_splits
 from common.errors import UserError
 from helpers.photos import BROKEN, RED, WHITE, encoded, halves, noise
 from PIL import Image, PngImagePlugin, features
@@ -242,9 +242,6 @@ def test_too_large_a_photo_is_refused_before_it_is_read(tmp_path, load, monkeypa
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("its pixels were decoded"))
     with pytest.raises(UserError, match="15 million pixels"):
         load([path])
-    monkeypatch.setattr(photos, "MAX_BYTES", 1000)
-    with pytest.raises(UserError, match="large.png .larger than"):
-        load([path])
 
 
 # Photos that were cut short
@@ -273,17 +270,3 @@ def test_a_photo_with_nine_tenths_of_its_rows_is_used_and_counted(tmp_path, load
         path.write_bytes(data[: len(data) // 2])
         with pytest.raises(UserError, match="truncated"):
             load([path])
-
-
-def test_large_photos_are_decoded_one_at_a_time(three, monkeypatch):
-    real, alone = photos._decode, []
-
-    def watched(*args):
-        alone.append(photos._large_ones.locked())
-        return real(*args)
-
-    monkeypatch.setattr(photos, "_decode", watched)
-    inspect_images(list(map(str, three)))
-    monkeypatch.setattr(photos, "_LARGE", 1)
-    inspect_images(list(map(str, three)))
-    assert alone == [False] * 3 + [True] * 3

@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from common.data.splits import read_folds
 from common.errors import UserError
 from common.runs.reading import load_runs
 from common.settings import Paths
-from common.training.reading import read_folds
 from helpers.small_project import compare_dir, make_small_project, record, run_small
 from helpers.stops import stop_at_step
 from helpers.tables import read_table

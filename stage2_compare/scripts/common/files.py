@@ -109,13 +109,17 @@ def alone(path: Path) -> Iterator[None]:
         unlock(held)
 
 
-def remove_left_overs(folder: Path, pattern: str, age: float = _LEFT_OVER_SEC) -> None:
+def remove_left_overs(folder: Path, pattern: str, age: float = _LEFT_OVER_SEC) -> int:
     """Remove the temporary files of killed processes, whose names fit a pattern: those that are
-    older than ``age`` seconds."""
+    older than ``age`` seconds. Return their bytes."""
+    freed = 0
     for path in folder.glob(pattern):
-        with suppress(OSError):  # another may be removing it
-            if time.time() - path.stat().st_mtime > age:
+        with suppress(OSError):  # another may be removing it; Windows removes no file that is open
+            found = path.stat()
+            if time.time() - found.st_mtime >= age:
                 path.unlink()
+                freed += found.st_size
+    return freed
 
 
 def write_result(path: Path, content: bytes) -> None:
@@ -173,6 +177,15 @@ def file_problem(path: str | Path) -> str:
         return "" if stat.S_ISREG(os.stat(path).st_mode) else "not a file"
     except (OSError, ValueError) as error:
         return reason_of(error)
+
+
+def open_file(path: str | Path, most: int = 1 << 30) -> BinaryIO:
+    """Open a regular file of at most so many bytes; raise OSError where it is none or larger."""
+    if problem := file_problem(path):
+        raise OSError(problem)
+    if os.path.getsize(path) > most:
+        raise OSError(f"larger than {most / 1e6:,.0f} MB")
+    return open(path, "rb")
 
 
 def printable(text: str) -> str:

@@ -85,6 +85,7 @@ _SOURCE = (Path(__file__).parent / "models" / "fusion.py").read_text(encoding="u
 FUSION_NAMES = tuple(re.findall(r'^    "(\w+)":', _TABLE.search(_SOURCE)[0], re.MULTILINE))
 
 ENCODINGS = ("auto", "utf-8", "gb18030", "cp1252", "utf-16")
+MOST_FOLDS = 100
 TEST_CSV = Path("outputs/splits/test.csv")
 # The hub's own rule: https://huggingface.co/docs/huggingface_hub, validate_repo_id
 _HUB_NAME = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.|\.git$))(\w[\w.-]*/)?\w([\w.-]*\w)?", re.ASCII)

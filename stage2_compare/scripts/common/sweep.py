@@ -88,7 +88,7 @@ class Job:
 @cache
 def _fingerprints(paths: Paths, fold: int | None, image_size: int) -> dict[str, str]:
     from .data.image_store import load_splits  # pandas takes long to import: --help must not wait
-    from .training.reading import fingerprints, read_pairs
+    from .data.splits import fingerprints, read_pairs
 
     splits, _, _ = read_pairs(paths, fold)
     photos = {name: split.image_paths for name, split in splits.items()}

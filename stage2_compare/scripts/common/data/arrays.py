@@ -19,8 +19,6 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -68,7 +66,10 @@ def keep(
             kept = _whole(path)  # another command may have made it meanwhile
             if kept is None:
                 remove_left_overs(folder, ".*.npy.*.tmp")
-                _remove_earlier(folder)
+                freed = sum(remove_left_overs(folder, each, 0) for each in _OF_EARLIER_VERSIONS)
+                if freed:  # on stderr: what --dry-run prints are commands
+                    said = f"removed {freed / 1e6:,.0f} MB that an earlier version kept in {folder}"
+                    print(said, file=sys.stderr, flush=True)
                 started = time.perf_counter()
                 with replacing(path) as file:
                     checksum = _write(file, plan(), share * shutil.disk_usage(folder).free)
@@ -112,16 +113,3 @@ def _write(file: BinaryIO, plan: Plan, room: float) -> int:
         file.write(block)
         checksum = zlib.crc32(block, checksum)
     return checksum
-
-
-def _remove_earlier(folder: Path) -> None:
-    """Remove what earlier versions kept, and say so. A command that has mapped it keeps it."""
-    freed = 0
-    for path in chain.from_iterable(map(folder.glob, _OF_EARLIER_VERSIONS)):
-        with suppress(OSError):  # Windows removes no file that is open
-            size = path.stat().st_size
-            path.unlink()
-            freed += size
-    if freed:
-        said = f"removed {freed / 1e6:,.0f} MB that an earlier version kept in {folder}"
-        print(said, file=sys.stderr, flush=True)  # what --dry-run prints are commands

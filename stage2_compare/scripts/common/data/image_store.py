@@ -86,15 +86,8 @@ class ImageStore:
         rows = self.rows[np.asarray(indices)].tolist()
         for out, row, y, x, mirror in zip(batch, rows, top, left, flip, strict=True):
             crop = pixels[row, :, y : y + size, x : x + size]  # (3, size, size)
-            out[...] = _mirrored(crop) if mirror else crop
+            out[...] = crop[..., ::-1] if mirror else crop
         return batch
-
-
-def _mirrored(crop: np.ndarray) -> np.ndarray:
-    """Return ``crop[..., ::-1]``, in half the time if the width is a multiple of eight bytes."""
-    if crop.shape[-1] % 8:
-        return crop[..., ::-1]
-    return np.ascontiguousarray(crop).view(np.uint64)[..., ::-1].byteswap().view(np.uint8)
 
 
 class ImagesUnusable(UserError):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from argparse import Namespace
 from collections.abc import Iterable
 from contextlib import suppress
-from glob import glob
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError, reason_of
 from ..files import MARK, alone, remove_left_overs, replacing, write_result
+from ..settings import MOST_FOLDS
 from .copies import Keys, keys_of
 from .image_store import inspect_images
 from .pair_files import Fault, describe
@@ -21,8 +20,8 @@ from .report import QUALITY, of_data, quality_json
 from .splits import FOLD, UNFINISHED, Split, read_splits
 from .splitting import choose_folds, choose_validation, connected_groups
 
-BROKEN = "broken.csv"
-_OF_FOLDS = re.compile(rf"{FOLD}([1-9]\d{{0,8}})/(train|val)\.csv")
+BROKEN, SIDES = "broken.csv", ("train", "val")
+_OF_FOLDS = {f"{FOLD}{k}/{side}.csv": k for k in range(1, MOST_FOLDS + 1) for side in SIDES}
 
 
 def make_splits(flags: Namespace) -> None:
@@ -98,7 +97,7 @@ def _find_lists(flags: Namespace, output: Path) -> dict[str, Path]:
         # realpath also resolves "new/../train.txt", where the folder "new" is still to be made
         real, folder = Path(os.path.realpath(path)), Path(os.path.realpath(output))
         table = real.relative_to(folder).as_posix() if real.is_relative_to(folder) else ""
-        if table in top or _OF_FOLDS.fullmatch(table):
+        if table in top or table in _OF_FOLDS:
             raise UserError(
                 f"{output / table} is the list to be split and would be overwritten; give another "
                 "--output-dir"
@@ -196,9 +195,9 @@ def _portable(path: str, root: Path) -> str:
 
 def _write(folder: Path, tables: dict[str, bytes], folds: int) -> list[str]:
     """Replace all tables or none, and remove those of later folds; say what was done, a line each."""
-    found = [name.replace(os.sep, "/") for name in glob(f"{FOLD}*/*.csv", root_dir=folder)]
-    matches = filter(None, map(_OF_FOLDS.fullmatch, sorted(found)))
-    obsolete = [match[0] for match in matches if int(match[1]) > folds]
+    obsolete = [
+        name for name, k in _OF_FOLDS.items() if k > folds and os.path.exists(folder / name)
+    ]
     if BROKEN not in tables:
         obsolete.append(BROKEN)
     try:

@@ -43,7 +43,6 @@ _STEP = 0.025  # the third test also tries cuts so much smaller or larger
 _COARSE, _FINE = 8, 16  # cells per side of the second and the third test
 _AGREE, _EDGES_AGREE = 0.9, 0.87
 _EDGES_LIKELY = 0.5  # before finer cuts are tried; no planted copy was below 0.57
-_ALMOST = 0.999  # for rounding
 _BLOCK, _FINE_BLOCK = 1024, 8  # views at once; pairs at once in the third test
 _THREADS = min(4, os.cpu_count() or 1)  # each takes 100 MB
 
@@ -127,13 +126,12 @@ def _matches(views: np.ndarray, photos: np.ndarray) -> Iterator[tuple[int, int]]
     # Each view, cut, with all, as they are and mirrored: so each of a pair is the one that is cut.
     others, photos_of_others = np.concatenate([views, views[:, :, ::-1]]), np.tile(photos, 2)
     tones, middles = _in_blocks(_frequencies, others), _in_blocks(_middles, others)
-    units = _in_blocks(_units, middles)
 
     def of_block(start: int) -> tuple[np.ndarray, np.ndarray]:
         block = slice(start, min(start + _BLOCK, len(views)))  # behind it the mirrored begin
         one, other = _alike(tones[block], tones)
         apart = photos[block][one] != photos_of_others[other]
-        one, other, cut = _coarsely(views[block], one[apart], middles, units, other[apart])
+        one, other, cut = _coarsely(views[block], one[apart], middles, other[apart])
         same = _finely(views[block][one], others[other], cut)
         return photos[block][one[same]], photos_of_others[other[same]]
 
@@ -183,7 +181,7 @@ def _middles(views: np.ndarray) -> np.ndarray:
 
 
 def _coarsely(
-    block: np.ndarray, ones: np.ndarray, middles: np.ndarray, units: np.ndarray, others: np.ndarray
+    block: np.ndarray, ones: np.ndarray, middles: np.ndarray, others: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Keep the pairs of which one view, cut somehow, agrees with the middle of the other.
 
@@ -193,17 +191,12 @@ def _coarsely(
     """
     kept = [(np.empty(0, np.int64),) * 3]
     cuts = _all_cuts(block)
-    # No concordance is above the correlation, which takes much less time.
-    least = _ALMOST * _AGREE * np.sqrt(cuts.var(-1, keepdims=True) * _COARSE**2)  # (B, 81, 1)
     starts = np.flatnonzero(np.diff(ones, prepend=-1))
     # Without pairs there are no starts, but one part, which is empty.
     for one, candidates in zip(ones[starts], np.split(others, starts[1:]), strict=False):
-        covariance = cuts[one] @ units[candidates].T
-        likely = candidates[(covariance >= least[one]).any(0)]
-        if len(likely):
-            agree = _concordance(cuts[one], middles[likely])
-            good = agree.max(0) >= _AGREE
-            kept.append((np.full(good.sum(), one), likely[good], agree[:, good].argmax(0)))
+        agree = _concordance(cuts[one], middles[candidates])  # (81, of the others)
+        good = agree.max(0, initial=0) >= _AGREE
+        kept.append((np.full(good.sum(), one), candidates[good], agree[:, good].argmax(0)))
     return tuple(map(np.concatenate, zip(*kept, strict=True)))
 
 
@@ -212,12 +205,6 @@ def _all_cuts(views: np.ndarray) -> np.ndarray:
     matrix = _COARSE_CUTS.reshape(-1, _CELLS)
     cells = (matrix @ views.astype(np.float32) @ matrix.T).reshape(-1, 9, _COARSE, 9, _COARSE)
     return cells.swapaxes(2, 3).reshape(len(views), -1, _COARSE**2)
-
-
-def _units(cells: np.ndarray) -> np.ndarray:
-    """Return cells (K, D) less their mean, each row of length 1."""
-    apart = cells - cells.mean(1, keepdims=True)
-    return apart / np.maximum(np.linalg.norm(apart, axis=1, keepdims=True), 1e-6)
 
 
 def _finely(views: np.ndarray, others: np.ndarray, cuts: np.ndarray) -> np.ndarray:

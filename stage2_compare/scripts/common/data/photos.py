@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import io
-import os
-import threading
+import math
 import warnings
-from contextlib import nullcontext, suppress
-from pathlib import Path
+from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from ..errors import reason_of
-from ..files import file_problem
+from ..files import open_file as open_file  # for those who decode
 
 # None of them runs a program, as EPS does. Pillow reads AVIF from release 11.3 on.
 Image.init()
@@ -23,18 +21,13 @@ _FORMATS = [
 ]
 # From here on Pillow itself refuses a photo as a decompression bomb.
 MAX_PIXELS = 178_956_970
-MAX_BYTES = 1 << 30  # of a file
 # A photo that was cut short is used if so many of its rows are there.
 _ROWS_NEEDED = 0.9
 _GREY = 128  # of the rows that are not
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _SCANS_NEEDED = (3, 5)  # of a progressive JPEG, grey or in colour
 WHOLE_SIDE = 128  # of the small picture of the whole photo
-# A photo of 177 million pixels takes 700 MB: of such ones one is decoded at a time, and memory in
-# large blocks goes back to the system.
-_LARGE = 25_000_000  # pixels
-_large_ones = threading.Lock()
-Image.core.set_block_size(1 << 26)
+Image.core.set_block_size(1 << 26)  # memory in large blocks goes back to the system
 # Viewers show a PNG with any amount of text in it; Pillow would refuse more than 1 MB of one kind.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 _TO_UPRIGHT = {  # EXIF orientation -> transposition that makes the photo upright; 1 is upright
@@ -65,23 +58,9 @@ def decode(file: BinaryIO, side: int) -> Decoded:
     Raises:
         Exception: of almost any class, as Pillow's plugins raise them on broken files.
     """
-    # Only the header is read here, so a decompression bomb is refused before it is decoded.
-    width, height = Image.open(file, formats=_FORMATS).size
-    if width * height > MAX_PIXELS:
+    image = Image.open(file, formats=_FORMATS)  # only the header is read: a bomb is not decoded
+    if math.prod(image.size) > MAX_PIXELS:
         raise Image.DecompressionBombError
-    with _large_ones if width * height > _LARGE else nullcontext():
-        file.seek(0)
-        return _decode(file, side)  # opens it anew: what it lets go of, nobody here holds
-
-
-def upright_size(file: BinaryIO) -> tuple[int, int]:
-    """Return width and height of the upright picture, from the header; raise what ``decode`` does."""
-    image = Image.open(file, formats=_FORMATS)
-    return image.size[::-1] if _orientation(image) >= 5 else image.size
-
-
-def _decode(file: BinaryIO, side: int) -> Decoded:
-    image = Image.open(file, formats=_FORMATS)
     notes = []
     # The second image of an MPO is the preview that a phone adds to a photo.
     if getattr(image, "is_animated", False) and image.format != "MPO":
@@ -126,6 +105,12 @@ def _decode(file: BinaryIO, side: int) -> Decoded:
     return Decoded(square, whole.convert("L"), notes)
 
 
+def upright_size(file: BinaryIO) -> tuple[int, int]:
+    """Return width and height of the upright picture, from the header; raise what ``decode`` does."""
+    image = Image.open(file, formats=_FORMATS)
+    return image.size[::-1] if _orientation(image) >= 5 else image.size
+
+
 def _load_damaged(file: BinaryIO, side: int, error: OSError) -> Image.Image:
     """Decode a photo that was cut short; its last rows may be grey. Raise ``error`` where too many
     are."""
@@ -154,19 +139,6 @@ def _load_damaged(file: BinaryIO, side: int, error: OSError) -> Image.Image:
     if missing > 1 - _ROWS_NEEDED:
         raise error
     return image
-
-
-def open_file(path: str | Path) -> BinaryIO:
-    """Open a regular file. Refuse a pipe or a device, because reading it could hang.
-
-    Raises:
-        OSError: the file is missing, not a regular file, or may not be read.
-    """
-    if problem := file_problem(path):
-        raise OSError(problem)
-    if os.path.getsize(path) > MAX_BYTES:
-        raise OSError(f"larger than {MAX_BYTES / 1e9:.1f} GB")
-    return open(path, "rb")
 
 
 def reason(error: Exception) -> str:

@@ -12,10 +12,13 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
-from ..files import quoted
+from ..files import listed, quoted
+from ..settings import MOST_FOLDS, TEST_CSV, Paths
 from .encodings import choose_encoding, decode
+from .image_store import ImageStore
 from .pair_files import MAX_BYTES, MAX_CHARACTERS, Fault, describe, find_files
 from .tables import Split, read_tables, refuse
 
@@ -109,6 +112,50 @@ def read_training_splits(
     return splits, [*remarks, *encoding_remarks(splits.values())]
 
 
+def read_pairs(
+    paths: Paths, fold: int | None
+) -> tuple[dict[str, Split], dict[str, Any], list[str]]:
+    """Read what a training reads, see ``read_training_splits``: the files of ``paths``, or the
+    training and validation pairs of a fold. Return also what ``read_folds`` says of the folds."""
+    folds = read_folds(paths, fold) if fold else {}
+    if fold:
+        paths = paths.of_fold(fold)
+    splits, remarks = read_training_splits(
+        {"train": paths.train_csv, "val": paths.val_csv, "test": paths.test_csv or TEST_CSV},
+        paths.project_root,
+        test_is_optional=paths.test_csv is None,
+        text_encoding=paths.text_encoding,
+    )
+    return splits, folds, remarks
+
+
+def read_folds(paths: Paths, fold: int) -> dict[str, Any]:
+    """Require that all folds are there, and ``fold`` is one of them.
+
+    Returns:
+        What a protocol records of them: ``folds``, how many there are, and ``folds_sha256`` of the
+        validation pairs of each, so that folds of two splits do not mix.
+
+    Raises:
+        UserError: names those that are there.
+    """
+    splits = paths.project_root / Paths.val_csv.parent
+    check_finished([splits / Paths.val_csv.name])
+    tables = {k: paths.project_root / paths.of_fold(k).val_csv for k in range(1, MOST_FOLDS + 1)}
+    there = [number for number, path in tables.items() if path.exists()]
+    if fold not in there or there[-1] != len(there):
+        raise UserError(
+            f"{splits}: --fold {fold} needs all folds from 1 on, but those that are there are: "
+            f"{listed(list(map(str, there))) or 'none'}. Give one of a whole set, or make them with "
+            "make_splits.py --folds, for example --folds 5"
+        )
+    digest = hashlib.sha256()
+    for number in there:
+        content = tables[number].read_bytes().replace(b"\r\n", b"\n")
+        digest.update(hashlib.sha256(content).digest())
+    return {"folds": len(there), "folds_sha256": digest.hexdigest()}
+
+
 def encoding_remarks(splits: Iterable[Split]) -> list[str]:
     """Return what was decided about texts that are not UTF-8, one line each."""
     counts = Counter()
@@ -158,6 +205,16 @@ def fingerprint(split: Split, digests: Iterable[str], in_order: bool = True) -> 
     for row in rows if in_order else sorted(rows):
         digest.update(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
+
+
+def fingerprints(splits: dict[str, Split], images: dict[str, ImageStore]) -> dict[str, str]:
+    """Return what a protocol records of its pairs, see ``settings.Protocol``."""
+    val, digests = splits["val"], images["val"].digests
+    return {
+        "train_sha256": fingerprint(splits["train"], images["train"].digests),
+        "val_sha256": fingerprint(val, digests),
+        "val_pairs_sha256": fingerprint(val, digests, in_order=False),
+    }
 
 
 def label_indices(split: Split, classes: list[str]) -> list[int]:

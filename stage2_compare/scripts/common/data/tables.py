@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UserError, reason_of
-from ..files import file_problem, listed, quoted
+from ..files import listed, open_file, quoted
 from .encodings import choose_encoding, decode
 
 _UNLABELLED = ("", "null", "nan")  # no label: an empty cell, the published test list, pandas
@@ -87,17 +87,13 @@ def read_tables(
 
 def _read(path: Path) -> bytes:
     try:
-        problem = file_problem(path)
-        if not problem and path.stat().st_size > _MAX_BYTES:
-            problem = f"larger than {_MAX_BYTES / 1e6:,.0f} MB: put the texts into own files"
-        if not problem:
-            return path.read_bytes()
+        with open_file(path, _MAX_BYTES) as file:
+            return file.read()
     except OSError as error:
-        problem = reason_of(error)
-    raise UserError(
-        f"{path}: cannot read the split file ({problem}); make the splits with make_splits.py, or "
-        "check --project-root and the path"
-    )
+        raise UserError(
+            f"{path}: cannot read the split file ({reason_of(error)}); make the splits with "
+            "make_splits.py, or check --project-root and the path"
+        ) from error
 
 
 def _parsed(

@@ -12,7 +12,7 @@ import torch
 from ..data.copies import Duplicates, find_duplicates
 from ..data.dataset import Dataset, PairDataset
 from ..data.image_store import load_splits
-from ..data.splits import UNLABELLED, Split, class_names, label_indices
+from ..data.splits import UNLABELLED, Split, class_names, fingerprints, label_indices, read_pairs
 from ..data.tokens import Tokens, check_tokens, language_warning, tokenise
 from ..errors import UserError
 from ..models.build import build_classifier
@@ -22,7 +22,6 @@ from ..models.loading import load_config, load_tokenizer
 from ..runs.layout import MOST_CLASSES
 from ..settings import TrainingRun
 from .device import Precision, choose_precision, find_device
-from .reading import fingerprints, read_pairs
 from .resume import contents
 
 
