@@ -9,7 +9,7 @@ from helpers.hub import STAGE2
 
 COMMON = STAGE2 / "scripts/common"
 SAME_IN_BOTH = ("p", "language", "as_written", "short_f1_macro", "panel_f1")
-JOINING = ("between_", "figures", "both_findings", "seeds_of", "with_", "the_model", "only_in")
+JOINING = ("between_", "figures", "both_findings", "seeds_of", "rates_of", "with_", "only_in")
 
 
 def places(text: str) -> set[str]:
@@ -63,13 +63,13 @@ def test_a_phrase_is_filled_with_numbers_names_and_other_phrases():
     kept = phrase("of_them_independent", pairs=pairs, n=1000)
     assert ENGLISH(kept) == "1,200 validation pairs (1,000 of them independent)"
     assert CHINESE(kept) == "1,200 对验证样本（其中 1,000 对相互独立）"
-    assert ENGLISH("are_worse", names=["a"], n=1) == "a is worse"
-    assert ENGLISH("are_worse", names=["a", "b", "c"], n=3) == "a, b and c are worse"
+    assert ENGLISH("are_worse", names=["a"], n=1) == "a is significantly worse"
+    assert ENGLISH("are_worse", names=["a", "b"], n=2) == "significantly worse: a and b"
     assert CHINESE("are_worse", names=["a", "b", "c"], n=3) == "a、b 和 c 显著更差"
 
 
 def test_what_is_filled_in_is_no_phrase_itself():
-    assert ENGLISH("this_run", name="{n:pair|pairs} {0}") == "this run of {n:pair|pairs} {0}"
+    assert ENGLISH("not_part", names="{n:pair|pairs} {0}") == "Not compared: {n:pair|pairs} {0}."
 
 
 def test_a_word_without_a_phrase_is_the_same_in_both():

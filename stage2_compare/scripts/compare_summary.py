@@ -10,8 +10,10 @@ Leaves in outputs/compare/
                            ensemble; the last is what always predicting the most frequent class
                            reaches
 
-``--lang`` is the language of what it prints; the files are in English. ``--strict`` stops before
-writing where a run did not keep the protocol of the others. Imports no torch.
+Runs of one protocol form a group; seed, fold and learning rate may vary. Verdicts are within a
+group, the one with the most evidence is told first. ``--lang`` is the language of what it prints;
+the files are in English. ``--strict`` stops before writing where there is more than one group.
+Imports no torch.
 """
 
 from __future__ import annotations
@@ -28,19 +30,17 @@ def main(argv: list[str] | None = None) -> None:
     # Imported here: pandas and scipy would delay --help.
     from common.comparison.compare import compare, require_one_protocol
     from common.comparison.console import report
-    from common.comparison.tables import write_families, write_summary
+    from common.comparison.tables import write_tables
     from common.runs.reading import load_runs
     from common.words import Language
 
     compare_dir = args.project_root / args.compare_dir
-    comparison = compare(load_runs(compare_dir))
+    results = compare(load_runs(compare_dir), args.group)
     if args.strict:
-        require_one_protocol(comparison)
-    summary = compare_dir / "compare_summary.csv"
-    write_summary(summary, comparison)
-    write_families(compare_dir / "compare_families.csv", comparison)
-    print(report(comparison, Language(args.lang)))
-    print(summary)
+        require_one_protocol(results)
+    write_tables(compare_dir, results)
+    print(report(results, Language(args.lang)))
+    print(compare_dir / "compare_summary.csv")
 
 
 if __name__ == "__main__":

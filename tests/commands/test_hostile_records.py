@@ -86,7 +86,7 @@ def test_any_value_at_any_place_is_summed_up_or_named(model_folder, tmp_path, ca
     left_out = {line.removeprefix("left out: ").split(": ")[0] for line in problems}
     read = {row["run"] for row in read_table(parent / "compare_summary.csv")}
     assert left_out | read == folders and not left_out & read
-    assert min(len(left_out), len(read)) > 100 and "good" in read and "good" in said.out
+    assert min(len(left_out), len(read)) > 100 and "good" in read
     assert all(len(line) < 500 and line.isprintable() for line in problems)
 
 

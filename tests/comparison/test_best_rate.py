@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from common.comparison.rates import over_rates
+from common.metrics import METRICS
 from helpers.figures import made_figures
 
 
@@ -18,8 +19,8 @@ def test_two_rates_worked_by_hand():
     place, (found,) = over_rates([[other], [best]])
     assert place == 1
     assert (found.apparent == 0.6).all()
-    assert found.corrected == pytest.approx(np.full(4, 0.52))
-    assert found.draws == pytest.approx(np.tile([0.38, 0.52], (4, 1)))
+    assert found.corrected == pytest.approx(np.full(len(METRICS), 0.52))
+    assert found.draws == pytest.approx(np.tile([0.38, 0.52], (len(METRICS), 1)))
 
 
 def test_the_mean_over_seeds_chooses_and_each_seed_is_corrected_by_the_same():

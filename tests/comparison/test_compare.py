@@ -1,10 +1,11 @@
-"""From run folders to a comparison: who is compared, with what figures, and who is left out."""
+"""From run folders to results: who is compared, with what figures, and who is left out."""
 
 from functools import partial
 
+import pandas as pd
 import pytest
 from common.comparison import compare as module
-from common.comparison.compare import Compared, compare, require_one_protocol
+from common.comparison.compare import compare, require_one_protocol
 from common.comparison.draws import Draws
 from common.comparison.wording import (
     BEST,
@@ -25,20 +26,24 @@ GOOD, POOR = (some_predictions(1, right)[0] for right in (0.75, 0.2))
 NEAR = some_predictions(2, 0.72)[1]
 
 
-def entries_of(folder) -> dict[str, Compared]:
-    return {entry.name: entry for entry in compare(load_runs(folder)).runs}
+ESTIMATE = ["val_f1_macro", "f1_low", "f1_high", "f1_corrected"]
+
+
+def rows_of(folder) -> pd.DataFrame:
+    return compare(load_runs(folder)).runs.set_index("run")
 
 
 def test_an_interval_does_not_depend_on_the_other_runs():
     runs = [made_run(name, row) for name, row in zip("abcd", some_predictions(4, 0.6), strict=True)]
-    together = {entry.name: entry.scores for entry in compare(runs).runs}
-    assert together == {run.name: compare([run]).runs[0].scores for run in runs}
+    together = compare(runs).runs.set_index("run")[ESTIMATE]
+    alone = pd.concat(compare([run]).runs for run in runs).set_index("run")[ESTIMATE]
+    assert together.sort_index().equals(alone.sort_index())
 
 
 def test_verdicts_of_clear_cases(tmp_path):
     for name, said in {"a": GOOD, "b_same": GOOD, "c_near": NEAR, "d_bad": POOR}.items():
         make_run(tmp_path, name, predictions=said)
-    found = {name: entry.verdict for name, entry in entries_of(tmp_path).items()}
+    found = rows_of(tmp_path)["verdict"].to_dict()
     assert found == {"a": BEST, "b_same": NO_DIFFERENCE, "c_near": NO_DIFFERENCE, "d_bad": WORSE}
 
 
@@ -46,19 +51,19 @@ def test_a_verdict_does_not_depend_on_the_luck_of_the_draws(monkeypatch):
     """p of the third model is .042 with 10,000 draws of one seed, and .050 with those of another."""
     said = [some_predictions(1, right, i)[0] for i, right in ((15, 0.66), (16, 0.58), (17, 0.56))]
     runs = [made_run(name, row) for name, row in zip("abc", said, strict=True)]
-    found = [_families_with_seed(seed, runs, monkeypatch) for seed in (0, 4)]
-    assert [family.verdict for family in found[0]] == [BEST, NO_DIFFERENCE, WORSE]
-    assert [family.verdict for family in found[1]] == [BEST, NO_DIFFERENCE, WORSE]
+    found = [_models_with_seed(seed, runs, monkeypatch) for seed in (0, 4)]
+    for models in found:
+        assert list(models["verdict"]) == [BEST, NO_DIFFERENCE, WORSE]
     monkeypatch.setattr(Draws, "more", lambda draws, answers: None)
-    of_few = [_families_with_seed(seed, runs, monkeypatch) for seed in (0, 4)]
-    assert [families[2].verdict for families in of_few] == [WORSE, NO_DIFFERENCE]
+    of_few = [_models_with_seed(seed, runs, monkeypatch) for seed in (0, 4)]
+    assert [models["verdict"][2] for models in of_few] == [WORSE, NO_DIFFERENCE]
     for few, many in zip(of_few, found, strict=True):  # the intervals are the same
-        assert [family.scores for family in few] == [family.scores for family in many]
+        assert few[ESTIMATE].equals(many[ESTIMATE])
 
 
-def _families_with_seed(seed: int, runs: list, monkeypatch) -> list[Compared]:
+def _models_with_seed(seed: int, runs: list, monkeypatch) -> pd.DataFrame:
     monkeypatch.setattr(module, "Draws", partial(Draws, seed=seed))
-    return compare(runs).families
+    return compare(runs).models[:3]
 
 
 def test_what_each_epoch_said_is_read_and_the_choice_corrected(tmp_path):
@@ -66,42 +71,64 @@ def test_what_each_epoch_said_is_read_and_the_choice_corrected(tmp_path):
     make_run(tmp_path, "kept", epochs=epochs)
     make_run(tmp_path, "lost", epochs=epochs)
     (tmp_path / "lost" / "epoch_predictions.csv").unlink()
-    entries = entries_of(tmp_path)
-    kept, lost = (entries[name].scores["val_f1_macro"] for name in ("kept", "lost"))
-    assert kept.value == lost.value == lost.corrected
-    assert kept.corrected < kept.value
-    assert kept.low < lost.low and kept.high < lost.high
+    rows = rows_of(tmp_path)
+    kept, lost = rows.loc["kept"], rows.loc["lost"]
+    assert kept.val_f1_macro == lost.val_f1_macro == lost.f1_corrected
+    assert kept.f1_corrected < kept.val_f1_macro
+    assert kept.f1_low < lost.f1_low and kept.f1_high < lost.f1_high
 
 
-def test_a_run_of_another_protocol_is_named_with_its_difference_and_left_out(tmp_path):
-    protocol = {"seed": 42, "lr": 2e-5, "classes": ["x", "y"], "val_sha256": "0" * 64}
+def test_runs_of_one_protocol_form_a_group_and_nothing_of_another_touches_it(tmp_path):
+    protocol = {"seed": 42, "epochs": 5, "classes": ["x", "y"], "val_sha256": "0" * 64}
     for name in ("a", "b", "c"):
         make_run(tmp_path, name, f1=0.5, protocol=protocol)
-    edit(tmp_path / "b", protocol={**protocol, "lr": 0.001, "val_sha256": "1" * 64})
-    entries = entries_of(tmp_path)
-    assert list(map(ENGLISH, entries["b"].differs)) == [
-        "lr 0.001 instead of 2e-05",
-        "other validation pairs or labels",
+    expected = rows_of(tmp_path)
+    other = {**protocol, "epochs": 9, "val_sha256": "1" * 64}
+    for name in ("d", "e"):
+        make_run(tmp_path, name, f1=0.6, protocol=other)
+    rows = rows_of(tmp_path)
+    assert rows.loc[list("abc")].equals(expected.loc[list("abc")])
+    assert list(rows.loc["d"][["comparable", "group"]]) == ["no", 2]
+    assert rows["differs"]["d"] == "epochs 9 instead of 5; other validation pairs or labels"
+    assert sorted(rows["verdict"][["d", "e"]]) == [BEST, NO_DIFFERENCE]  # within their own group
+    told = compare(load_runs(tmp_path), first=2)
+    assert [model.name for model in told.groups[0].models] == ["d", "e"]
+
+
+def test_the_group_with_most_evidence_is_told_first(tmp_path):
+    """Several models before one, then pairs before models: not the number of runs."""
+    for epochs, (names, count) in enumerate((("pqr", 100), ("st", 200), ("u", 400)), 1):
+        for name in names:
+            block = {"labels": LABELS[:count], "predictions": GOOD[:count]}
+            make_run(tmp_path, name, protocol={"epochs": epochs}, **block)
+    groups = compare(load_runs(tmp_path)).groups
+    assert ["".join(sorted(model.name for model in group.models)) for group in groups] == [
+        "st",
+        "pqr",
+        "u",
     ]
-    assert (entries["b"].comparable, entries["b"].verdict) == ("no", NOT_COMPARABLE)
-    assert [list(map(ENGLISH, entries[name].differs)) for name in "ac"] == [[], []]
-    assert entries["b"].scores["val_f1_macro"].low < entries["b"].scores["val_f1_macro"].value
+    lone = compare(load_runs(tmp_path)).runs.set_index("run").loc["u"]
+    assert (lone.verdict, lone.p_vs_best) == (NOT_COMPARABLE, None)
 
 
-def test_of_two_protocols_one_is_taken_and_the_other_left_out(tmp_path):
-    make_run(tmp_path, "a", protocol={"lr": 1, "folds": None})
-    make_run(tmp_path, "b", protocol={"lr": 2, "folds": 3})
-    found = {name: list(map(ENGLISH, e.differs)) for name, e in entries_of(tmp_path).items()}
-    assert found == {"a": [], "b": ["lr 2 instead of 1", "folds 3 instead of none"]}
+def test_a_copy_of_a_run_folder_counts_once_and_is_said():
+    runs = [made_run("a", GOOD), made_run("b", NEAR), made_run("a - copy", GOOD, model="a")]
+    found, alone = compare(runs), compare(runs[:2])
+    assert found.models.equals(alone.models)
+    assert [note for note in map(ENGLISH, found.groups[0].notes) if "copy" in note] == [
+        "a - copy: a copy of a (equal predictions, model and random seed), counted once"
+    ]
+    twin = made_run("b2", NEAR, model="b2")  # another model may say the same
+    assert len(compare([*runs[:2], twin]).groups[0].models) == 3
 
 
-def test_strict_names_each_run_of_another_protocol_also_within_a_family():
+def test_strict_names_each_model_of_another_group():
     runs = [
         made_run("a", GOOD),
-        made_run("m", GOOD, model="m"),
+        made_run("m", NEAR, model="m"),
         made_run("m_seed43", GOOD, model="m", seed=43, effective_batch_size=8),
     ]
-    with pytest.raises(UserError, match="m_seed43: effective_batch_size 8 instead of 16. Train"):
+    with pytest.raises(UserError, match="effective_batch_size 8 instead of 16. Train"):
         require_one_protocol(compare(runs))
     require_one_protocol(compare(runs[:2]))
 
@@ -111,18 +138,19 @@ def test_runs_of_an_older_version_are_shown_without_interval_or_verdict(tmp_path
         make_run(tmp_path, name)
     (tmp_path / "old" / "predictions.csv").unlink()
     edit(tmp_path / "old", protocol=..., class_counts=...)
-    old = entries_of(tmp_path)["old"]
+    old = rows_of(tmp_path).loc["old"]
     assert (old.verdict, old.comparable) == (NO_PREDICTIONS, "unknown")
-    assert old.scores["val_f1_macro"].low is None
+    assert old.f1_low is None
     (tmp_path / "a" / "predictions.csv").unlink()
     none = compare(load_runs(tmp_path))
-    assert (none.pairs, none.smallest_difference, none.majority) == (0, None, None)
-    assert "No run has predictions" in conclusion(none, ENGLISH)
+    group = none.groups[0]
+    assert (group.pairs, group.smallest_difference, group.majority) == (0, None, None)
+    assert conclusion(none, ENGLISH) == [ENGLISH("nothing_comparable")]
 
 
 def test_the_majority_is_that_of_training_scored_on_validation(tmp_path):
     make_run(tmp_path, "a", class_counts={"train": {"negative": 9, "neutral": 10, "positive": 9}})
-    result = compare(load_runs(tmp_path))
+    result = compare(load_runs(tmp_path)).groups[0]
     assert result.majority_class == "neutral"
     share = COUNTS[1] / 400
     assert result.majority["val_acc"] == pytest.approx(share)
@@ -133,7 +161,7 @@ def test_the_majority_is_that_of_training_scored_on_validation(tmp_path):
         {"train": {c: "x" for c in ("negative", "neutral")}},
     ):
         edit(tmp_path / "a", class_counts=counts)
-        assert compare(load_runs(tmp_path)).majority is None
+        assert compare(load_runs(tmp_path)).groups[0].majority is None
 
 
 def test_mcnemar_against_the_best_run_is_multiplied_by_the_pairs_of_runs():
@@ -142,7 +170,7 @@ def test_mcnemar_against_the_best_run_is_multiplied_by_the_pairs_of_runs():
     eight[:8] = (eight[:8] + 1) % 3
     twenty[:20] = (twenty[:20] + 1) % 3
     found = compare([made_run("a", LABELS), made_run("b", eight), made_run("c", twenty)])
-    p = {entry.name: entry.mcnemar_p for entry in found.runs}
+    p = found.runs.set_index("run")["mcnemar_p"].to_dict()
     assert p == pytest.approx({"a": None, "b": 3 * 2 * 0.5**8, "c": 3 * 2 * 0.5**20})
 
 
@@ -150,7 +178,7 @@ def test_runs_of_another_version_of_the_program_are_compared_with_a_remark(tmp_p
     for name, code in (("a", "x"), ("b", "x"), ("c", "y"), ("d", None)):
         make_run(tmp_path, name, **({"content": {"code_sha256": code}} if code else {}))
     found = compare(read_runs(tmp_path)[0])
-    assert [entry.comparable for entry in found.runs] == ["yes"] * 4
-    assert [note for note in map(ENGLISH, found.notes) if "version" in note] == [
+    assert list(found.runs["comparable"]) == ["yes"] * 4
+    assert [note for note in map(ENGLISH, found.groups[0].notes) if "version" in note] == [
         "another version of this program than that of most runs has made c"
     ]

@@ -64,9 +64,9 @@ def test_the_limit_counts_groups_of_copies_and_not_pairs():
 
 @pytest.mark.parametrize("value", [0.01, 0.99])
 def test_no_interval_passes_what_a_metric_can_be(value):
-    draws = np.random.default_rng(0).normal(value, 0.1, (4, 2000))
-    left_out = np.random.default_rng(1).normal(value, 0.01, (4, 50))
-    values = np.full(4, value)
+    draws = np.random.default_rng(0).normal(value, 0.1, (len(METRICS), 2000))
+    left_out = np.random.default_rng(1).normal(value, 0.01, (len(METRICS), 50))
+    values = np.full(len(METRICS), value)
     found = estimates(Figures(values, values, draws, left_out))
     assert list(found) == list(COLUMNS)
     for estimate in found.values():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from common.comparison.bootstrap import Figures
 from common.comparison.seeds import over_seeds
+from common.metrics import METRICS
 from helpers.figures import figures_of, made_figures, some_predictions
 from scipy import stats
 from simulate_verdicts import seeds
@@ -35,7 +36,7 @@ def test_the_variance_of_a_family_and_of_a_lone_seed_worked_by_hand():
     """
     lone, family = over_seeds([without_luck_of_pairs(0.6), without_luck_of_pairs(0.5, 0.6, 0.7)])
     assert (lone.corrected == 0.6).all()
-    assert family.corrected == pytest.approx(np.full(4, 0.6))
+    assert family.corrected == pytest.approx(np.full(len(METRICS), 0.6))
     assert spread(lone) == pytest.approx(t(0.01, 4), rel=0.02)
     assert spread(family) == pytest.approx(t(0.01 / 3, 4), rel=0.02)
 
@@ -88,7 +89,7 @@ def test_more_seeds_make_the_spread_smaller():
 def test_the_luck_of_a_seed_moves_all_metrics_together_and_each_family_by_itself():
     found = over_seeds([without_luck_of_pairs(0.4, 0.6), without_luck_of_pairs(0.4, 0.6)])
     one, other = (family.draws - family.corrected[:, None] for family in found)
-    assert one == pytest.approx(np.tile(one[0], (4, 1)))
+    assert one == pytest.approx(np.tile(one[0], (len(METRICS), 1)))
     assert abs(np.corrcoef(np.sign(one[0]), np.sign(other[0]))[0, 1]) < 0.02
 
 

@@ -2,23 +2,27 @@
 
 import numpy as np
 from common.comparison.compare import compare
-from common.comparison.wording import conclusion
+from common.comparison.wording import conclusion, method, other_groups
 from common.runs.reading import Run
 from common.words import ENGLISH
 from helpers.figures import some_predictions
 from helpers.made_runs import made_predictions, made_run
-from helpers.run_folders import LABELS
+from helpers.run_folders import LABELS, bert
 
 GOOD, POOR = (some_predictions(1, right)[0] for right in (0.75, 0.2))
 FAIR = some_predictions(2, 0.71)[1]  # with errors of its own
 
 
-def told(*runs: Run) -> str:
+def told(*runs: Run) -> list[str]:
     return conclusion(compare(list(runs)), ENGLISH)
 
 
+def headline(*runs: Run) -> str:
+    return told(*runs)[0]
+
+
 def notes(*runs: Run) -> list[str]:
-    return list(map(ENGLISH, compare(list(runs)).notes))
+    return list(map(ENGLISH, compare(list(runs)).groups[0].notes))
 
 
 def seeds(name: str, *predicted: np.ndarray, first: int = 42) -> list[Run]:
@@ -31,126 +35,91 @@ def seeds(name: str, *predicted: np.ndarray, first: int = 42) -> list[Run]:
 # ---------------------------------------------------------------------------------- the conclusion
 
 
-def test_the_whole_of_it_can_be_quoted():
+def test_the_headline_says_who_is_first_who_ties_and_who_is_worse():
     runs = [made_run("good", GOOD), made_run("near", FAIR), made_run("bad", POOR)]
-    runs += [made_run("worst", some_predictions(1, 0.1)[0])]
-    result = compare(runs)
-    text = conclusion(result, ENGLISH)
-    assert text.startswith(
-        "On 400 validation pairs this run of good has the highest macro-F1: 0.750 (95% interval 0."
+    results = compare(runs)
+    first, near, bad = results.models.itertuples(index=False)
+    assert conclusion(results, ENGLISH)[0] == (
+        f"On 400 validation pairs good is first, macro-F1 {first.f1_corrected:.3f} (95 % confidence "
+        f"interval {first.f1_low:.3f} to {first.f1_high:.3f}); near shows no significant "
+        f"difference; bad (by {100 * (first.f1_corrected - bad.f1_corrected):.1f} points) is "
+        "significantly worse."
     )
-    assert (
-        "At 95% confidence near shows no significant difference from it; bad and worst are worse "
-        "(paired bootstrap, corrected for 4 models and for the best having been chosen on the same "
-        "pairs)."
-    ) in text
-    assert f"{100 * result.smallest_difference:.1f} points of macro-F1 would have been" in text
-    assert "points that near lacks would be shown by about " in text
-    assert text.endswith(
-        "One seed each: these are verdicts on runs; other seeds would give other figures."
-    )
+    assert "is significantly worse" not in headline(*runs[:2])
+    assert "no significant difference" not in headline(runs[0], runs[2])
 
 
-def test_one_seed_is_a_run_several_are_a_model_and_folds_are_no_run():
+def test_one_seed_is_about_runs_several_are_a_mean():
     several = seeds("several", *some_predictions(3, 0.8))
-    text = told(*several, made_run("lone", POOR))
-    assert "On 400 validation pairs several has the highest" in text
-    assert "Means over 1 to 3 seeds. One seed alone is lent the spread of the others." in text
-    alone = told(made_run("lone", GOOD), *seeds("several", *some_predictions(3, 0.2)))
-    assert "this run of lone has the highest" in alone
+    assert "One random seed each" in " ".join(told(made_run("a", GOOD), made_run("b", POOR)))
+    assert any("over 1 to 3 random seeds" in each for each in told(*several, made_run("a", POOR)))
     both = told(*several, *seeds("other", *some_predictions(3, 0.7, seed=1)))
-    assert "Means over 3 seeds." in both and "run of" not in both
-    folds = []
-    for fold in (0, 1):
-        block = {"pairs": np.arange(fold, 400, 2), "model": "a", "fold": fold + 1, "folds": 2}
-        folds.append(made_run(f"a_fold{fold + 1}", GOOD[fold::2], **block))
-    assert told(*folds).startswith("On 400 validation pairs a with one seed has a macro-F1 of 0.75")
-
-
-def test_what_the_choice_of_the_epoch_gains_is_taken_off_in_the_sentence():
-    epochs = some_predictions(5, 0.6)
-    result = compare([made_run("m", epochs), made_run("other", POOR)])
-    value, low, high, corrected = result.families[0].scores["val_f1_macro"]
-    assert value - corrected > 0.005
-    assert (
-        f"{value:.3f}, or {corrected:.3f} (95% interval {low:.3f} to {high:.3f}) without what "
-        "choosing the best epoch on the same pairs gains by luck."
-    ) in conclusion(result, ENGLISH)
-
-    rates = zip((1e-5, 2e-5, 4e-5, 8e-5), some_predictions(4, 0.6), strict=True)
-    runs = [made_run(f"m_lr{rate:g}", row, model="m", lr=rate) for rate, row in rates]
-    text = told(*runs, made_run("other", POOR))
-    assert "choosing the best epoch and learning rate on the same pairs" in text
+    assert "Figures are means over 3 random seeds." in both
 
 
 def test_copies_are_told_from_independent_pairs():
     copies = np.arange(400) // 2 * 2
-    text = told(made_run("a", GOOD, copies=copies), made_run("b", POOR, copies=copies))
-    assert text.startswith("On 400 validation pairs (200 of them independent) this run of a")
+    text = headline(made_run("a", GOOD, copies=copies), made_run("b", POOR, copies=copies))
+    assert text.startswith("On 400 validation pairs (200 of them independent) a is first")
 
 
 def test_too_few_pairs_give_no_verdict():
     labels = LABELS[:50]
-    result = compare([made_run("a", GOOD[:50], labels), made_run("b", POOR[:50], labels)])
-    text = conclusion(result, ENGLISH)
-    assert (
-        "These are too few pairs for a verdict on 2 models: equally good ones would be called worse "
-        "too often."
-    ) in text
-    assert "At 95% confidence" not in text and "80%" not in text
-    assert result.smallest_difference is None
-    assert [entry.verdict for entry in result.families] == ["best", "too few pairs"]
-    assert [entry.p_vs_best for entry in result.families] == [None, None]
+    results = compare([made_run("a", GOOD[:50], labels), made_run("b", POOR[:50], labels)])
+    assert conclusion(results, ENGLISH)[0].endswith("too few pairs to tell models apart.")
+    assert "Verdicts" not in method(results, ENGLISH)
+    assert list(results.models["verdict"]) == ["best", "too few pairs"]
+    assert list(results.models["p_vs_best"]) == [None, None]
 
 
-def test_one_pair_and_one_run_are_spoken_of_as_one():
-    text = told(made_run("a", np.array([1]), np.array([1])))
-    assert text.startswith("On 1 validation pair this run of a has a macro-F1 of 1.000")
-    assert "there is no other run to compare it with." in text
-    assert text.endswith("One seed only: others would give other figures.")
+def test_one_pair_and_one_model_are_spoken_of_as_one():
+    text = headline(made_run("a", np.array([1]), np.array([1])))
+    assert text.startswith("On 1 validation pair a has a macro-F1 of 1.000")
+    assert "no other model" in text
 
 
-def test_the_highest_is_said_to_be_corrected_where_another_was_measured_higher():
-    """The best of ten epochs of chance is higher than one epoch, and lower without the luck."""
+def test_the_first_is_so_without_selection_bias():
+    """The best of ten epochs of chance is higher than one epoch, and lower once corrected."""
     lucky = np.concatenate([some_predictions(1, 0.35, seed) for seed in range(10)])
     plain = some_predictions(1, 0.36, 32)[0]
     runs = [made_run("lucky", lucky), made_run("plain", plain)]
     measured = {run.name: run.best["val_f1_macro"] for run in runs}
     assert measured["lucky"] > measured["plain"] + 0.001
-    assert told(*runs).startswith(
-        "On 400 validation pairs this run of plain has the highest macro-F1 once the luck of "
-        f"choosing is taken off: {measured['plain']:.3f} (95% interval"
+    assert headline(*runs).startswith("On 400 validation pairs plain is first")
+
+
+def test_what_fusion_is_worth_is_said_or_that_it_was_not_measured():
+    said = {"text": FAIR, "image": POOR, "late": LABELS}
+    runs = [made_run(each, row, recorded={"model": bert(each)}) for each, row in said.items()]
+    assert any(
+        each.startswith("Fusion pays: BERT + ResNet18 · late is ") and "BERT · text only" in each
+        for each in told(*runs)
     )
-
-
-def test_of_equal_predictions_no_difference_is_said_to_have_been_visible():
-    text = told(made_run("a", GOOD), made_run("b", GOOD))
-    assert "80% of cases" not in text and "points" not in text
-
-
-def test_the_way_to_a_verdict_is_one_that_there_is():
-    for sizes, way in (
-        ({"train": 99_600, "val": 400}, "; --folds joins all 100,000 pairs that there are."),
-        ({"train": 600, "val": 400}, ", more than the 1,000 that there are."),
-        ({}, "."),
-    ):
-        recorded = {"samples": sizes}
-        runs = [made_run("a", GOOD, recorded=recorded), made_run("b", FAIR, recorded=recorded)]
-        assert f"validation pairs like these{way}" in told(*runs)
+    assert any("was not measured" in each for each in told(*runs[1:]))
+    assert not any("usion" in each for each in told(made_run("a", GOOD), made_run("b", POOR)))
 
 
 def test_the_best_of_validation_is_measured_once_on_the_test_pairs():
     labels = LABELS[:200]
     good, fair, poor = (made_predictions(labels, row[:200]) for row in (GOOD, FAIR, POOR))
-    chosen = "Chosen on validation and measured once on 200 test pairs, it has a macro-F1 of 0."
     for a, b, said in (
         (good, poor, "), the highest there too."),
         (poor, good, "; there b is significantly better."),
         (fair, good, "; there b has the highest, which is no significant difference."),
         (None, fair, "a has no predictions for the 200 test pairs."),
     ):
-        text = told(made_run("a", GOOD, test=a), made_run("b", FAIR, test=b))
-        assert said in text and (chosen in text) == (a is not None)
+        sentences = told(made_run("a", GOOD, test=a), made_run("b", FAIR, test=b))
+        assert any(each.endswith(said) for each in sentences)
+        assert any("measured once on 200 test pairs" in each for each in sentences) == (
+            a is not None
+        )
+
+
+def test_another_group_is_told_in_a_line():
+    runs = [made_run(name, row, epochs=5) for name, row in (("a", GOOD), ("b", POOR), ("c", POOR))]
+    runs += [made_run(name, row, epochs=9) for name, row in (("d", GOOD), ("e", POOR))]
+    (line,) = other_groups(compare(runs), ENGLISH)
+    assert line.startswith("Group 2 of runs (epochs 9 instead of 5)") and "d is first" in line
 
 
 # --------------------------------------------------------------------------------------- the names
@@ -162,12 +131,11 @@ def test_no_sentence_and_no_remark_lists_all_of_many_runs():
     many, runs = {"content": {"code_sha256": "2"}}, []
     for place in range(30):
         block = {"recorded": few if place < 10 else many}
-        block["effective_batch_size"] = 16 if place < 21 else 1
         runs.append(made_run(f"model {place}", FAIR, **block))
-    result = compare(runs)
-    for text in (conclusion(result, ENGLISH), *map(ENGLISH, result.notes)):
-        assert all(sentence.count("model ") <= 6 for sentence in text.split(". ")), text
-    assert "others" in conclusion(result, ENGLISH) and len(result.notes) >= 3
+    results = compare(runs)
+    texts = [*conclusion(results, ENGLISH), *map(ENGLISH, results.groups[0].notes)]
+    assert all(text.count("model ") <= 7 for text in texts) and len(texts) >= 5
+    assert "others" in texts[0]
 
 
 # ------------------------------------------------------------------------------------- the remarks
@@ -176,25 +144,22 @@ def test_no_sentence_and_no_remark_lists_all_of_many_runs():
 def test_seeds_that_are_not_those_of_most_are_named():
     a, b, c = made_run("a", GOOD), made_run("b", GOOD), seeds("c", GOOD, FAIR, POOR)
     others, old = seeds("c", GOOD, FAIR, first=50), made_run("old", FAIR)
-    assert notes(a, b, *c)[0] == (
-        "c has seeds 42, 43, 44, most have 42: its figures are of other draws"
-    )
+    assert notes(a, b, *c)[0].startswith("c has random seeds 42, 43, 44, most have 42")
     # Most have is not said of one in two or three, and what was not recorded is not another one.
-    assert notes(*seeds("a", GOOD, FAIR), b, *others)[0] == (
-        "the models have different seeds (a: 42, 43, b: 42 and c: 50, 51): "
-        "figures are of other draws"
-    )
-    assert notes(*seeds("a", GOOD, FAIR), b)[0].startswith("the models have different seeds (")
+    different = "the models have different random seeds ("
+    three = notes(*seeds("a", GOOD, FAIR), b, *others)[0]
+    assert three.startswith(f"{different}a: 42, 43, b: 42 and c: 50, 51)")
+    assert notes(*seeds("a", GOOD, FAIR), b)[0].startswith(different)
     assert not any("seeds" in note for note in notes(a, b))
     del old.metrics["protocol"]["seed"]
-    assert notes(a, b, old)[0] == "old did not record its seed: its figures may be of other draws"
+    assert notes(a, b, old)[0].startswith("old did not record its random seed")
 
 
 def test_runs_that_did_not_keep_their_epochs_are_named():
     kept = made_run("a", some_predictions(3, 0.6))
     old = made_run("old", some_predictions(3, 0.6))
     old = Run(old.name, old.path, old.metrics, old.history, old.best, old.predictions)
-    said = "old kept no epoch_predictions.csv: the choice of the best epoch is not corrected"
+    said = "old kept no epoch_predictions.csv"
     assert any(note.startswith(said) for note in notes(kept, old))
     assert not any("epoch_predictions.csv" in note for note in notes(kept))
 

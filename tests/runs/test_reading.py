@@ -100,7 +100,7 @@ def test_a_guid_or_a_class_may_look_like_a_formula_a_number_or_nothing(tmp_path,
     header, *rows = prediction_rows(labels, labels, classes)
     rows = [[guid, *row[1:]] for guid, row in zip(GUIDS, rows, strict=True)]
     (folder / "predictions.csv").unlink()
-    change(folder / "history.csv", r"(?s)\n.*", "\n1,1,1,1,1,1,1\n")
+    change(folder / "history.csv", r"(?s)\n.*", "\n1,1,1,1,1,1,1,1\n")
     edit(folder, best_val_f1_macro=1)
     if for_spreadsheets:
         table = pd.DataFrame(rows, columns=header)

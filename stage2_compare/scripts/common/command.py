@@ -17,7 +17,16 @@ from typing import Any
 
 from .errors import UserError, reason_of
 from .files import is_disk_full, printable
-from .settings import FAMILIES, Machine, ModelChoice, Paths, Protocol, TrainingRun, run_name
+from .settings import (
+    FAMILIES,
+    Machine,
+    ModelChoice,
+    Paths,
+    Protocol,
+    TrainingRun,
+    positive_int,
+    run_name,
+)
 from .words import CODES, system_language
 
 # Title of each group in --help, the settings whose flags it shows, and what it says.
@@ -139,6 +148,8 @@ def results_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)
     add_flag(parser, Paths, "project_root", help="folder that holds outputs/")
     add_flag(parser, Paths, "output_dir", "--compare-dir", help="folder of the run folders")
+    help = "group of runs of one protocol that is told first (default: that with the most evidence)"
+    parser.add_argument("--group", type=positive_int, default=1, metavar="N", help=help)
     add_language(parser)
     return parser
 

@@ -7,7 +7,6 @@ thousands of them; a test holds the two equal.
 
 from __future__ import annotations
 
-import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ class Metric(NamedTuple):
     title: str
     short: str
     required: bool = True  # False: a run folder of an earlier version may lack it
+    bounds: tuple[float, float] = (0.0, 1.0)  # lowest and highest value
 
     @property
     def column(self) -> str:
@@ -31,11 +31,6 @@ class Metric(NamedTuple):
         """Start of the columns of its interval: ``f1_low``, ``f1_high``."""
         return self.key.removesuffix("_macro")
 
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """Lowest and highest value; an optional metric may be any finite number."""
-        return (0.0, 1.0) if self.required else (-sys.float_info.max, sys.float_info.max)
-
 
 # To add a metric: a line at the end, with required=False, and its value in ``scores`` and
 # ``run_scores``.
@@ -44,6 +39,7 @@ METRICS = (
     Metric("f1_macro", "Macro-F1", "F1"),
     Metric("precision_macro", "Macro precision", "Prec"),
     Metric("recall_macro", "Macro recall", "Rec"),
+    Metric("f1_weighted", "Weighted F1", "wF1", required=False),
 )
 MAIN = METRICS[1]  # runs are ranked by it, and the best epoch is chosen by it
 COLUMNS = tuple(metric.column for metric in METRICS)
@@ -72,18 +68,20 @@ def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     def macro(values: np.ndarray) -> np.ndarray:
         return _ratio((values * present).sum(0), present.sum(0))
 
+    f1 = _ratio(2 * hits, support + predicted)  # (C, ...)
     return {
         "acc": _ratio(hits.sum(0), support.sum(0)),
-        "f1_macro": macro(_ratio(2 * hits, support + predicted)),
+        "f1_macro": macro(f1),
         "precision_macro": macro(_ratio(hits, predicted)),
         "recall_macro": macro(_ratio(hits, support)),
+        "f1_weighted": _ratio((f1 * support).sum(0), support.sum(0)),
     }
 
 
 def run_scores(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """Compute every metric of METRICS from the true and the predicted classes (N,) of one run."""
     # Imported here and below: commands that only read results must answer at once.
-    from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+    from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
     macro = precision_recall_fscore_support(
         labels, predicted, labels=np.unique(labels), average="macro", zero_division=0
@@ -93,6 +91,7 @@ def run_scores(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
         "f1_macro": float(macro[2]),
         "precision_macro": float(macro[0]),
         "recall_macro": float(macro[1]),
+        "f1_weighted": float(f1_score(labels, predicted, average="weighted", zero_division=0)),
     }
 
 

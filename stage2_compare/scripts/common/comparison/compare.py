@@ -1,7 +1,7 @@
-"""From run folders to a comparison: the value of each run, and which models are worse than the best.
+"""From run folders to results: groups of one protocol, their models, and the verdicts on them.
 
-The runs of a model form a family: its folds are joined, its seeds averaged, and its best learning
-rate is chosen. Verdicts are on families.
+A model's folds are joined, its seeds averaged, and its best learning rate is chosen. Verdicts are on
+models, within their group.
 """
 
 from __future__ import annotations
@@ -9,208 +9,174 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from ..errors import UserError
-from ..files import printable
-from ..metrics import COLUMNS, MAIN, METRICS, scores
+from ..metrics import MAIN, METRICS, scores
+from ..runs.labels import model_names
 from ..runs.reading import Run
-from ..words import ENGLISH, Phrase
+from ..words import ENGLISH, phrase
 from .bootstrap import PLACE, Figures
 from .draws import Draws
 from .ensembles import ensembles
-from .families import Family, Trial, families
-from .intervals import Estimate, estimates
-from .judging import (
-    Contender,
-    Judged,
-    Judgement,
-    judge,
-    of_one_run,
-    on_test,
-    on_validation,
-    said,
-    settled,
-)
+from .judging import Contender, Judgement, judge, on_test, on_validation, said, settled
+from .models import Model, Trial, models
 from .pairs import Pairs, join, key
-from .protocol import differences
+from .protocol import by_protocol, differences, without_copies
 from .ranking import mcnemar
-from .wording import INCOMPLETE, NO_PREDICTIONS, NOT_COMPARABLE, remarks
-
-YES, NO, UNKNOWN = "yes", "no", "unknown"
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A run, or a family, with all that the comparison says of it."""
-
-    name: str
-    runs: list[Run]
-    scores: dict[str, Estimate]  # by COLUMNS; of a family, over its folds and seeds
-    spread: dict[str, float | None]  # by COLUMNS: standard deviation over seeds, None for one seed
-    comparable: str  # YES if the protocol is that of most runs; UNKNOWN if none is recorded
-    differs: list[Phrase]  # "epochs 9 instead of 5"
-    verdict: str
-    p_vs_best: float | None  # macro-F1; adjusted for the number of models and for the choice
-    mcnemar_p: float | None = None  # accuracy against the best run; times the pairs of runs
-    rate: float | None = None  # the learning rate that was chosen from several
-    rates: int = 1
-    by_rate: dict[float | None, Estimate] = field(default_factory=dict)  # macro-F1 at each
-    seeds: int = 1
-    doubt: Phrase | None = None  # why the intervals are not to be trusted
-    test: Judged | None = None  # on labelled test pairs
+from .remarks import remarks
+from .results import UNKNOWN, Group, Results
+from .worth import worth_of_fusion
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Runs and families, highest macro-F1 first: of runs as it was recorded, of families as the
-    verdicts take it, less what choosing gains by luck. A run has the verdict and the p of its
-    family."""
+def compare(runs: list[Run], first: int = 1) -> Results:
+    """Compare runs within their protocols.
 
-    runs: list[Compared]
-    families: list[Compared]
-    ensembles: dict[str, Judged]  # on the validation pairs, by name
-    validation: Judgement | None  # None where no run has predictions
-    test: Judgement | None  # None where no run has predictions for labelled test pairs
-    majority_class: str | None  # the most frequent one of the training split
-    majority: dict[str, float] | None  # by COLUMNS, of always predicting it
-    notes: list[Phrase]  # what weakens the comparison, a line each
+    The group with the most evidence is told first: several models before one, then independent
+    pairs, models, runs. ``first``: the number of the group that is told first instead.
 
-    @property
-    def pairs(self) -> int:
-        """Return the number of validation pairs behind the verdicts."""
-        return len(self.validation.pairs) if self.validation else 0
-
-    @property
-    def smallest_difference(self) -> float | None:
-        """Return the macro-F1 that these pairs would show of every model in 80 % of cases."""
-        judgement = self.validation
-        return None if not judgement or judgement.too_few else judgement.ranking.smallest_difference
-
-    @property
-    def several_runs(self) -> bool:
-        return any(len(family.runs) > 1 for family in self.families)
-
-
-def compare(runs: list[Run]) -> Comparison:
-    """Compare runs by the predictions they kept. The order of ``runs`` changes nothing."""
-    runs = sorted(runs, key=lambda run: run.name)
-    # 1. Which runs are compared, on which pairs.
-    everyone = sorted(families(runs), key=lambda family: family.name)
-    differs = differences(runs, everyone)
-    used = {}  # the families that are compared, each with the runs that can be
-    for family in everyone:
-        own = [run for run in family.runs if run.predictions and not differs[run.name]]
-        if own and Family(family.name, own).by_rate:
-            used[family.name] = Family(family.name, own)
-    ranked = list(used.values())
-    # 2. The families on the validation pairs, and on the test pairs.
-    validation, of_run, joint = _on_validation(ranked)
-    test = _on_test(ranked, validation)
-    # 3. All runs and families, those that are not compared with their own scores.
-    compared = [
-        _family_entry(family, used[family.name], validation, test)
-        if family.name in used
-        else _left_out(family, differs)
-        for family in everyone
+    Raises:
+        UserError: there is no group of that number.
+    """
+    # 1. Runs of one protocol, and the names of their models.
+    runs, copies = without_copies(runs)
+    parts = [models(members) for members in by_protocol(runs)]
+    everyone = [model for part in parts for model in part]
+    names = iter(model_names([model.runs for model in everyone]))
+    parts = [[replace(model, name=next(names)) for model in part] for part in parts]
+    # 2. Each group by itself; the one with the most evidence is the first.
+    groups = sorted(map(_group, parts), key=_evidence)
+    if not 1 <= first <= len(groups):
+        raise UserError(f"there is no group {first} of runs: --group takes 1 to {len(groups)}")
+    groups.insert(0, groups.pop(first - 1))
+    leader = groups[0]
+    groups = [
+        replace(group, number=number, differs=differences(group.runs, leader.runs))
+        if number > 1
+        else group
+        for number, group in enumerate(groups, 1)
     ]
-    judged = {run.name for family in ranked for run in family.complete}
-    entries = _run_entries(compared, judged, of_run, differs)
-    majority_class, majority = _majority(ranked, validation)
-    return Comparison(
-        runs=sorted(entries, key=lambda run: (-run.scores[MAIN.column].value, run.name)),
-        families=sorted(compared, key=lambda one: (-one.scores[MAIN.column].centre, one.name)),
-        ensembles=joint,
-        validation=validation,
-        test=test,
-        majority_class=majority_class,
-        majority=majority,
-        notes=remarks(runs, everyone, validation),
-    )
+    notes = [phrase("copies", name=name, copies=others) for name, others in copies.items()]
+    joint = ensembles(leader.validation) if leader.validation else {}
+    groups[0] = replace(leader, notes=[*notes, *leader.notes], ensembles=joint)
+    return Results.of(groups)
 
 
-def require_one_protocol(comparison: Comparison) -> None:
+def require_one_protocol(results: Results) -> None:
     """Require that all runs recorded the same protocol.
 
     Raises:
-        UserError: it names every run that did not keep it, or recorded none.
+        UserError: it names every model that did not keep it, or recorded none.
     """
     problems = [
-        f"{entry.name}: {', '.join(map(ENGLISH, entry.differs)) or 'no protocol recorded'}"
-        for entry in comparison.runs
-        if entry.comparable != YES
+        f"{model.name}: {', '.join(map(ENGLISH, group.differs))}"
+        for group in results.groups[1:]
+        for model in group.models
     ]
+    unknown = results.runs[results.runs["comparable"] == UNKNOWN]
+    problems += [f"{name}: no protocol recorded" for name in unknown["model"]]
     if problems:
-        listed = printable("; ".join(problems))
+        listed = "; ".join(problems)
         raise UserError(f"not one protocol, so nothing written: {listed}. Train these again")
 
 
-def _on_validation(
-    ranked: list[Family],
-) -> tuple[Judgement | None, dict[str, Figures], dict[str, Judged]]:
-    """Judge the families; return the Figures of single runs too, by their names, and ensembles."""
+def _group(members: list[Model]) -> Group:
+    """Judge the models of one protocol on the validation pairs, and on the test pairs."""
+    ranked = [model for model in members if model.by_rate]
+    validation, of_run = _on_validation(ranked)
+    test = _on_test(ranked, validation)
+    majority_class, majority = _majority(ranked, validation)
+
+    def height(model: Model) -> tuple:
+        judged = validation.models.get(model.name) if validation else None
+        best = max(run.best[MAIN.column] for run in model.runs)
+        return -(judged.estimates[MAIN.column].centre if judged else best), model.folder
+
+    group = Group(
+        number=1,
+        models=sorted(members, key=height),
+        differs=[],
+        validation=validation,
+        test=test,
+        of_run=of_run,
+        mcnemar=_mcnemar([run for model in ranked for run in model.runs], of_run),
+        ensembles={},
+        worth=worth_of_fusion(ranked, validation) if validation else [],
+        majority_class=majority_class,
+        majority=majority,
+        notes=[],
+    )
+    return replace(group, notes=remarks(group))
+
+
+def _evidence(group: Group) -> tuple:
+    judged = len(group.validation.models) if group.validation else 0
+    pairs = group.validation.pairs.independent if group.validation else 0
+    highest = max(run.best[MAIN.column] for run in group.runs)
+    # A model alone is no comparison, however many pairs it has.
+    return -(judged > 1), -pairs, -judged, -len(group.runs), -highest, group.models[0].folder
+
+
+def _on_validation(ranked: list[Model]) -> tuple[Judgement | None, dict[str, Figures]]:
+    """Judge models; return the Figures of single runs too, by their folders."""
     if not ranked:
-        return None, {}, {}
+        return None, {}
     (first, *_), *_ = ranked[0].by_rate.values()
-    others = [run.predictions for family in ranked for run in family.runs]
-    pairs = join([run.predictions for run in first.runs], others)
+    runs = [run for model in ranked for run in model.runs if run.predictions]
+    pairs = join([run.predictions for run in first.runs], [run.predictions for run in runs])
     draws = Draws(pairs.groups)
     contenders, of_run = _measured(ranked, pairs, draws)
-    judgement = judge(contenders, pairs)
-    joint = ensembles(contenders, judgement, draws)
 
     def judged(more: Draws) -> Judgement:
-        return judge(_measured(ranked, pairs, more)[0], pairs)
+        return judge(_measured(ranked, pairs, more)[0], pairs, more)
 
-    runs = [run for family in ranked for run in family.runs]
     answers = sum(len(run.predictions.predicted) * len(run.history) for run in runs)
-    return _settled(judgement, draws, answers, judged), of_run, joint
+    return _settled(judge(contenders, pairs, draws), answers, judged), of_run
 
 
-def _settled(
-    judgement: Judgement, draws: Draws, answers: int, judged: Callable[[Draws], Judgement]
-) -> Judgement:
+def _settled(judgement: Judgement, answers: int, judged: Callable[[Draws], Judgement]) -> Judgement:
     """Return the judgement; where a verdict is close, with that of more draws.
 
     ``answers``: see ``Draws.more``."""
-    more = draws.more(answers) if judgement.close else None
+    more = judgement.draws.more(answers) if judgement.close else None
     return settled(judgement, judged(more)) if more else judgement
 
 
 def _measured(
-    ranked: list[Family], pairs: Pairs, draws: Draws
+    ranked: list[Model], pairs: Pairs, draws: Draws
 ) -> tuple[list[Contender], dict[str, Figures]]:
-    """Measure the families, and their single runs by their names, on the validation pairs."""
+    """Measure models, and their single runs by their folders, on the validation pairs."""
     contenders, of_run = [], {}
-    for family in ranked:
-        contender, figures = on_validation(family, pairs, draws)
+    for model in ranked:
+        contender, figures = on_validation(model, pairs, draws)
         contenders.append(contender)
         of_run |= figures
     return contenders, of_run
 
 
-def _on_test(ranked: list[Family], validation: Judgement | None) -> Judgement | None:
-    """Judge the families that all have predictions for the same labelled test pairs."""
-    chosen = [(family, validation.models[family.name].rate) for family in ranked]
-    sets = [list(map(_test_pairs, family.by_rate[rate])) for family, rate in chosen]
+def _on_test(ranked: list[Model], validation: Judgement | None) -> Judgement | None:
+    """Judge the models that all have predictions for the same labelled test pairs."""
+    chosen = [(model, validation.models[model.name].rate) for model in ranked]
+    sets = [list(map(_test_pairs, model.by_rate[rate])) for model, rate in chosen]
     usual = Counter(filter(None, itertools.chain(*sets))).most_common(1)
     if not usual:
         return None
     taking_part = [one for one, own in zip(chosen, sets, strict=True) if set(own) == {usual[0][0]}]
     if not taking_part:
         return None
-    family, rate = taking_part[0]
-    others = [run.test for family, _ in taking_part for run in family.runs if run.test]
-    pairs = join([family.by_rate[rate][0].runs[0].test], others)
+    model, rate = taking_part[0]
+    others = [run.test for model, _ in taking_part for run in model.runs if run.test]
+    pairs = join([model.by_rate[rate][0].runs[0].test], others)
 
     def judged(draws: Draws) -> Judgement:
-        return judge([on_test(family, rate, pairs, draws) for family, rate in taking_part], pairs)
+        contenders = [on_test(model, rate, pairs, draws) for model, rate in taking_part]
+        return judge(contenders, pairs, draws)
 
     draws = Draws(pairs.groups)
-    answers = len(pairs) * sum(len(family.by_rate[rate]) for family, rate in taking_part)
-    return _settled(judged(draws), draws, answers, judged)
+    answers = len(pairs) * sum(len(model.by_rate[rate]) for model, rate in taking_part)
+    return _settled(judged(draws), answers, judged)
 
 
 def _test_pairs(trial: Trial) -> tuple | None:
@@ -219,115 +185,9 @@ def _test_pairs(trial: Trial) -> tuple | None:
     return keys.pop() if len(keys) == 1 else None
 
 
-def _family_entry(
-    family: Family, used: Family, validation: Judgement, test: Judgement | None
-) -> Compared:
-    """Return the entry of a family; ``used`` has those of its runs that are compared."""
-    judged = validation.models[family.name]
-    trials = used.by_rate[judged.rate]
-    return Compared(
-        name=family.name,
-        runs=family.runs,
-        scores=_recorded(used.runs, judged.estimates),
-        spread=_spreads(trials),
-        comparable=_comparable(used.runs[0], []),
-        differs=[],
-        verdict=judged.verdict,
-        p_vs_best=judged.p,
-        rate=judged.rate if len(used.by_rate) > 1 else None,
-        rates=len(used.by_rate),
-        by_rate=judged.by_rate,
-        seeds=len(trials),
-        doubt=judged.doubt,
-        test=test.models.get(family.name) if test else None,
-    )
-
-
-def _left_out(family: Family, differs: dict[str, list[Phrase]]) -> Compared:
-    """Return the entry of a family, or of a run by itself, that is not judged."""
-    first = max(family.runs, key=lambda run: bool(differs[run.name]))
-    verdict = NOT_COMPARABLE
-    if not differs[first.name] and not any(run.predictions for run in family.runs):
-        verdict = NO_PREDICTIONS
-    elif not differs[first.name] and family.incomplete:
-        verdict = INCOMPLETE
-    return Compared(
-        name=family.name,
-        runs=family.runs,
-        scores=_own_scores(family.runs),
-        spread=_spreads(family.trials),
-        comparable=_comparable(first, differs[first.name]),
-        differs=differs[first.name],
-        verdict=verdict,
-        p_vs_best=None,
-        seeds=len(family.seeds),
-    )
-
-
-def _comparable(run: Run, differs: list[Phrase]) -> str:
-    return NO if differs else YES if run.recorded("protocol") else UNKNOWN
-
-
-def _own_scores(runs: list[Run]) -> dict[str, Estimate]:
-    """Return the scores of runs that are compared with no others, by COLUMNS."""
-    if len(runs) == 1 and runs[0].predictions:
-        pairs = join([runs[0].predictions])
-        return _recorded(runs, estimates(of_one_run(runs[0], pairs, Draws(pairs.groups))))
-    return {column: Estimate(_mean(_values(runs, column))) for column in COLUMNS}
-
-
-def _recorded(runs: list[Run], found: dict[str, Estimate]) -> dict[str, Estimate]:
-    """Leave out the optional metrics that a run of an earlier version has not recorded."""
-    return {
-        column: estimate if len(_values(runs, column)) == len(runs) else Estimate(None)
-        for column, estimate in found.items()
-    }
-
-
-def _values(runs: list[Run], column: str) -> list[float]:
-    return [run.best[column] for run in runs if run.best[column] is not None]
-
-
-def _mean(values: list[float]) -> float | None:
-    return float(np.mean(values)) if values else None
-
-
-def _spreads(seeds: list[Trial]) -> dict[str, float | None]:
-    """Return the standard deviation over seeds, each the mean of its folds, by COLUMNS."""
-    spreads = {}
-    for column in COLUMNS:
-        means = [_mean(_values(trial.runs, column)) for trial in seeds]
-        known = [mean for mean in means if mean is not None]
-        spreads[column] = float(np.std(known, ddof=1)) if len(known) > 1 else None
-    return spreads
-
-
-def _run_entries(
-    compared: list[Compared],
-    judged: set[str],
-    of_run: dict[str, Figures],
-    differs: dict[str, list[Phrase]],
-) -> list[Compared]:
-    """Return an entry for each run, with the verdict of its family where it took part in it."""
-    p = _mcnemar([run for entry in compared for run in entry.runs if run.name in of_run], of_run)
-    entries = []
-    for family in compared:
-        for run in family.runs:
-            if run.name not in judged:
-                entries.append(_left_out(Family(run.name, [run]), differs))
-                continue
-            found = of_run.get(run.name)
-            own = {
-                "scores": _recorded([run], estimates(found)) if found else _own_scores([run]),
-                "spread": dict.fromkeys(COLUMNS),
-                "mcnemar_p": p.get(run.name),
-            }
-            entries.append(replace(family, name=run.name, runs=[run], **own))
-    return entries
-
-
 def _mcnemar(runs: list[Run], of_run: dict[str, Figures]) -> dict[str, float]:
-    """Return the p of each run but the best, by name, corrected by Bonferroni."""
+    """Return the p of each run but the best, by folder, corrected by Bonferroni."""
+    runs = [run for run in runs if run.name in of_run]
     if not runs:
         return {}
     pairs = join([runs[0].predictions], [run.predictions for run in runs])
@@ -342,7 +202,7 @@ def _mcnemar(runs: list[Run], of_run: dict[str, Figures]) -> dict[str, float]:
 
 
 def _majority(
-    ranked: list[Family], validation: Judgement | None
+    ranked: list[Model], validation: Judgement | None
 ) -> tuple[str | None, dict[str, float] | None]:
     """Return the most frequent training class, and the metrics of always predicting it."""
     if not validation:
@@ -358,3 +218,8 @@ def _majority(
     confusion[:, place] = np.bincount(pairs.labels, minlength=len(pairs.classes))
     found = scores(confusion)
     return pairs.classes[place], {m.column: float(found[m.key]) for m in METRICS}
+
+
+# Until pictures and page take Results.
+Comparison = Compared = Results
+NO = "no"

@@ -35,14 +35,14 @@ class _Voice:
 _Model = list[list[_Voice]]  # the seeds of a model, each with its folds
 
 
-def ensembles(contenders: list[Contender], judgement: Judgement, draws: Draws) -> dict[str, Judged]:
+def ensembles(judgement: Judgement) -> dict[str, Judged]:
     """Judge ensembles against the best of the models, by name.
 
     There is none where fewer than two models have kept their probabilities. What other seeds would
     change in an ensemble is not known, and not in its interval.
     """
-    pairs = judgement.pairs
-    models = [_model(contender, pairs) for contender in contenders]
+    pairs, draws = judgement.pairs, judgement.draws
+    models = [_model(contender, pairs) for contender in judgement.contenders]
     if len(models) < 2 or not all(models):
         return {}
     runs = sum(len(folds) for model in models for folds in model)
@@ -55,7 +55,7 @@ def ensembles(contenders: list[Contender], judgement: Judgement, draws: Draws) -
         if correct:
             own = _corrected(own, models, in_draws, pairs, draws)
         found.append(Contender(name, None, [], [own], said[None]))
-    return _judged(contenders, judgement, found, correct)
+    return _judged(judgement, found, correct)
 
 
 def _choices(figures: list[Figures]) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -70,11 +70,9 @@ def _choices(figures: list[Figures]) -> list[tuple[str, np.ndarray, np.ndarray]]
     return found
 
 
-def _judged(
-    contenders: list[Contender], judgement: Judgement, found: list[Contender], correct: bool
-) -> dict[str, Judged]:
+def _judged(judgement: Judgement, found: list[Contender], correct: bool) -> dict[str, Judged]:
     """Test each ensemble together with all models, of which the best is what it has to beat."""
-    pairs, few, judged = judgement.pairs, judgement.too_few, {}
+    pairs, contenders, judged = judgement.pairs, judgement.contenders, {}
     for ensemble in found:
         (own,) = ensemble.figures
         ranking = ranked([*contenders, ensemble], [*judgement.figures, own], pairs)
@@ -83,8 +81,8 @@ def _judged(
         verdict, p = NO_DIFFERENCE, float(ranking.p[place])
         if ranking.worse[place]:
             verdict = BETTER if first else WORSE
-        if few or not correct:
-            verdict, p = (TOO_FEW if few else NOT_CORRECTED), None
+        if judgement.too_few or not correct:
+            verdict, p = (TOO_FEW if judgement.too_few else NOT_CORRECTED), None
         judged[ensemble.name] = judged_as(ensemble, own, pairs, verdict, p)
     return judged
 

@@ -11,9 +11,8 @@ from ..runs.reading import Predictions, Run
 from ..words import Phrase
 from .bootstrap import PLACE, Answers, Figures, mean, resample
 from .draws import Draws
-from .families import Family, Trial
 from .intervals import Estimate, doubts, estimates
-from .need import Need, needed
+from .models import Model, Trial
 from .pairs import Pairs
 from .ranking import Ranking, rank, too_few
 from .rates import over_rates
@@ -40,8 +39,9 @@ class Judged:
     estimates: dict[str, Estimate]  # by COLUMNS; means over the seeds
     verdict: str
     p: float | None  # macro-F1 against the best, adjusted; None where there is no test
-    rate: float | None
     doubt: Phrase | None  # why its intervals are not to be trusted
+    rate: float | None  # the best learning rate
+    trials: list[Trial]  # behind the figures: at that rate; none of an ensemble
     by_rate: dict[float | None, Estimate]  # macro-F1 at each learning rate, on validation
 
 
@@ -50,11 +50,12 @@ class Judgement:
     """The verdicts on all models that are compared on a set of pairs."""
 
     pairs: Pairs
-    models: dict[str, Judged]  # by the name of the family
+    draws: Draws
+    contenders: list[Contender]
+    models: dict[str, Judged]  # by name
     figures: list[Figures]  # of each model, over its seeds
     ranking: Ranking
     too_few: bool  # pairs for a verdict on so many models
-    need: Need | None  # what would show the smallest gap that is not proved
 
     @property
     def close(self) -> bool:
@@ -62,7 +63,7 @@ class Judgement:
         return self.ranking.close and not self.too_few
 
 
-def judge(contenders: list[Contender], pairs: Pairs) -> Judgement:
+def judge(contenders: list[Contender], pairs: Pairs, draws: Draws) -> Judgement:
     """Compare models on the same pairs with the best of them."""
     figures = over_seeds([model.figures for model in contenders])
     ranking = ranked(contenders, figures, pairs)
@@ -75,11 +76,7 @@ def judge(contenders: list[Contender], pairs: Pairs) -> Judgement:
         elif ranking.worse[place]:
             verdict = WORSE
         models[model.name] = judged_as(model, figures[place], pairs, verdict, p)
-    names = [model.name for model in contenders]
-    means = [mean(model.figures) for model in contenders]
-    fewest = min(len(model.figures) for model in contenders)
-    need = needed(names, ranking, figures, means, fewest, len(pairs))
-    return Judgement(pairs, models, figures, ranking, few, need)
+    return Judgement(pairs, draws, contenders, models, figures, ranking, few)
 
 
 def settled(judgement: Judgement, again: Judgement) -> Judgement:
@@ -89,7 +86,7 @@ def settled(judgement: Judgement, again: Judgement) -> Judgement:
         name: replace(judgement.models[name], verdict=judged.verdict, p=judged.p)
         for name, judged in again.models.items()
     }
-    return replace(again, models=models, figures=judgement.figures)
+    return replace(judgement, models=models, ranking=again.ranking)
 
 
 def ranked(contenders: list[Contender], figures: list[Figures], pairs: Pairs) -> Ranking:
@@ -106,19 +103,17 @@ def judged_as(
     places = pairs.one_of_each_group
     found = (doubts(pairs.labels[places], row[places], pairs.classes) for row in model.predicted)
     doubt = next(filter(None, found), None)  # of the first seed that gives one
-    return Judged(estimates(figures), verdict, p, model.rate, doubt, model.by_rate)
+    return Judged(estimates(figures), verdict, p, doubt, model.rate, model.trials, model.by_rate)
 
 
-def on_validation(
-    family: Family, pairs: Pairs, draws: Draws
-) -> tuple[Contender, dict[str, Figures]]:
-    """Measure a family by what its runs said at every epoch; choose its learning rate.
+def on_validation(model: Model, pairs: Pairs, draws: Draws) -> tuple[Contender, dict[str, Figures]]:
+    """Measure a model by what its runs said at every epoch; choose its learning rate.
 
     Returns:
-        The family, and the Figures of those of its trials that are single runs, by their names.
+        The model, and the Figures of those of its trials that are single runs, by their names.
     """
     of_run, of_rates = {}, {}
-    for rate, trials in family.by_rate.items():
+    for rate, trials in model.by_rate.items():
         of_rates[rate] = []
         for trial in trials:
             answers = [_answers(run, pairs) for run in trial.runs]
@@ -128,19 +123,19 @@ def on_validation(
                 of_run[trial.runs[0].name] = figures
     place, of_seeds = over_rates(list(of_rates.values()))
     rate = list(of_rates)[place]
-    of_trials = [[run.predictions for run in trial.runs] for trial in family.by_rate[rate]]
+    of_trials = [[run.predictions for run in trial.runs] for trial in model.by_rate[rate]]
     predicted = np.array([said(of_trial, pairs) for of_trial in of_trials])  # (S, N)
     by_rate = {each: estimates(mean(seeds))[MAIN.column] for each, seeds in of_rates.items()}
-    return Contender(family.name, rate, family.by_rate[rate], of_seeds, predicted, by_rate), of_run
+    return Contender(model.name, rate, model.by_rate[rate], of_seeds, predicted, by_rate), of_run
 
 
-def on_test(family: Family, rate: float | None, pairs: Pairs, draws: Draws) -> Contender:
-    """Measure a family once on test pairs: epoch and learning rate were chosen on validation.
+def on_test(model: Model, rate: float | None, pairs: Pairs, draws: Draws) -> Contender:
+    """Measure a model once on test pairs: epoch and learning rate were chosen on validation.
 
     The folds of a seed say together what the mean of their probabilities says.
     """
     predicted = []
-    for trial in family.by_rate[rate]:
+    for trial in model.by_rate[rate]:
         shares = np.zeros((len(pairs), len(pairs.classes)))
         for run in trial.runs:
             shares[pairs.rows(run.test)] += run.test.probabilities
@@ -151,7 +146,7 @@ def on_test(family: Family, rate: float | None, pairs: Pairs, draws: Draws) -> C
         resample([Answers(rows, row[None])], pairs.labels, len(pairs.classes), draws)
         for row in predicted
     ]
-    return Contender(family.name, rate, family.by_rate[rate], figures, np.array(predicted))
+    return Contender(model.name, rate, model.by_rate[rate], figures, np.array(predicted))
 
 
 def of_one_run(run: Run, pairs: Pairs, draws: Draws) -> Figures:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
+
+import numpy as np
 
 from ..runs.layout import MAY_VARY
 from ..runs.reading import Run
 from ..words import Phrase, phrase
-from .families import Family
+from .models import models
 from .pairs import key
 
 # Each fold has its own; folds_sha256 is of all.
@@ -20,77 +22,70 @@ _HASHES = {
     "val_pairs_sha256": "other_pairs",
     "folds_sha256": "other_folds",
 }
+_SHORT = 40  # characters of a value that is told
 
 
-def differences(runs: list[Run], families: list[Family]) -> dict[str, list[Phrase]]:
-    """Name, for each run, what keeps it from a comparison with most runs: "epochs 9 instead of 5".
+def by_protocol(runs: list[Run]) -> list[list[Run]]:
+    """Part runs into groups of one protocol and the same validation pairs.
 
-    Seeds and folds may differ, and learning rates within a family that also has the usual one. What
-    a run of an older version did not record is no difference.
+    Seed, fold and learning rate may differ. What a run of an older version did not record is no
+    difference: the run is of the largest group that it does not contradict.
     """
-    found = _protocol_differences(runs, families)
-    pairs = {}
-    for trial in (trial for family in families for trial in family.trials):
-        comparable = [run for run in trial.runs if run.predictions and not found[run.name]]
-        if len(comparable) == len(trial.runs) and not trial.missing:
-            names = tuple(run.name for run in comparable)
-            pairs[names] = key(run.predictions for run in comparable)
-    usual = Counter(pairs.values()).most_common(1)
-    for names, own in pairs.items():
-        if own != usual[0][0]:
-            for name in names:
-                found[name].append(phrase("other_pairs"))
-    return found
+    groups: list[tuple[dict[str, str], list[Run]]] = []
+    for run in sorted(runs, key=lambda run: (-len(_values(run)), run.name)):
+        own = _values(run)
+        for protocol, members in sorted(groups, key=lambda group: -len(group[1])):
+            if not _contradictions(own, protocol):
+                members.append(run)
+                protocol |= {name: value for name, value in own.items() if name not in protocol}
+                break
+        else:
+            groups.append((own, [run]))
+    return [part for _, members in groups for part in _by_pairs(members)]
 
 
-def _protocol_differences(runs: list[Run], families: list[Family]) -> dict[str, list[Phrase]]:
-    """Compare each recorded value with that of most runs.
+def differences(runs: list[Run], usual: list[Run]) -> list[Phrase]:
+    """Name what a group has otherwise than another one: "epochs 9 instead of 5"."""
+    own, other = _protocol(runs), _protocol(usual)
+    found = [_different(name, own[name], other[name]) for name in _contradictions(own, other)]
+    return list(dict.fromkeys(found)) or [phrase("other_pairs")]
 
-    Where as many runs have one value as another, the run that is otherwise most like all others
-    decides.
+
+def without_copies(runs: list[Run]) -> tuple[list[Run], dict[str, list[str]]]:
+    """Leave out the copies of run folders: equal predictions, model and seed.
+
+    Returns:
+        The runs without copies, and the names of the copies by the name of the run that is kept,
+        that of the shortest name.
     """
-    # 1. Each protocol as text, and how often each value occurs.
-    protocols = {run.name: _comparable_values(run) for run in runs}
-    counts = defaultdict(Counter)
-    for protocol in protocols.values():
-        for name, value in protocol.items():
-            counts[name][value] += 1
-
-    # 2. The usual value of each field.
-    def likeness(protocol: dict[str, str]) -> int:
-        return sum(counts[name][value] for name, value in protocol.items())
-
-    leader = max(protocols.values(), key=likeness, default={})
-    usual = {
-        name: max(sorted(values), key=lambda value: (values[value], value == leader.get(name)))
-        for name, values in counts.items()
-    }
-    # 3. What is not usual.
-    found = {}
-    for family in families:
-        rates = {protocols[run.name].get("lr") for run in family.runs}
-        for run in family.runs:
-            own = protocols[run.name]
-            if usual.get("lr") in rates:
-                own = {**own, "lr": usual.get("lr")}
-            if own.get("val_pairs_sha256", "") == usual.get("val_pairs_sha256"):
-                own = {**own, "val_sha256": usual.get("val_sha256")}  # at most another order
-            different = [
-                _different(name, own[name], usual[name])
-                for name in counts
-                if own.get(name, usual[name]) not in (usual[name], None)
-            ]
-            found[run.name] = list(dict.fromkeys(different))
-    return found
+    kept, copies = {}, defaultdict(list)
+    for run in sorted(runs, key=lambda run: (len(run.name), run.name)):
+        found = run.predictions
+        if found is None or not run.recorded("model"):
+            kept[run.name] = run
+            continue
+        record = json.dumps([run.recorded("model"), run.recorded("protocol")], sort_keys=True)
+        said = (record, tuple(found.guids), np.array(found.probabilities).tobytes())
+        if kept.setdefault(said, run) is not run:
+            copies[kept[said].name].append(run.name)
+    return sorted(kept.values(), key=lambda run: run.name), dict(copies)
 
 
-def _different(name: str, own: str, usual: str) -> Phrase:
-    if name in _HASHES:
-        return phrase(_HASHES[name])
-    return phrase("instead_of", name=name, own=_short(own), usual=_short(usual))
+def _by_pairs(runs: list[Run]) -> list[list[Run]]:
+    """Part runs of one protocol by their pairs; runs whose pairs are not known stay with most."""
+    groups = defaultdict(list)
+    for model in models(runs):
+        for trials in model.by_rate.values():
+            for trial in trials:
+                groups[key(run.predictions for run in trial.runs)] += trial.runs
+    parts = sorted(groups.values(), key=len, reverse=True) or [[]]
+    known = {run.name for part in parts for run in part}
+    parts[0] += [run for run in runs if run.name not in known]
+    return parts
 
 
-def _comparable_values(run: Run) -> dict[str, str]:
+def _values(run: Run) -> dict[str, str]:
+    """Return what must agree of a run's protocol, as text."""
     protocol = run.recorded("protocol") or {}
     left_out = MAY_VARY if protocol.get("fold") is None else (*MAY_VARY, *_OF_A_FOLD)
     return {
@@ -100,8 +95,27 @@ def _comparable_values(run: Run) -> dict[str, str]:
     }
 
 
+def _protocol(runs: list[Run]) -> dict[str, str]:
+    """Return the protocol of a group: each value that one of its runs has recorded."""
+    return {name: value for run in runs[::-1] for name, value in _values(run).items()}
+
+
+def _contradictions(own: dict[str, str], other: dict[str, str]) -> list[str]:
+    different = [name for name in other if own.get(name, other[name]) != other[name]]
+    pairs = "val_pairs_sha256"
+    if own.get(pairs, "") == other.get(pairs):  # at most in another order
+        different = [name for name in different if name != "val_sha256"]
+    return different
+
+
+def _different(name: str, own: str, usual: str) -> Phrase:
+    if name in _HASHES:
+        return phrase(_HASHES[name])
+    return phrase("instead_of", name=name, own=_short(own), usual=_short(usual))
+
+
 def _short(value: str) -> str:
     """Shorten a value for a line of text."""
     if value == "null":
         return "none"
-    return value.strip('"') if len(value) <= 40 else value.strip('"')[:12] + "..."
+    return value.strip('"') if len(value) <= _SHORT else value.strip('"')[:12] + "..."

@@ -1,32 +1,24 @@
-"""The words of a comparison: verdicts, remarks on what weakens it, and the sentences to quote.
+"""The words of a comparison: verdicts, and the sentences to quote.
 
-Verdicts are words of the csv files, and phrases too. Remarks wait for a language as phrases.
+Verdicts are words of the csv files, and phrases too.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from ..metrics import MAIN, METRICS, Metric
-from ..runs.reading import Run
+from ..metrics import MAIN, Metric
 from ..words import Language, Phrase, known, phrase
-from .families import Family
-from .intervals import FEW
-from .need import Need
 
 if TYPE_CHECKING:  # these import this file
-    from .compare import Compared, Comparison
-    from .judging import Judgement
+    from .results import Group, Results
+    from .worth import Worth
 
 BEST, NO_DIFFERENCE, WORSE = "best", "no significant difference", "worse"
 TOO_FEW, INCOMPLETE = "too few pairs", "folds are missing"
 NOT_COMPARABLE, NO_PREDICTIONS = "not comparable", "no predictions"
 BETTER, NOT_CORRECTED = "better than the best model", "not corrected"  # of an ensemble
 REFERENCE = "reference"  # always predicting the most frequent class
-UNTESTED = (NOT_COMPARABLE, NO_PREDICTIONS, INCOMPLETE)
-_MOST_SEEDS = 20  # that anyone would train
 
 
 def metric_title(metric: Metric) -> Phrase:
@@ -37,136 +29,142 @@ def metric_short(metric: Metric) -> Phrase:
     return known(f"short_{metric.key}", metric.short)
 
 
-def conclusion(comparison: Comparison, say: Language) -> str:
-    """Sum the comparison up in a few sentences that can be quoted."""
-    judgement = comparison.validation
-    if judgement is None:
-        return say("nothing_comparable")
-    entries = {entry.name: entry for entry in comparison.families}
-    best = next(entry for entry in comparison.families if entry.verdict == BEST)
-    sentences = [_about_best(best, judgement, entries)]
-    if len(judgement.models) > 1:
-        sentences += [_about_others(judgement, entries), *_what_would_show(comparison, judgement)]
-    has_verdicts = len(judgement.models) > 1 and not judgement.too_few
-    sentences += _about_seeds([entries[name] for name in judgement.models], has_verdicts)
-    if comparison.test:
-        sentences.append(_about_test(comparison.test, best))
-    left_out = [entry.name for entry in comparison.families if entry.verdict in UNTESTED]
-    if left_out:
-        sentences.append(phrase("not_part", names=left_out))
+def conclusion(results: Results, say: Language) -> list[str]:
+    """Sum the group that is told first up in a few sentences; the first is the headline."""
+    group = results.groups[0]
+    if group.validation is None:
+        return [say("nothing_comparable")]
+    sentences = [_headline(group), *_about_worth(group), _about_seeds(group)]
+    if group.test:
+        sentences.append(_about_test(group))
+    unjudged = [model.name for model in group.models if model.name not in group.validation.models]
+    if unjudged:
+        sentences.append(phrase("not_part", names=unjudged))
+    return [say(sentence) for sentence in sentences]
+
+
+def method(results: Results, say: Language) -> str:
+    """Say in a line how the figures and verdicts of the first group were found."""
+    group = results.groups[0]
+    if group.validation is None:
+        return ""
+    sentences = [phrase("how_figures")]
+    if len(group.validation.models) > 1 and not group.validation.too_few:
+        sentences.append(phrase("how_verdicts", n=len(group.validation.models)))
+    if group.worth:
+        sentences.append(phrase("how_worth"))
     return say.sentences(sentences)
 
 
-def _about_best(best: Compared, judgement: Judgement, entries: dict[str, Compared]) -> Phrase:
-    value, low, high, corrected = best.scores[MAIN.column]
-    interval = phrase("from_to", low=low, high=high)
-    figures = phrase("figures", value=value, interval=interval)
-    if f"{corrected:.3f}" != f"{value:.3f}":
-        chosen = phrase("chosen_epoch" if best.rate is None else "chosen_epoch_and_rate")
-        figures = phrase(
-            "figures_corrected", value=value, corrected=corrected, interval=interval, chosen=chosen
-        )
-    pairs = phrase("validation_pairs", n=len(judgement.pairs))
-    if judgement.pairs.independent < len(judgement.pairs):
-        pairs = phrase("of_them_independent", pairs=pairs, n=judgement.pairs.independent)
-    # One seed is a run, or one a fold; about a model only several can speak.
-    one = "this_run" if best.runs[0].recorded("protocol", "fold") is None else "one_seed_of"
-    subject = phrase("the_model" if best.seeds > 1 else one, name=best.name)
-    measured = max(entries[name].scores[MAIN.column].value for name in judgement.models)
-    claim = "highest" if f"{measured:.3f}" == f"{value:.3f}" else "highest_corrected"
-    if len(judgement.models) == 1:
-        claim = "alone"
-    return phrase(claim, pairs=pairs, subject=subject, figures=figures)
+def other_groups(results: Results, say: Language) -> list[str]:
+    """Tell each group but the first in a line."""
+    lines = []
+    for group in results.groups[1:]:
+        found = _headline(group) if group.validation else phrase("nothing_comparable")
+        own = {"n": group.number, "differs": say.joined(group.differs), "found": found}
+        lines.append(say("another_group", **own))
+    return lines
 
 
-def _about_others(judgement: Judgement, entries: dict[str, Compared]) -> Phrase:
-    verdicts = defaultdict(list)
-    for name in entries:  # best first
-        if name in judgement.models:
-            verdicts[judgement.models[name].verdict].append(name)
+def _headline(group: Group) -> Phrase:
+    """Say who is first, who ties, and who is worse."""
+    judgement = group.validation
+    models = [model.name for model in group.models if model.name in judgement.models]  # best first
+    estimates = {name: judgement.models[name].estimates[MAIN.column] for name in models}
+    first = models[0]
+    pairs = _pairs(group)
+    interval = phrase("from_to", low=estimates[first].low, high=estimates[first].high)
+    figures = phrase("figures", value=estimates[first].centre, interval=interval)
+    if len(models) == 1:
+        return phrase("alone", pairs=pairs, name=first, figures=figures)
     if judgement.too_few:
-        return phrase("too_few_for_verdicts", n=len(judgement.models))
-    equal, worse = verdicts[NO_DIFFERENCE], verdicts[WORSE]
-    are_equal = phrase("are_equal", names=equal, n=len(equal))
-    are_worse = phrase("are_worse", names=worse, n=len(worse))
-    findings = are_equal if equal else are_worse
-    if equal and worse:
-        findings = phrase("both_findings", equal=are_equal, worse=are_worse)
-    return phrase("verdicts", findings=findings, n=len(judgement.models))
+        return phrase("highest_of_few", pairs=pairs, name=first, figures=figures)
+
+    def gap(name: str) -> float:
+        return 100 * (estimates[first].centre - estimates[name].centre)
+
+    equal = [name for name in models if judgement.models[name].verdict == NO_DIFFERENCE]
+    worse = [name for name in models if judgement.models[name].verdict == WORSE]
+    gaps = [phrase("with_gap", name=name, points=gap(name)) for name in worse]
+    findings = []
+    if equal:
+        findings.append(phrase("are_equal", names=equal, n=len(equal)))
+    if worse:
+        findings.append(phrase("are_worse", names=gaps, n=len(worse)))
+    finding = findings[0]
+    if len(findings) == 2:
+        finding = phrase("both_findings", equal=findings[0], worse=findings[1])
+    return phrase("is_first", pairs=pairs, name=first, figures=figures, findings=finding)
 
 
-def _what_would_show(comparison: Comparison, judgement: Judgement) -> list[Phrase]:
-    """Say what difference would have been seen, and what it takes to show the one that is seen."""
-    if judgement.too_few:
-        return []
-    sentences = []
-    smallest = judgement.ranking.smallest_difference
-    if smallest is not None:
-        sentences.append(phrase("would_be_seen", points=100 * smallest))
-    if judgement.need is not None:
-        sentences.append(_about_need(judgement.need, comparison))
-    return sentences
+def _pairs(group: Group) -> Phrase:
+    pairs = group.validation.pairs
+    told = phrase("validation_pairs", n=len(pairs))
+    if pairs.independent == len(pairs):
+        return told
+    return phrase("of_them_independent", pairs=told, n=pairs.independent)
 
 
-def _about_need(need: Need, comparison: Comparison) -> Phrase:
-    gap = phrase("gap", name=need.name, points=100 * need.gap)
-    if need.seeds is not None and need.seeds > _MOST_SEEDS:
-        return phrase("need_too_many", gap=gap, n=_MOST_SEEDS)
-    pairs = None
-    if need.pairs:
-        unit = 10 ** max(0, len(str(need.pairs)) - 2)  # two digits are told
-        pairs = phrase("about_pairs", n=math.ceil(need.pairs / unit) * unit)
-    if need.seeds is not None:
-        key = "need_seeds_and_pairs" if pairs else "need_seeds"
-        return phrase(key, gap=gap, n=need.seeds, pairs=pairs)
-    sizes = [comparison.runs[0].runs[0].recorded("samples", split) for split in ("train", "val")]
-    total = sum(sizes) if all(isinstance(size, int) for size in sizes) else None
-    key = "need_pairs"
-    if total:
-        enough = need.pairs <= total > len(comparison.validation.pairs)
-        key = "need_folds" if enough else "need_more"
-    return phrase(key, gap=gap, pairs=pairs, total=total)
+def _about_worth(group: Group) -> list[Phrase]:
+    """Say of each pair of encoders what the best fusion gains over the better modality alone."""
+    fusions = [run.recorded("model", "fusion") for run in group.runs]
+    if group.worth:
+        return [] if group.validation.too_few else list(map(_of_encoders, group.worth))
+    return [phrase("worth_not_measured")] if any(fusions) else []
 
 
-def _about_seeds(entries: list[Compared], has_verdicts: bool) -> list[Phrase]:
-    seeds = sorted({entry.seeds for entry in entries})
-    if seeds == [1]:
-        return [phrase("one_seed" if has_verdicts else "one_seed_alone")]
-    if len(seeds) == 1:
-        return [phrase("mean_of_seeds", n=seeds[0])]
-    lent = [phrase("lent_spread")] if seeds[0] == 1 else []
-    return [phrase("mean_of_several", low=seeds[0], high=seeds[-1]), *lent]
+def _of_encoders(worth: Worth) -> Phrase:
+    found = "worth_open" if worth.low <= 0 <= worth.high else "worth_gain"
+    if worth.high < 0:
+        found = "worth_loss"
+    low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in (worth.low, worth.high))
+    points = abs(100 * worth.gain)
+    than = phrase("points_above" if worth.gain >= 0 else "points_below", points=points)
+    return phrase(found, fusion=worth.fusion, single=worth.single, than=than, low=low, high=high)
 
 
-def _about_test(test: Judgement, best: Compared) -> Phrase:
-    """Say how the one that validation chose does on the test pairs."""
-    judged = test.models.get(best.name)
+def _about_seeds(group: Group) -> Phrase:
+    counts = sorted({len(judged.trials) for judged in group.validation.models.values()})
+    if counts == [1]:
+        return phrase("one_seed")
+    if len(counts) == 1:
+        return phrase("mean_of_seeds", n=counts[0])
+    return phrase("mean_of_several", low=counts[0], high=counts[-1])
+
+
+def _about_test(group: Group) -> Phrase:
+    """Say how the model that validation chose does on the test pairs."""
+    test = group.test
+    best = next(model.name for model in group.models if model.name in group.validation.models)
+    judged = test.models.get(best)
     pairs = phrase("test_pairs", n=len(test.pairs))
     if judged is None:
-        return phrase("no_test", name=best.name, pairs=pairs)
+        return phrase("no_test", name=best, pairs=pairs)
     value, low, high, _ = judged.estimates[MAIN.column]
     interval, outcome = phrase("from_to", low=low, high=high), ""
     first = next(name for name, model in test.models.items() if model.verdict == BEST)
-    if first == best.name:
+    if first == best:
         outcome = phrase("test_first") if len(test.models) > 1 else ""
     else:
         found = {TOO_FEW: "test_too_few", WORSE: "test_worse", NO_DIFFERENCE: "test_equal"}
         outcome = phrase(found[judged.verdict], name=first)
-    return phrase("on_test", pairs=pairs, value=value, interval=interval, outcome=outcome)
+    figures = {"value": value, "interval": interval, "outcome": outcome}
+    return phrase("on_test", name=best, pairs=pairs, **figures)
 
 
-def order_over_rates(comparison: Comparison) -> Phrase:
+def order_over_rates(group: Group) -> Phrase:
     """Say if the order of the models is the same at each learning rate, and at their best ones."""
-    families = [family for family in comparison.families if len(family.by_rate) > 1]
-    shared = set.intersection(*(set(family.by_rate) for family in families)) if families else set()
-    if len(families) < 2 or len(shared) < 2:
+    judged = group.validation.models if group.validation else {}
+    by_rate = {name: model.by_rate for name, model in judged.items() if len(model.by_rate) > 1}
+    shared = set.intersection(*map(set, by_rate.values())) if by_rate else set()
+    if len(by_rate) < 2 or len(shared) < 2:
         return phrase("rates_unknown")
-    best = {one.name: max(each.corrected for each in one.by_rate.values()) for one in families}
+    best = {name: max(each.corrected for each in own.values()) for name, own in by_rate.items()}
     at_best = sorted(best, key=lambda name: -best[name])
-    orders = {}
-    for rate in sorted(shared):
-        at_rate = {family.name: family.by_rate[rate].corrected for family in families}
-        orders[rate] = sorted(at_rate, key=lambda name: -at_rate[name])
+    orders = {
+        rate: sorted(by_rate, key=lambda name: -by_rate[name][rate].corrected)
+        for rate in sorted(shared)
+    }
     other = [f"{rate:g}" for rate, order in orders.items() if order != at_best]
     if not other:
         return phrase("rates_same")
@@ -174,147 +172,3 @@ def order_over_rates(comparison: Comparison) -> Phrase:
     if len(firsts) == 1:
         return phrase("rates_first", rates=other, name=at_best[0])
     return phrase("rates_other", rates=other)
-
-
-def remarks(runs: list[Run], families: list[Family], judgement: Judgement | None) -> list[Phrase]:
-    """Name what weakens the comparison of these families, or is missing in runs, a line each."""
-    return [
-        *_on_seeds(families),
-        *_on_folds(families),
-        *_on_rates(families),
-        *_on_selection(runs),
-        *_on_pairs(judgement),
-        *_on_duplicates(runs),
-        *_on_metrics(runs),
-        *_on_code(runs),
-        *_on_processes(runs),
-    ]
-
-
-def _on_seeds(families: list[Family]) -> list[Phrase]:
-    """Name the families whose seeds are not those of most, or were not recorded."""
-    known = [family for family in families if None not in family.seeds]
-    if not known:
-        return []
-    unknown = [family.name for family in families if None in family.seeds]
-    lines = [phrase("unknown_seeds", names=unknown, n=len(unknown))] if unknown else []
-    seeds = Counter(family.seeds for family in known)
-    usual, holders = max(seeds.items(), key=lambda item: (item[1], len(item[0]), str(item[0])))
-
-    def shown(seeds: tuple) -> str:
-        return ", ".join(map(str, seeds))
-
-    if 2 * holders <= len(known) and len(seeds) > 1:
-        each = [phrase("seeds_of", name=one.name, seeds=shown(one.seeds)) for one in known]
-        return [*lines, phrase("different_seeds", each=each)]
-    return lines + [
-        phrase("other_seeds", name=one.name, own=shown(one.seeds), usual=shown(usual))
-        for one in known
-        if one.seeds != usual
-    ]
-
-
-def _on_folds(families: list[Family]) -> list[Phrase]:
-    lines = []
-    for family in families:
-        for trial in family.incomplete:
-            missing, count = ", ".join(map(str, trial.missing)), len(trial.missing)
-            own = {"name": family.name, "seed": trial.seed}
-            lines.append(phrase("missing_folds", **own, missing=missing, n=count))
-    return lines
-
-
-def _on_rates(families: list[Family]) -> list[Phrase]:
-    """Say which families were tuned with more learning rates than others."""
-    budgets = {family.name: len(family.by_rate) for family in families if family.by_rate}
-    if len(set(budgets.values())) < 2:
-        return []
-    most = max(budgets.values())
-    fewer = [f"{name} ({budget})" for name, budget in budgets.items() if budget < most]
-    return [phrase("unequal_tuning", most=most, fewer=fewer)]
-
-
-def _on_selection(runs: list[Run]) -> list[Phrase]:
-    """Say what of the choice of the epoch is not corrected, and in which runs."""
-    lines = []
-    names = [
-        run.name for run in runs if run.predictions and run.epochs is None and len(run.history) > 1
-    ]
-    if names:
-        lines.append(phrase("no_epochs", names=names))
-    if any(run.recorded("protocol", "patience") for run in runs):
-        lines.append(phrase("early_stopping"))
-    return lines
-
-
-def _on_pairs(judgement: Judgement | None) -> list[Phrase]:
-    """Warn of rare classes and of intervals that are not to be trusted."""
-    if judgement is None:
-        return []
-    pairs, lines = judgement.pairs, []
-    counts = Counter(pairs.labels[pairs.one_of_each_group].tolist())
-    few = [
-        f"{name} ({counts[place]})"
-        for place, name in enumerate(pairs.classes)
-        if counts[place] < FEW
-    ]
-    if few:
-        lines.append(phrase("few_of_classes", classes=few))
-    if not pairs.groups_known:
-        lines.append(phrase("copies_unknown"))
-    reasons = defaultdict(list)
-    for name, model in judgement.models.items():
-        if model.doubt:
-            reasons[model.doubt].append(name)
-    return lines + [
-        phrase("doubtful", names=names, reason=reason) for reason, names in reasons.items()
-    ]
-
-
-def _on_duplicates(runs: list[Run]) -> list[Phrase]:
-    """Write one line for each set of counts of validation pairs that were met in training."""
-    kinds = ("text", "image", "near_image", "label_conflicts")
-    holders = defaultdict(list)
-    for run in runs:
-        counts = tuple(run.recorded("duplicates", kind) for kind in kinds)
-        if all(isinstance(count, int) for count in counts) and any(counts):
-            holders[counts].append(run.name)
-    lines = []
-    for (text, image, near, conflicts), names in holders.items():
-        note = phrase("met_in_training", text=text, image=image, near=near, conflicts=conflicts)
-        everywhere = len(names) == len(runs)
-        lines.append(note if everywhere else phrase("only_in", note=note, names=names))
-    return lines
-
-
-def _on_code(runs: list[Run]) -> list[Phrase]:
-    """Name the runs that another version of this program has made."""
-    codes = {run.name: run.recorded("content", "code_sha256") for run in runs}
-    known = {name: code for name, code in codes.items() if isinstance(code, str)}
-    usual = Counter(known.values()).most_common(1)
-    others = [name for name, code in known.items() if code != usual[0][0]]
-    return [phrase("other_code", names=others)] if others else []
-
-
-def _on_processes(runs: list[Run]) -> list[Phrase]:
-    """Say where models that depend on the number of processes were trained by different ones."""
-    names = defaultdict(list)
-    for run in runs:
-        # Not so CLIP and BLIP, which have neither dropout in the encoder nor BatchNorm.
-        two_encoders = run.recorded("model", "image_backbone") is not None
-        if two_encoders and not run.recorded("protocol", "frozen_encoders"):
-            names[run.number("processes") or 1].append(run.name)
-    if len(names) < 2:
-        return []
-    each = [phrase("processes_of", names=names[n], n=f"{n:g}") for n in sorted(names)]
-    return [phrase("different_processes", each=each)]
-
-
-def _on_metrics(runs: list[Run]) -> list[Phrase]:
-    """Name the runs of earlier versions that lack an optional metric."""
-    lines = []
-    for metric in METRICS:
-        names = [run.name for run in runs if run.best[metric.column] is None]
-        if names:
-            lines.append(phrase("no_metric", metric=metric_title(metric), names=names))
-    return lines

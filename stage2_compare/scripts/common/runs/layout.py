@@ -39,7 +39,7 @@ EARLIER = "earlier"  # holds runs whose name was taken by a run of another proto
 LOGS = "logs"
 NOT_RUNS = ("visuals", EARLIER, LOGS)  # folders beside the runs
 MOST_CLASSES = 200  # resampling takes memory with the square of their number
-MAY_VARY = ("seed", "fold")  # fields of the protocol in which comparable runs may differ
+MAY_VARY = ("seed", "fold", "lr")  # fields of the protocol in which comparable runs may differ
 
 REQUIRED = tuple(metric.column for metric in METRICS if metric.required)
 OPTIONAL = tuple(metric.column for metric in METRICS if not metric.required)

@@ -188,7 +188,16 @@ def _read_run(folder: Path, name: str) -> Run:
             found[part] = read(folder / file, found)
         except Exception as error:
             raise ValueError(f"{file}: {reason_of(error)}") from None
-    return Run(name, folder, best=_best(found), **found)
+    best = _best(found)
+    if "predictions" in found:  # metrics that came later follow from what was predicted
+        of_best = found["predictions"]
+        confusion = confusion_matrix(
+            np.array(of_best.labels), np.array(of_best.predicted), len(of_best.classes)
+        )
+        for metric, value in scores(confusion).items():
+            if best.get(f"val_{metric}") is None:
+                best[f"val_{metric}"] = float(value)
+    return Run(name, folder, best=best, **found)
 
 
 def read_choices(folder: Path) -> dict[str, dict[str, Any]]:

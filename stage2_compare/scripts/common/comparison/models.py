@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from ..runs.labels import plain_name, without_fold_and_seed
 from ..runs.reading import Run
 
 
@@ -28,11 +29,12 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Family:
-    """All runs of one model."""
+class Model:
+    """All runs of one model under one protocol."""
 
-    name: str  # of the run; of several, without what tells them apart
+    folder: str  # name of its run folder; of several, without what tells them apart
     runs: list[Run]
+    name: str = ""  # see runs.labels
 
     @cached_property
     def trials(self) -> list[Trial]:
@@ -44,17 +46,12 @@ class Family:
 
     @cached_property
     def by_rate(self) -> dict[float | None, list[Trial]]:
-        """Return the trials that lack no fold."""
+        """Return the trials that can be judged: no fold is missing, and all predictions are kept."""
         found = defaultdict(list)
         for trial in self.trials:
-            if not trial.missing:
+            if not trial.missing and all(run.predictions for run in trial.runs):
                 found[trial.rate].append(trial)
         return dict(found)
-
-    @property
-    def complete(self) -> list[Run]:
-        """Return the runs of the trials that lack no fold."""
-        return [run for trials in self.by_rate.values() for trial in trials for run in trial.runs]
 
     @property
     def incomplete(self) -> list[Trial]:
@@ -65,34 +62,21 @@ class Family:
         return tuple(sorted({run.seed for run in self.runs}, key=str))
 
 
-def families(runs: Iterable[Run]) -> list[Family]:
-    """Group runs of the same model under the same name but for fold, seed and learning rate."""
+def models(runs: Iterable[Run]) -> list[Model]:
+    """Group runs of the same model in folders of the same name but for fold, seed and rate."""
     groups = defaultdict(list)
-    for run in runs:
-        model = dict(run.recorded("model") or {})
-        model.pop("batch_size", None)  # it depends on the memory that was free
-        groups[_plain_name(run), json.dumps(model, sort_keys=True)].append(run)
+    for run in sorted(runs, key=lambda run: run.name):
+        recorded = dict(run.recorded("model") or {})
+        recorded.pop("batch_size", None)  # it depends on the memory that was free
+        groups[plain_name(run), json.dumps(recorded, sort_keys=True)].append(run)
     named = []
     for members in groups.values():
-        of_one_rate = len({_rate(run) for run in members}) == 1
-        name = _without_fold_and_seed(members[0]) if of_one_rate else _plain_name(members[0])
-        named.append((name if len(members) > 1 else members[0].name, members))
-    times = Counter(name for name, _ in named)
-    return [Family(name if times[name] == 1 else runs[0].name, runs) for name, runs in named]
-
-
-def _plain_name(run: Run) -> str:
-    """Return the name of a run without the endings that ``settings.run_name`` adds."""
-    return _without_fold_and_seed(run).removesuffix(f"_lr{_rate(run):g}")
-
-
-def _without_fold_and_seed(run: Run) -> str:
-    name = run.name.removesuffix(f"_fold{run.recorded('protocol', 'fold')}")
-    return name.removesuffix(f"_seed{run.seed}")
-
-
-def _rate(run: Run) -> float:
-    return run.number("protocol", "lr") or 0.0
+        of_one_rate = len({run.number("protocol", "lr") for run in members}) == 1
+        folder = without_fold_and_seed(members[0]) if of_one_rate else plain_name(members[0])
+        named.append((folder if len(members) > 1 else members[0].name, members))
+    times = Counter(folder for folder, _ in named)
+    found = [Model(name if times[name] == 1 else runs[0].name, runs) for name, runs in named]
+    return sorted(found, key=lambda model: model.folder)
 
 
 def _folds(run: Run) -> int | None:
