@@ -190,7 +190,6 @@ def test_what_cannot_be_done_is_one_clear_line_and_leaves_no_folder(tmp_path, hu
         ("--device", "quantum", "--device quantum cannot be used"),
         ("--project-root", "nowhere", "train.csv: cannot read the split file"),
         ("--output-dir", __file__, "cannot .*--output-dir"),
-        ("--image-size", "1000000", "MB needed|cannot|out of memory"),
         ("--max-length", "1", "--max-length"),
         ("--model-name", "nobody/nothing", "nobody/nothing.*HF_ENDPOINT"),
         ("--model-name", "../\x1b[2J", "cannot load"),

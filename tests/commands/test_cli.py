@@ -98,6 +98,7 @@ def test_flags_of_a_reversed_sense_and_frozen_encoders_change_the_protocol():
 def test_what_no_setting_takes_is_refused_with_its_bounds(capsys):
     wrong = {
         "--epochs": ("0", "must be 1 or more, got 0"),
+        "--image-size": ("1000000", "must be 1 to 4,096, got 1000000"),
         "--seed": ("-1", "must be 0 or more, got -1"),
         "--lr": ("nan", "must be a positive number, got nan"),
         "--warmup-ratio": ("1", "must be 0 or more and less than 1, got 1"),

@@ -36,7 +36,7 @@ from .models.loading import check_transformers, load_tokenizer
 from .runs.folder import spreadsheet_bytes, table_bytes
 from .runs.layout import BEST, ENCODER, METRICS_JSON
 from .runs.reading import read_record
-from .settings import ModelChoice, Paths
+from .settings import LARGEST_IMAGE, ModelChoice, Paths
 from .tensors import read_tensors
 from .training.device import (
     allow_fast_float32,
@@ -48,7 +48,6 @@ from .training.device import (
 from .training.engine import evaluate, probabilities
 from .training.record import answers_table, submission_table
 
-_LARGEST_PHOTO = 4096  # px; a stranger's folder must not fill the memory
 _REMEDY = "or give --blank-missing to let them pass"
 
 
@@ -138,7 +137,7 @@ def open_run(folder: Path, model_name: str | None) -> OpenedRun:
     try:
         record = read_record(path)
         block, protocol = record["model"], record["protocol"]
-        if not 0 < protocol["image_size"] <= _LARGEST_PHOTO:
+        if not 0 < protocol["image_size"] <= LARGEST_IMAGE:  # it must not fill the memory
             raise ValueError(f"photos of {protocol['image_size']} px")
         encodings = record.get("text_encodings", {})
         has_encoder = (folder / ENCODER / CONFIG).is_file()

@@ -51,6 +51,8 @@ not_negative_int = number(int, "0 or more", lambda value: value >= 0)
 positive_float = number(float, "a positive number", lambda value: 0 < value < math.inf)
 not_negative_float = number(float, "0 or more", lambda value: 0 <= value < math.inf)
 share = number(float, "0 or more and less than 1", lambda value: 0 <= value < 1)
+LARGEST_IMAGE = 4096
+pixels = number(int, f"1 to {LARGEST_IMAGE:,}", lambda value: 1 <= value <= LARGEST_IMAGE)
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ class Protocol:
         "balanced", "weight of a class: N / its count", choices=("balanced", "none")
     )
     max_length: int = _flag(64, "longest text in tokens", positive_int)
-    image_size: int = _flag(224, "height and width in pixels", positive_int)
+    image_size: int = _flag(224, "height and width in pixels", pixels)
     augmentation: str = _flag(
         "crop, flip",
         "no random crop and flip of training images",

@@ -23,7 +23,7 @@ _MARKS = (
 _VOTING_BYTES = 1 << 20  # of each text
 
 
-def decode(data: bytes, legacy: str = "gb18030", whole: bool = True) -> tuple[str, str]:
+def decode(data: bytes, legacy: str = "gb18030") -> tuple[str, str]:
     """Return ``data`` as text, and the name of its encoding.
 
     The name is "utf-8", "utf-16", "utf-32", "gb18030", "cp1252" or "replaced": then some bytes are
@@ -32,13 +32,12 @@ def decode(data: bytes, legacy: str = "gb18030", whole: bool = True) -> tuple[st
     Args:
         legacy: the encoding of texts without a mark that are not UTF-8, one of ``settings.ENCODINGS``
             without "auto". "utf-16" is also the encoding of texts with NUL bytes.
-        whole: False if ``data`` is the beginning of a longer text and may end within a character.
     """
     for mark, codec, name in _MARKS:
         if data.startswith(mark):
-            text = _strict(data, codec, whole)
+            text = _strict(data, codec)
             return (_replaced(data, codec), "replaced") if text is None else (text, name)
-    text = None if legacy == "utf-16" and b"\0" in data else _strict(data, "utf-8", whole)
+    text = None if legacy == "utf-16" and b"\0" in data else _strict(data, "utf-8")
     if text is not None:
         return text, "utf-8"
     damaged = _replaced(data, "utf-8")
@@ -47,7 +46,7 @@ def decode(data: bytes, legacy: str = "gb18030", whole: bool = True) -> tuple[st
     if legacy == "utf-8" or long_ones > damaged.count("\ufffd"):
         return damaged, "replaced"
     codec = "utf-16-le" if legacy == "utf-16" else legacy
-    text = _strict(data, codec, whole)
+    text = _strict(data, codec)
     if text is not None:
         return text, legacy
     other = _replaced(data, codec)
@@ -67,7 +66,7 @@ def choose_encoding(texts: Iterable[bytes]) -> str:
         if data.isascii() or decode(data, legacy="utf-8")[1] != "replaced":
             continue
         for line in data[:_VOTING_BYTES].splitlines():
-            possible = [name for name in votes if _strict(line, name, whole=True) is not None]
+            possible = [name for name in votes if _strict(line, name) is not None]
             if len(possible) == 1:
                 votes[possible[0]] += 1
             elif possible and not line.isascii():
@@ -78,13 +77,12 @@ def choose_encoding(texts: Iterable[bytes]) -> str:
     return "cp1252" if votes["cp1252"] > votes["gb18030"] else "gb18030"
 
 
-def _strict(data: bytes, codec: str, whole: bool) -> str | None:
+def _strict(data: bytes, codec: str) -> str | None:
     """Return the text without a mark, or None if a byte is wrong."""
     try:
-        text = codecs.getincrementaldecoder(codec)().decode(data, final=whole)
+        return data.decode(codec).removeprefix("\ufeff")
     except UnicodeDecodeError:
         return None
-    return text.removeprefix("\ufeff")
 
 
 def _replaced(data: bytes, codec: str) -> str:

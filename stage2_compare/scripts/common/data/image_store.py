@@ -26,7 +26,6 @@ from .photos import NOTES, decode, open_file, reason
 
 # Part of the key: change the number when the pixels, fingerprints or notes of a photo change.
 VERSION = f"5 bicubic Pillow {PIL.__version__}"
-_MOST_BYTES = 1 << 30  # of a stored photo; numpy's limit is 2 GB
 _INSPECTED_SIDE = 64  # a photo of which this can be made can be used
 _BLOCK = 1 << 20  # bytes read at once
 _THREADS = min(16, os.cpu_count() or 1)  # Pillow and hashlib release the interpreter lock
@@ -140,14 +139,9 @@ def load_images(paths: Sequence[str | Path], image_size: int, cache_dir: str | P
 
     Raises:
         ImagesUnusable: photos are missing or broken (all are counted, ten are named).
-        UserError: the size is beyond all memory, or the cache cannot be written.
+        UserError: the cache cannot be written.
     """
     side = image_size * 8 // 7
-    if 3 * side**2 > _MOST_BYTES:
-        raise UserError(
-            f"--image-size {image_size} cannot be used: a photo would take "
-            f"{3 * side**2 / 1e6:,.0f} MB; give a smaller one"
-        )
     digest_of: dict[str, str] = {}
     faults: dict[str, str] = {}
     distinct = list(dict.fromkeys(map(str, paths)))

@@ -14,15 +14,14 @@ from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from ..errors import UserError, reason_of
-from ..files import file_problem, listed, quoted
+from ..files import file_problem, listed, open_file, quoted
 from .tables import Split, refuse
 
 DATA_FOLDERS = ("data/data", "data/project5/data", "data")  # below the project root
 # Of several photos of a guid the first in this order is taken, on every system.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".jfif", ".jpe")
 IMAGE_SUFFIXES += (".tif", ".tiff", ".avif")
-MAX_CHARACTERS = 1 << 20  # of one text; the rest is left out and counted
-MAX_BYTES = 4 * MAX_CHARACTERS + 8  # with a mark, more characters than that in every encoding
+_MAX_BYTES = 100_000_000  # of one text
 
 
 class Fault(NamedTuple):
@@ -62,8 +61,8 @@ def find_files(
         data_dir: see ``find_data_folder``.
 
     Returns:
-        The texts (N,), b"" where unreadable; none where they are in the csv. Of a long one only the
-        beginning. And the files that are missing or unreadable.
+        The texts (N,), b"" where unreadable; none where they are in the csv. And the files that are
+        missing or unreadable.
 
     Raises:
         UserError: a cell or guid names no file, or there is no data folder.
@@ -86,16 +85,15 @@ def find_files(
         for row, guid, (shown, candidates) in zip(split.rows, split.guids, of_pairs, strict=True):
             path = next((path for path in candidates if not file_problem(path)), candidates[0])
             problem, content = file_problem(path), b""
-            if column == "text_path" and not problem:
+            if column == "text_path":
                 try:
-                    with open(path, "rb") as file:
-                        content = file.read(MAX_BYTES)
+                    with open_file(path, _MAX_BYTES) as file:
+                        content = file.read()
                 except OSError as error:
                     problem = reason_of(error)
+                contents.append(content)
             if problem:
                 faults.append(Fault(split.path, row, guid, shown, problem))
-            if column == "text_path":
-                contents.append(content)
             windows_paths += bool(split.image_paths) and path != candidates[0]
             paths.append(path)
         named[column] = paths

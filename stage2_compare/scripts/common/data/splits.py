@@ -19,7 +19,7 @@ from ..files import listed, quoted
 from ..settings import MOST_FOLDS, TEST_CSV, Paths
 from .encodings import choose_encoding, decode
 from .image_store import ImageStore
-from .pair_files import MAX_BYTES, MAX_CHARACTERS, Fault, describe, find_files
+from .pair_files import Fault, describe, find_files
 from .tables import Split, read_tables, refuse
 
 # Lies beside the splits while make_splits.py replaces them, and stays if it is killed.
@@ -65,14 +65,10 @@ def read_splits(
         legacy = choose_encoding(data for contents, _ in found.values() for data in contents)
     for name, split in splits.items():
         if contents := found[name][0]:  # else the texts are in the csv
-            decoded = [decode(data, legacy, whole=len(data) < MAX_BYTES) for data in contents]
+            decoded = [decode(data, legacy) for data in contents]
             split.texts, split.text_encodings = map(list, zip(*decoded, strict=True))
-        notes = {
-            "long_text": sum(len(text) > MAX_CHARACTERS for text in split.texts),
-            "nul_text": sum("\0" in text for text in split.texts),
-        }
-        # Tokenizers differ on NUL.
-        split.texts = [text[:MAX_CHARACTERS].replace("\0", "").strip() for text in split.texts]
+        notes = {"nul_text": sum("\0" in text for text in split.texts)}  # tokenizers differ on it
+        split.texts = [text.replace("\0", "").strip() for text in split.texts]
         notes["empty_text"] = split.texts.count("")
         split.notes |= {note: count for note, count in notes.items() if count}
     return splits, [fault for _, faults in found.values() for fault in faults]

@@ -35,8 +35,8 @@ class Split:
     texts until ``splits`` has decoded them.
 
     ``notes`` count what is odd but accepted: "gb18030_csv" (1 if the csv is in that encoding, not
-    in UTF-8), "blank_row" (left out), "windows_path" (backslashes read as slashes), "long_text"
-    (cut after ``MAX_CHARACTERS``), "nul_text" (NUL characters were removed) and "empty_text".
+    in UTF-8), "blank_row" (left out), "windows_path" (backslashes read as slashes), "nul_text"
+    (NUL characters were removed) and "empty_text".
     """
 
     path: Path  # the csv

@@ -44,7 +44,6 @@ _CHOICES = ("protocol", "model")  # the blocks that tell one run from another
 # Apart from optional metrics, a run records nothing negative.
 _BOUNDS = {metric.column: metric.bounds for metric in METRICS}
 _ROUNDING = 1e-4  # two files of one run may differ by this much
-_DEEPEST = 20  # levels of metrics.json; what follows them by recursion ends at some hundreds
 # The most that is read of a file. A table takes up to 30 times as much memory meanwhile.
 _MEGABYTES = {".json": 5, ".csv": 100, ".npz": 500}
 
@@ -244,14 +243,9 @@ def _checked_size(path: Path, size: int) -> int:
 def read_record(path: Path) -> dict[str, Any]:
     """Return what the metrics.json of a finished run says, or raise any Exception."""
     record = json.loads(_read_text(path).removeprefix("\ufeff"))
-    if not isinstance(record, dict) or _levels(record) > _DEEPEST:
-        raise ValueError(f"it is no object of at most {_DEEPEST} levels")
+    if not isinstance(record, dict):
+        raise ValueError("it is no object")
     return record
-
-
-def _levels(value: Any) -> int:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + max(map(_levels, inner), default=0)
 
 
 def _read_figures(path: Path, found: dict[str, Any]) -> dict[str, Any]:
