@@ -36,7 +36,7 @@ def test_every_phrase_that_is_asked_for_is_there():
     asked = set()
     for path in (*COMMON.glob("page/page.html"), *COMMON.glob("page/page.js")):
         text = path.read_text(encoding="utf-8")
-        asked |= set(re.findall(r"""\b(?:t|say|each|head|heading)\(["'](\w+)["'][),]""", text))
+        asked |= set(re.findall(r"""\b(?:t|say|section)\(["'](\w+)["'][),]""", text))
     for path in COMMON.rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(call, ast.Call) and _name(call) in ("say", "phrase", "heading"):

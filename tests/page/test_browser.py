@@ -1,13 +1,16 @@
 """The page in a real browser, Chromium without a window, opened from the disk."""
 
+import csv
+import io
 import itertools
 import re
 import shutil
+import subprocess
 import sys
 
 import numpy as np
 import pytest
-from helpers.pages import page_of, write_pairs
+from helpers.pages import data_of, page_of, write_pairs
 from helpers.run_folders import bert, clip, make_run
 
 playwright = pytest.importorskip(
@@ -19,6 +22,8 @@ LABELS = np.arange(N) % 3
 IRONY = "真是好天气，才怪"
 MODELS = {"text": (bert("text"), 40), "image": (bert("image"), 45), "late": (bert("late"), 30)}
 MODELS |= {"concat": (bert("concat"), 12), "clip": (clip(), 6)}
+NAMES = ["CLIP", "BERT + ResNet18 · concat", "BERT + ResNet18 · late"]
+NAMES += ["BERT · text only", "ResNet18 · image only"]  # best first
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
@@ -35,24 +40,25 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory) -> str:
-    """A page of five runs on 90 pairs. Late fusion misses the ironic ones, as in the demo."""
+def project(tmp_path_factory):
+    """A page of five models on 90 pairs. Late fusion misses the ironic ones, as in the demo."""
     root = tmp_path_factory.mktemp("page") / "我的 项目"
     texts = [f"{IRONY if 12 <= i < 30 else '今天去公园'} {i}" for i in range(N)]
-    texts[80:84] = [EVIL, "שלום \u202e gnp.exe", "\"'`{{ 7*7 }}", "a" * 1_000_000]
+    texts[80:84] = [EVIL, "שלום \u202e gnp.exe", "=1+1", "a" * 1_000_000]
     record = write_pairs(root, LABELS, texts)
     for name, (model, wrong) in MODELS.items():
         said = np.where(np.arange(N) < wrong, (LABELS + 1) % 3, LABELS)
         folder = root / "outputs/compare"
         make_run(folder, name, labels=LABELS, predictions=said, model=model, **record)
     page_of(root)
-    return (root / "outputs/compare/visuals/index.html").as_uri()
+    return root
 
 
 @pytest.fixture
-def opened(browser, address):
+def opened(browser, project):
     """Open the page with a size and a theme, and fail if anything goes wrong in it."""
     contexts, wrong = [], []
+    address = (project / "outputs/compare/visuals/index.html").as_uri()
 
     def open_page(hash: str = "", width: int = 1024, theme: str = "light"):
         context = browser.new_context(
@@ -83,51 +89,77 @@ def guids(page) -> list[int]:
     return [int(text[4:]) for text in page.locator(".card .guid").all_text_contents()]
 
 
-def test_it_fits_the_window_follows_the_system_and_remembers_its_switches(opened):
+def show_all(page) -> list[int]:
+    """The pairs of all pages of what is found."""
+    seen = guids(page)
+    while page.locator("#next").is_enabled():
+        at = page.inner_text("#at")
+        page.press("#next", "Enter")
+        page.wait_for_function(f"document.querySelector('#at').textContent !== {at!r}")
+        seen += guids(page)
+    return seen
+
+
+def promised(link) -> int:
+    return int(re.search(r"\((\d+)\)|(\d+) pairs", link.inner_text()).expand(r"\1\2"))
+
+
+def test_it_fits_the_window_follows_the_system_and_remembers_its_theme(opened):
     for width, theme in itertools.product((390, 1024, 1920), ("light", "dark")):
         page = opened(width=width, theme=theme)
         assert page.evaluate("document.documentElement.dataset.theme") == theme
-        assert page.inner_text("h1") == "Ways of joining text and image, compared"
+        assert page.inner_text("h1").startswith("On 90 validation pairs CLIP is first")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        page.click("#language")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        table = page.locator("table.models")
+        assert table.evaluate("node => node.scrollWidth - node.parentNode.clientWidth") <= 0
     page.click("#theme")
     page.reload()
-    assert page.inner_text("h1") == "图文融合方式比较" == page.title()
-    assert page.inner_text("#presets a >> nth=1").startswith("全都错")
-    assert page.inner_text("th.verdict-best, td.verdict-best") == "第一名"
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
-    assert page.evaluate("document.documentElement.lang") == "zh-CN"
 
 
-def test_a_heading_sorts_the_table_both_ways(opened):
+def test_the_table_shows_seven_columns_and_the_rest_on_demand_and_sorts(opened):
     page = opened()
-    table = page.locator("table.sortable").first
-    names = table.locator("tbody th")
-    best_first = ["clip", "concat", "late", "text", "image"]
-    assert names.all_inner_texts() == best_first
-    heading = table.locator("thead th").nth(1)
+    heads, names = page.locator(".models thead th:visible"), page.locator(".models tbody th")
+    assert heads.count() == 7
+    best_first = [*names.all_inner_texts()]
+    assert best_first[:5] == NAMES
+    page.click(".show-more >> nth=0")
+    assert heads.count() > 12
+    heading = page.locator(".models thead th").nth(1)
     heading.locator("button").click()
     assert names.all_inner_texts() == best_first
     assert heading.get_attribute("aria-sort") == "descending"
     heading.locator("button").press("Enter")
     assert names.all_inner_texts() == best_first[::-1]
-    assert heading.get_attribute("aria-sort") == "ascending"
 
 
-def test_each_preset_shows_as_many_pairs_as_it_says(opened):
-    page = opened()
-    for place in range(page.locator("#presets a").count()):
-        link = page.locator("#presets a").nth(place)
-        promised = int(re.search(r"\((\d+)\)", link.inner_text())[1])
+def test_each_preset_and_each_question_shows_as_many_pairs_as_it_says(opened):
+    """Whatever was filtered before."""
+    page = opened("#true=positive&q=nothing")
+    links = page.locator("#presets a, .questions a[href*='=']")
+    assert links.count() > 12
+    for place in range(links.count()):
+        link = links.nth(place)
+        address = link.get_attribute("href")
         link.click()
-        page.wait_for_function(
-            "place => document.querySelectorAll('#presets a')[place].ariaCurrent === 'true'",
-            arg=place,
-        )
-        assert count(page) == promised
-        assert page.locator(".card").count() == min(20, promised)
-        assert page.locator("#presets a[aria-current]").inner_text().endswith(f"({promised})")
+        page.wait_for_function("address => location.hash === address", arg=address)
+        page.wait_for_timeout(50)
+        assert count(page) == promised(link), address
+        assert page.locator(".card").count() == min(20, promised(link))
+    assert page.input_value("[name=q]") == ""
+
+
+def test_sorting_puts_doubtful_labels_disagreement_and_confidence_first(opened, project):
+    found = data_of(project, (project / "outputs/compare/visuals/index.html").read_text("utf-8"))
+    numbers = [int(guid[4:]) for guid in found["guids"]]
+    for order, values in {
+        "doubt": np.array(found["doubt"]),
+        "disagreement": -np.array(found["disagreement"]),
+        "sure": -np.array(found["sure"]),
+        "unsure": np.array(found["sure"]),
+    }.items():
+        shown = show_all(opened(f"#sort={order}"))
+        assert shown == [numbers[place] for place in np.argsort(values, kind="stable")]
 
 
 def test_a_cell_of_a_confusion_matrix_leads_to_its_pairs(opened):
@@ -136,8 +168,8 @@ def test_a_cell_of_a_confusion_matrix_leads_to_its_pairs(opened):
     cell = matrix.locator("tbody tr").nth(0).locator("td a").nth(1)
     assert cell.inner_text().split()[0] == "10"
     cell.click()
-    page.wait_for_function("document.querySelector('#filter').elements.run1.value === 'late'")
-    assert guids(page) == [i for i in range(30) if LABELS[i] == 0]
+    page.wait_for_function("document.querySelectorAll('.card').length === 10")
+    assert sorted(guids(page)) == [i for i in range(30) if LABELS[i] == 0]
     assert page.locator("#pairs").evaluate("node => node.getBoundingClientRect().top") < 300
     said = page.locator(".card").first.locator(".said li", has_text="late")
     assert "✗ neutral" in said.text_content()
@@ -145,34 +177,19 @@ def test_a_cell_of_a_confusion_matrix_leads_to_its_pairs(opened):
 
 def test_which_pairs_late_gets_wrong_that_concat_gets_right_and_why(opened):
     page = opened()
-    page.select_option("[name=run1]", "late")
+    page.select_option("[name=model1]", NAMES[2])
     page.wait_for_function("document.querySelector('[name=is1]').value === 'wrong'")
-    page.select_option("[name=run2]", "concat")
+    page.select_option("[name=model2]", NAMES[1])
     page.wait_for_function("document.querySelector('[name=is2]').value === 'wrong'")
     page.select_option("[name=is2]", "right")
     page.wait_for_function("document.querySelectorAll('.card').length === 18")
-    assert guids(page) == list(range(12, 30))
+    assert sorted(guids(page)) == list(range(12, 30))
     texts = page.locator(".card .text").all_text_contents()
     assert len(texts) == 18 and all(text.startswith(IRONY) for text in texts)
     quoted = page.url
     page.goto("about:blank")
     page.goto(quoted)
-    assert guids(page) == list(range(12, 30))
-
-
-def test_runs_that_are_right_alone_and_slices_lead_to_their_pairs(opened):
-    page = opened()
-    link = page.locator("#confusion ~ p a", has_text="clip")
-    assert link.inner_text() == "clip (6)"
-    link.click()
-    page.wait_for_function("document.querySelectorAll('.card').length === 6")
-    assert guids(page) == list(range(6, 12))
-    page = opened()
-    cell = page.locator("#slices ~ div table tbody tr", has_text="1–50").locator("a")
-    promised = int(cell.inner_text())
-    cell.click()
-    page.wait_for_function("document.querySelector('#filter').elements.slice.value !== ''")
-    assert count(page) == promised
+    assert sorted(guids(page)) == list(range(12, 30))
 
 
 def test_search_finds_texts_and_guids_and_the_back_button_undoes_a_filter(opened):
@@ -194,58 +211,104 @@ def test_search_finds_texts_and_guids_and_the_back_button_undoes_a_filter(opened
 
 def test_a_link_to_a_section_opens_the_page_without_a_filter(opened):
     page = opened("#results")
-    assert count(page) == N and page.input_value("[name=q]") == ""
-    assert page.locator("#filter select").evaluate_all("all => all.map((each) => each.value)") == (
-        [""] * 6
-    )
-    assert page.locator("#presets a[aria-current]").inner_text() == f"All ({N})"
+    assert count(page) == N and page.locator("#presets a[aria-current]").inner_text() == "All (90)"
+    values = page.locator("#filter select").evaluate_all("all => all.map((each) => each.value)")
+    assert values == [""] * 7
+    assert sorted(show_all(page)) == list(range(N))
 
 
-def test_paging_goes_through_all_pairs_once(opened):
-    page, seen = opened(), []
-    for place in range(1, 6):
-        page.wait_for_function(f"document.querySelector('#at').textContent === 'Page {place} of 5'")
-        seen += guids(page)
-        if place < 5:
-            page.press("#next", "Enter")
-    assert seen == list(range(N))
-    assert page.locator("#next").is_disabled()
-
-
-def test_photos_come_from_the_disk_in_view_and_what_data_say_is_shown_as_text(opened):
-    page = opened()
-    image = page.locator(".card img").first
-    assert not image.evaluate("node => node.complete && node.naturalWidth > 0")
-    image.scroll_into_view_if_needed()
+def test_photos_come_from_the_disk_and_a_click_shows_them_whole(opened):
+    page = opened("#q=pair8")
     page.wait_for_function("document.querySelector('.card img').naturalWidth === 256")
+    page.click(".enlarge >> nth=0")
+    page.wait_for_function("document.querySelector('dialog img').naturalWidth > 0")
+    size = "node => [node.naturalWidth, node.naturalHeight]"
+    first = guids(page)[0]
+    assert page.locator("dialog img").evaluate(size) == [40 + first % 30, 50]
+    page.keyboard.press("Escape")
+    assert not page.locator("dialog").is_visible()
+
+
+def test_what_data_say_is_shown_as_text(opened):
     page = opened("#q=pair8")
     shown = page.locator(".card .text").all_text_contents()
-    assert EVIL in shown and "\"'`{{ 7*7 }}" in shown
+    assert EVIL in shown and "=1+1" in shown
     assert any("1,000,000 characters, cut here" in text for text in shown)
     assert page.locator(".card .text >> css=script, .card .text >> css=img").count() == 0
 
 
-def test_tables_are_copied_as_markdown_latex_and_csv(opened):
+def test_the_pairs_that_are_shown_are_saved_as_csv(opened):
+    page = opened("#q=pair8")
+    with page.expect_download() as download:
+        page.click("#save")
+    content = download.value.path().read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf")
+    header, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+    assert header[:5] == ["guid", "text", "image_path", "label", "p_label"]
+    assert header[5::2] == NAMES
+    assert sorted(int(row[0][4:]) for row in rows) == [8, *range(80, 90)]
+    of = {row[0]: row for row in rows}
+    assert of["pair82"][1] == "'=1+1" and of["pair80"][1] == EVIL
+    assert of["pair8"][2] == "data/8.png" and of["pair8"][3] == "positive"
+    assert of["pair8"][5::2] == ["positive", *["negative"] * 4]
+    assert all(0 <= float(cell) <= 1 for row in rows for cell in row[6::2])
+
+
+@pytest.fixture
+def copied(opened):
+    """Return what the button of a format copies of the table of models."""
     page = opened()
-    for format, expected in {
-        "Markdown": r"\| clip \| 0\.93\d \| ",
-        "LaTeX": r"\\begin\{tabular\}\{lr+\}\n\\hline\nModel & Macro-F1 &",
-        "csv": r'"Model","Macro-F1",',
-    }.items():
-        page.locator("#results ~ .copy button", has_text=format).click()
+
+    def copy(format: str) -> str:
+        page.locator(".models").locator("xpath=../..").get_by_role(
+            "button", name=format, exact=True
+        ).click()
         page.wait_for_function("document.querySelector('#message').textContent === 'Copied'")
-        assert re.search(expected, page.evaluate("navigator.clipboard.readText()"))
+        text = page.evaluate("navigator.clipboard.readText()")
+        page.wait_for_function("document.querySelector('#message').textContent === ''")
+        return text
+
+    return copy
+
+
+def test_tables_are_copied_as_markdown_latex_and_csv(copied):
+    assert re.search(r"\| CLIP \| 0\.93\d \| 0\.\d{3}–\d\.\d{3} \| best", copied("Markdown"))
+    first, second, *_ = csv.reader(io.StringIO(copied("csv")))
+    assert first[:2] == ["Model", "Macro-F1"] and second[0] == "CLIP" and len(second) == 7
+    latex = copied("LaTeX")
+    assert r"\textbf{CLIP} & \textbf{0.93" in latex and "90 validation pairs" in latex
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
+def test_the_latex_fits_a_page_in_one_column_and_in_two(copied, tmp_path):
+    table = copied("LaTeX")
+    for options in ("", "twocolumn"):
+        source = rf"\documentclass[{options}]{{article}}\usepackage{{booktabs,graphicx}}"
+        source += rf"\begin{{document}}Text.{table}\end{{document}}"
+        (tmp_path / "paper.tex").write_text(source, encoding="utf-8")
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True)
+        log = done.stdout.decode("utf-8", "replace")
+        assert done.returncode == 0 and "Overfull" not in log, log
+
+
+def test_the_sentences_are_copied(opened):
+    page = opened()
+    page.click("#copy-sentence")
+    page.wait_for_function("document.querySelector('#message').textContent === 'Copied'")
+    text = page.evaluate("navigator.clipboard.readText()")
+    assert text.startswith(page.inner_text("h1")) and "random seed" in text
 
 
 def test_a_filter_is_reached_and_used_by_keyboard_alone(opened):
     page = opened()
-    page.focus("#presets a >> nth=1")
+    page.focus("#presets a >> nth=2")
     page.keyboard.press("Enter")
     page.wait_for_function("document.querySelectorAll('.card').length === 6")
     assert page.locator("#presets a[aria-current]").inner_text().startswith("All wrong")
     assert page.evaluate("document.activeElement.textContent").startswith("All wrong")
-    for field in ("true", "run1", "is1", "run2", "is2", "slice", "q"):
-        labelled = page.locator(f"[name={field}]").evaluate(
+    for field in page.locator("#filter [name]").all():
+        labelled = field.evaluate(
             "node => Boolean(node.labels.length || node.getAttribute('aria-label'))"
         )
         assert labelled, field
@@ -257,7 +320,7 @@ def test_print_shows_results_and_no_controls(opened):
     page.emulate_media(media="print")
     assert page.evaluate("document.documentElement.scrollWidth") <= 794
     assert not page.locator("nav").is_visible() and not page.locator("#filter").is_visible()
-    assert page.locator("table.sortable").first.is_visible()
+    assert page.locator("table.models").is_visible()
     background = "getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(background) == "rgb(255, 255, 255)"
     assert page.pdf()[:5] == b"%PDF-"

@@ -14,6 +14,6 @@ def test_the_pairs_of_a_trained_run_are_found_again(hub, tmp_path):
         "val_csv": elsewhere.as_posix(),
         "text_encoding": "gb18030",
     }
-    tags = Tags(page_of(project))
+    tags = Tags(page_of(project, lists=[tmp_path]))
     assert f'"{TEXTS[1]}1"' in tags.scripts[0] and "not shown" not in tags.text
     assert len(list((project / "outputs/compare/visuals/page/thumbs").iterdir())) == 6

@@ -1,38 +1,32 @@
 "use strict";
-/* What the page does: languages and themes, sorting and copying of tables, and the pair explorer.
+/* What the page does: the theme, sorting and copying of tables, and the pair explorer.
    Data come as ``parts`` (see parts.py). Text from data goes through textContent only. */
 
 const PER_PAGE = 20;
-const phrases = parts[0].phrases;
-const [head, ...rest] = parts.slice(1);
-const runs = rest.filter((part) => "run" in part);
-const pairs = { guids: [], labels: [], masks: [], texts: [], lengths: [], photos: [] };
-for (const part of rest) {
-  if ("guids" in part) for (const key in pairs) for (const value of part[key]) pairs[key].push(value);
+const [phrases, head, ...rest] = parts;
+const models = rest.filter((part) => "model" in part);
+const pairs = {};
+for (const part of rest.filter((part) => "guids" in part)) {
+  for (const key in part) { pairs[key] ??= []; for (const value of part[key]) pairs[key].push(value); }
 }
 const root = document.documentElement;
 const by = (id) => document.getElementById(id);
+const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
+const t = (key, values = {}) => phrases[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
-// ---------------------------------------------------------------- languages and themes
+function make(tag, properties = {}, ...children) {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
+}
+
+// ---------------------------------------------------------------- theme and paper
 
 function remembered(key, value) {
   try {
     if (value !== undefined) localStorage.setItem(key, value);
     return localStorage.getItem(key);
   } catch { return null; } // a browser may refuse it to pages from the disk
-}
-
-function t(key, values = {}) {
-  const text = phrases[key][root.dataset.language === "zh" ? 0 : 1];
-  return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
-}
-
-function speak(language) {
-  root.dataset.language = language;
-  root.lang = language === "zh" ? "zh-CN" : "en";
-  document.title = t("title");
-  for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", t(node.dataset.label));
-  if (head) explore();
 }
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -43,57 +37,64 @@ by("theme").addEventListener("click", () => {
   show(root.dataset.theme === "dark" ? "light" : "dark");
   remembered("theme", root.dataset.theme);
 });
-by("language").addEventListener("click", () => {
-  speak(root.dataset.language === "zh" ? "en" : "zh");
-  remembered("language", root.dataset.language);
+addEventListener("beforeprint", () => { // paper shows what nobody has opened or scrolled to
+  for (const image of document.images) image.loading = "eager";
+  for (const details of all("details")) details.open = true;
 });
 
-// Paper shows what nobody has scrolled to.
-addEventListener("beforeprint", () => { for (const image of document.images) image.loading = "eager"; });
-
-function make(tag, properties = {}, ...children) {
-  const node = Object.assign(document.createElement(tag), properties);
-  node.append(...children);
-  return node;
-}
-
-// ---------------------------------------------------------------- tables
+// ---------------------------------------------------------------- tables: sort and copy
 
 function value(cell) {
-  const text = cell.dataset.value ?? cell.innerText.trim();
-  const number = parseFloat(text.replace(/,/g, ""));
-  if (cell.classList.contains("number")) return Number.isNaN(number) ? null : number;
-  return text;
+  if ("value" in cell.dataset) return Number(cell.dataset.value);
+  return cell.classList.contains("number") ? null : cell.textContent.trim();
 }
 
-function sort(button) {
-  const heading = button.closest("th"), table = heading.closest("table"), place = heading.cellIndex;
+function sort(heading) {
+  const body = heading.closest("table").tBodies[0], place = heading.cellIndex;
   const down = heading.ariaSort ? heading.ariaSort === "ascending" : heading.classList.contains("number");
   const order = (a, b) => {
     if (a === null || b === null) return (a === null) - (b === null); // what is missing stays last
     const less = typeof a === "number" ? a - b : a.localeCompare(b, root.lang);
     return down ? -less : less;
   };
-  const rows = [...table.tBodies[0].rows].map((row) => [value(row.cells[place]), row]);
-  table.tBodies[0].append(...rows.sort((a, b) => order(a[0], b[0])).map((pair) => pair[1]));
+  const rows = [...body.rows].map((row) => [value(row.cells[place]), row]);
+  body.append(...rows.sort((a, b) => order(a[0], b[0])).map((pair) => pair[1]));
   for (const other of heading.parentNode.cells) other.ariaSort = null;
   heading.ariaSort = down ? "descending" : "ascending";
 }
 
-const cells = (table) => [...table.rows].map((row) => [...row.cells].map((cell) => cell.innerText.replace(/\s+/g, " ").trim()));
-const inTex = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" };
-const tex = (text) => text.replace(/[\\~^&%$#_{}]/g, (c) => inTex[c] || "\\" + c);
+/** Return the texts of what is shown of a table, a row each; LaTeX leaves out what would not fit. */
+function texts(table, isTex = false) {
+  const shown = [...table.rows[0].cells].map((cell) =>
+    getComputedStyle(cell).visibility !== "collapse" && !cell.matches(".hidden") && !(isTex && cell.matches(".not-copied")));
+  return [...table.rows].map((row) => [...row.cells].filter((_, i) => shown[i]).map((cell) => cell.textContent.replace(/\s+/g, " ").trim()));
+}
+
+const inTex = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "<": "\\textless{}", ">": "\\textgreater{}", "–": "--", "·": "\\textperiodcentered{}" };
+const tex = (text) => text.replace(/[\\~^<>–·&%$#_{}]/g, (c) => inTex[c] || "\\" + c);
 const markdown = (text) => text.replace(/[\\|<`*_]/g, "\\$&");
-// A spreadsheet would run a text that begins like a formula.
-const csv = (text) => `"${(/^[=+@\t\r＝＋－＠]|^-\D/.test(text) ? "'" + text : text).replace(/"/g, '""')}"`;
+const isFormula = (text) => /^'*[=+\-@\t\r\n＝＋－＠]/.test(text) && !/^-?[\d.,]+%?$/.test(text);
+const csv = (rows) => rows.map((row) => row.map((text) => `"${(isFormula(text) ? "'" + text : text).replace(/"/g, '""')}"`).join(",")).join("\r\n");
+
+/** A float as wide as the page, in one column or two; what is wider still is made smaller. */
+function latex(table) {
+  const [first, ...rows] = texts(table, true).map((row) => row.map(tex));
+  const bold = [...table.tBodies[0].rows].map((row) => row.matches(".first"));
+  const lines = rows.map((row, i) => (bold[i] ? row.map((text, j) => (j < 2 ? `\\textbf{${text}}` : text)) : row));
+  const { latex, key } = table.closest(".block").dataset;
+  const long = all(".facts", table.parentNode).length ? "p{.3\\textwidth}".repeat(first.length) : `l${"r".repeat(first.length - 1)}`;
+  return ["% \\usepackage{booktabs,graphicx}", "\\begin{table*}", "\\centering", `\\caption{${tex(latex)}}`, `\\label{tab:${key}}`,
+    "\\resizebox{\\ifdim\\width>\\textwidth \\textwidth\\else \\width\\fi}{!}{%", `\\begin{tabular}{${long}}`, "\\toprule",
+    first.join(" & ") + " \\\\", "\\midrule", ...lines.map((row) => row.join(" & ") + " \\\\"), "\\bottomrule", "\\end{tabular}}", "\\end{table*}"].join("\n");
+}
+
 const FORMATS = {
-  Markdown: ([first, ...rows]) => [first, first.map(() => "---"), ...rows]
-    .map((row, i) => `| ${row.map(i === 1 ? String : markdown).join(" | ")} |`).join("\n"),
-  LaTeX: ([first, ...rows]) => {
-    const lines = [first, ...rows].map((row) => row.map(tex).join(" & ") + " \\\\");
-    return [`\\begin{tabular}{l${"r".repeat(first.length - 1)}}`, "\\hline", lines[0], "\\hline", ...lines.slice(1), "\\hline", "\\end{tabular}"].join("\n");
+  Markdown: (table) => {
+    const [first, ...rows] = texts(table).map((row) => `| ${row.map(markdown).join(" | ")} |`);
+    return [first, `|${" --- |".repeat(texts(table)[0].length)}`, ...rows].join("\n");
   },
-  csv: (rows) => rows.map((row) => row.map(csv).join(",")).join("\r\n"),
+  LaTeX: latex,
+  csv: (table) => csv(texts(table)),
 };
 
 async function copy(text) {
@@ -109,24 +110,29 @@ async function copy(text) {
   setTimeout(() => { by("message").textContent = ""; }, 2000);
 }
 
-for (const table of document.querySelectorAll("table")) {
-  const bar = make("div", { className: "copy" });
-  for (const [lang, text] of [["zh", phrases.copy[0]], ["en", phrases.copy[1]]]) bar.append(make("span", { lang, textContent: text }));
+for (const block of all(".block")) {
+  const bar = block.querySelector(".bar"), table = block.querySelector("table");
+  bar.append(make("span", { textContent: t("copy") }));
   for (const format in FORMATS) {
-    const button = make("button", { type: "button", textContent: format });
-    button.addEventListener("click", () => copy(FORMATS[format](cells(table))));
-    bar.append(button);
+    bar.append(make("button", { type: "button", textContent: format, onclick: () => copy(FORMATS[format](table)) }));
   }
-  table.parentNode.after(bar);
+  const more = block.querySelector(".show-more");
+  const reveal = (shown) => { for (const cell of all(".more", table)) cell.classList.toggle("hidden", !shown); };
+  reveal(false);
+  more?.addEventListener("click", () => {
+    more.ariaPressed = String(more.ariaPressed !== "true");
+    reveal(more.ariaPressed === "true");
+  });
 }
-document.addEventListener("click", (event) => {
-  const button = event.target.closest(".sort");
-  if (button) sort(button);
+by("copy-sentence").onclick = () => copy(all("#summary, .sentence").map((node) => node.textContent).join(root.lang === "en" ? " " : ""));
+document.addEventListener("click", ({ target }) => {
+  const button = target.closest(".sort");
+  if (button) sort(button.closest("th"));
 });
 
 // ---------------------------------------------------------------- the pair explorer
 
-const NAMES = ["preset", "true", "run1", "is1", "run2", "is2", "slice", "q", "page"];
+const NAMES = ["preset", "true", "model1", "is1", "model2", "is2", "slice", "q", "sort", "page"];
 const filterOf = (found) => Object.fromEntries(NAMES.map((name) => [name, found.get(name) || ""]));
 let filter = filterOf(new URLSearchParams());
 
@@ -142,137 +148,137 @@ function address(changes) {
   return "#" + (kept.length ? new URLSearchParams(kept) : "preset=");
 }
 
-const chosen = (run, pair) => run.chosen.slice(2 * pair, 2 * pair + 2);
-const place = (digits) => (digits === "--" ? -1 : parseInt(digits, 36));
-const digits = (number) => number.toString(36).padStart(2, "0");
-const share = (run, pair, kind) => {
+const said = (model, pair) => parseInt(model.chosen.slice(2 * pair, 2 * pair + 2), 36);
+const share = (model, pair, kind) => {
   const at = 2 * (pair * head.classes.length + kind);
-  return parseInt(run.shares.slice(at, at + 2), 36) / 1000;
+  return parseInt(model.shares.slice(at, at + 2), 36) / 1000;
 };
 
-/** Return a test of pairs by what a run does with them, or null where nothing is asked. */
+/** Return a test of pairs by what a model does with them, or null where nothing is asked. */
 function condition(name, is) {
-  const run = runs.find((each) => each.run === name);
-  if (!run || !is) return null;
-  const codes = head.classes.map((_, kind) => digits(kind));
-  if (is === "right") return (i) => chosen(run, i) === codes[pairs.labels[i]];
-  if (is === "wrong") {
-    const sure = filter.preset === "sure"; // then this run is the one that must be sure
-    return (i) => {
-      const said = chosen(run, i);
-      return said !== "--" && said !== codes[pairs.labels[i]] && (!sure || share(run, i, place(said)) >= 0.9);
-    };
-  }
-  const code = codes[head.classes.indexOf(is.slice("said:".length))];
-  return (i) => chosen(run, i) === code;
+  const model = models.find((each) => each.model === name);
+  if (!model || !is) return null;
+  if (is === "right") return (i) => said(model, i) === pairs.labels[i];
+  if (is === "wrong") return (i) => said(model, i) !== pairs.labels[i];
+  const kind = head.classes.indexOf(is.slice("said:".length));
+  return (i) => said(model, i) === kind;
 }
 
+const ORDERS = { // small numbers first
+  doubt: (i) => pairs.doubt[i],
+  disagreement: (i) => -pairs.disagreement[i],
+  sure: (i) => -pairs.sure[i],
+  unsure: (i) => pairs.sure[i],
+};
+
 function matching() {
-  const tests = [];
+  const tests = [condition(filter.model1, filter.is1), condition(filter.model2, filter.is2)];
   for (const name of [filter.preset, filter.slice]) {
     const bit = head.sets.indexOf(name);
     if (bit >= 0) tests.push((i) => pairs.masks[i] & (1 << bit));
   }
-  if (filter.true) {
-    const kind = head.classes.indexOf(filter.true);
-    tests.push((i) => pairs.labels[i] === kind);
-  }
-  tests.push(condition(filter.run1, filter.is1), condition(filter.run2, filter.is2));
+  const kind = head.classes.indexOf(filter.true);
+  if (kind >= 0) tests.push((i) => pairs.labels[i] === kind);
   if (filter.q) {
     const wanted = new RegExp(filter.q.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i");
     tests.push((i) => wanted.test(pairs.guids[i]) || wanted.test(pairs.texts[i] ?? ""));
   }
   const asked = tests.filter(Boolean), found = [];
   for (let i = 0; i < pairs.guids.length; i++) if (asked.every((test) => test(i))) found.push(i);
-  return found;
+  const order = ORDERS[filter.sort];
+  return order ? found.sort((a, b) => order(a) - order(b)) : found; // equal ones stay as listed
 }
 
-function prediction(run, pair) {
-  const kind = place(chosen(run, pair));
-  if (kind < 0) return "";
-  const sure = share(run, pair, kind), right = kind === pairs.labels[pair];
-  const bar = make("span", { className: "bar" });
+function prediction(model, pair) {
+  const kind = said(model, pair), sure = share(model, pair, kind), right = kind === pairs.labels[pair];
+  const bar = make("span", { className: "share" });
   bar.style.width = `${100 * sure}%`;
   const what = `${right ? "✓" : "✗"} ${head.classes[kind]} ${Math.round(100 * sure)}%`;
-  const title = head.classes.map((name, each) => `${name} ${Math.round(100 * share(run, pair, each))}%`).join("\n");
-  return make("li", { className: right ? "right" : "wrong", title }, bar,
-    make("span", { className: "name", textContent: run.run }), make("span", { className: "what", textContent: what }));
+  const title = head.classes.map((name, each) => `${name} ${Math.round(100 * share(model, pair, each))}%`).join("\n");
+  const row = make("li", { className: right ? "right" : "wrong", title }, bar,
+    make("bdi", { className: "name", textContent: model.model }), make("bdi", { className: "what", textContent: what }));
+  row.querySelector(".name").insertAdjacentHTML("afterbegin", `<svg class="mark" aria-hidden="true"><use href="#mark${Number(model.mark)}"/></svg>`);
+  return row;
 }
 
 function card(pair) {
-  const text = pairs.texts[pair], guid = pairs.guids[pair], photo = pairs.photos[pair];
+  const text = pairs.texts[pair], guid = pairs.guids[pair], label = head.classes[pairs.labels[pair]];
   let shown = text || t(text === null ? "text_unknown" : "empty_text");
   if (text && pairs.lengths[pair] > [...text].length) shown += t("cut", { count: pairs.lengths[pair].toLocaleString() });
+  const doubt = t("of_label", { share: Math.round(pairs.doubt[pair] / 10) });
   const words = make("div", {},
-    make("h3", {}, make("bdi", { className: "guid", textContent: guid }), ` · ${t("true_class")}: `, make("bdi", { textContent: head.classes[pairs.labels[pair]] })),
+    make("h3", {}, make("bdi", { className: "guid", textContent: guid }), ` · ${t("label")}: `, make("bdi", { textContent: label }), " ", make("small", { textContent: doubt })),
     make("p", { className: "text", dir: "auto", textContent: shown }),
-    make("ul", { className: "said" }, ...runs.map((run) => prediction(run, pair))));
-  if (!photo) return make("article", { className: "card bare" }, words);
-  const image = make("img", { loading: "lazy", width: 256, height: 256, alt: t("photo_of", { guid }), src: `page/thumbs/${photo}` });
-  return make("article", { className: "card" }, image, words);
+    make("ul", { className: "said" }, ...models.map((model) => prediction(model, pair))));
+  if (!pairs.thumbs[pair]) return make("article", { className: "card bare" }, words);
+  const thumb = `page/thumbs/${pairs.thumbs[pair]}`;
+  const image = make("img", { loading: "lazy", width: 256, height: 256, alt: t("photo_of", { guid }), src: thumb });
+  const button = make("button", { type: "button", className: "enlarge", title: t("enlarge"), onclick: () => enlarge(pair, thumb) }, image);
+  return make("article", { className: "card" }, button, words);
+}
+
+/** Show the whole photo from where it lies; its square where the page has moved away from it. */
+function enlarge(pair, thumb) {
+  const image = by("photo").querySelector("img"), path = pairs.photos[pair];
+  image.alt = t("photo_of", { guid: pairs.guids[pair] });
+  image.onerror = () => { image.onerror = null; image.src = thumb; };
+  const at = path.split("/").map(encodeURIComponent).join("/");
+  image.src = path.startsWith("/") ? `file://${at}` : /^\w:/.test(path) ? `file:///${path[0]}:${at.slice(4)}` : head.root + at;
+  by("photo").showModal();
+}
+
+function save() {
+  const rows = [["guid", "text", "image_path", "label", "p_label", ...models.flatMap(({ model }) => [model, `p ${model}`])]];
+  for (const i of matching()) {
+    const answers = models.flatMap((model) => [head.classes[said(model, i)], String(share(model, i, said(model, i)))]);
+    rows.push([pairs.guids[i], pairs.texts[i] ?? "", pairs.photos[i], head.classes[pairs.labels[i]], String(pairs.doubt[i] / 1000), ...answers]);
+  }
+  const url = URL.createObjectURL(new Blob(["\ufeff" + csv(rows) + "\r\n"], { type: "text/csv" }));
+  make("a", { href: url, download: `${filter.preset || "pairs"}.csv` }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
 function explore() {
   const found = matching(), pages = Math.max(1, Math.ceil(found.length / PER_PAGE));
   const at = Math.min(Math.max(1, parseInt(filter.page, 10) || 1), pages);
-  fillForm();
+  for (const field of by("filter").elements) if (field !== document.activeElement || field.name !== "q") field.value = filter[field.name];
+  for (const link of all("#presets a")) {
+    const own = filterOf(new URLSearchParams(link.hash.slice(1)));
+    const isShown = own.preset === filter.preset;
+    link.ariaCurrent = isShown ? "true" : null;
+    if (isShown) by("help").textContent = link.title;
+  }
   by("count").textContent = t(found.length ? "count" : "none_found", { found: found.length.toLocaleString(), total: pairs.guids.length.toLocaleString() });
   by("found").replaceChildren(...found.slice(PER_PAGE * (at - 1), PER_PAGE * at).map(card));
   by("at").textContent = t("page_of", { page: at, pages });
-  by("previous").disabled = at === 1;
-  by("next").disabled = at === pages;
-  by("previous").onclick = () => { location.hash = address({ page: at - 1 }); by("count").scrollIntoView(); };
-  by("next").onclick = () => { location.hash = address({ page: at + 1 }); by("count").scrollIntoView(); };
-}
-
-function fillForm() {
-  const options = (name, entries) => {
-    const select = by("filter").elements[name];
-    select.replaceChildren(...entries.map(([key, text]) => make("option", { value: key, textContent: text })));
-    select.value = filter[name];
-  };
-  const any = ["", t("any")];
-  const does = [any, ["right", t("is_right")], ["wrong", t("is_wrong")], ...head.classes.map((name) => [`said:${name}`, t("is_said", { name })])];
-  options("true", [any, ...head.classes.map((name) => [name, name])]);
-  options("slice", [any, ...head.slices.map((name) => [name, t(`slice_${name}`)])]);
-  for (const number of ["1", "2"]) {
-    options(`run${number}`, [any, ...runs.map(({ run }) => [run, run])]);
-    options(`is${number}`, does);
+  for (const [id, page, isEnd] of [["previous", at - 1, at === 1], ["next", at + 1, at === pages]]) {
+    by(id).disabled = isEnd;
+    by(id).onclick = () => { location.hash = address({ page }); by("count").scrollIntoView(); };
   }
-  const search = by("filter").elements.q;
-  if (document.activeElement !== search) search.value = filter.q;
-  const focused = by("presets").contains(document.activeElement);
-  const presets = [["", pairs.guids.length], ...Object.entries(head.presets)];
-  by("presets").replaceChildren(...presets.map(([name, count]) => {
-    const link = make("a", { href: address({ preset: name }), textContent: `${t(`preset_${name || "all"}`)} (${count.toLocaleString()})` });
-    if (name) link.title = t(`help_${name}`);
-    if (name === filter.preset) link.setAttribute("aria-current", "true");
-    return link;
-  }));
-  if (focused) by("presets").querySelector("[aria-current]")?.focus();
 }
 
 if (head) {
   const form = by("filter");
-  const follow = () => {
-    const asked = readAddress();
-    if (!asked && location.hash) return; // a link to a section
-    explore();
-    const { top, bottom } = by("explorer").getBoundingClientRect();
-    if (asked && (top > innerHeight / 2 || bottom < 0)) by("pairs").scrollIntoView();
-  };
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("change", ({ target }) => {
     if (target.name === "q") return;
     const changes = { [target.name]: target.value };
-    const number = /^run(\d)$/.exec(target.name)?.[1];
+    const number = /^model(\d)$/.exec(target.name)?.[1];
     if (number && target.value && !filter[`is${number}`]) changes[`is${number}`] = "wrong";
     location.hash = address(changes);
   });
   form.elements.q.addEventListener("input", ({ target }) => {
     location.replace(address({ q: target.value })); // no step of the back button for each letter
   });
-  addEventListener("hashchange", follow);
+  by("save").onclick = save;
+  by("photo").addEventListener("click", () => by("photo").close());
+  addEventListener("hashchange", () => {
+    const asked = readAddress();
+    if (!asked && location.hash) return; // a link to a section
+    explore();
+    const { top, bottom } = by("explorer").getBoundingClientRect();
+    if (asked && (top > innerHeight / 2 || bottom < 0)) by("pairs").scrollIntoView();
+  });
   if (readAddress()) addEventListener("load", () => by("pairs").scrollIntoView());
+  explore();
 }
-speak(remembered("language") || root.dataset.language);

@@ -1,136 +1,121 @@
-"""All pairs that runs were validated on, what each run said of them, and sets of them to look at."""
+"""The pairs that a group of models was validated on, what each model said of them, and sets of them
+to look at."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from ..comparison.compare import Comparison
-from ..runs.reading import Run
+from ..comparison.models import Model
+from ..comparison.results import Group
 
 SURE = 0.9  # the probability from which an error counts as confident
-AGREED = 0.7  # the mean probability from which runs that agree cast doubt on a label
-NONE = -1  # instead of a class, where a run has no prediction for a pair
+SINGLE = ("text", "image")  # what a model reads that joins nothing
 
 
 @dataclass(frozen=True)
 class PairTable:
-    """N pairs and what R runs said of them. A run of a fold has predictions for some of them."""
+    """N pairs and what M models said of them, their seeds and folds joined."""
 
-    classes: list[str]  # (C,) of all runs
+    classes: list[str]  # (C,)
     guids: list[str]  # (N,)
     labels: np.ndarray  # (N,) places in classes
-    runs: list[Run]  # (R,) with predictions, best first
-    chosen: np.ndarray  # (R, N) places in classes, or NONE
-    shares: np.ndarray  # (R, N, C) float32 probabilities, 0 where there is no prediction
+    models: list[Model]  # (M,) with an answer for every pair, best first
+    predicted: np.ndarray  # (M, N) places in classes
+    shares: np.ndarray  # (M, N, C) probabilities
     copies: np.ndarray | None  # (N,) has a copy among the pairs; None where no run recorded it
-    cut: np.ndarray  # (N,) has a text that is too long for at least one run
+    cut: np.ndarray  # (N,) has a text that is too long for at least one model
 
     def __len__(self) -> int:
         return len(self.guids)
 
     @property
-    def keys(self) -> list[tuple[str, str]]:
-        """(N,) guid and true class of each pair, by which its source is found."""
-        classes = [self.classes[label] for label in self.labels]
-        return list(zip(self.guids, classes, strict=True))
-
-    @property
-    def known(self) -> np.ndarray:
-        """(R, N) where a run has a prediction."""
-        return self.chosen != NONE
-
-    @property
     def right(self) -> np.ndarray:
-        return self.chosen == self.labels
+        return self.predicted == self.labels  # (M, N)
+
+    @cached_property
+    def of_label(self) -> np.ndarray:
+        """(N,) mean probability of the given label: low where the label may be the error, as in
+        Northcutt, Jiang and Chuang 2021, Confident Learning."""
+        return self.shares.mean(0)[np.arange(len(self)), self.labels]
 
     @property
-    def wrong(self) -> np.ndarray:
-        return self.known & ~self.right
+    def disagreement(self) -> np.ndarray:
+        """(N,) chance that two votes, drawn at random, are for different classes."""
+        votes = (self.predicted[..., None] == np.arange(len(self.classes))).mean(0)  # (N, C)
+        return 1 - (votes**2).sum(-1)
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """(N,) mean probability of what each model says."""
+        return self.shares.max(-1).mean(0)
+
+    @property
+    def only_right(self) -> np.ndarray:
+        """(M,) on how many pairs a model is the only one that is right."""
+        return (self.right & (self.right.sum(0) == 1)).sum(1)
 
     def confusion(self, place: int) -> np.ndarray:
-        """Return the counts (C, C) of true by predicted classes of the run at a place."""
-        known, count = self.known[place], len(self.classes)
-        cells = self.labels[known] * count + self.chosen[place, known]
+        """Return the counts (C, C) of true by predicted classes of the model at a place."""
+        count = len(self.classes)
+        cells = self.labels * count + self.predicted[place]
         return np.bincount(cells, minlength=count * count).reshape(count, count)
 
+    def confused(self, place: int, most: int) -> list[tuple[str, str, int]]:
+        """Return true class, predicted class and count of a model's most frequent errors."""
+        counts = self.confusion(place)
+        np.fill_diagonal(counts, 0)
+        order = np.argsort(-counts, axis=None, kind="stable")[:most]
+        cells = zip(*np.unravel_index(order, counts.shape), strict=True)
+        names = self.classes
+        return [(names[i], names[j], int(counts[i, j])) for i, j in cells if counts[i, j]]
 
-def gather(comparison: Comparison) -> PairTable | None:
-    """Join the pairs of all runs; None where no run has predictions.
+    @cached_property
+    def modalities(self) -> tuple[int, int, int] | None:
+        """The places of the best model that reads the text alone, of the best that reads the image
+        alone, and of the best that reads both; None where one of them is missing."""
+        reads = [model.runs[0].recorded("model", "fusion") for model in self.models]
+        reads = [read if read in SINGLE else "both" for read in reads]
+        names = (*SINGLE, "both")
+        return tuple(map(reads.index, names)) if set(names) <= set(reads) else None
 
-    A guid that has another true class in another run is another pair.
-    """
-    runs = [entry.runs[0] for entry in comparison.runs if entry.runs[0].predictions]
-    if not runs:
+
+def gather(group: Group) -> PairTable | None:
+    """Return the pairs of a group; None where no run has predictions."""
+    if group.validation is None:
         return None
-    classes = list(dict.fromkeys(name for run in runs for name in run.predictions.classes))
-    place_of = {name: place for place, name in enumerate(classes)}
-    rows: dict[tuple[str, int], int] = {}
-    for run in runs:
-        for pair in _pairs(run, place_of):
-            rows.setdefault(pair, len(rows))
-    shape = (len(runs), len(rows))
-    chosen, shares = np.full(shape, NONE, np.int16), np.zeros((*shape, len(classes)), np.float32)
-    for place, run in enumerate(runs):
-        own = np.array([rows[pair] for pair in _pairs(run, place_of)])
-        columns = np.array([place_of[name] for name in run.predictions.classes])
-        chosen[place, own] = columns[run.predictions.predicted]
-        shares[place, own[:, None], columns] = run.predictions.probabilities
-    guids, labels = [guid for guid, _ in rows], np.array([label for _, label in rows])
-    copies, cut = _copies(runs, guids), _cut(runs, guids)
-    return PairTable(classes, guids, labels, runs, chosen, shares, copies, cut)
-
-
-def _pairs(run: Run, place_of: dict[str, int]) -> list[tuple[str, int]]:
-    predictions = run.predictions
-    places = [place_of[name] for name in predictions.classes]
-    labels = (places[label] for label in predictions.labels)
-    return list(zip(predictions.guids, labels, strict=True))
-
-
-def _copies(runs: list[Run], guids: list[str]) -> np.ndarray | None:
-    """Return which pairs are in a group of several, by the records of all runs."""
-    recorded = [run.predictions for run in runs if run.predictions.groups is not None]
-    if not recorded:
-        return None
-    found = set()
-    for predictions in recorded:
-        for guid, first in zip(predictions.guids, predictions.groups, strict=True):
-            if guid != first:
-                found |= {guid, first}
-    return np.array([guid in found for guid in guids])
-
-
-def _cut(runs: list[Run], guids: list[str]) -> np.ndarray:
-    found = set()
-    for predictions in (run.predictions for run in runs):
-        known = predictions.cut or [False] * len(predictions.guids)
-        found |= {guid for guid, cut in zip(predictions.guids, known, strict=True) if cut}
-    return np.array([guid in found for guid in guids])
+    pairs = group.validation.pairs
+    found = [(model, group.answers(model)) for model in group.models]
+    models, answers = zip(*((model, one) for model, one in found if one), strict=True)
+    predicted, shares = map(np.stack, zip(*answers, strict=True))
+    copies = np.bincount(pairs.groups)[pairs.groups] > 1 if pairs.groups_known else None
+    cut = np.zeros(len(pairs), bool)
+    for run in group.runs:
+        if run.predictions and run.predictions.cut:
+            cut[pairs.rows(run.predictions)] |= run.predictions.cut
+    return PairTable(
+        pairs.classes, pairs.guids, pairs.labels, list(models), predicted, shares, copies, cut
+    )
 
 
 def presets(table: PairTable) -> dict[str, np.ndarray]:
-    """Return sets of pairs that are worth a look, (N,) each, without those that make no sense here.
-
-    Where all runs surely say the same other class, the label may be the error (after Northcutt,
-    Jiang and Chuang 2021, Confident Learning).
-    """
-    known, right, wrong = table.known, table.right, table.wrong
-    first = table.chosen[known.argmax(0), np.arange(len(table))]  # what one of the runs said
-    disagree = (known & (table.chosen != first)).any(0)
-    strength = table.shares.max(-1)  # (R, N)
-    mean = (strength * known).sum(0) / known.sum(0)
-    several = known.sum(0) > 1  # a pair of a fold may have one run alone
-    found = {"all_wrong": ~right.any(0), "sure": (wrong & (strength >= SURE)).any(0)}
-    if len(table.runs) > 1:
-        found |= {"one_right": several & (right.sum(0) == 1), "disagree": disagree}
-        found["label"] = ~right.any(0) & ~disagree & (mean >= AGREED) & several
-    fusions = [run.recorded("model", "fusion") for run in table.runs]
-    if "text" in fusions and "image" in fusions:  # the best run that sees only the one
-        text, image = fusions.index("text"), fusions.index("image")
-        both = known[text] & known[image]
-        found["modalities"] = both & (table.chosen[text] != table.chosen[image])
+    """Return sets of pairs that are worth a look, (N,) each, without those that make no sense here."""
+    right, predicted = table.right, table.predicted
+    sure = table.shares.max(-1) >= SURE
+    found = {
+        "label": table.of_label < 1 / len(table.classes),  # less than a guess would give it
+        "all_wrong": ~right.any(0),
+        "sure": (~right & sure).any(0),
+    }
+    if len(table.models) > 1:
+        found["one_right"] = right.sum(0) == 1
+        found["disagree"] = (predicted != predicted[0]).any(0)
+    if table.modalities:
+        text, image, both = predicted[list(table.modalities)]
+        found["image_decides"] = (text != image) & (both == image)
+        found["text_decides"] = (text != image) & (both == text)
     if table.copies is not None:
         found["copies"] = table.copies
     return found

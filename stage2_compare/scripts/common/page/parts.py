@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .pairs import NONE, PairTable
-from .sources import Sources, thumbnail_name
+from .pairs import PairTable
+from .sources import Source
 
 INLINE = 1_500_000  # bytes in the page, and in each file beside it
 LONGEST_TEXT = 2_000  # characters of a text that are shown
@@ -31,40 +31,51 @@ def script(value: Any) -> str:
     return f"parts.push({text});\n"
 
 
+def model_parts(table: PairTable, marks: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield what each model said of all pairs, and the place of its marker.
+
+    ``chosen`` has two digits to base 36 for each pair, the class; ``shares`` two for each pair and
+    class, the probability in thousandths. Such strings take a fourth of the memory of numbers, and
+    the script reads only those it shows.
+    """
+    for model, chosen, shares in zip(table.models, table.predicted, table.shares, strict=True):
+        yield {
+            "model": model.name,
+            "mark": marks.index(model.name),
+            "chosen": "".join(_TWO_DIGITS[each] for each in chosen.tolist()),
+            "shares": "".join(_TWO_DIGITS[each] for each in _thousandths(shares.ravel())),
+        }
+
+
 def pair_parts(
-    table: PairTable, sources: Sources, thumbnails: set[str], masks: np.ndarray
+    table: PairTable, sources: dict[str, Source], thumbnails: set[str], masks: np.ndarray
 ) -> Iterator[dict[str, Any]]:
     """Yield what the script needs to know of pairs, some at a time; ``masks`` (N,) are their sets,
     a bit each."""
-    keys = table.keys
+    columns = {
+        "guids": table.guids,
+        "labels": table.labels.tolist(),
+        "masks": masks.tolist(),
+        "doubt": _thousandths(table.of_label),
+        "disagreement": _thousandths(table.disagreement),
+        "sure": _thousandths(table.confidence),
+    }
     for start in range(0, len(table), _PER_PART):
-        places = range(start, min(start + _PER_PART, len(table)))
-        found = [sources.of_pair.get(keys[place]) for place in places]
-        names = [thumbnail_name(source) if source else "" for source in found]
+        part = {key: values[start : start + _PER_PART] for key, values in columns.items()}
+        found = [sources.get(guid) for guid in part["guids"]]
         yield {
-            "guids": [table.guids[place] for place in places],
-            "labels": [int(table.labels[place]) for place in places],
-            "masks": [int(masks[place]) for place in places],
-            "texts": [source.text[:LONGEST_TEXT] if source else None for source in found],
-            "lengths": [len(source.text) if source else 0 for source in found],
-            "photos": [name if name in thumbnails else "" for name in names],
+            **part,
+            "texts": [one.text[:LONGEST_TEXT] if one else None for one in found],
+            "lengths": [len(one.text) if one else 0 for one in found],
+            "photos": [one.shown if one else "" for one in found],
+            "thumbs": [
+                one.thumbnail if one and one.thumbnail in thumbnails else "" for one in found
+            ],
         }
 
 
-def run_parts(table: PairTable) -> Iterator[dict[str, Any]]:
-    """Yield what each run said of all pairs.
-
-    ``chosen`` has two digits to base 36 for each pair, the class, or "--" where there is no
-    prediction; ``shares`` two digits for each pair and class, the probability in thousandths. Such
-    strings take a fourth of the memory of numbers, and the script reads only those it shows.
-    """
-    for run, chosen, shares in zip(table.runs, table.chosen, table.shares, strict=True):
-        rounded = np.rint(shares * 1000).astype(int).ravel().tolist()
-        yield {
-            "run": run.name,
-            "chosen": "".join("--" if c == NONE else _TWO_DIGITS[c] for c in chosen.tolist()),
-            "shares": "".join(_TWO_DIGITS[share] for share in rounded),
-        }
+def _thousandths(shares: np.ndarray) -> list[int]:
+    return np.rint(shares * 1000).astype(int).tolist()
 
 
 def distribute(statements: Iterable[str]) -> tuple[str, list[str]]:

@@ -1,9 +1,15 @@
-"""Texts and photos of pairs, where they are still what the runs were trained on."""
+"""Texts and photos of pairs, where they are still what the runs were trained on.
+
+A list is opened below the project root, or in a folder that the user named: a stranger's run folder
+names any file. Its texts and photos may lie anywhere, since only what agrees with the fingerprint
+that the run recorded is shown, which nobody knows without them.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +19,7 @@ from tqdm import tqdm
 
 from ..data.photos import decode, open_file, upright_size
 from ..data.report import read_quality
-from ..data.splits import fingerprint, read_training_splits
+from ..data.splits import UNLABELLED, fingerprint, read_training_splits
 from ..errors import UserError, reason_of
 from ..files import remedy, remove_left_overs, replacing
 from ..runs.reading import Run
@@ -21,7 +27,7 @@ from ..words import Phrase, phrase
 
 SIDE = 256  # of a thumbnail, in pixels
 # Runs of earlier versions did not record where their pairs were.
-USUAL = {name: f"outputs/splits/{name[:-4]}.csv" for name in ("train_csv", "val_csv", "test_csv")}
+USUAL = {f"{name}_csv": f"outputs/splits/{name}.csv" for name in ("train", "val", "test")}
 _THREADS = min(16, os.cpu_count() or 1)
 _QUALITY = 80
 
@@ -33,21 +39,31 @@ class Source:
     text: str
     encoding: str  # of the file of the text
     photo: str  # path
+    shown: str  # the same below the project root, where it lies there
     digest: str  # SHA-256 of the photo file
     size: tuple[int, int]  # of the upright photo, width and height
+
+    @property
+    def thumbnail(self) -> str:
+        return f"{self.digest[:20]}.jpg"
 
 
 @dataclass
 class Sources:
-    """The sources of pairs by guid and true class, and why some are not there."""
+    """The sources of pairs by guid, and why some are not there."""
 
-    of_pair: dict[tuple[str, str], Source] = field(default_factory=dict)
+    of_pair: dict[str, Source] = field(default_factory=dict)
     reasons: list[Phrase] = field(default_factory=list)
     quality: list[dict[str, Any]] = field(default_factory=list)  # of quality.json, each split's
 
 
-def find_sources(runs: list[Run], project_root: Path) -> Sources:
-    """Read the validation pairs of runs again; a split counts only if its fingerprint agrees."""
+def find_sources(runs: list[Run], roots: Collection[Path]) -> Sources:
+    """Read the validation pairs of runs again; a split counts only if its fingerprint agrees.
+
+    Args:
+        roots: the project root, where relative paths start, and other folders whose lists may be
+            opened.
+    """
     found, seen = Sources(), set()
     for run in runs:
         wanted, paths = run.recorded("protocol", "val_sha256"), USUAL
@@ -58,30 +74,42 @@ def find_sources(runs: list[Run], project_root: Path) -> Sources:
             found.reasons.append(phrase("reason_unrecorded"))
         elif (wanted, *paths.items()) not in seen:
             seen.add((wanted, *paths.items()))
-            _add_split(found, paths, wanted, project_root)
+            _add_split(found, paths, wanted, list(roots))
     found.reasons = list(dict.fromkeys(found.reasons))
     return found
 
 
-def _add_split(found: Sources, paths: dict[str, str], wanted: str, root: Path) -> None:
-    csv_paths = {name[:-4]: path for name, path in paths.items() if name.endswith("_csv")}
-    encoding = paths.get("text_encoding", "auto")
+def _add_split(found: Sources, paths: dict[str, str], wanted: str, roots: list[Path]) -> None:
+    # A test list has another name in the record where it has no labels.
+    lists = {
+        "test" if key == f"{UNLABELLED}_csv" else key.removesuffix("_csv"): path
+        for key, path in paths.items()
+        if key.endswith("_csv")
+    }
     try:
+        for path in lists.values():
+            real = (roots[0] / path).resolve()
+            if not any(real.is_relative_to(root.resolve()) for root in roots):
+                found.reasons.append(phrase("reason_outside", what=path))
+                return
+        encoding = paths.get("text_encoding", "auto")
         splits, _ = read_training_splits(
-            csv_paths, root, test_is_optional="test" in csv_paths, text_encoding=encoding
+            lists, roots[0], test_is_optional="test" in lists, text_encoding=encoding
         )
         split = splits["val"]
         photos = _in_threads(_photo_facts, split.image_paths, "Reading photos")
-    except (UserError, OSError, LookupError, ValueError) as error:
-        found.reasons.append(phrase("reason_unreadable", what=reason_of(error)))
+    except (UserError, OSError, LookupError, ValueError, RuntimeError):
+        # What is wrong may quote a file that the run's owner cannot read, so it is not told.
+        found.reasons.append(phrase("reason_unreadable", what=lists["val"]))
         return
     if fingerprint(split, [digest for digest, _ in photos]) != wanted:
-        found.reasons.append(phrase("reason_changed", what=csv_paths["val"]))
+        found.reasons.append(phrase("reason_changed", what=lists["val"]))
         return
     texts = zip(split.texts, split.text_encodings, split.image_paths, photos, strict=True)
-    rows = zip(split.guids, split.labels, texts, strict=True)
-    for guid, label, (text, encoding, path, (digest, size)) in rows:
-        found.of_pair[guid, label] = Source(text, encoding, path, digest, size)
+    for guid, (text, encoding, path, (digest, size)) in zip(split.guids, texts, strict=True):
+        inside = Path(path).is_relative_to(roots[0])
+        shown = Path(path).relative_to(roots[0]) if inside else Path(path).absolute()
+        found.of_pair[guid] = Source(text, encoding, path, shown.as_posix(), digest, size)
     quality = read_quality(split.path)
     if quality is not None and quality not in found.quality:
         found.quality.append(quality)
@@ -107,7 +135,7 @@ def write_thumbnails(sources: Sources, folder: Path) -> set[str]:
     Raises:
         UserError: they cannot be written.
     """
-    photos = {thumbnail_name(source): source.photo for source in sources.of_pair.values()}
+    photos = {source.thumbnail: source.photo for source in sources.of_pair.values()}
     missing = [
         (folder / name, path) for name, path in photos.items() if not (folder / name).exists()
     ]
@@ -120,10 +148,6 @@ def write_thumbnails(sources: Sources, folder: Path) -> set[str]:
             reason = f"{reason_of(error)}. {remedy(error)}"
             raise UserError(f"cannot write into {folder}: {reason}") from error
     return {name for name in photos if (folder / name).exists()}
-
-
-def thumbnail_name(source: Source) -> str:
-    return f"{source.digest[:20]}.jpg"
 
 
 def _write_thumbnail(task: tuple[Path, str]) -> None:

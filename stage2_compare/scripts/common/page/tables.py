@@ -1,39 +1,200 @@
-"""The rows of the page's tables on settings and data; the template gives them their looks."""
+"""The tables of the page, each with the texts of its cells; the template gives them their looks."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..comparison.console import duration
+from ..comparison.results import MODEL, Results, shown
+from ..comparison.wording import BEST, NO_DIFFERENCE, REFERENCE, metric_title
 from ..data.report import Shared
+from ..metrics import MAIN, METRICS, wilson
+from ..runs.labels import run_names, short_rate
 from ..runs.reading import Run
-from ..words import Phrase, phrase
+from ..words import Language
+from .pairs import PairTable
 
 _DATA = ("samples", "class_counts", "text_encodings", "text_notes", "image_notes", "duplicates")
 _QUALITY = (
-    "class_counts",
-    "text_encodings",
-    "text_notes",
-    "same_text",
-    "near_text",
-    "same_photo",
-    "near_photo",
-    "largest_group",
-    "left_out",
+    *("class_counts", "text_encodings", "text_notes", "same_text", "near_text"),
+    *("same_photo", "near_photo", "largest_group", "left_out"),
 )
 _LONGEST_VALUE = 80  # characters of a setting
+_MOST_COLUMNS = 6  # models beside each other; the others are shown on demand
+_DASH = "–"
 
 
-def mean(runs: list[Run], key: str) -> float | None:
-    values = [run.number(key) for run in runs]
-    return None if None in values else float(np.mean(values))
+class Column(NamedTuple):
+    title: str
+    numeric: bool = False
+    more: bool = False  # shown on demand
+    copied: bool = True  # into LaTeX, which has the width of a page
+    model: str = ""  # whose marker stands before the title
 
 
-def settings(runs: list[Run]) -> list[tuple[str, str, str]]:
-    """Return name, usual value and other values of each setting of the protocol."""
+class Cell(NamedTuple):
+    text: str = _DASH
+    value: float | None = None  # of a number, by which the table is sorted
+    note: str = ""  # smaller, behind the text
+    link: str = ""
+    model: str = ""  # whose marker stands before the text
+
+
+@dataclass
+class Table:
+    caption: str
+    columns: list[Column]
+    rows: list[list[Cell]]
+    first: set[int] = field(default_factory=set)  # rows that LaTeX prints in bold
+    latex: str = ""  # the caption there, where it is another one
+
+    @property
+    def has_more(self) -> bool:
+        return any(column.more for column in self.columns)
+
+
+def number(value: float | None, decimals: int = 3, **more: Any) -> Cell:
+    """Return the cell of a number, which may be None."""
+    return Cell(**more) if value is None else Cell(f"{value:,.{decimals}f}", float(value), **more)
+
+
+def interval(low: float | None, high: float | None) -> Cell:
+    return Cell() if low is None else Cell(f"{low:.3f}{_DASH}{high:.3f}", float(low))
+
+
+def time(seconds: list[float | None], say: Language) -> Cell:
+    """Return the cell of times that add up."""
+    known = [each for each in seconds if each is not None]
+    return Cell(duration(sum(known), say), sum(known)) if known else Cell()
+
+
+def model_table(results: Results, say: Language) -> Table:
+    """Return the table of the first group: seven columns, and the rest on demand."""
+    group, frame = results.groups[0], results.models
+    frame = frame[frame["group"] == group.number]
+    others = [metric for metric in METRICS if metric.key not in ("acc", MAIN.key)]
+    figures = {metric: list(shown(frame, metric)) for metric in METRICS}
+    acc, f1, *_ = METRICS
+    has_test = group.test is not None
+    columns = [
+        Column(say("model")),
+        Column(say(metric_title(f1)), True),
+        Column(say("interval"), True),
+        Column(say("verdict"), copied=False),
+        Column(say(metric_title(acc)), True),
+        Column(say("time"), True),
+        Column(say("params"), True),
+        *(Column(say(metric_title(metric)), True, True) for metric in others),
+        *(Column(say(key), True, True) for key in ("as_measured", "p", "seeds", "sd", "lr")),
+        *(Column(say(key), True, True) for key in ("epochs", "trainable", "memory")),
+        *(Column(say(key), True, True) for key in ("test", "test_interval") if has_test),
+    ]
+    names = {name: say(name) for name in group.ensembles}
+    if group.majority:
+        names[f"always {group.majority_class}"] = say("always", name=group.majority_class)
+    rows, first = [], set()
+    for place, row in enumerate(frame.to_dict("records")):
+        name, verdict = row["model"], row["verdict"]
+        if row["kind"] == MODEL and verdict in (BEST, NO_DIFFERENCE):
+            first.add(place)
+        rows.append(
+            [
+                Cell(name, model=name) if row["kind"] == MODEL else Cell(names[name]),
+                number(figures[f1][place]),
+                interval(row["f1_low"], row["f1_high"]),
+                Cell(_DASH if verdict == REFERENCE else say(verdict)),
+                number(figures[acc][place]),
+                time([row["train_time_sec"], row["encode_time_sec"]], say),
+                number(row["params_million"], 1),
+                *(number(figures[metric][place]) for metric in others),
+                number(row[MAIN.column]),
+                p_value(row["p_vs_best"]),
+                number(row["seeds"], 0),
+                number(row[f"{MAIN.column}_sd"]),
+                rate(row["lr"]),
+                number(row["epochs"], 0),
+                number(row["trainable_params_million"], 1),
+                number(row["peak_memory_mb"], 0),
+                *([number(row["test_f1_macro"])] if has_test else []),
+                *([interval(row["test_f1_low"], row["test_f1_high"])] if has_test else []),
+            ]
+        )
+    key = "latex_caption" if len(group.models) > 1 else "latex_caption_alone"
+    latex = say(key, n=group.pairs, models=len(group.models))
+    return Table(say("results_caption"), columns, rows, first, latex)
+
+
+def p_value(p: float | None) -> Cell:
+    return Cell("< 0.001", p) if p is not None and p < 0.001 else number(p)
+
+
+def run_table(results: Results, say: Language) -> Table:
+    """Return all runs with the names of their folders, as they were recorded."""
+    several = len(results.groups) > 1
+    columns = [
+        Column(say("run")),
+        Column(say("folder")),
+        *([Column(say("group"), True)] if several else []),
+        *(Column(say(metric_title(metric)), True) for metric in (MAIN, METRICS[0])),
+        *(Column(say(key), True) for key in ("lr", "best_epoch", "time")),
+        *(Column(say(key), True, True) for key in ("truncated", "unknown_tokens")),
+        Column(say("device"), more=True),
+    ]
+    rows = []
+    for group in results.groups:
+        for model in group.models:
+            names = run_names(model.name, model.runs)
+            for name, run in zip(names, model.runs, strict=True):
+                epoch, device = run.best["epoch"], run.recorded("device")
+                times = [run.number(key) for key in ("train_time_sec", "encode_time_sec")]
+                rows.append(
+                    [
+                        Cell(name, model=model.name),
+                        Cell(run.name),
+                        *([number(group.number, 0)] if several else []),
+                        *(number(run.best[each.column]) for each in (MAIN, METRICS[0])),
+                        rate(run.number("protocol", "lr")),
+                        Cell(f"{epoch:g}/{len(run.history)}", epoch),
+                        time(times, say),
+                        *(share(run.number(f"{key}_rate")) for key in ("truncated", "unknown")),
+                        Cell(str(device or _DASH)),
+                    ]
+                )
+    return Table(say("runs_caption"), columns, rows)
+
+
+def rate(value: float | None) -> Cell:
+    return Cell() if value is None else Cell(short_rate(value), value)
+
+
+def share(value: float | None) -> Cell:
+    return Cell() if value is None else Cell(f"{value:.1%}", value)
+
+
+def slice_table(table: PairTable, slices: dict[str, np.ndarray], say: Language) -> Table:
+    """Return the accuracy of each model on each kind of pairs."""
+    columns = [Column(say("slice")), Column(say("n"), True)]
+    for place, model in enumerate(table.models):
+        columns.append(Column(model.name, True, place >= _MOST_COLUMNS, model=model.name))
+    rows = []
+    for name, members in slices.items():
+        count = int(members.sum())
+        shares = (table.right & members).sum(1) / count  # (M,)
+        ends = zip(*wilson(shares, np.full(len(shares), count)), strict=True)
+        row = [Cell(say(f"slice_{name}")), number(count, 0, link=f"slice={name}")]
+        for share, (low, high) in zip(shares, ends, strict=True):
+            row.append(number(share, note=f"{low:.2f}{_DASH}{high:.2f}"))
+        rows.append(row)
+    return Table(say("slices_caption"), columns, rows)
+
+
+def setting_table(runs: list[Run], say: Language) -> Table:
+    """Return the usual value and other values of each setting of the protocol."""
     protocols = {run.name: run.recorded("protocol") or {} for run in runs}
     names = dict.fromkeys(name for protocol in protocols.values() for name in protocol)
     rows = []
@@ -41,36 +202,38 @@ def settings(runs: list[Run]) -> list[tuple[str, str, str]]:
         own = {run: _shown(found[name]) for run, found in protocols.items() if name in found}
         usual = Counter(own.values()).most_common(1)[0][0]
         others = [f"{run}: {value}" for run, value in own.items() if value != usual]
-        rows.append((name, usual, "; ".join(others)))
-    return rows
+        rows.append([Cell(name), Cell(usual), Cell("; ".join(others) or _DASH)])
+    return Table(
+        say("settings"), [Column(say(key)) for key in ("setting", "usual", "others")], rows
+    )
 
 
-def data_facts(runs: list[Run]) -> list[tuple[str, str, bool]]:
-    """Return what the runs recorded of their data: the name of the fact, the value of most runs,
-    and whether others differ."""
+def data_table(runs: list[Run], say: Language) -> Table:
+    """Return what most runs recorded of their data, and whether others differ."""
     rows = []
     for name in _DATA:
         values = [_listed(run.recorded(name)) for run in runs if run.recorded(name)]
         if values:
-            rows.append((name, Counter(values).most_common(1)[0][0], len(set(values)) > 1))
-    return rows
+            note = say("data_several") if len(set(values)) > 1 else ""
+            usual = Counter(values).most_common(1)[0][0]
+            rows.append([Cell(say(f"data_{name}")), Cell(usual, note=note)])
+    return Table(say("data_caption"), [Column(say("what")), Column(say("value"))], rows)
 
 
-def quality_facts(found: list[dict[str, Any]]) -> list[tuple[str, list[Phrase]]]:
-    """Return what make_splits.py found in the data: the name of the fact, and its different values
-    in the splits."""
+def quality_table(found: list[dict[str, Any]], say: Language) -> Table:
+    """Return what make_splits.py found in the data, with its different values in the splits."""
     rows = []
     for name in _QUALITY:
-        values = dict.fromkeys(_fact(one[name]) for one in found if one.get(name) is not None)
+        values = [_fact(one[name], say) for one in found if one.get(name) is not None]
         if values:
-            rows.append((name, list(values)))
-    return rows
+            rows.append([Cell(say(f"quality_{name}")), Cell("; ".join(dict.fromkeys(values)))])
+    return Table(say("quality_caption"), [Column(say("what")), Column(say("value"))], rows)
 
 
-def _fact(value: Any) -> Phrase:
+def _fact(value: Any, say: Language) -> str:
     if isinstance(value, dict) and sorted(value) == sorted(Shared._fields):
-        return phrase("quality_shared", **{key: _listed(count) for key, count in value.items()})
-    return phrase("as_written", text=_listed(value))
+        return say("quality_shared", **{key: _listed(count) for key, count in value.items()})
+    return _listed(value)
 
 
 def _listed(value: Any) -> str:

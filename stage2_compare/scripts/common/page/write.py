@@ -1,34 +1,46 @@
-"""Runs, their comparison and the charts -> visuals/index.html and the files beside it."""
+"""Results and pictures -> visuals/index.html and the files beside it."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..comparison.compare import Comparison
-from ..comparison.wording import conclusion, metric_title
+from ..comparison.results import Results
+from ..comparison.wording import conclusion, method, other_groups
 from ..files import write_result
-from ..metrics import BESIDE, MAIN
-from ..words import LANGUAGES, ROOMS, Language, Phrase, known
+from ..words import ROOMS, Language, phrase
 from .pairs import PairTable, gather, presets
-from .parts import distribute, pair_parts, run_parts, script
-from .phrases import both, in_each
-from .slices import Slice, accuracies, slices
+from .parts import distribute, model_parts, pair_parts, script
+from .slices import slices
 from .sources import Sources, find_sources, write_thumbnails
-from .tables import data_facts, mean, quality_facts, settings
+from .tables import (
+    data_table,
+    model_table,
+    number,
+    quality_table,
+    run_table,
+    setting_table,
+    slice_table,
+)
+from .tiers import tiers
 
 PAGE = "index.html"
 FOLDER = "page"  # beside it
 _HERE = Path(__file__).parent
-_FIRST = "intervals"  # the chart that stands at the top
 _MOST_CLASSES = 30  # of a matrix whose cells are links
+_MOST_CONFUSIONS = 5
+_TOLD = ("intervals", "result_table", "confusion")  # the page itself tells what these show
+_SORTED = {"label": "doubt", "sure": "sure", "disagree": "disagreement"}  # how a preset is shown
 
 
 @dataclass(frozen=True)
@@ -43,12 +55,7 @@ class Explorer:
     @property
     def unknown(self) -> int:
         """The number of pairs whose text and photo are not shown."""
-        return sum(key not in self.sources.of_pair for key in self.table.keys)
-
-    @property
-    def only_right(self) -> np.ndarray:
-        """(R,) on how many pairs a run is the only one that is right."""
-        return (self.table.right & self.presets["one_right"]).sum(1)
+        return sum(guid not in self.sources.of_pair for guid in self.table.guids)
 
     @property
     def sets(self) -> dict[str, np.ndarray]:
@@ -61,41 +68,60 @@ class Explorer:
             masks |= members.astype(int) << bit
         return masks
 
-    def accuracies(self) -> list[Slice]:
-        return [accuracies(self.table, name, members) for name, members in self.slices.items()]
+    def filter(self, preset: str) -> dict[str, str]:
+        """Return the filter of a preset, which is all of the address."""
+        order = {"sort": _SORTED[preset]} if preset in _SORTED else {}
+        return {"preset": preset, **order}
 
 
 def write_page(
     visuals: Path,
-    comparison: Comparison,
-    charts: dict[str, bytes],
+    results: Results,
+    pictures: dict[str, bytes],
     project_root: Path,
     say: Language,
+    looks: dict[str, Any],
+    *,
+    lists: Collection[Path] = (),
+    with_pairs: bool = True,
 ) -> Path:
     """Write the page and all that lies beside it; remove what an earlier page has left there.
 
     Args:
-        charts: SVG files by name, ``radar.en.svg``.
-        say: the language in which the page opens.
+        pictures: files by name: ``radar.png``, which lies in ``visuals``, ``radar.svg`` and
+            ``radar.pdf``.
+        looks: of the models of the first group, see ``charts.styles.looks``.
+        lists: folders outside the project whose lists of pairs may be opened.
+        with_pairs: show their texts and photos.
 
     Raises:
         UserError: a file cannot be written.
     """
-    folder = visuals / FOLDER
-    table, explorer = gather(comparison), None
+    folder, group = visuals / FOLDER, results.groups[0]
+    table, explorer = gather(group), None
     if table:
-        sources = find_sources(table.runs, project_root)
-        explorer = Explorer(table, sources, presets(table), slices(table, sources))
+        sources = Sources(reasons=[phrase("reason_without_pairs")])
+        if with_pairs:
+            sources = find_sources(group.runs, [project_root, *lists])
+        explorer = Explorer(table, sources, presets(table), slices(table, sources.of_pair))
     # 1. The files beside the page.
     written = set()
-    for name, content in charts.items():
-        write_result(folder / name, content)
-        written.add(folder / name)
+    for name, content in pictures.items():
+        if not name.endswith(".png"):
+            write_result(folder / name, content)
+            written.add(folder / name)
     inline, beside = "", []
     if explorer:
         thumbnails = write_thumbnails(explorer.sources, folder / "thumbs")
         written |= {folder / "thumbs" / name for name in thumbnails}
-        inline, beside = distribute(map(script, _parts(explorer, thumbnails)))
+        head = {
+            "classes": table.classes,
+            "sets": list(explorer.sets),
+            "root": Path(os.path.relpath(project_root, visuals)).as_posix() + "/",
+        }
+        pairs = pair_parts(table, sources.of_pair, thumbnails, explorer.masks())
+        statements = map(script, [head, *model_parts(table, list(looks)), *pairs])
+        inline, beside = distribute(statements)
     # Named by their content: a page that is not replaced after all goes on with its own.
     scripts = []
     for content in map(_utf8, beside):
@@ -103,68 +129,69 @@ def write_page(
         write_result(folder / scripts[-1], content)
         written.add(folder / scripts[-1])
     # 2. The page itself, when all that it names is there.
-    html = _render(comparison, explorer, list(charts), inline, scripts, say)
+    html = _render(results, explorer, pictures, looks, inline, scripts, say)
     write_result(visuals / PAGE, _utf8(html))
-    # 3. Charts, data and thumbnails of runs that are gone; other files are not the page's.
-    for path in chain.from_iterable(map(folder.glob, ("*.svg", "pairs_*.js", "thumbs/*.jpg"))):
+    # 3. Pictures, data and thumbnails of runs that are gone; other files are not the page's.
+    patterns = ("*.svg", "*.pdf", "pairs_*.js", "thumbs/*.jpg")
+    for path in chain.from_iterable(map(folder.glob, patterns)):
         if path not in written:
             with suppress(OSError):  # nothing refers to it
                 path.unlink()
     return visuals / PAGE
 
 
-def _parts(explorer: Explorer, thumbnails: set[str]) -> list[dict]:
-    """Return the data of the page's script, what all of it needs first."""
-    table = explorer.table
-    head = {
-        "classes": table.classes,
-        "presets": {name: int(members.sum()) for name, members in explorer.presets.items()},
-        "sets": list(explorer.sets),
-        "slices": list(explorer.slices),
-    }
-    pairs = pair_parts(table, explorer.sources, thumbnails, explorer.masks())
-    return [head, *run_parts(table), *pairs]
-
-
 def _render(
-    comparison: Comparison,
+    results: Results,
     explorer: Explorer | None,
-    charts: list[str],
+    pictures: dict[str, bytes],
+    looks: dict[str, Any],
     inline: str,
     scripts: list[str],
     say: Language,
 ) -> str:
-    files: dict[str, dict[str, str]] = {}  # by name and language
-    for chart in charts:
-        name, code, _ = chart.split(".")
-        files.setdefault(name, {})[code] = chart
-    runs = [entry.runs[0] for entry in comparison.runs]
+    group = results.groups[0]
+    everyone = [run for each in results.groups for run in each.runs]
+    quality = explorer.sources.quality if explorer else []
+    facts = [setting_table(everyone, say), data_table(everyone, say), quality_table(quality, say)]
+    found_tiers, axis = tiers(results.table(group))
     return (
-        _environment()
+        _environment(say)
         .get_template("page.html")
         .render(
             style=_own_text("page.css"),
             behaviour=_own_text("page.js"),
-            phrases=Markup(script({"phrases": ROOMS["page"]})),
+            phrases=Markup(script(dict(zip(ROOMS["script"], say.texts("script"), strict=True)))),
             data=Markup(inline),
             scripts=[f"{FOLDER}/{name}" for name in scripts],
             folder=FOLDER,
-            say=say,
-            sentence=in_each(lambda each: conclusion(comparison, each)),
-            comparison=comparison,
+            sentences=conclusion(results, say),
+            method=method(results, say),
+            others=other_groups(results, say),
+            results=results,
+            group=group,
+            looks=looks,
+            places={name: place for place, name in enumerate(looks)},
+            tiers=found_tiers,
+            axis=axis,
+            models=model_table(results, say),
+            runs=run_table(results, say),
+            slices=slice_table(explorer.table, explorer.slices, say) if explorer else None,
+            facts=[table for table in facts if table.rows],
+            told=_TOLD,
             most_classes=_MOST_CLASSES,
-            settings=settings(runs),
-            facts=data_facts(runs),
-            quality=quality_facts(explorer.sources.quality if explorer else []),
-            first=_FIRST if _FIRST in files else None,
-            charts=[name for name in files if name != _FIRST],
-            files=files,
+            most_confusions=_MOST_CONFUSIONS,
+            svgs={
+                name.removesuffix(".svg"): Markup(content.decode("utf-8"))
+                for name, content in pictures.items()
+                if name.endswith(".svg")
+            },
+            files=set(pictures),
             explorer=explorer,
         )
     )
 
 
-def _environment() -> Environment:
+def _environment(say: Language) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
@@ -172,26 +199,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"t": both, "known": known, "languages": LANGUAGES, "mean": mean}
-    environment.globals |= {"main": MAIN.column, "beside": BESIDE, "title": metric_title}
-    environment.filters |= {"figure": _figure, "share": _share, "joined": _joined}
+    environment.globals |= {"t": say}
+    environment.filters |= {"figure": lambda value: number(value).text}
     return environment
 
 
 def _own_text(name: str) -> Markup:
     return Markup((_HERE / name).read_text(encoding="utf-8"))
-
-
-def _figure(value: float | None, decimals: int = 3) -> str:
-    return "–" if value is None else f"{value:,.{decimals}f}"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
-
-
-def _joined(phrases: list[Phrase]) -> Markup:
-    return in_each(lambda say: say.joined(phrases))
 
 
 def _utf8(text: str) -> bytes:
