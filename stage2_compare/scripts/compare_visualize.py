@@ -6,14 +6,15 @@ It writes radar.png, params_time.png, loss_curves.png and result_table.png into
 outputs/compare/visuals/; from the predictions of the runs confusion.png, per_class.png,
 reliability.png, agreement.png and intervals.png; ablation.png where a run was probed, and
 sensitivity.png where a model has several learning rates; and index.html, a page of all results
-down to single pairs, which ``--open`` shows in the browser. ``--lang`` is the language of the
-pictures, and in which the page opens. It does not import torch.
+down to single pairs, which ``--open`` shows in the browser. SVG and PDF of each picture lie in
+page/. ``--lang`` is the language of pictures and page. It does not import torch.
 """
 
 from __future__ import annotations
 
 import sys
 import webbrowser
+from pathlib import Path
 
 from common.command import results_parser, run_command
 from common.errors import UserError
@@ -22,35 +23,49 @@ from common.files import printable, write_result
 
 def main(argv: list[str] | None = None) -> None:
     parser = results_parser("Draw all finished runs, and write a page of their results.")
+    without = "write the page without texts and photos, to pass it on"
+    lists = "folder outside the project: the page may open the lists of pairs in it"
+    parser.add_argument("--without-pairs", action="store_true", help=without)
+    parser.add_argument("--lists", type=Path, nargs="+", default=[], metavar="FOLDER", help=lists)
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     args = parser.parse_args(argv)
 
     from common.charts import PICTURES, draw  # imported here: --help answers at once
+    from common.charts.styles import looks
     from common.comparison.compare import compare
     from common.page import write_page
     from common.runs.reading import load_runs
     from common.words import Language
 
     visuals = args.project_root / args.compare_dir / "visuals"
-    runs = load_runs(visuals.parent)
-    comparison = compare(runs)
+    results = compare(load_runs(visuals.parent), args.group)
     say = Language(args.lang)
-    pictures, notes = draw(runs, comparison, say)
+
+    def save(name: str, content: bytes) -> None:
+        if name in PICTURES:
+            write_result(visuals / name, content)
+            print(visuals / name, flush=True)
+
+    pictures, notes = draw(results, say, save)
     for note in notes:
         print(printable(note), file=sys.stderr)
-    for name in PICTURES:
-        path = visuals / name
-        if name in pictures:
-            write_result(path, pictures[name])
-            print(path)
-            continue
+    for path in (visuals / name for name in PICTURES if name not in pictures):
         try:  # an earlier one would show runs that are gone
             path.unlink(missing_ok=True)
         except OSError as error:
             reason = f"{error.strerror}. Is it open in another program?"
             raise UserError(f"cannot remove {path}: {reason}") from error
-    charts = {name: file for name, file in pictures.items() if name.endswith(".svg")}
-    page = write_page(visuals, comparison, charts, args.project_root, say)
+    marks = looks(model.name for model in results.groups[0].models)
+    page = write_page(
+        visuals,
+        results,
+        pictures,
+        args.project_root,
+        say,
+        marks,
+        lists=args.lists,
+        with_pairs=not args.without_pairs,
+    )
     print(page)
     if args.open:
         webbrowser.open(page.resolve().as_uri())
