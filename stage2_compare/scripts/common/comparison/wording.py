@@ -109,18 +109,20 @@ def _about_worth(group: Group) -> list[Phrase]:
     """Say of each pair of encoders what the best fusion gains over the better modality alone."""
     fusions = [run.recorded("model", "fusion") for run in group.runs]
     if group.worth:
-        return [] if group.validation.too_few else list(map(_of_encoders, group.worth))
+        names = [model.name for model in group.validation.contenders]
+        told = [] if group.validation.too_few else group.worth
+        return [_of_encoders(each, names[each.fusion], names[each.single]) for each in told]
     return [phrase("worth_not_measured")] if any(fusions) else []
 
 
-def _of_encoders(worth: Worth) -> Phrase:
+def _of_encoders(worth: Worth, fusion: str, single: str) -> Phrase:
     found = "worth_open" if worth.low <= 0 <= worth.high else "worth_gain"
     if worth.high < 0:
         found = "worth_loss"
     low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in (worth.low, worth.high))
     points = abs(100 * worth.gain)
     than = phrase("points_above" if worth.gain >= 0 else "points_below", points=points)
-    return phrase(found, fusion=worth.fusion, single=worth.single, than=than, low=low, high=high)
+    return phrase(found, fusion=fusion, single=single, than=than, low=low, high=high)
 
 
 def _about_seeds(group: Group) -> Phrase:

@@ -20,8 +20,8 @@ SINGLE = ("text", "image")  # fusions that use one modality
 class Worth:
     """What the best fusion of a pair of encoders gains over the better single modality."""
 
-    fusion: str  # names of models
-    single: str
+    fusion: int  # places among the models of a judgement
+    single: int
     gain: float  # of macro-F1, without what choosing both on the same pairs adds
     low: float  # its 95 % interval
     high: float
@@ -49,14 +49,26 @@ def worth_of_fusion(models: list[Model], judgement: Judgement) -> list[Worth]:
         singles = [place for place, fusion in members if fusion in SINGLE]
         if not fusions or {fusion for _, fusion in members}.intersection(SINGLE) != set(SINGLE):
             continue
-        fusion, of_fusion = best_of(observed[fusions], draws[fusions])
-        single, of_single = best_of(observed[singles], draws[singles])
-        gains = of_fusion - of_single  # (B,)
-        tail = (1 - CONFIDENCE) / 2
-        low, high = np.quantile(gains, (tail, 1 - tail))
-        names = models[fusions[fusion]].name, models[singles[single]].name
-        found.append(Worth(*names, float(gains.mean()), float(low), float(high)))
+        found.append(gained(observed, draws, fusions, singles))
     return found
+
+
+def gained(
+    observed: np.ndarray, draws: np.ndarray, fusions: list[int], singles: list[int]
+) -> Worth:
+    """Compare the best fusion with the best single modality.
+
+    Args:
+        observed: (M,) macro-F1 of models.
+        draws: (M, B) the same in the draws.
+        fusions, singles: places of both kinds among the models.
+    """
+    fusion, of_fusion = best_of(observed[fusions], draws[fusions])
+    single, of_single = best_of(observed[singles], draws[singles])
+    gains = of_fusion - of_single  # (B,)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = map(float, np.quantile(gains, (tail, 1 - tail)))
+    return Worth(fusions[fusion], singles[single], float(gains.mean()), low, high)
 
 
 def best_of(observed: np.ndarray, draws: np.ndarray) -> tuple[int, np.ndarray]:

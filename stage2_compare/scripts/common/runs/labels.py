@@ -78,18 +78,22 @@ def _model(run: Run, full: bool) -> str:
 
     ``full``: with its checkpoint, because another one of its kind is compared too.
     """
-    kind, fusion = _kind(run), run.recorded("model", "fusion")
+    kind, fusion, image = _kind(run), run.recorded("model", "fusion"), _image(run)
     if kind is None:
         return _shortened(plain_name(run))
     if full:
         kind = _checkpoint(run)
-    image = str(run.recorded("model", "image_backbone")).replace("resnet", "ResNet")
-    two = run.recorded("model", "image_backbone") is not None  # checkpoints, one of them of images
     if fusion in ("text", "image"):
-        return f"{image if two and fusion == 'image' else kind}{BETWEEN}{fusion} only"
-    encoders = f"{kind} + {image}" if two else kind
-    default = fusion is None or (not two and fusion == ModelChoice.fusion)
-    return _shortened(encoders if default else f"{encoders}{BETWEEN}{fusion}")
+        return f"{image if image and fusion == 'image' else kind}{BETWEEN}{fusion} only"
+    encoders = f"{kind} + {image}" if image else kind
+    default = fusion is None or (not image and fusion == ModelChoice.fusion)
+    return encoders if default else f"{encoders}{BETWEEN}{_shortened(fusion)}"
+
+
+def _image(run: Run) -> str:
+    """Return the image encoder beside that of the text, or nothing where one checkpoint has both."""
+    name = run.recorded("model", "image_backbone")
+    return "" if name is None else _shortened(name).replace("resnet", "ResNet")
 
 
 def _kind(run: Run) -> str | None:
