@@ -261,9 +261,7 @@ def worth(errors: str, fusions: int, gain: float, repetitions: int, pairs: int =
     for _ in range(repetitions):
         labels, said = world.draw([[better]] * fusions + [[worse]] * 2, pairs, random)
         figures = judged(labels, said, 3, random)
-        observed = np.array([of_model.corrected[PLACE] for of_model in figures])
-        draws = np.array([of_model.draws[PLACE] for of_model in figures])
-        estimate = gained(observed, draws, list(range(fusions)), [fusions, fusions + 1])
+        estimate = gained(figures, list(range(fusions)), [fusions, fusions + 1])
         found.append(100 * estimate.gain - gain)
         false += estimate.low > gain / 100 or estimate.high < min(gain, 0) / 100
         held += 100 * estimate.low <= gain <= 100 * estimate.high

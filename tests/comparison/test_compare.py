@@ -164,16 +164,6 @@ def test_the_majority_is_that_of_training_scored_on_validation(tmp_path):
         assert compare(load_runs(tmp_path)).groups[0].majority is None
 
 
-def test_mcnemar_against_the_best_run_is_multiplied_by_the_pairs_of_runs():
-    """The best is right on all; the others are wrong on eight and on twenty pairs."""
-    eight, twenty = LABELS.copy(), LABELS.copy()
-    eight[:8] = (eight[:8] + 1) % 3
-    twenty[:20] = (twenty[:20] + 1) % 3
-    found = compare([made_run("a", LABELS), made_run("b", eight), made_run("c", twenty)])
-    p = found.runs.set_index("run")["mcnemar_p"].to_dict()
-    assert p == pytest.approx({"a": None, "b": 3 * 2 * 0.5**8, "c": 3 * 2 * 0.5**20})
-
-
 def test_runs_of_another_version_of_the_program_are_compared_with_a_remark(tmp_path):
     for name, code in (("a", "x"), ("b", "x"), ("c", "y"), ("d", None)):
         make_run(tmp_path, name, **({"content": {"code_sha256": code}} if code else {}))

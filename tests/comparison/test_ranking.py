@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 from common.comparison import ranking as module
-from common.comparison.ranking import FEWEST_GROUPS, mcnemar, rank, standard_errors, too_few
+from common.comparison.ranking import FEWEST_GROUPS, rank, standard_errors, too_few
 from helpers.figures import f1_of, figures_of, ranked, some_predictions
 from helpers.run_folders import LABELS
 from scipy import stats
@@ -150,35 +150,3 @@ def test_a_verdict_needs_sixty_pairs_and_twelve_a_model():
     assert [too_few(groups, 2) for groups in (59, 60)] == [True, False]
     assert [too_few(groups, 20) for groups in (239, 240)] == [True, False]
     assert FEWEST_GROUPS == 60
-
-
-def each_its_own(pairs: np.ndarray) -> np.ndarray:
-    return np.arange(len(pairs))
-
-
-def test_mcnemar_is_the_binomial_worked_by_hand():
-    """Nine against one of ten pairs on which one of the two is right."""
-    right = np.array([True] * 9 + [False] * 1 + [True] * 20)
-    other = np.array([False] * 9 + [True] * 1 + [True] * 20)
-    groups = each_its_own(right)
-    assert mcnemar(right, other, groups) == pytest.approx(2 * (1 + 10) / 2**10)
-    assert mcnemar(other, right, groups) == mcnemar(right, other, groups)
-    assert mcnemar(right, right, groups) == 1
-    half = np.array([True, False] * 3)
-    assert mcnemar(half, ~half, each_its_own(half)) == 1
-
-
-@pytest.mark.parametrize(("ahead", "behind"), [(37, 20), (300, 251), (5, 0)])
-def test_mcnemar_is_that_of_scipy(ahead, behind):
-    first = np.array([True] * ahead + [False] * behind)
-    expected = stats.binomtest(ahead, ahead + behind).pvalue
-    assert mcnemar(first, ~first, each_its_own(first)) == pytest.approx(expected)
-
-
-def test_mcnemar_counts_copies_once_for_the_model_that_is_right_on_more():
-    """Groups of 3, 2, 2, 1, 1 and 1 pairs: the first model leads in the first and in three more,
-    the second one in none, and in the third group both have one pair: four against none."""
-    groups = np.array([0, 0, 0, 1, 1, 2, 2, 3, 4, 5])
-    right = np.array([1, 1, 0, 1, 1, 1, 0, 1, 1, 0], bool)
-    other = np.array([0, 0, 1, 0, 0, 0, 1, 0, 0, 0], bool)
-    assert mcnemar(right, other, groups) == pytest.approx(2 * 0.5**4)

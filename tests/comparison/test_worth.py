@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from common.comparison.best import best_of
 from common.comparison.compare import compare
-from common.comparison.worth import Worth, best_of
-from helpers.figures import some_predictions
+from common.comparison.worth import Worth
+from helpers.figures import made_figures, some_predictions
 from helpers.made_runs import made_run
 from helpers.run_folders import LABELS, bert
 
@@ -37,6 +38,6 @@ def test_the_best_of_equal_figures_loses_what_choosing_it_adds():
     errors = []
     for _ in range(200):
         observed = random.normal(size=5)
-        draws = observed[:, None] + random.normal(size=(5, 2000))
-        errors.append(best_of(observed, draws)[1].mean())
+        models = [[made_figures(each, each + random.normal(size=2000))] for each in observed]
+        errors.append(best_of(models)[1][0].draws.mean())
     assert np.mean(errors) == pytest.approx(0, abs=0.2)

@@ -18,14 +18,13 @@ from ..metrics import MAIN, METRICS, scores
 from ..runs.labels import model_names
 from ..runs.reading import Run
 from ..words import ENGLISH, phrase
-from .bootstrap import PLACE, Figures
+from .bootstrap import Figures
 from .draws import Draws
 from .ensembles import ensembles
-from .judging import Contender, Judgement, judge, on_test, on_validation, said, settled
+from .judging import Contender, Judgement, judge, on_test, on_validation, settled
 from .models import Model, Trial, models
 from .pairs import Pairs, join, key
 from .protocol import by_protocol, differences, without_copies
-from .ranking import mcnemar
 from .remarks import remarks
 from .results import UNKNOWN, Group, Results
 from .worth import worth_of_fusion
@@ -101,7 +100,6 @@ def _group(members: list[Model]) -> Group:
         validation=validation,
         test=test,
         of_run=of_run,
-        mcnemar=_mcnemar([run for model in ranked for run in model.runs], of_run),
         ensembles={},
         worth=worth_of_fusion(ranked, validation) if validation else [],
         majority_class=majority_class,
@@ -183,22 +181,6 @@ def _test_pairs(trial: Trial) -> tuple | None:
     """Return what is equal for the same test pairs; None where a fold has none, or others."""
     keys = {key([run.test]) if run.test else None for run in trial.runs}
     return keys.pop() if len(keys) == 1 else None
-
-
-def _mcnemar(runs: list[Run], of_run: dict[str, Figures]) -> dict[str, float]:
-    """Return the p of each run but the best, by folder, corrected by Bonferroni."""
-    runs = [run for run in runs if run.name in of_run]
-    if not runs:
-        return {}
-    pairs = join([runs[0].predictions], [run.predictions for run in runs])
-    right = {run.name: said([run.predictions], pairs) == pairs.labels for run in runs}
-    best = max(sorted(right), key=lambda name: of_run[name].corrected[PLACE])
-    comparisons = len(runs) * (len(runs) - 1) / 2
-    return {
-        name: min(1.0, comparisons * mcnemar(right[best], right[name], pairs.groups))
-        for name in right
-        if name != best
-    }
 
 
 def _majority(

@@ -9,13 +9,13 @@ import numpy as np
 from ..metrics import MAIN
 from ..runs.reading import Predictions, Run
 from ..words import Phrase
+from .best import best_of
 from .bootstrap import PLACE, Answers, Figures, mean, resample
 from .draws import Draws
 from .intervals import Estimate, doubts, estimates
 from .models import Model, Trial
 from .pairs import Pairs
 from .ranking import Ranking, rank, too_few
-from .rates import over_rates
 from .seeds import over_seeds
 from .wording import BEST, NO_DIFFERENCE, TOO_FEW, WORSE
 
@@ -121,7 +121,7 @@ def on_validation(model: Model, pairs: Pairs, draws: Draws) -> tuple[Contender, 
             of_rates[rate].append(figures)
             if len(trial.runs) == 1:
                 of_run[trial.runs[0].name] = figures
-    place, of_seeds = over_rates(list(of_rates.values()))
+    place, of_seeds = best_of(list(of_rates.values()))
     rate = list(of_rates)[place]
     of_trials = [[run.predictions for run in trial.runs] for trial in model.by_rate[rate]]
     predicted = np.array([said(of_trial, pairs) for of_trial in of_trials])  # (S, N)

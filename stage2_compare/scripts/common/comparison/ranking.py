@@ -1,4 +1,4 @@
-"""Significance tests: every model against the best one (bootstrap), and two models (McNemar)."""
+"""Significance tests: every model against the best one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import bdtr, ndtr, ndtri, stdtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from .intervals import CONFIDENCE
 
@@ -165,20 +165,3 @@ def _p_values(differences: np.ndarray, largest: np.ndarray) -> np.ndarray:
 def _error(p: np.ndarray | float, count: int) -> np.ndarray | float:
     """Return the standard error of a p that is estimated from so many draws."""
     return np.sqrt(p * (1 - p) / count)
-
-
-def mcnemar(right: np.ndarray, other: np.ndarray, groups: np.ndarray) -> float:
-    """Return the exact two-sided p of McNemar's test.
-
-    A group of copies counts once, for the model that is right on more of them.
-
-    Args:
-        right: (N,) true where one model is right.
-        other: (N,) true where the other model is right.
-        groups: (N,) of the pairs, counted from 0.
-    """
-    lead = np.bincount(groups, weights=right.astype(float) - other)
-    ahead, behind = int((lead > 0).sum()), int((lead < 0).sum())
-    if not ahead + behind:
-        return 1.0
-    return min(1.0, float(2 * bdtr(min(ahead, behind), ahead + behind, 0.5)))

@@ -45,7 +45,6 @@ class Group:
     validation: Judgement | None  # None where no run has predictions
     test: Judgement | None  # None where no run has predictions for labelled test pairs
     of_run: dict[str, Figures]  # of single runs on the validation pairs, by folder
-    mcnemar: dict[str, float]  # accuracy of a run against the best one, by folder
     ensembles: dict[str, Judged]  # on the validation pairs, by name
     worth: list[Worth]
     majority_class: str | None  # the most frequent one of the training split
@@ -200,7 +199,6 @@ def _runs(model: Model, group: Group) -> list[dict[str, Any]]:
             "run": run.name,
             **{metric.column: run.best[metric.column] for metric in _REQUIRED},
             **_verdict_cells(scores, _required_first(), *verdict, group, [run]),
-            "mcnemar_p": group.mcnemar.get(run.name),
             "best_epoch": int(run.best["epoch"]),
             **recorded("epochs", "params_million", "trainable_params_million"),
             **recorded("train_time_sec", _MEMORY),

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .bootstrap import PLACE
+from .best import best_of
+from .bootstrap import PLACE, Figures
 from .intervals import CONFIDENCE
 from .judging import Judgement
 from .models import Model
-from .selection import choose
 
 SINGLE = ("text", "image")  # fusions that use one modality
 
@@ -41,48 +41,20 @@ def worth_of_fusion(models: list[Model], judgement: Judgement) -> list[Worth]:
         recorded = model.runs[0].recorded("model") or {}
         encoders = tuple(recorded.get(key) for key in ("family", "name", "image_backbone"))
         of_encoders[encoders].append((place, recorded.get("fusion")))
-    observed = np.array([figures.corrected[PLACE] for figures in judgement.figures])  # (M,)
-    draws = np.array([figures.draws[PLACE] for figures in judgement.figures])  # (M, B)
     found = []
     for members in of_encoders.values():
         fusions = [place for place, fusion in members if fusion and fusion not in SINGLE]
         singles = [place for place, fusion in members if fusion in SINGLE]
-        if not fusions or {fusion for _, fusion in members}.intersection(SINGLE) != set(SINGLE):
-            continue
-        found.append(gained(observed, draws, fusions, singles))
+        if fusions and {fusion for _, fusion in members} >= set(SINGLE):
+            found.append(gained(judgement.figures, fusions, singles))
     return found
 
 
-def gained(
-    observed: np.ndarray, draws: np.ndarray, fusions: list[int], singles: list[int]
-) -> Worth:
-    """Compare the best fusion with the best single modality.
-
-    Args:
-        observed: (M,) macro-F1 of models.
-        draws: (M, B) the same in the draws.
-        fusions, singles: places of both kinds among the models.
-    """
-    fusion, of_fusion = best_of(observed[fusions], draws[fusions])
-    single, of_single = best_of(observed[singles], draws[singles])
-    gains = of_fusion - of_single  # (B,)
+def gained(figures: list[Figures], fusions: list[int], singles: list[int]) -> Worth:
+    """Compare the best fusion with the best single modality, by their places among the models."""
+    fusion, (of_fusion,) = best_of([[figures[place]] for place in fusions])
+    single, (of_single,) = best_of([[figures[place]] for place in singles])
+    gains = of_fusion.draws[PLACE] - of_single.draws[PLACE]  # (B,)
     tail = (1 - CONFIDENCE) / 2
     low, high = map(float, np.quantile(gains, (tail, 1 - tail)))
     return Worth(fusions[fusion], singles[single], float(gains.mean()), low, high)
-
-
-def best_of(observed: np.ndarray, draws: np.ndarray) -> tuple[int, np.ndarray]:
-    """Choose the highest of M figures, anew in each draw.
-
-    Args:
-        observed: (M,) the figures.
-        draws: (M, B) the same in the draws.
-
-    Returns:
-        The place of the highest figure, and its draws (B,) without the selection bias.
-    """
-    best = int(observed.argmax())
-    moved = draws - observed[:, None]  # (M, B)
-    chosen = choose(observed, draws)  # (B,)
-    more = moved[chosen, np.arange(len(chosen))] - moved[best]  # (B,)
-    return best, draws[best] + more - 2 * more.mean()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common.comparison.rates import over_rates
+from common.comparison.best import best_of
 from common.metrics import METRICS
 from helpers.figures import made_figures
 
@@ -16,7 +16,7 @@ def test_two_rates_worked_by_hand():
     """
     best = made_figures(0.6, np.array([0.54, 0.52]))
     other = made_figures(0.4, np.array([0.46, 0.48]))
-    place, (found,) = over_rates([[other], [best]])
+    place, (found,) = best_of([[other], [best]])
     assert place == 1
     assert (found.apparent == 0.6).all()
     assert found.corrected == pytest.approx(np.full(len(METRICS), 0.52))
@@ -27,7 +27,7 @@ def test_the_mean_over_seeds_chooses_and_each_seed_is_corrected_by_the_same():
     """The seeds of the best rate have .63 and .57: their mean is that of the test above."""
     seeds = [made_figures(0.6 + shift, np.array([0.54, 0.52]) + shift) for shift in (0.03, -0.03)]
     other = made_figures(0.4, np.array([0.46, 0.48]))
-    place, found = over_rates([seeds, [other]])
+    place, found = best_of([seeds, [other]])
     assert place == 0
     assert [of_seed.corrected[0] for of_seed in found] == pytest.approx([0.55, 0.49])
     assert found[1].draws[0] == pytest.approx([0.35, 0.49])
@@ -36,7 +36,7 @@ def test_the_mean_over_seeds_chooses_and_each_seed_is_corrected_by_the_same():
 def test_rates_that_are_far_apart_change_nothing():
     luck = np.random.default_rng(0).normal(0, 0.02, (2, 500))
     best, other = made_figures(0.8, 0.8 + luck[0]), made_figures(0.2, 0.2 + luck[1])
-    place, (found,) = over_rates([[best], [other]])
+    place, (found,) = best_of([[best], [other]])
     assert place == 0
     assert found.corrected == pytest.approx(best.corrected, abs=1e-12)
     assert found.draws == pytest.approx(best.draws, abs=1e-12)
@@ -44,4 +44,4 @@ def test_rates_that_are_far_apart_change_nothing():
 
 def test_one_rate_is_taken_as_it_is():
     only = made_figures(0.8, np.array([0.7, 0.9]))
-    assert over_rates([[only]]) == (0, [only])
+    assert best_of([[only]]) == (0, [only])
