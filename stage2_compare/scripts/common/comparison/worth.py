@@ -51,10 +51,16 @@ def worth_of_fusion(models: list[Model], judgement: Judgement) -> list[Worth]:
 
 
 def gained(figures: list[Figures], fusions: list[int], singles: list[int]) -> Worth:
-    """Compare the best fusion with the best single modality, by their places among the models."""
+    """Compare the best fusion with the best single modality, by their places among the models.
+
+    The interval is as wide as that of these two models: in simulations with equal models, the draws
+    in which both are chosen are too narrow by a seventh, and claim a gain or loss in up to 9 %.
+    """
     fusion, (of_fusion,) = best_of([[figures[place]] for place in fusions])
     single, (of_single,) = best_of([[figures[place]] for place in singles])
-    gains = of_fusion.draws[PLACE] - of_single.draws[PLACE]  # (B,)
+    first, second = fusions[fusion], singles[single]
+    gain = float((of_fusion.draws[PLACE] - of_single.draws[PLACE]).mean())
+    between = figures[first].draws[PLACE] - figures[second].draws[PLACE]  # (B,)
     tail = (1 - CONFIDENCE) / 2
-    low, high = map(float, np.quantile(gains, (tail, 1 - tail)))
-    return Worth(fusions[fusion], singles[single], float(gains.mean()), low, high)
+    low, high = gain + np.quantile(between - between.mean(), (tail, 1 - tail))
+    return Worth(first, second, gain, float(low), float(high))
