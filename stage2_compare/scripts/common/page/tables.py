@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ _QUALITY = (
     *("class_counts", "text_encodings", "text_notes", "same_text", "near_text"),
     *("same_photo", "near_photo", "largest_group", "left_out"),
 )
+_SHA256 = re.compile("[0-9a-f]{64}")
 _LONGEST_VALUE = 80  # characters of a setting
 _MOST_COLUMNS = 6  # models beside each other; the others are shown on demand
 _DASH = "–"
@@ -194,15 +196,15 @@ def slice_table(table: PairTable, slices: dict[str, np.ndarray], say: Language) 
 
 
 def setting_table(runs: list[Run], say: Language) -> Table:
-    """Return the usual value and other values of each setting of the protocol."""
-    protocols = {run.name: run.recorded("protocol") or {} for run in runs}
-    names = dict.fromkeys(name for protocol in protocols.values() for name in protocol)
+    """Return the usual value and other values of each setting of the protocol, with the number of
+    runs."""
+    protocols = [run.recorded("protocol") or {} for run in runs]
     rows = []
-    for name in names:
-        own = {run: _shown(found[name]) for run, found in protocols.items() if name in found}
-        usual = Counter(own.values()).most_common(1)[0][0]
-        others = [f"{run}: {value}" for run, value in own.items() if value != usual]
-        rows.append([Cell(name), Cell(usual), Cell("; ".join(others) or _DASH)])
+    for name in dict.fromkeys(name for protocol in protocols for name in protocol):
+        values = Counter(_shown(each[name]) for each in protocols if name in each)
+        (usual, _), *others = values.most_common()
+        listed = "; ".join(f"{value} ({count})" for value, count in others)
+        rows.append([Cell(name), Cell(usual), Cell(listed or _DASH)])
     return Table(
         say("settings"), [Column(say(key)) for key in ("setting", "usual", "others")], rows
     )
@@ -247,4 +249,6 @@ def _listed(value: Any) -> str:
 
 def _shown(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if _SHA256.fullmatch(text):
+        return text[:12]
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."

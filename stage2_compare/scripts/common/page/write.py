@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..comparison.results import Results
-from ..comparison.wording import conclusion, method, other_groups
+from ..comparison.wording import NO_DIFFERENCE, conclusion, method, other_groups
 from ..files import write_result
 from ..words import ROOMS, Language, phrase
 from .pairs import PairTable, gather, presets
@@ -38,6 +38,7 @@ PAGE = "index.html"
 FOLDER = "page"  # beside it
 _HERE = Path(__file__).parent
 _MOST_CLASSES = 30  # of a matrix whose cells are links
+_MOST_MATRICES = 6  # the others are shown on demand
 _MOST_CONFUSIONS = 5
 _TOLD = ("intervals", "result_table", "confusion")  # the page itself tells what these show
 _SORTED = {"label": "doubt", "sure": "sure", "disagree": "disagreement"}  # how a preset is shown
@@ -172,6 +173,7 @@ def _render(
             looks=looks,
             places={name: place for place, name in enumerate(looks)},
             tiers=found_tiers,
+            equal=len(found_tiers.get(NO_DIFFERENCE, [])),
             axis=axis,
             models=model_table(results, say),
             runs=run_table(results, say),
@@ -179,6 +181,7 @@ def _render(
             facts=[table for table in facts if table.rows],
             told=_TOLD,
             most_classes=_MOST_CLASSES,
+            most_matrices=_MOST_MATRICES,
             most_confusions=_MOST_CONFUSIONS,
             svgs={
                 name.removesuffix(".svg"): Markup(content.decode("utf-8"))
