@@ -11,7 +11,6 @@ final write.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
 import re
@@ -31,7 +30,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "stage2_compare"))
 
 from common.runs import layout
 from common.runs.reading import read_runs
-from helpers.fast_start import make_fast_project
 from helpers.hub import CLIP, STAGE2, Hub
 from helpers.project import make_project
 from helpers.run_folders import make_runs
@@ -271,29 +269,6 @@ def reading(root: Path, hub: Hub, command: str, results: str) -> Case:
     return Case(lambda draw: script(command, root), len(states[1]), after_a_kill, at_the_end)
 
 
-def starting(root: Path, hub: Hub) -> Case:
-    """start.py prepares .venv with programs that take a moment; now and then two at once."""
-    start = str(make_fast_project(root))
-
-    def after_a_kill() -> None:
-        with open(root / ".venv.lock", "a", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # a pip that outlives its start.py has it
-        log = (root / "programs.log").read_text(encoding="utf-8").splitlines()
-        assert "two at once" not in log, log
-        if choose.random() < 0.7:  # so that there is something to do
-            name = choose.choice(("requirements.txt", "stage2_compare/constraints.txt"))
-            (root / name).write_text(f"numpy  # {choose.random()}\n", encoding="utf-8")
-        if choose.random() < 0.3:
-            both = [run(hub, [start, "test"]) for _ in range(2)]
-            for process in both:
-                output = process.communicate()[0].decode()
-                busy = process.returncode == 2 and "another start.py prepares" in output
-                assert process.returncode == 0 or busy, output
-
-    choose = random.Random(7)
-    return Case(lambda draw: [start, "test"], 3, after_a_kill, after_a_kill)
-
-
 # The disk
 
 
@@ -340,7 +315,6 @@ def main() -> None:
             "splits": lambda: splitting(base / "splits", hub),
             "summary": lambda: reading(base / "summary", hub, "compare_summary", "."),
             "visualize": lambda: reading(base / "visuals", hub, "compare_visualize", "visuals"),
-            "start": lambda: starting(base / "start", hub),
             "train bert": lambda: training(small, hub, "bert"),
             "train clip": lambda: training(small, hub, "clip"),
             "train blip": lambda: training(small, hub, "blip"),

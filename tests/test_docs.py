@@ -1,4 +1,5 @@
-"""README and docs: every relative link leads to a file that is there, and to a heading in it."""
+"""README and docs: every relative link leads to a file that is there, and to a heading in it; and
+the map of the code names files that are there."""
 
 import re
 
@@ -24,3 +25,10 @@ def test_every_relative_link_leads_somewhere(page):
         file = page.parent / name if name else page
         assert file.exists(), target
         assert not anchor or anchor in headings(file.read_text(encoding="utf-8")), target
+
+
+def test_the_map_of_the_code_names_files_that_are_there():
+    there = {path.name for folder in (STAGE2, ROOT / "tests") for path in folder.rglob("*.py")}
+    page = (STAGE2 / "docs" / "extend.md").read_text(encoding="utf-8")
+    named = {name.split("/")[-1] for name in re.findall(r"`([\w/]+\.py)`", page)}
+    assert named and not named - there

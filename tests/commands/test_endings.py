@@ -126,6 +126,11 @@ def test_outputs_that_are_full_or_closed_leave_no_traceback():
         assert errors.splitlines()[-1].startswith("error: No space left on device: make room")
         process = run_main(body, stderr=full)
         assert process.communicate(timeout=120)[0] == "out\n" and process.returncode in (0, 1)
+    read, write = os.pipe()
+    os.close(read)  # the reader has left, as head does
+    process = run_main(body, stdout=write)
+    assert "Traceback" not in process.communicate(timeout=120)[1] and process.returncode == 1
+    os.close(write)
     for closed in ((1,), (2,), (1, 2)):
         process = run_main(body, start=lambda numbers=closed: [*map(os.close, numbers)])
         assert "Traceback" not in "".join(process.communicate(timeout=120))

@@ -75,14 +75,6 @@ def test_lowrank_is_the_tensor_of_its_factors():
     torch.testing.assert_close(fusion(text, image), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_the_logits_of_lowrank_over_all_pairs_are_a_table_of_its_rank():
-    fusion = LowRankFusion(2).double().eval()
-    texts, images = torch.randn(9, WIDTH).double(), torch.randn(9, WIDTH).double()
-    logits = fusion(texts.repeat_interleave(9, 0), images.repeat(9, 1)) - fusion.bias
-    tables = logits.T.reshape(2, 9, 9)  # class, text, image
-    assert torch.linalg.matrix_rank(tables).tolist() == [RANK, RANK]
-
-
 def test_cross_attention_by_hand():
     """One head's arithmetic, step by step, with a zero among those that are looked at."""
     layer = CrossAttention().double().eval()

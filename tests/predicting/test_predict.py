@@ -85,14 +85,7 @@ def test_it_gives_the_predictions_of_the_run_and_the_file_that_was_handed_in(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
     expected = folder / "predictions.csv"
     output = predict(project, "--run", str(folder), "--probs")
-    assert read_rows(output)[0] == [
-        "guid",
-        "label",
-        "pred",
-        "p_negative",
-        "p_neutral",
-        "p_positive",
-    ]
+    assert read_rows(output)[0] == read_rows(expected)[0][:6]
     assert [row[:3] for row in read_rows(output)] == [row[:3] for row in read_rows(expected)]
     np.testing.assert_allclose(shares(output), shares(expected), atol=1e-5)
 

@@ -4,8 +4,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,10 +13,9 @@ from common.runs.layout import BEST, CHECKPOINT, METRICS_JSON
 from common.runs.reading import load_runs
 from common.training import engine, resume, train
 from common.training.engine import Trainer
-from helpers.hub import CLIP, STAGE2
+from helpers.hub import CLIP
 from helpers.small_project import (
     COMMANDS,
-    arguments,
     assert_same_run,
     compare_dir,
     history,
@@ -162,20 +159,6 @@ def test_a_run_ends_where_patience_does_also_after_a_stop(project, hub, monkeypa
     printed = capsys.readouterr().out
     assert "epoch 4/9" not in printed and printed.count(said) == 2
     assert_same_run(folder, whole)
-
-
-def test_a_killed_run_goes_on_where_it_was(project, hub, whole):
-    """A kill that nothing can catch; tests/soak.py does it more often."""
-    more = [*TUNED, "outputs/killed"]
-    script = STAGE2 / "scripts" / "compare_clip.py"
-    command = [sys.executable, script, "--project-root", project, *arguments(hub, "clip", *more)]
-    environment = {**os.environ, **hub.variables, "PYTHONUTF8": "1"}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, encoding="utf-8"
-    ) as process:
-        assert any("epoch 1/3" in line for line in process.stdout)
-        process.kill()
-    assert_same_run(run_small(project, hub, "clip", *more), whole)
 
 
 def test_answers_that_are_not_finite_end_the_run_and_keep_the_last_finite_epoch(
