@@ -34,7 +34,7 @@ class Figures:
     """The metrics (K, as in METRICS) of one model, in B draws of G groups of pairs."""
 
     apparent: np.ndarray  # (K,) at the chosen epoch, as observed
-    corrected: np.ndarray  # (K,) less what the choice gains by luck
+    corrected: np.ndarray  # (K,) without selection bias
     draws: np.ndarray  # (K, B) of the corrected figure
     left_out: np.ndarray  # (K, G) the apparent figure without one group
     epochs: tuple[np.ndarray, ...] = ()  # (B,) chosen in each draw, of each run that is joined
@@ -70,11 +70,13 @@ def resample(answers: list[Answers], labels: np.ndarray, classes: int, draws: Dr
         left_out=_without_each_group(runs, best, observed, draws.groups),
         epochs=tuple(chosen),
     )
-    return less_luck(figures, np.concatenate(of_chosen, axis=1), np.concatenate(expected, axis=1))
+    return without_selection_bias(
+        figures, np.concatenate(of_chosen, axis=1), np.concatenate(expected, axis=1)
+    )
 
 
-def less_luck(fixed: Figures, drawn: np.ndarray, expected: np.ndarray) -> Figures:
-    """Take off what a choice gains by luck: the draws move up what is chosen in them.
+def without_selection_bias(fixed: Figures, drawn: np.ndarray, expected: np.ndarray) -> Figures:
+    """Correct for selection bias: how much higher the draws are in which one is chosen than expected.
 
     Args:
         fixed: of what was chosen once, in all draws.

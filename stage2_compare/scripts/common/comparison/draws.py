@@ -13,7 +13,7 @@ import numpy as np
 
 LEAST, MOST = 2_000, 10_000  # draws
 _GROUPS_DRAWN = 4_000_000  # in all, if that is between the two
-_MANY = 100_000  # where a verdict depends on the luck of fewer
+_MANY = 100_000  # where a verdict depends on which fewer were drawn
 _MOST_WORK = 2_000_000_000  # answers counted in all of many draws: a few seconds
 _WORK_OF_A_GROUP = 10  # to draw it, in answers
 SEED = 20_000  # the same folder gives the same table
@@ -25,7 +25,7 @@ class Draws:
 
     def __init__(self, groups: np.ndarray, resamples: int | None = None, seed: int = SEED):
         """``groups``: (N,) the group of each pair, counted from 0. There are more draws where there
-        are few groups: they cost little, and verdicts depend less on the luck of the draws."""
+        are few groups: they cost little, and verdicts depend less on the seed."""
         self.of_pair = groups
         self.groups = int(groups.max()) + 1
         self.resamples = resamples or min(MOST, max(LEAST, _GROUPS_DRAWN // self.groups))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .bootstrap import PLACE, Answers, Figures, less_luck, metrics, resample
+from .bootstrap import PLACE, Answers, Figures, without_selection_bias, metrics, resample
 from .draws import Draws
 from .judging import Contender, Judged, Judgement, judged_as, ranked
 from .pairs import Pairs
@@ -126,4 +126,4 @@ def _corrected(
         for confusions, counts in ((drawn, weights), (expected, None)):
             counted = np.bincount(cells, counts, minlength=classes**2)
             confusions.append(counted.reshape(classes, classes))
-    return less_luck(fixed, metrics(np.array(drawn)), metrics(np.array(expected)))
+    return without_selection_bias(fixed, metrics(np.array(drawn)), metrics(np.array(expected)))

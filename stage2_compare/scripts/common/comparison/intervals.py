@@ -19,8 +19,8 @@ class Estimate(NamedTuple):
     """A metric with its 95 % interval.
 
     The value is None where a run has not recorded the metric, and the rest also where there are no
-    predictions to resample. ``corrected`` is the value less what the choice of the epoch on the
-    same pairs has gained by luck; the interval is around it.
+    predictions to resample. ``corrected`` is the value without the selection bias
+    of choosing the epoch on the same pairs; the interval is around it.
     """
 
     value: float | None

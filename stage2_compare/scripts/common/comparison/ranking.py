@@ -41,7 +41,7 @@ def rank(
     These are multiple comparisons with the best (Hsu 1984). The critical value is that of the
     largest of all differences between two models, each in its own standard errors, under the
     bootstrap: where all are equally good, none is called worse with 95 % confidence, whichever
-    comes out best by luck.
+    comes out best by chance.
 
     Args:
         observed: (M,) the metric.
@@ -54,7 +54,7 @@ def rank(
     p = np.ones(len(observed))
     if not len(others):
         return Ranking(best, p, np.zeros(1, bool), False, np.nan, None)
-    # 1. The largest difference that luck alone makes, in each draw.
+    # 1. The largest difference that chance alone makes, in each draw.
     comparisons = len(observed) * len(others) // 2
     moved = (draws - observed[:, None])[:, :: 1 + comparisons * draws.shape[1] // _MOST_WORK]
     largest = _largest_differences(moved)
@@ -154,7 +154,7 @@ def _degrees_of_freedom(differences: np.ndarray) -> np.ndarray:
 def _p_values(differences: np.ndarray, largest: np.ndarray) -> np.ndarray:
     """Return p of each difference in standard errors, from the largest one of each draw, sorted.
 
-    It is two standard errors of the simulated p too high: luck of the draws must not make a
+    It is two standard errors of the simulated p too high: the draws must not make a
     difference significant.
     """
     count = len(largest)

@@ -1,4 +1,4 @@
-"""The luck of the seed: the spread that training itself adds to that of the pairs."""
+"""Variance between random seeds: what training itself adds to the variance of the pairs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def over_seeds(families: list[list[Figures]], seed: int = SEED) -> list[Figures]
     Drawing from two or three seeds with replacement does not serve: in simulations it finds false
     differences in up to 39 % of cases. So the variance between the seeds of a family, beyond that
     of the pairs, is estimated. A few seeds do not know it: it is shrunk towards the one that all
-    families have together, and a family with one seed is lent that one (as gene-wise variances
+    families have together, and a family with one seed takes that one (as gene-wise variances
     are, Smyth 2004). What is still unknown of the variance widens the draws too: each has its own
     variance, from a scaled inverse chi-squared distribution. Where no family has two seeds, nothing
     is known of seeds and nothing is added.
@@ -68,17 +68,17 @@ def _widened(
     freedom: int,
     seed: tuple[int, int],
 ) -> Figures:
-    """Move each draw by the luck of the seeds. ``excess``: their variance beyond the pairs', (K,).
+    """Move each draw by what other seeds would change. ``excess``: their variance beyond the pairs', (K,).
 
-    The luck of a draw is the same in all metrics, because one training makes them all.
+    The move of a draw is the same in all metrics, because one training makes them all.
     """
     random = np.random.default_rng(seed)
     draws = of_family.draws.shape[1]
     degrees = min(freedom, _PRIOR + seeds - 1) + _MORE
     scale = degrees / chdtri(degrees, _levels(draws, random))  # (B,)
     variance = np.maximum(0, (excess + of_pairs)[:, None] * scale - of_pairs[:, None])  # (K, B)
-    luck = np.sqrt(variance / seeds) * ndtri(_levels(draws, random))
-    return replace(of_family, draws=of_family.draws + luck)
+    moves = np.sqrt(variance / seeds) * ndtri(_levels(draws, random))
+    return replace(of_family, draws=of_family.draws + moves)
 
 
 def _levels(count: int, random: np.random.Generator) -> np.ndarray:
