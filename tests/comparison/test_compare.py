@@ -4,7 +4,7 @@ from functools import partial
 
 import pandas as pd
 import pytest
-from common.comparison import compare as module
+from common.comparison import judging
 from common.comparison.compare import compare, require_one_protocol
 from common.comparison.draws import Draws
 from common.comparison.wording import (
@@ -62,7 +62,7 @@ def test_a_verdict_does_not_depend_on_the_luck_of_the_draws(monkeypatch):
 
 
 def _models_with_seed(seed: int, runs: list, monkeypatch) -> pd.DataFrame:
-    monkeypatch.setattr(module, "Draws", partial(Draws, seed=seed))
+    monkeypatch.setattr(judging, "Draws", partial(Draws, seed=seed))
     return compare(runs).models[:3]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -18,12 +17,10 @@ from ..metrics import MAIN, METRICS, scores
 from ..runs.labels import model_names
 from ..runs.reading import Run
 from ..words import ENGLISH, phrase
-from .bootstrap import Figures
-from .draws import Draws
 from .ensembles import ensembles
-from .judging import Contender, Judgement, judge, on_test, on_validation, settled
+from .judging import Judgement, judge, on_test, on_validation
 from .models import Model, Trial, models
-from .pairs import Pairs, join, key
+from .pairs import join, key
 from .protocol import by_protocol, differences, without_copies
 from .remarks import remarks
 from .results import UNKNOWN, Group, Results
@@ -84,7 +81,7 @@ def require_one_protocol(results: Results) -> None:
 def _group(members: list[Model]) -> Group:
     """Judge the models of one protocol on the validation pairs, and on the test pairs."""
     ranked = [model for model in members if model.by_rate]
-    validation, of_run = _on_validation(ranked)
+    validation = _on_validation(ranked)
     test = _on_test(ranked, validation)
     majority_class, majority = _majority(ranked, validation)
 
@@ -99,7 +96,6 @@ def _group(members: list[Model]) -> Group:
         differs=[],
         validation=validation,
         test=test,
-        of_run=of_run,
         ensembles={},
         worth=worth_of_fusion(ranked, validation) if validation else [],
         majority_class=majority_class,
@@ -117,41 +113,14 @@ def _evidence(group: Group) -> tuple:
     return -(judged > 1), -pairs, -judged, -len(group.runs), -highest, group.models[0].folder
 
 
-def _on_validation(ranked: list[Model]) -> tuple[Judgement | None, dict[str, Figures]]:
-    """Judge models; return the Figures of single runs too, by their folders."""
+def _on_validation(ranked: list[Model]) -> Judgement | None:
     if not ranked:
-        return None, {}
+        return None
     (first, *_), *_ = ranked[0].by_rate.values()
     runs = [run for model in ranked for run in model.runs if run.predictions]
     pairs = join([run.predictions for run in first.runs], [run.predictions for run in runs])
-    draws = Draws(pairs.groups)
-    contenders, of_run = _measured(ranked, pairs, draws)
-
-    def judged(more: Draws) -> Judgement:
-        return judge(_measured(ranked, pairs, more)[0], pairs, more)
-
     answers = sum(len(run.predictions.predicted) * len(run.history) for run in runs)
-    return _settled(judge(contenders, pairs, draws), answers, judged), of_run
-
-
-def _settled(judgement: Judgement, answers: int, judged: Callable[[Draws], Judgement]) -> Judgement:
-    """Return the judgement; where a verdict is close, with that of more draws.
-
-    ``answers``: see ``Draws.more``."""
-    more = judgement.draws.more(answers) if judgement.close else None
-    return settled(judgement, judged(more)) if more else judgement
-
-
-def _measured(
-    ranked: list[Model], pairs: Pairs, draws: Draws
-) -> tuple[list[Contender], dict[str, Figures]]:
-    """Measure models, and their single runs by their folders, on the validation pairs."""
-    contenders, of_run = [], {}
-    for model in ranked:
-        contender, figures = on_validation(model, pairs, draws)
-        contenders.append(contender)
-        of_run |= figures
-    return contenders, of_run
+    return judge(pairs, lambda draws: [on_validation(one, pairs, draws) for one in ranked], answers)
 
 
 def _on_test(ranked: list[Model], validation: Judgement | None) -> Judgement | None:
@@ -159,22 +128,16 @@ def _on_test(ranked: list[Model], validation: Judgement | None) -> Judgement | N
     chosen = [(model, validation.models[model.name].rate) for model in ranked]
     sets = [list(map(_test_pairs, model.by_rate[rate])) for model, rate in chosen]
     usual = Counter(filter(None, itertools.chain(*sets))).most_common(1)
-    if not usual:
+    parts = [
+        one for one, own in zip(chosen, sets, strict=True) if usual and set(own) == {usual[0][0]}
+    ]
+    if not parts:
         return None
-    taking_part = [one for one, own in zip(chosen, sets, strict=True) if set(own) == {usual[0][0]}]
-    if not taking_part:
-        return None
-    model, rate = taking_part[0]
-    others = [run.test for model, _ in taking_part for run in model.runs if run.test]
+    model, rate = parts[0]
+    others = [run.test for model, _ in parts for run in model.runs if run.test]
     pairs = join([model.by_rate[rate][0].runs[0].test], others)
-
-    def judged(draws: Draws) -> Judgement:
-        contenders = [on_test(model, rate, pairs, draws) for model, rate in taking_part]
-        return judge(contenders, pairs, draws)
-
-    draws = Draws(pairs.groups)
-    answers = len(pairs) * sum(len(model.by_rate[rate]) for model, rate in taking_part)
-    return _settled(judged(draws), answers, judged)
+    answers = len(pairs) * sum(len(model.by_rate[rate]) for model, rate in parts)
+    return judge(pairs, lambda draws: [on_test(*part, pairs, draws) for part in parts], answers)
 
 
 def _test_pairs(trial: Trial) -> tuple | None:

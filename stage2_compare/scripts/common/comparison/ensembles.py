@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .bootstrap import PLACE, Answers, Figures, without_selection_bias, metrics, resample
+from .bootstrap import PLACE, Answers, Figures, metrics, resample, without_selection_bias
 from .draws import Draws
 from .judging import Contender, Judged, Judgement, judged_as, ranked
 from .pairs import Pairs
@@ -42,7 +42,7 @@ def ensembles(judgement: Judgement) -> dict[str, Judged]:
     change in an ensemble is not known, and not in its interval.
     """
     pairs, draws = judgement.pairs, judgement.draws
-    models = [_model(contender, pairs) for contender in judgement.contenders]
+    models = [_model(contender, pairs) for contender in judgement.models.values()]
     if len(models) < 2 or not all(models):
         return {}
     runs = sum(len(folds) for model in models for folds in model)
@@ -54,7 +54,7 @@ def ensembles(judgement: Judgement) -> dict[str, Judged]:
         own = resample(answers, pairs.labels, len(pairs.classes), draws)
         if correct:
             own = _corrected(own, models, in_draws, pairs, draws)
-        found.append(Contender(name, None, [], [own], said[None]))
+        found.append(Contender(name=name, figures=[own], predicted=said[None]))
     return _judged(judgement, found, correct)
 
 
@@ -72,7 +72,7 @@ def _choices(figures: list[Figures]) -> list[tuple[str, np.ndarray, np.ndarray]]
 
 def _judged(judgement: Judgement, found: list[Contender], correct: bool) -> dict[str, Judged]:
     """Test each ensemble together with all models, of which the best is what it has to beat."""
-    pairs, contenders, judged = judgement.pairs, judgement.contenders, {}
+    pairs, contenders, judged = judgement.pairs, list(judgement.models.values()), {}
     for ensemble in found:
         (own,) = ensemble.figures
         ranking = ranked([*contenders, ensemble], [*judgement.figures, own], pairs)

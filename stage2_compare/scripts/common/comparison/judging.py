@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,29 +21,27 @@ from .seeds import over_seeds
 from .wording import BEST, NO_DIFFERENCE, TOO_FEW, WORSE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Contender:
     """A model on N pairs, trained with S seeds at its best learning rate."""
 
     name: str
-    rate: float | None
-    trials: list[Trial]  # of each seed; none of an ensemble
-    figures: list[Figures]  # of each trial
+    figures: list[Figures]  # of each seed
     predicted: np.ndarray  # (S, N) places in the classes
+    rate: float | None = None
+    trials: list[Trial] = field(default_factory=list)  # of each seed; none of an ensemble
     by_rate: dict[float | None, Estimate] = field(default_factory=dict)  # macro-F1
+    of_run: dict[str, Figures] = field(default_factory=dict)  # of single runs, by folder
 
 
-@dataclass(frozen=True)
-class Judged:
-    """The verdict on a model on a set of pairs, and its figures."""
+@dataclass(frozen=True, kw_only=True)
+class Judged(Contender):
+    """A model with its figures and the verdict on it."""
 
     estimates: dict[str, Estimate]  # by COLUMNS; means over the seeds
     verdict: str
     p: float | None  # macro-F1 against the best, adjusted; None where there is no test
     doubt: Phrase | None  # why its intervals are not to be trusted
-    rate: float | None  # the best learning rate
-    trials: list[Trial]  # behind the figures: at that rate; none of an ensemble
-    by_rate: dict[float | None, Estimate]  # macro-F1 at each learning rate, on validation
 
 
 @dataclass(frozen=True)
@@ -51,20 +50,37 @@ class Judgement:
 
     pairs: Pairs
     draws: Draws
-    contenders: list[Contender]
     models: dict[str, Judged]  # by name
     figures: list[Figures]  # of each model, over its seeds
     ranking: Ranking
     too_few: bool  # pairs for a verdict on so many models
 
-    @property
-    def close(self) -> bool:
-        """Say if a verdict may be another one with other draws."""
-        return self.ranking.close and not self.too_few
+
+def judge(pairs: Pairs, measure: Callable[[Draws], list[Contender]], answers: int) -> Judgement:
+    """Compare models on the same pairs with the best of them.
+
+    Where a verdict may be another one with other draws, it is that of more draws. The figures stay
+    those of the usual ones: an interval does not depend on how close another model's verdict is.
+
+    Args:
+        measure: returns the models, measured in draws.
+        answers: see ``Draws.more``.
+    """
+    draws = Draws(pairs.groups)
+    judgement = _judge(pairs, draws, measure(draws))
+    close = judgement.ranking.close and not judgement.too_few
+    more = draws.more(answers) if close else None
+    if not more:
+        return judgement
+    again = _judge(pairs, more, measure(more))
+    models = {
+        name: replace(judgement.models[name], verdict=judged.verdict, p=judged.p)
+        for name, judged in again.models.items()
+    }
+    return replace(judgement, models=models, ranking=again.ranking)
 
 
-def judge(contenders: list[Contender], pairs: Pairs, draws: Draws) -> Judgement:
-    """Compare models on the same pairs with the best of them."""
+def _judge(pairs: Pairs, draws: Draws, contenders: list[Contender]) -> Judgement:
     figures = over_seeds([model.figures for model in contenders])
     ranking = ranked(contenders, figures, pairs)
     few = too_few(pairs.independent, len(contenders))
@@ -76,17 +92,7 @@ def judge(contenders: list[Contender], pairs: Pairs, draws: Draws) -> Judgement:
         elif ranking.worse[place]:
             verdict = WORSE
         models[model.name] = judged_as(model, figures[place], pairs, verdict, p)
-    return Judgement(pairs, draws, contenders, models, figures, ranking, few)
-
-
-def settled(judgement: Judgement, again: Judgement) -> Judgement:
-    """Take the verdicts of a judgement on more draws. The figures stay those of the usual draws: an
-    interval does not depend on how close another model's verdict is."""
-    models = {
-        name: replace(judgement.models[name], verdict=judged.verdict, p=judged.p)
-        for name, judged in again.models.items()
-    }
-    return replace(judgement, models=models, ranking=again.ranking)
+    return Judgement(pairs, draws, models, figures, ranking, few)
 
 
 def ranked(contenders: list[Contender], figures: list[Figures], pairs: Pairs) -> Ranking:
@@ -103,15 +109,12 @@ def judged_as(
     places = pairs.one_of_each_group
     found = (doubts(pairs.labels[places], row[places], pairs.classes) for row in model.predicted)
     doubt = next(filter(None, found), None)  # of the first seed that gives one
-    return Judged(estimates(figures), verdict, p, doubt, model.rate, model.trials, model.by_rate)
+    own = {"estimates": estimates(figures), "verdict": verdict, "p": p, "doubt": doubt}
+    return Judged(**vars(model), **own)
 
 
-def on_validation(model: Model, pairs: Pairs, draws: Draws) -> tuple[Contender, dict[str, Figures]]:
-    """Measure a model by what its runs said at every epoch; choose its learning rate.
-
-    Returns:
-        The model, and the Figures of those of its trials that are single runs, by their names.
-    """
+def on_validation(model: Model, pairs: Pairs, draws: Draws) -> Contender:
+    """Measure a model by what its runs said at every epoch; choose its learning rate."""
     of_run, of_rates = {}, {}
     for rate, trials in model.by_rate.items():
         of_rates[rate] = []
@@ -123,10 +126,16 @@ def on_validation(model: Model, pairs: Pairs, draws: Draws) -> tuple[Contender, 
                 of_run[trial.runs[0].name] = figures
     place, of_seeds = best_of(list(of_rates.values()))
     rate = list(of_rates)[place]
-    of_trials = [[run.predictions for run in trial.runs] for trial in model.by_rate[rate]]
-    predicted = np.array([said(of_trial, pairs) for of_trial in of_trials])  # (S, N)
-    by_rate = {each: estimates(mean(seeds))[MAIN.column] for each, seeds in of_rates.items()}
-    return Contender(model.name, rate, model.by_rate[rate], of_seeds, predicted, by_rate), of_run
+    trials = model.by_rate[rate]
+    return Contender(
+        name=model.name,
+        figures=of_seeds,
+        predicted=np.array([said([run.predictions for run in one.runs], pairs) for one in trials]),
+        rate=rate,
+        trials=trials,
+        by_rate={each: estimates(mean(seeds))[MAIN.column] for each, seeds in of_rates.items()},
+        of_run=of_run,
+    )
 
 
 def on_test(model: Model, rate: float | None, pairs: Pairs, draws: Draws) -> Contender:
@@ -146,7 +155,7 @@ def on_test(model: Model, rate: float | None, pairs: Pairs, draws: Draws) -> Con
         resample([Answers(rows, row[None])], pairs.labels, len(pairs.classes), draws)
         for row in predicted
     ]
-    return Contender(model.name, rate, model.by_rate[rate], figures, np.array(predicted))
+    return Contender(name=model.name, figures=figures, predicted=np.array(predicted), rate=rate)
 
 
 def of_one_run(run: Run, pairs: Pairs, draws: Draws) -> Figures:

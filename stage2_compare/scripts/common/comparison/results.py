@@ -17,7 +17,6 @@ from ..metrics import COLUMNS, MAIN, METRICS, Metric
 from ..runs.labels import run_names
 from ..runs.reading import Run
 from ..words import ENGLISH, Phrase
-from .bootstrap import Figures
 from .draws import Draws
 from .intervals import Estimate, estimates
 from .judging import Judged, Judgement, of_one_run, said
@@ -44,7 +43,6 @@ class Group:
     differs: list[Phrase]  # what its protocol has otherwise than that of group 1
     validation: Judgement | None  # None where no run has predictions
     test: Judgement | None  # None where no run has predictions for labelled test pairs
-    of_run: dict[str, Figures]  # of single runs on the validation pairs, by folder
     ensembles: dict[str, Judged]  # on the validation pairs, by name
     worth: list[Worth]
     majority_class: str | None  # the most frequent one of the training split
@@ -187,7 +185,7 @@ def _runs(model: Model, group: Group) -> list[dict[str, Any]]:
     judged, names = group.judged(model), run_names(model.name, model.runs)
     rows = []
     for run, name in zip(model.runs, names, strict=True):
-        found = group.of_run.get(run.name)
+        found = judged.of_run.get(run.name) if judged else None
         scores = estimates(found) if found else _own_scores([run])
         took_part = run.name in used
         verdict = _verdict(model, group) if took_part else _verdict(Model("", [run]), group)

@@ -109,7 +109,7 @@ def _about_worth(group: Group) -> list[Phrase]:
     """Say of each pair of encoders what the best fusion gains over the better modality alone."""
     fusions = [run.recorded("model", "fusion") for run in group.runs]
     if group.worth:
-        names = [model.name for model in group.validation.contenders]
+        names = list(group.validation.models)
         told = [] if group.validation.too_few else group.worth
         return [_of_encoders(each, names[each.fusion], names[each.single]) for each in told]
     return [phrase("worth_not_measured")] if any(fusions) else []
