@@ -1,79 +1,71 @@
-"""params_time.png: parameters and training time of each run, and its macro-F1 over its time."""
+"""params_time.png: what each model costs, parameters and time, beside what it is worth."""
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
+from matplotlib.patches import Patch
 
+from ..comparison.results import shown as figure_of
 from ..comparison.wording import metric_title
 from ..metrics import MAIN
-from ..words import Language, phrase
-from .page import MARGIN, Page, clean_axes
-from .styles import RunStyle
-from .table import (
-    Column,
-    Table,
-    cost_columns,
-    metric_values,
-    recorded,
-    remark_on_best,
-    training_times,
-)
+from ..words import phrase
+from .shown import SMALL, Shown, clean, fit, legend, new_figure, rows_of
+from .styles import GREY
 
-_SIDE = 2.95  # width of a chart
+_PALE = 0.4  # of the part of a bar that is no training
 
 
-def params_time(styles: list[RunStyle], say: Language) -> Figure:
-    """Draw time over parameters and macro-F1 over time, side by side."""
-    params = recorded(styles, "params_million")
-    unit, times = training_times(styles)
-    f1 = metric_values(styles, MAIN)
-    main = say(metric_title(MAIN))
-    f1_column = Column.of(styles, [main], f1, decimals=4, best=max)
-    table = Table(styles, [*cost_columns(styles, say), f1_column])
-    page = Page(say("title_params_time"), say(remark_on_best(styles)), 3.35 + table.height)
-    left = page.axes(MARGIN + 0.45, 0.05, _SIDE, 2.75)
-    right = page.axes(page.width - MARGIN - _SIDE - 0.05, 0.05, _SIDE, 2.75)
-    _scatter(left, styles, params, times)
-    _scatter(right, styles, times, f1)
-    time = phrase("axis_time", unit=phrase(f"unit_{unit}"))
-    for axes, which, numbers, name in (
-        (left, "x", params, phrase("axis_params")),
-        (left, "y", times, time),
-        (right, "x", times, time),
-    ):
-        log = _scale_axis(axes, which, numbers)
-        name = phrase("log_scale", name=name) if log else name
-        getattr(axes, f"{which}axis").set_label_text(say(name))
-    around = max(0.05, 0.15 * (max(f1) - min(f1)))
-    right.set(ylabel=main, ylim=(max(0, min(f1) - around), min(1.02, max(f1) + around)))
-    table.draw(page, 3.35)
-    return page.figure
+def params_time(shown: Shown) -> Figure:
+    """Draw a row per model: its parameters, the time that its training took with the reading of
+    pairs by a frozen encoder, and its macro-F1."""
+    say, table = shown.say, shown.table
+    keys = ["params_million", "trainable_params_million", "train_time_sec", "encode_time_sec"]
+    parameters, trained, training, reading = table[keys].astype(float).fillna(0).to_numpy().T
+    unit, seconds = time_unit((training + reading).max())
+    figure, body = new_figure(shown, "params_time", [phrase("about_params_time")])
+    left, middle, right = body.subplots(1, 3, sharey=True, width_ratios=(1, 1, 0.9))
+    colours = [shown.looks[model.name].colour for model in shown.models]
+    _bars(left, trained, parameters - trained, colours)
+    _bars(middle, training / seconds, reading / seconds, colours)
+    height = rows_of(left, [shown.label(model) for model in shown.models])
+    left.set_xlabel(say("axis_params"))
+    middle.set_xlabel(say("axis_time", unit=phrase(f"unit_{unit}")))
+    _figures(right, shown, colours)
+    right.set_xlabel(say(metric_title(MAIN)))
+    if (parameters - trained > 1e-6).any() or reading.any():
+        patches = [Patch(color=GREY, alpha=alpha, linewidth=0) for alpha in (1, _PALE)]
+        legend(body, patches, [say("key_training_cost"), say("key_frozen_cost")])
+    return fit(figure, [left], height)
 
 
-def _scatter(axes: Axes, styles: list[RunStyle], xs: list[float], ys: list[float]) -> None:
-    """Draw hollow markers: runs of the same cost show through each other."""
-    for style, x, y in zip(styles, xs, ys, strict=True):
-        marker = {**style.dot(9), "markerfacecolor": "none", "markeredgewidth": 1.7}
-        axes.plot(x, y, linestyle="none", clip_on=False, **marker)
-    clean_axes(axes)
+def time_unit(longest: float) -> tuple[str, float]:
+    """Return the unit that suits so many seconds, and how many seconds it has."""
+    if longest < 180:
+        return "s", 1.0
+    return ("min", 60.0) if longest < 180 * 60 else ("h", 3600.0)
 
 
-def _scale_axis(axes: Axes, which: str, numbers: list[float]) -> bool:
-    """Start the axis at 0, or make it logarithmic where the numbers span a wide range: True.
+def _bars(axes: Axes, solid: np.ndarray, pale: np.ndarray, colours: list[str]) -> None:
+    """Draw a bar of two parts per row, and its whole length as a number."""
+    rows, ends = range(len(solid)), solid + pale
+    axes.barh(rows, solid, 0.5, color=colours)
+    axes.barh(rows, pale, 0.5, left=solid, color=colours, alpha=_PALE)
+    decimals = 1 if ends.min() >= 1 else 2
+    for row, end in enumerate(ends):
+        axes.text(end + 0.03 * ends.max(), row, f"{end:,.{decimals}f}", va="center", size=SMALL)
+    axes.set_xlim(0, 1.55 * ends.max() or 1)
+    axes.locator_params(axis="x", nbins=4)
+    clean(axes, "x")
 
-    ``which`` is "x" or "y".
-    """
-    least, most = min(numbers), max(numbers)
-    axis = getattr(axes, f"{which}axis")
-    log = least > 0 and most > 5 * least
-    if log:
-        axes.set(**{f"{which}scale": "log", f"{which}lim": (least / 1.5, most * 1.5)})
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 200 * least else (1,)))
-        axis.set_minor_formatter(FuncFormatter(lambda value, place: ""))
-    else:
-        axes.set(**{f"{which}lim": (0, most * 1.15 or 1)})
-        axis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)))
-    axis.set_major_formatter("{x:g}")
-    return log
+
+def _figures(axes: Axes, shown: Shown, colours: list[str]) -> None:
+    values, rows = figure_of(shown.table, MAIN), range(len(colours))
+    low, high = (shown.table[f"{MAIN.prefix}_{end}"].astype(float) for end in ("low", "high"))
+    axes.hlines(rows, low, high, color=colours, linewidth=1.6)
+    for row, (model, value) in enumerate(zip(shown.models, values, strict=True)):
+        axes.plot(value, row, **shown.looks[model.name].dot())
+    axes.margins(x=0.12)
+    axes.locator_params(axis="x", nbins=4)
+    clean(axes, "x")

@@ -1,215 +1,114 @@
-"""intervals.png: the 95% interval of each macro-F1, and the runs that are worse than the best.
-
-Where test pairs have labels, what was measured on them stands below in grey.
-"""
+"""intervals.png: the macro-F1 of each model with its interval, and the verdict on it."""
 
 from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from ..comparison.compare import Compared, Comparison
-from ..comparison.intervals import Estimate
-from ..comparison.wording import BEST, NOT_COMPARABLE, metric_title
+from ..comparison.judging import Judged
+from ..comparison.models import Model
+from ..comparison.wording import BEST, metric_title
 from ..metrics import MAIN
-from ..words import Language, Phrase, phrase
-from .page import INNER, LINE, MARGIN, Page, centred, clean_axes, write_lines
-from .styles import GREY, INK, RunStyle
-from .text import BOLD, measure, wrap
+from ..words import phrase
+from .shown import SMALL, Shown, clean, dashed, fit, legend, new_figure, rows_of
+from .styles import BAND, GREY
 
-_LABEL, _PLOT, _SCORE = 2.0, 2.4, 0.85  # widths in inches; the verdicts take the rest
-_HEAD, _AXIS = 0.42, 0.47
-_SCORES_END = _LABEL + _PLOT + 0.1 + _SCORE
-_VERDICTS = _SCORES_END + 0.2
-_SEEDS, _TEST = 0.1, 0.15  # inches that a row is taller by
+_BAR = {"linewidth": 2, "solid_capstyle": "butt"}
+_TEST = {"marker": "s", "markersize": 3.5, "color": GREY}
 
 
-def intervals(styles: list[RunStyle], comparison: Comparison, say: Language) -> Figure:
-    """Draw a forest plot, best first.
-
-    It has a row per family of which at least one run kept its predictions. Of the runs of a family,
-    only those among ``styles`` are shown below it.
-    """
-    shown = _shown(styles, comparison)
-    rows = [row for row, _ in shown]
-    best = next((row for row in rows if row.verdict == BEST), None)
-    labels = [_row_label(row, members[0], say) for row, members in shown]
-    heights = [
-        max(0.36, LINE * len(label)) + 0.1 + _extra(row)
-        for row, label in zip(rows, labels, strict=True)
-    ]
-    notes = []
-    for style in styles:
-        if style.differs:
-            reason = say("with_reason", label=style.label, reason=style.differs)
-            notes += wrap(reason, 8, INNER)
-    chart = sum(heights)
-    total = _HEAD + chart + _AXIS + LINE * len(notes) + 0.05
-    page = Page(say("title_intervals"), say.sentences(_remark(comparison)), total)
-    text = page.inches(MARGIN, 0, INNER, _HEAD + chart)
-    axes = page.axes(MARGIN + _LABEL, _HEAD, _PLOT, chart)
-    _set_axis(axes, rows, chart)
-    main = say(metric_title(MAIN))
-    axes.set(xlabel=main)
-    head = {"va": "center_baseline", "color": GREY}
-    text.text(_SCORES_END, _HEAD - 0.1, main, ha="right", **head)
-    text.text(_VERDICTS, _HEAD - 0.1, say("verdict") if len(rows) > 1 else "", **head)
-    top = 0.0
-    for (row, members), label, height in zip(shown, labels, heights, strict=True):
-        middle = top + height / 2
-        text.plot(0.08, _HEAD + middle, **members[0].dot())
-        write_lines(text, 0.22, centred(_HEAD + middle, label), label)
-        _write_result(text, _HEAD + middle, row, len(rows) == 1, say)
-        _draw_interval(axes, middle, members, row)
-        top += height
+def intervals(shown: Shown) -> Figure:
+    """Draw a forest plot, best first: a row per model, its runs as small marks below its interval."""
+    group, say = shown.group, shown.say
+    rows = [(model, group.judged(model)) for model in shown.judged]
+    tests = [group.test.models.get(model.name) if group.test else None for model, _ in rows]
+    method = [phrase("about_intervals", pairs=phrase("validation_pairs", n=group.pairs))]
+    if len(rows) > 1 and not group.validation.too_few:
+        method.append(phrase("about_verdicts"))
+    corrected = any(_is_corrected(judged) for _, judged in rows)
+    if corrected:
+        method.append(phrase("about_corrected"))
+    if any(tests):
+        pairs = phrase("test_pairs", n=len(group.test.pairs))
+        method.append(phrase("about_test", pairs=pairs))
+    figure, body = new_figure(shown, "intervals", method)
+    axes = body.subplots()
+    for row, ((model, judged), test) in enumerate(zip(rows, tests, strict=True)):
+        _draw_row(axes, row, shown, model, judged, test)
+    height = rows_of(axes, [_label(shown, model, judged) for model, judged in rows], 0.42)
+    best = next((judged for _, judged in rows if judged.verdict == BEST), None)
     if best and len(rows) > 1:
-        dashed = {"color": GREY, "linewidth": 0.9, "linestyle": (0, (4, 2)), "zorder": 1}
-        axes.axvline(_main(best).centre, **dashed)
-    if best and (smallest := comparison.smallest_difference):
-        name = say("smallest_difference", value=smallest)
-        _draw_difference(text, axes.get_xlim(), _main(best).centre, smallest, name)
-    page.lines(_HEAD + chart + _AXIS, notes, color=GREY)
-    return page.figure
+        value = best.estimates[MAIN.column].centre
+        axes.axvline(value, **dashed())
+        if group.smallest_difference:
+            ends = (value - group.smallest_difference, value)
+            axes.axvspan(*ends, color=BAND, linewidth=0, zorder=0)
+    axes.margins(x=0.05)
+    axes.set_xlabel(say(metric_title(MAIN)))
+    clean(axes, "x")
+    words = axes.secondary_yaxis("right")
+    words.set_yticks(range(len(rows)), [_result(shown, judged, len(rows)) for _, judged in rows])
+    words.tick_params(length=0, labelsize=SMALL)
+    words.spines["right"].set_visible(False)
+    small = corrected or any(len(shown.runs(model)) > 1 for model in shown.judged)
+    legend(body, *_legend(shown, small, any(tests)))
+    return fit(figure, [axes], height)
 
 
-def _shown(styles: list[RunStyle], comparison: Comparison) -> list[tuple[Compared, list[RunStyle]]]:
-    """Return the rows that have predictions, each with the styles of its runs."""
-    style_of = {style.run.name: style for style in styles}
-    rows = []
-    for row in comparison.families:
-        members = [style_of[run.name] for run in row.runs if run.name in style_of]
-        if any(style.run.predictions for style in members):
-            rows.append((row, members))
-    return rows
+def _label(shown: Shown, model: Model, judged: Judged) -> str:
+    """Return the name of a model, and what its figures are means of or joined from."""
+    counts = {"seeds": len(judged.trials), "folds": len(judged.trials[0].runs)}
+    counts["rates"] = len(model.by_rate)
+    parts = [shown.say(f"count_{key}", n=count) for key, count in counts.items() if count > 1]
+    label = shown.label(model)
+    return "\n".join([label, ", ".join(parts)]) if parts else label
 
 
-def _extra(row: Compared) -> float:
-    """Return the inches that the seeds and the test pairs of a row take."""
-    return _SEEDS * (len(row.runs) > 1) + _TEST * bool(row.test)
+def _result(shown: Shown, judged: Judged, rows: int) -> str:
+    """Return value and interval, and the verdict below them unless the row is alone."""
+    say, estimate = shown.say, judged.estimates[MAIN.column]
+    text = f"{estimate.centre:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    if rows == 1:
+        return text
+    p = "" if judged.p is None else f" (p = {judged.p:.3f})"
+    if judged.p is not None and judged.p < 0.001:
+        p = " (p < 0.001)"
+    return f"{text}\n{say(judged.verdict)}{p}"
 
 
-def _main(row: Compared) -> Estimate:
-    return row.scores[MAIN.column]
+def _is_corrected(judged: Judged) -> bool:
+    """Say if the figure is another one than that of the model's own runs."""
+    estimate = judged.estimates[MAIN.column]
+    return f"{estimate.centre:.3f}" != f"{estimate.value:.3f}"
 
 
-def _remark(comparison: Comparison) -> list[Phrase]:
-    pairs = phrase("n_pairs", n=comparison.pairs) if comparison.pairs else phrase("own_pairs")
-    sentences = [phrase("about_bars", pairs=pairs)]
-    if any(row.p_vs_best is not None for row in comparison.families):
-        sentences.append(phrase("about_verdicts"))
-    if comparison.smallest_difference:
-        sentences.append(phrase("about_difference", value=comparison.smallest_difference))
-    if comparison.several_runs:
-        sentences.append(phrase("about_filled"))
-    if any(_is_corrected(_main(row)) for row in comparison.families):
-        sentences.append(phrase("about_corrected"))
-    if comparison.test:
-        tested = phrase("test_pairs", n=len(comparison.test.pairs))
-        sentences.append(phrase("about_test", pairs=tested))
-    return sentences
-
-
-def _is_corrected(estimate: Estimate) -> bool:
-    """Say if the figure in the text is another one than that of the run's own table."""
-    value, corrected = estimate.value, estimate.corrected
-    return corrected is not None and f"{corrected:.3f}" != f"{value:.3f}"
-
-
-def _row_label(row: Compared, first: RunStyle, say: Language) -> list[str]:
-    """Break a run's label into lines; that of a family counts what its runs differ in."""
-    label = first.label
-    if len(row.runs) > 1:
-        folds = len({run.recorded("protocol", "fold") for run in row.runs})
-        counts = {"seeds": row.seeds, "folds": folds, "rates": row.rates}
-        parts = [say(f"count_{name}", n=count) for name, count in counts.items() if count > 1]
-        label = " · ".join([first.model, *parts])
-    return wrap(label, 8.5, _LABEL - 0.35)
-
-
-def _set_axis(axes: Axes, rows: list[Compared], height: float) -> None:
-    """Let the axis hold all intervals and the values of all seeds."""
-    ends = [run.best[MAIN.column] for row in rows for run in row.runs]
-    measured = [_main(row) for row in rows] + [
-        row.test.estimates[MAIN.column] for row in rows if row.test
-    ]
-    ends += [end for estimate in measured for end in estimate if end is not None]
-    low, high = min(ends), max(ends)
-    around = 0.06 * (high - low) or 0.05
-    axes.set(xlim=(max(0, low - around), min(1, high + around)), ylim=(height, 0), yticks=())
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)))
-    clean_axes(axes)
-    axes.spines["left"].set_visible(False)
-
-
-def _write_result(axes: Axes, y: float, row: Compared, alone: bool, say: Language) -> None:
-    """Write value and interval, and the verdict unless the row is alone; then those on test."""
-    y -= _TEST / 2 * bool(row.test)
-    style = {"va": "center_baseline"}
-    small = {**style, "size": 7, "color": GREY}
-    weight = BOLD if row.verdict == BEST and not alone else {}
-    estimate, tested = _main(row), row.test
-    low, high = estimate.low, estimate.high
-    axes.text(_SCORES_END, y - 0.08, f"{estimate.centre:.3f}", ha="right", **style, **weight)
-    between = say("no_interval") if low is None else say("bounds", low=low, high=high)
-    axes.text(_SCORES_END, y + 0.08, between, ha="right", **small)
-    if not alone:
-        p = _p_text(row.p_vs_best, row.verdict)
-        axes.text(_VERDICTS, y - 0.08 * bool(p), say(row.verdict), **style, **weight)
-        axes.text(_VERDICTS, y + 0.08, p, **small)
-    if tested:
-        value = say("test_value", value=tested.estimates[MAIN.column].value)
-        axes.text(_SCORES_END, y + 0.08 + _TEST, value, ha="right", **small)
-    if tested and not alone:
-        words = filter(None, [say(tested.verdict), _p_text(tested.p, tested.verdict)])
-        axes.text(_VERDICTS, y + 0.08 + _TEST, " ".join(words), **small)
-
-
-def _p_text(p: float | None, verdict: str) -> str:
-    if p is None or verdict == BEST:
-        return ""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
-def _draw_interval(axes: Axes, y: float, members: list[RunStyle], row: Compared) -> None:
-    """Draw the interval and the value of a row, below it the value of each of several seeds, and
-    below these the interval and value on test pairs."""
-    estimate = _main(row)
-    low, high = estimate.low, estimate.high
-    several, colour = len(row.runs) > 1, members[0].colour
-    y -= _extra(row) / 2
-    if low is not None:
-        alpha = 0.35 if row.verdict == NOT_COMPARABLE else None
-        bar = {"color": colour, "alpha": alpha, "linewidth": 2, "solid_capstyle": "butt"}
-        axes.plot((low, high), (y, y), zorder=2, **bar)
-    filled = {"markerfacecolor": colour} if several else {}
-    axes.plot(estimate.centre, y, zorder=3, **{**members[0].dot(6.5), **filled})
-    if _is_corrected(estimate):
-        tick = {"marker": "|", "color": colour, "markersize": 8, "zorder": 2, "clip_on": False}
-        axes.plot(estimate.value, y, **tick)
-    for style in members if several else ():
-        axes.plot(style.run.best[MAIN.column], y + 0.14, clip_on=False, **style.dot(4))
-    if row.test:
-        tested, y = row.test.estimates[MAIN.column], y + 0.12 + _SEEDS * several
-        axes.plot((tested.low, tested.high), (y, y), color=GREY, linewidth=0.8, zorder=2)
-        axes.plot(tested.value, y, marker="s", markersize=3.5, color=GREY, zorder=3)
-
-
-def _draw_difference(
-    axes: Axes, limits: tuple[float, float], best: float, difference: float, name: str
+def _draw_row(
+    axes: Axes, row: int, shown: Shown, model: Model, judged: Judged, test: Judged | None
 ) -> None:
-    """Draw the smallest difference that could have been shown, to scale above the plot.
+    """Draw the interval and the value; below it each run of several, and the test pairs."""
+    look, estimate = shown.looks[model.name], judged.estimates[MAIN.column]
+    runs = shown.runs(model)
+    axes.plot((estimate.low, estimate.high), (row, row), color=look.colour, zorder=2, **_BAR)
+    axes.plot(estimate.centre, row, zorder=3, **look.dot(6.5))
+    for run in runs if len(runs) > 1 or _is_corrected(judged) else ():
+        axes.plot(run.best[MAIN.column], row + 0.24, **look.dot(3.5, alpha=0.8))
+    if test:
+        tested, below = test.estimates[MAIN.column], row + 0.38
+        axes.plot((tested.low, tested.high), (below, below), color=GREY, linewidth=0.8)
+        axes.plot(tested.value, below, zorder=3, **_TEST)
 
-    Its upper end is at the best value; ``name`` stands above it.
-    """
-    inch = _PLOT / (limits[1] - limits[0])
-    right = _LABEL + (best - limits[0]) * inch
-    left = right - difference * inch
-    if left < _LABEL:
-        return  # it is wider than the plot: the heading has the number
-    y = _HEAD - 0.12
-    ys = (y - 0.04, y + 0.04, y, y, y - 0.04, y + 0.04)
-    axes.plot((left,) * 3 + (right,) * 3, ys, color=INK, lw=1)
-    half = measure(name, 7) / 2
-    middle = min(max((left + right) / 2, _LABEL + half), _LABEL + _PLOT - half)
-    axes.text(middle, y - 0.13, name, ha="center", va="center_baseline", size=7, color=GREY)
+
+def _legend(shown: Shown, small: bool, tested: bool) -> tuple[list, list[str]]:
+    """Return a handle for each kind of mark, and its words."""
+    dot = {"marker": "o", "markerfacecolor": "none", "color": GREY}
+    kinds = {shown.say("key_interval"): Line2D([], [], markersize=6.5, **dot, **_BAR)}
+    if small:
+        kinds[shown.say("key_run")] = Line2D([], [], markersize=3.5, linestyle="none", **dot)
+    if tested:
+        kinds[shown.say("key_test")] = Line2D([], [], linewidth=0.8, **_TEST)
+    if len(shown.judged) > 1 and (difference := shown.group.smallest_difference):
+        words = shown.say("key_difference", value=difference)
+        kinds[words] = Patch(color=BAND, linewidth=0)
+    return list(kinds.values()), list(kinds)

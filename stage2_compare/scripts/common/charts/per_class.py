@@ -1,64 +1,81 @@
-"""per_class.png: F1, precision and recall of each class."""
+"""per_class.png: F1, precision and recall of each class, with their intervals."""
 
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..metrics import per_class as class_scores
-from ..words import Language
-from .confusion import confusions, true_and_predicted
-from .page import INNER, LINE, MARGIN, Page, centred, write_lines
-from .styles import GREY, PALE, RunStyle
-from .table import Table, metric_columns, remark_on_best
-from .text import widest, wrap
+from ..comparison.draws import Draws
+from ..words import phrase
+from .shown import SMALL, Shown, clean, fit, legend_of_models, new_figure
+from .styles import BAND
+from .text import wrap
 
 _PANELS = ("f1", "precision", "recall")
-_GAP = 0.25
+_DRAWS = 2_000
+_MOST_ROWS = 130  # a higher picture fits on no page
 
 
-def per_class(styles: list[RunStyle], say: Language) -> Figure:
-    """Draw a band per class and in it a row per run, in three panels side by side."""
-    classes, _ = confusions(styles)
-    scores = [class_scores(*true_and_predicted(style, classes), len(classes)) for style in styles]
-    names = [wrap(name, 8.5, 1.5) for name in classes]
-    counts = np.array([score["support"] for score in scores])  # (R, C)
-    supports = [
-        f"n = {low}" if low == high else say("support_range", low=low, high=high)
-        for low, high in zip(counts.min(0), counts.max(0), strict=True)
+def per_class(shown: Shown) -> Figure:
+    """Draw a band per class and in it a row per model, in three panels side by side."""
+    say, pairs = shown.say, shown.group.validation.pairs
+    models = shown.judged[: max(1, _MOST_ROWS // len(pairs.classes))]
+    draws, found = Draws(pairs.groups, _DRAWS), []
+    for model in models:
+        said = np.array([predicted for predicted, _ in shown.answers(model)])  # (S, N)
+        found.append(class_figures(said, pairs.labels, len(pairs.classes), draws))
+    figure, body = new_figure(shown, "per_class", [phrase("about_per_class")], models)
+    grid = body.subplots(1, len(_PANELS), sharey=True, sharex=True)
+    row = 0.17 if len(models) * len(pairs.classes) < 40 else 0.11  # inches
+    band = max(len(models), 0.38 / row) + 1  # rows
+    middles = band * (np.arange(len(pairs.classes)) + 0.5)
+    support = np.bincount(pairs.labels, minlength=len(pairs.classes))
+    names = [
+        f"{wrap(name, SMALL, 1.2)}\nn = {count}"
+        for name, count in zip(shown.classes, support, strict=True)
     ]
-    row = min(0.12, max(0.075, 6 / (len(classes) * len(styles))))
-    heights = [max(row * len(styles), LINE * (len(name) + 1)) + 0.14 for name in names]
-    middles = np.cumsum(heights) - np.array(heights) / 2
-    table = Table(styles, metric_columns(styles, say))
-    left = 0.25 + max(widest([*name, *supports], 8.5) for name in names)
-    width = (INNER - left) / len(_PANELS) - _GAP
-    chart = 0.2 + sum(heights)
-    page = Page(say("title_per_class"), say(remark_on_best(styles)), chart + 0.5 + table.height)
-    text = page.inches(MARGIN, 0.2, INNER, sum(heights))
-    for middle, name, support in zip(middles, names, supports, strict=True):
-        first = centred(middle, [*name, support])
-        write_lines(text, 0, first, name)
-        write_lines(text, 0, first + LINE * len(name), [support], color=GREY)
-    for place, key in enumerate(_PANELS):
-        axes = page.axes(MARGIN + left + place * (width + _GAP), 0.2, width, sum(heights))
-        axes.set_title(say(f"panel_{key}"), size=8.5, pad=4)
-        _draw_bands(axes, heights)
-        for which, (style, score) in enumerate(zip(styles, scores, strict=True)):
-            y = middles + row * (which - (len(styles) - 1) / 2)
-            axes.plot(score[key], y, linestyle="none", clip_on=False, **style.dot(4.5))
-    table.draw(page, chart + 0.5)
-    return page.figure
+    for place, (axes, key) in enumerate(zip(grid, _PANELS, strict=True)):
+        axes.set_xlabel(say(f"panel_{key}"))
+        for which, (model, figures) in enumerate(zip(models, found, strict=True)):
+            look, (value, low, high) = shown.looks[model.name], figures[:, place]  # (C,) each
+            rows = middles + which - (len(models) - 1) / 2
+            axes.hlines(rows, low, high, color=look.colour, linewidth=1.0, alpha=0.7)
+            axes.plot(value, rows, clip_on=False, **look.dot(4))
+        for start in range(0, len(names), 2):
+            axes.axhspan(band * start, band * (start + 1), color=BAND, linewidth=0, zorder=0)
+        axes.set(xlim=(0, 1), ylim=(band * len(names), 0))
+        axes.set_xticks((0, 0.5, 1), ("0", ".5", "1"))
+        axes.set_yticks(middles, names, size=SMALL)
+        clean(axes, "x")
+    legend_of_models(body, shown, models)
+    return fit(figure, grid[:1], row * band * len(names))
 
 
-def _draw_bands(axes: Axes, heights: list[float]) -> None:
-    """Put every other class on grey, and values from 0 to 1 on the axis."""
-    axes.set(xlim=(0, 1), ylim=(sum(heights), 0), yticks=())
-    edges = np.cumsum([0, *heights])
-    for place in range(0, len(heights), 2):
-        axes.axhspan(edges[place], edges[place + 1], color="#f3f3f3", linewidth=0, zorder=0)
-    axes.set_xticks((0, 0.25, 0.5, 0.75, 1), ("0", ".25", ".5", ".75", "1"))
-    axes.grid(True, axis="x", color=PALE)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+def class_figures(
+    predicted: np.ndarray, labels: np.ndarray, classes: int, draws: Draws
+) -> np.ndarray:
+    """Return F1, precision and recall of each class, with their 95 % intervals, (3, 3, C).
+
+    The first axis is value, low and high; the second one the figures. They are means over the
+    seeds (S, N); the intervals are percentiles over draws of groups of pairs. A figure without a
+    pair to divide by is 0.
+    """
+    observed, drawn, drawn_groups = [], [], draws.counts.astype(np.float32)
+    for row in predicted:
+        counts = np.zeros((draws.groups, 3, classes), np.float32)  # hits, said, true
+        right = row == labels
+        np.add.at(counts, (draws.of_pair[right], 0, labels[right]), 1)
+        np.add.at(counts, (draws.of_pair, 1, row), 1)
+        np.add.at(counts, (draws.of_pair, 2, labels), 1)
+        observed.append(_figures(counts.sum(0)))
+        in_draws = drawn_groups @ counts.reshape(draws.groups, -1)
+        drawn.append(_figures(in_draws.reshape(-1, 3, classes)))
+    ends = np.quantile(np.mean(drawn, axis=0), (0.025, 0.975), axis=0)
+    return np.array([np.mean(observed, axis=0), *ends])
+
+
+def _figures(counts: np.ndarray) -> np.ndarray:
+    """Return F1, precision and recall (..., 3, C) from hits, said and true pairs (..., 3, C)."""
+    hits, said, true = np.moveaxis(counts, -2, 0)
+    pairs = [(2 * hits, said + true), (hits, said), (hits, true)]
+    return np.stack([above / np.maximum(below, 1) for above, below in pairs], axis=-2)

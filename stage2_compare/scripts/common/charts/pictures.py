@@ -1,170 +1,139 @@
-"""All pictures of a list of runs, and notes on what they leave out."""
+"""All pictures of the results, and notes on what they leave out."""
 
 from __future__ import annotations
 
 import io
+import logging
+import re
+from collections.abc import Callable
+from xml.sax.saxutils import quoteattr
 
 import matplotlib.style
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from ..comparison.compare import Comparison
-from ..comparison.wording import metric_title
-from ..metrics import METRICS
+from ..comparison.results import Results
 from ..runs.layout import PREDICTIONS
-from ..runs.reading import Run
-from ..words import ENGLISH, LANGUAGES, Language, Phrase, phrase
-from .ablation import ablation, has_ablation
+from ..words import ENGLISH, Language
+from .ablation import ablation
 from .agreement import agreement
 from .confusion import confusion
 from .cost import params_time
 from .intervals import intervals
 from .loss import loss_curves
-from .page import write_corner
 from .per_class import per_class
 from .radar import radar
 from .reliability import reliability
-from .sensitivity import has_rates, sensitivity
-from .styles import GREY, INK, PALE, RunStyle, run_styles
+from .sensitivity import sensitivity
+from .shown import SIZE, Shown
+from .styles import BAND, GREY, INK, PALE, PAPER, looks
 from .table import result_table
-from .text import add_new_fonts, choose_fonts, measure, one_weight_will_do, without_glyph
+from .text import add_new_fonts, choose_fonts, drawable, measure, without_glyph
 
-DPI = 300
-MOST_RUNS = 40  # a page has no room for more, and each takes most of a second
-_TALLEST = 60_000  # pixels; matplotlib's limit is 65,535
-OF_RUNS = {
-    "radar": radar,
-    "params_time": params_time,
-    "loss_curves": loss_curves,
-    "result_table": result_table,
-}
-OF_PREDICTIONS = {"confusion": confusion, "per_class": per_class, "reliability": reliability}
-_OTHERS = ("agreement", "intervals", "ablation", "sensitivity")
+MOST_MODELS = 12  # that a reader can tell apart
+_OF_PREDICTIONS = (confusion, per_class, reliability, agreement, intervals, sensitivity)
+_CHARTS = (radar, params_time, loss_curves, result_table, *_OF_PREDICTIONS, ablation)
+CHARTS = {chart.__name__: chart for chart in _CHARTS}
+PICTURES = [f"{name}.png" for name in CHARTS]
 _LOOK = {
     **dict.fromkeys(("text.color", "xtick.color", "ytick.color", "axes.labelcolor"), INK),
-    "font.size": 8.5,
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "axes.labelsize"), SIZE),
+    "font.size": SIZE,
     "text.parse_math": False,  # a name with two dollar signs is no formula
     "axes.unicode_minus": False,
-    "svg.hashsalt": "",  # equal pictures are equal files
+    "axes.facecolor": "none",
     "axes.edgecolor": GREY,
     "axes.linewidth": 0.8,
     "grid.color": PALE,
     "grid.linewidth": 0.6,
+    "figure.facecolor": PAPER,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "",  # equal pictures are equal files
 }
-PICTURES = [f"{name}.png" for name in (*OF_RUNS, *OF_PREDICTIONS, *_OTHERS)]
+_CANVASES = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}
+_THEME = {INK: "ink", GREY: "grey", PALE: "pale", BAND: "band", PAPER: "paper"}
+# Of a picture that is opened alone; in a page, the page sets the colours.
+_DARK = (
+    "@media (prefers-color-scheme: dark) { svg:root { --ink: #e8e8e8; --grey: #a0a0a0; "
+    "--pale: #3c3f45; --band: #23262b; --paper: #16181c } }"
+)
 
 
 def draw(
-    runs: list[Run], comparison: Comparison, say: Language
+    results: Results, say: Language, save: Callable[[str, bytes], None] = lambda name, file: None
 ) -> tuple[dict[str, bytes], list[str]]:
-    """Draw all pictures of these runs, the best first; of more than MOST_RUNS only the best.
+    """Draw all pictures of the first group; of more than MOST_MODELS models the best.
 
     Without a Chinese font the pictures are in English.
 
+    Args:
+        save: called with the name and the content of each file as soon as it is drawn.
+
     Returns:
-        Files by their names: PNG in a language, which are some of PICTURES, and for the page SVG of
-        each, ``radar.en.svg``, in all languages unless runs are left out; and notes, one line for
-        each thing that the pictures leave out.
+        Files by their names, each picture as ``radar.png``, ``radar.svg`` and ``radar.pdf``; and
+        notes, one line for each thing that the pictures leave out.
     """
-    shown = runs[:MOST_RUNS]
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # SimHei has no bold face
+    group = results.groups[0]
+    names = [model.name for model in group.models]
+    classes = group.validation.pairs.classes if group.validation else []
     fonts = choose_fonts()
-    _, missing = run_styles(shown, comparison, fonts, ENGLISH)
-    if (missing or _languages(fonts) != LANGUAGES) and add_new_fonts():
+    if without_glyph([*names, *classes, *say.texts("charts")], fonts) and add_new_fonts():
         fonts = choose_fonts()
-    languages = _languages(fonts)
-    spoken = say if say in languages else ENGLISH
-    if len(shown) < len(runs):  # charts of so many runs take long, and twice as long in two
-        languages = (spoken,)
-    files, notes = {}, []
-    left_out = phrase("best_runs", shown=len(shown), total=len(runs))
-    with (
-        matplotlib.style.context(["default", _LOOK | {"font.family": fonts}]),
-        one_weight_will_do(),
-    ):
-        measure.cache_clear()
-        for each in languages:
-            styles, missing = run_styles(shown, comparison, fonts, each)
-            figures = _figures(styles, comparison, each)
-            for figure in figures.values() if len(shown) < len(runs) else ():
-                write_corner(figure, each(left_out))
-            if each == spoken:
-                files |= {f"{name}.png": png(figure) for name, figure in figures.items()}
-            files |= {f"{name}.{each.code}.svg": svg(figure) for name, figure in figures.items()}
-    if spoken != say:
+    spoken = ENGLISH if without_glyph(say.texts("charts"), fonts) else say
+    missing = without_glyph([*names, *classes], fonts)
+    shown = Shown(
+        group=group,
+        models=group.models[:MOST_MODELS],
+        table=results.table(group).iloc[:MOST_MODELS],
+        looks=looks(names),
+        names=drawable(classes, missing, 22) | drawable(names, missing, 200),
+        say=spoken,
+    )
+    files = {}
+    measure.cache_clear()
+    with matplotlib.style.context(["default", _LOOK | {"font.family": fonts}]):
+        for name, chart in CHARTS.items():
+            figure = None if chart in _OF_PREDICTIONS and not shown.judged else chart(shown)
+            for kind, canvas in _CANVASES.items() if figure else ():
+                content = _written(figure, kind, canvas)
+                files[f"{name}.{kind}"] = content
+                save(f"{name}.{kind}", content)
+    return files, _notes(shown, say, missing)
+
+
+def _written(figure: Figure, kind: str, canvas: type[FigureCanvasBase]) -> bytes:
+    """Return a file of this kind. The canvas draws once, where ``savefig`` would draw twice."""
+    buffer = io.BytesIO()
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    getattr(canvas(figure), f"print_{kind}")(buffer, metadata=undated.get(kind))
+    if kind != "svg":
+        return buffer.getvalue()
+    # A page can hold the picture as it is, and it follows the colours of the page.
+    text = buffer.getvalue().decode("utf-8")
+    text = text[text.index("<svg") :]
+    for colour, name in _THEME.items():
+        text = re.sub(rf"(fill|stroke): {colour}", rf"\1: var(--{name}, {colour})", text)
+    text = text.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana")
+    title = quoteattr(figure.get_suptitle())
+    text = text.replace("<svg ", f'<svg role="img" aria-label={title} ', 1)
+    return text.replace("<defs>", f"<style>{_DARK}</style>\n<defs>", 1).encode("utf-8")
+
+
+def _notes(shown: Shown, say: Language, missing: str) -> list[str]:
+    notes, group = [], shown.group
+    if shown.say != say:
         notes.append(say("note_no_chinese_font"))
-    if len(shown) < len(runs):
-        notes.append(say("note_best_runs", what=left_out))
-    return files, notes + _notes(styles, missing, say)
-
-
-def _languages(fonts: list[str]) -> tuple[Language, ...]:
-    """Return the languages of which these fonts can draw every phrase."""
-    return tuple(each for each in LANGUAGES if not without_glyph(each.texts("charts"), fonts))
-
-
-def _figures(styles: list[RunStyle], comparison: Comparison, say: Language) -> dict[str, Figure]:
-    predicting, paired = _predicting(styles), _on_the_same_pairs(_predicting(styles))
-    figures = {name: chart(styles, say) for name, chart in OF_RUNS.items()}
-    if predicting:
-        figures |= {name: chart(predicting, say) for name, chart in OF_PREDICTIONS.items()}
-        figures["intervals"] = intervals(styles, comparison, say)
-    if len(paired) > 1:
-        figures["agreement"] = agreement(paired, say)
-    if has_ablation(styles):
-        figures["ablation"] = ablation(styles, comparison, say)
-    if has_rates(comparison):
-        figures["sensitivity"] = sensitivity(styles, comparison, say)
-    return figures
-
-
-def _predicting(styles: list[RunStyle]) -> list[RunStyle]:
-    return [style for style in styles if style.run.predictions]
-
-
-def _on_the_same_pairs(styles: list[RunStyle]) -> list[RunStyle]:
-    """Return the largest group of runs that were validated on the same pairs, in any order.
-
-    Of groups of one size it is that of the best run.
-    """
-    groups: dict[frozenset, list[RunStyle]] = {}
-    for style in styles:
-        predictions = style.run.predictions
-        true_classes = (predictions.classes[label] for label in predictions.labels)
-        pairs = frozenset(zip(predictions.guids, true_classes, strict=True))
-        groups.setdefault(pairs, []).append(style)
-    return max(groups.values(), key=len, default=[])
-
-
-def _notes(styles: list[RunStyle], missing: str, say: Language) -> list[str]:
-    paired = _on_the_same_pairs(_predicting(styles))
-    lacking: dict[tuple[Phrase, ...], list[str]] = {}  # names of runs by the metrics they lack
-    for run in (style.run for style in styles):
-        metrics = [metric_title(each) for each in METRICS if run.best[each.column] is None]
-        lacking.setdefault(tuple(metrics), []).append(run.name)
-    notes = [
-        say("note_no_metric", names=names, what=list(metrics))
-        for metrics, names in lacking.items()
-        if metrics
-    ]
-    if names := [style.run.name for style in styles if not style.run.predictions]:
-        of_runs = ", ".join(f"{name}.png" for name in OF_RUNS)
-        notes.append(say("note_no_predictions", names=names, file=PREDICTIONS, pictures=of_runs))
-    others = [style.run.name for style in _predicting(styles) if style not in paired]
-    if others and len(paired) > 1:
-        notes.append(say("note_other_pairs", names=others))
-    if len(paired) < 2:
+    if len(shown.models) < len(group.models):
+        notes.append(say("note_best_models", n=len(shown.models), total=len(group.models)))
+    others = [model.name for model in shown.models if model not in shown.judged]
+    if others:
+        notes.append(say("note_not_judged", names=others, file=PREDICTIONS))
+    if len(shown.judged) < 2:
         notes.append(say("note_no_agreement"))
     if missing:
         notes.append(say("note_no_font", missing=missing))
     return notes
-
-
-def png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=min(DPI, _TALLEST / figure.get_figheight()))
-    return buffer.getvalue()
-
-
-def svg(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()

@@ -1,12 +1,12 @@
-"""The fonts, and the width of a text before it is placed."""
+"""The fonts, what they can draw, and where a text is broken into lines."""
 
 from __future__ import annotations
 
-import logging
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 
 from matplotlib import font_manager
@@ -14,7 +14,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
-BOLD = {"weight": "bold"}  # of a Chinese font without a bold face it is the usual one
 _CHINESE_FONTS = (
     "Noto Sans CJK SC", "Noto Sans CJK", "Noto Sans SC", "Source Han Sans", "Microsoft YaHei", "PingFang",
     "Hiragino Sans GB", "SimHei", "Heiti", "STHeiti", "WenQuanYi", "Droid Sans Fallback",
@@ -50,18 +49,6 @@ def add_new_fonts() -> bool:
     return bool(new)
 
 
-@contextmanager
-def one_weight_will_do() -> Iterator[None]:
-    """Keep matplotlib from warning of a font, such as SimHei, that has no bold face."""
-    logger = logging.getLogger("matplotlib.font_manager")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
 def without_glyph(texts: Iterable[str], fonts: list[str]) -> str:
     """Return the characters of these texts that none of the fonts can draw.
 
@@ -74,19 +61,30 @@ def without_glyph(texts: Iterable[str], fonts: list[str]) -> str:
     return "".join(c for c in used if c not in drawn or unicodedata.category(c) in _CONTROLS)
 
 
+def drawable(names: Iterable[str], missing: str, longest: int) -> dict[str, str]:
+    """Return by each name what is drawn for it: the middle of a long one is cut out, for names
+    differ at their ends; ``?`` stands for a missing character; equal texts are then numbered."""
+    names, texts = list(dict.fromkeys(names)), []
+    for name in names:
+        if len(name) > longest:
+            name = f"{name[: longest // 2]}…{name[1 - longest // 2 :]}"
+        texts.append(name.translate(str.maketrans(dict.fromkeys(missing, "?"))))
+    total, seen = Counter(texts), Counter()
+    for place, text in enumerate(texts):
+        seen[text] += 1
+        if total[text] > 1:
+            texts[place] = f"{text} ({seen[text]})"
+    return dict(zip(names, texts, strict=True))
+
+
 @cache
-def measure(text: str, size: float, **style: str) -> float:
+def measure(text: str, size: float) -> float:
     """Return the width of a line of text in inches."""
-    font = FontProperties(size=size, **style)
+    font = FontProperties(size=size)
     return _RULER.get_text_width_height_descent(text, font, False)[0] / _RESOLUTION
 
 
-def widest(texts: Iterable[str], size: float, **style: str) -> float:
-    """Return the width in inches of the widest of these lines."""
-    return max(measure(text, size, **style) for text in texts)
-
-
-def wrap(text: str, size: float, width: float) -> list[str]:
+def wrap(text: str, size: float, width: float) -> str:
     """Break a text into lines that fit a width in inches.
 
     It is broken after a space, ``_``, ``/`` or a ``-`` outside a number, beside a Chinese
@@ -101,13 +99,4 @@ def wrap(text: str, size: float, width: float) -> list[str]:
             if lines[-1] and measure((lines[-1] + character).rstrip(), size) > width:
                 lines.append("")
             lines[-1] += character
-    return [line.strip() for line in lines]
-
-
-def fitting_size(texts: Iterable[str], width: float, size: float) -> float | None:
-    """Return the font size, at most ``size``, at which every text fits a width in inches.
-
-    It is None where the text would be too small to read.
-    """
-    fits = min(size, size * width / widest(texts, size))
-    return fits if fits >= 4.5 else None
+    return "\n".join(line.strip() for line in lines)
