@@ -111,6 +111,6 @@ def test_what_is_added_is_trained_with_and_reaches_all_that_shows_it(hub, tmp_pa
     assert heading.split().count("Kappa") == 1
     page = (folder / "visuals" / "index.html").read_text(encoding="utf-8")
     assert f'<td class="number">{kappa:.3f}</td>' in page and "Cohen&#39;s kappa" in page
-    drawn = (folder / "visuals" / "page" / "result_table.en.svg").read_text(encoding="utf-8")
-    assert f"<!-- {kappa:.4f} -->" in drawn and "<!-- kappa -->" in drawn
+    drawn = (folder / "visuals" / "page" / "result_table.svg").read_text(encoding="utf-8")
+    assert ">kappa<" in drawn
     assert (folder / "visuals" / "learning.png").stat().st_size > 10_000

@@ -28,7 +28,7 @@ def pictures(root: Path) -> set[str]:
 @pytest.fixture
 def coarse(monkeypatch):
     """Few pixels, where nobody looks at them; and no browser, where none is asked for."""
-    monkeypatch.setattr("common.charts.pictures.DPI", 30)
+    monkeypatch.setattr("common.charts.shown.DPI", 30)
     monkeypatch.setattr("webbrowser.open", None)
 
 
@@ -41,10 +41,12 @@ def test_the_language_is_that_of_pictures_and_page_and_open_shows_it(
     monkeypatch.setattr("webbrowser.open", opened.append)
     compare_visualize.main(["--project-root", str(root), "--lang", "zh", "--open"])
     html = (root / "outputs/compare/visuals/index.html").read_text(encoding="utf-8")
-    assert 'data-language="zh"' in html and "<title>图文融合方式比较</title>" in html
-    charts = {path.name for path in (root / "outputs/compare/visuals/page").glob("*.svg")}
+    assert '<html lang="zh-CN">' in html
+    files = {path.name for path in (root / "outputs/compare/visuals/page").iterdir()}
     said = capsys.readouterr().err
-    assert "radar.en.svg" in charts and ("radar.zh.svg" in charts) != ("没有中文字体" in said)
+    assert {"radar.svg", "radar.pdf"} <= files
+    radar = (root / "outputs/compare/visuals/page/radar.svg").read_text(encoding="utf-8")
+    assert ("验证集指标" in radar) != ("没有中文字体" in said)
     assert pictures(root) == (OF_HISTORIES | OF_PREDICTIONS) - {"agreement.png"}
     assert "agreement.png" in said
     (address,) = opened
@@ -66,7 +68,7 @@ def test_what_cannot_be_drawn_is_named_and_its_earlier_pictures_go(tmp_path, cap
     compare_visualize.main(["--project-root", str(tmp_path)])
     assert pictures(tmp_path) == OF_HISTORIES | {"mine.png"}
     said = capsys.readouterr().err
-    assert said.count(": no predictions.csv: only in") == 1 and "\x1b" not in said  # of all runs
+    assert said.count(": no predictions.csv, or") == 1 and "\x1b" not in said  # of all models
 
 
 def test_nothing_to_draw_is_one_line(tmp_path):

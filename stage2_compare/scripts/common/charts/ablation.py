@@ -38,7 +38,7 @@ def ablation(shown: Shown) -> Figure | None:
     kinds = [kind for kind in KINDS if any(kind in one for own in found.values() for one in own)]
     several = any(len(own) > 1 for own in found.values())
     method = [phrase("about_ablation"), phrase("dots_are_runs") if several else None]
-    figure, body = new_figure(shown, "ablation", method)
+    figure, body = new_figure(shown, say("title_ablation"), method)
     left = max(measure(say(kind), SMALL) for kind in kinds)
     grid = panels(body, shown, probed, 3, left)
     rows_of(grid[0], [say(kind) for kind in kinds])

@@ -21,7 +21,7 @@ def agreement(shown: Shown) -> Figure | None:
     labels = shown.group.validation.pairs.labels
     wrong = np.array([shown.group.answers(model)[0] != labels for model in models])  # (M, N)
     together, chance, kappa = both_wrong(wrong)
-    figure, body = new_figure(shown, "agreement", [phrase("about_agreement")])
+    figure, body = new_figure(shown, shown.say("title_agreement"), [phrase("about_agreement")])
     axes = body.subplots()
     edges = np.arange(len(models) + 1) - 0.5
     upper = np.where(np.triu(np.ones_like(kappa), 1) > 0, kappa, np.nan)

@@ -38,7 +38,7 @@ def confusion(shown: Shown) -> Figure:
     few = len(classes) <= _FEW  # else the cells are too small for a number
     models = shown.judged if few else shown.judged[:_MOST_OF_MANY]
     method = [phrase("about_confusion"), None if few else phrase("only_colours")]
-    figure, body = new_figure(shown, "confusion", method, models)
+    figure, body = new_figure(shown, say("title_confusion"), method, models)
     left = max(measure(name, SMALL) for name in names) + 0.4
     grid = panels(body, shown, models, 2 if few else 1, left)
     upright = max(measure(name, SMALL) for name in classes) > 1.9 / len(classes)

@@ -24,7 +24,7 @@ def params_time(shown: Shown) -> Figure:
     keys = ["params_million", "trainable_params_million", "train_time_sec", "encode_time_sec"]
     parameters, trained, training, reading = table[keys].astype(float).fillna(0).to_numpy().T
     unit, seconds = time_unit((training + reading).max())
-    figure, body = new_figure(shown, "params_time", [phrase("about_params_time")])
+    figure, body = new_figure(shown, say("title_params_time"), [phrase("about_params_time")])
     left, middle, right = body.subplots(1, 3, sharey=True, width_ratios=(1, 1, 0.9))
     colours = [shown.looks[model.name].colour for model in shown.models]
     _bars(left, trained, parameters - trained, colours)

@@ -33,7 +33,7 @@ def intervals(shown: Shown) -> Figure:
     if any(tests):
         pairs = phrase("test_pairs", n=len(group.test.pairs))
         method.append(phrase("about_test", pairs=pairs))
-    figure, body = new_figure(shown, "intervals", method)
+    figure, body = new_figure(shown, say("title_intervals"), method)
     axes = body.subplots()
     for row, ((model, judged), test) in enumerate(zip(rows, tests, strict=True)):
         _draw_row(axes, row, shown, model, judged, test)

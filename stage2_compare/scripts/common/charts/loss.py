@@ -28,7 +28,7 @@ def loss_curves(shown: Shown) -> Figure:
     method = [phrase("about_loss")]
     if any(row["val_loss"] is None for row in rows):
         method.append(phrase("no_val_loss"))
-    figure, body = new_figure(shown, "loss_curves", method)
+    figure, body = new_figure(shown, say("title_loss_curves"), method)
     grid = panels(body, shown, shown.models, 3)
     losses = [row[name] for row in rows for name in _LINES if row[name] is not None]
     middle = (min(losses) + max(losses)) / 2

@@ -24,7 +24,7 @@ def per_class(shown: Shown) -> Figure:
     for model in models:
         said = np.array([predicted for predicted, _ in shown.answers(model)])  # (S, N)
         found.append(class_figures(said, pairs.labels, len(pairs.classes), draws))
-    figure, body = new_figure(shown, "per_class", [phrase("about_per_class")], models)
+    figure, body = new_figure(shown, say("title_per_class"), [phrase("about_per_class")], models)
     grid = body.subplots(1, len(_PANELS), sharey=True, sharex=True)
     row = 0.17 if len(models) * len(pairs.classes) < 40 else 0.11  # inches
     band = max(len(models), 0.38 / row) + 1  # rows

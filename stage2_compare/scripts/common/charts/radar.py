@@ -29,7 +29,7 @@ def radar(shown: Shown) -> Figure:
     values = np.array([figure_of(table, metric) for metric in METRICS], float).T  # (M, K)
     scale = Scale.of(values)
     method = [phrase("about_radar", centre=scale.low, high=scale.high)]
-    figure, body = new_figure(shown, "radar", method, models)
+    figure, body = new_figure(shown, say("title_radar"), method, models)
     axes: PolarAxes = body.subplots(subplot_kw={"projection": "polar"})
     axes.set_theta_zero_location("N")
     axes.set_theta_direction(-1)

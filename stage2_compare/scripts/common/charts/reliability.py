@@ -19,7 +19,7 @@ _SEED, _SIMULATIONS = 15_000, 200  # labels that a calibrated model would meet
 def reliability(shown: Shown) -> Figure:
     """Draw a reliability diagram per model, over a histogram of its confidence."""
     say = shown.say
-    figure, body = new_figure(shown, "reliability", [phrase("about_reliability")])
+    figure, body = new_figure(shown, say("title_reliability"), [phrase("about_reliability")])
     grid = panels(body, shown, shown.judged, 3)
     labels = shown.group.validation.pairs.labels
     for axes, model in zip(grid, shown.judged, strict=True):

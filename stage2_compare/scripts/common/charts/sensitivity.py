@@ -22,7 +22,7 @@ def sensitivity(shown: Shown) -> Figure | None:
         return None
     say = shown.say
     method = [phrase("about_sensitivity"), order_over_rates(shown.group)]
-    figure, body = new_figure(shown, "sensitivity", method)
+    figure, body = new_figure(shown, say("title_sensitivity"), method)
     axes = body.subplots()
     by_rate = [shown.group.judged(model).by_rate for model in models]
     rates = sorted({rate for own in by_rate for rate in own})

@@ -73,12 +73,11 @@ class Shown:
 
 
 def new_figure(
-    shown: Shown, name: str, method: Sequence[Phrase | None], models: list[Model] | None = None
+    shown: Shown, title: str, method: Sequence[Phrase | None], models: list[Model] | None = None
 ) -> tuple[Figure, SubFigure]:
     """Begin a picture.
 
     Args:
-        name: of the file, without its ending.
         method: sentences that stand below the picture.
         models: that are drawn, where these are not all that are shown.
 
@@ -87,7 +86,7 @@ def new_figure(
     """
     figure = Figure(figsize=(WIDTH, WIDTH), dpi=DPI, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
-    figure.suptitle(shown.say(f"title_{name}"), x=0.012, ha="left", size=11, weight="bold")
+    figure.suptitle(title, x=0.012, ha="left", size=11, weight="bold")
     drawn, total = len(models or shown.models), len(shown.group.models)
     left_out = phrase("best_of", n=drawn, total=total) if drawn < total else None
     text = wrap(shown.say.sentences([*method, left_out]), SMALL, WIDTH - 0.15)

@@ -29,7 +29,7 @@ def result_table(shown: Shown) -> Figure:
     n = shown.group.pairs
     method = [phrase("measured", pairs=phrase("validation_pairs", n=n)) if n else None]
     method += [phrase("first_tier")] if marked else []
-    figure, body = new_figure(shown, "result_table", method)
+    figure, body = new_figure(shown, shown.say("title_result_table"), method)
     axes = body.subplots()
     right, places, titles = 0.0, [], []
     for title, cells in columns.items():
