@@ -20,7 +20,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -70,12 +70,7 @@ def keep(
                 if freed:  # on stderr: what --dry-run prints are commands
                     said = f"removed {freed / 1e6:,.0f} MB that an earlier version kept in {folder}"
                     print(said, file=sys.stderr, flush=True)
-                started = time.perf_counter()
-                with replacing(path) as file:
-                    checksum = _write(file, plan(), share * shutil.disk_usage(folder).free)
-                    seconds = time.perf_counter() - started
-                    told = struct.pack("<d", seconds)
-                    file.write(told + struct.pack("<I", zlib.crc32(told, checksum)))
+                seconds = _make(path, plan, share * shutil.disk_usage(folder).free)
                 kept = Kept(np.load(path, mmap_mode="r"), seconds)
     return kept._replace(values=np.asarray(kept.values))
 
@@ -94,22 +89,24 @@ def _whole(path: Path) -> Kept | None:
     return Kept(values, *seconds) if whole else None
 
 
-def _write(file: BinaryIO, plan: Plan, room: float) -> int:
-    """Write an array, and return its checksum. Not through ``open_memmap``: where a disk becomes
-    full, a mapped file ends the process (SIGBUS) instead of raising an error.
-
-    Args:
-        room: bytes that it may take.
-    """
-    needed = math.prod(plan.shape) * plan.dtype.itemsize
-    if needed > room:
-        reason = f"{needed / 1e6:,.0f} MB are needed, and {room / 1e6:,.0f} MB may be used"
-        raise OSError(errno.ENOSPC, reason)
-    descr = np.lib.format.dtype_to_descr(plan.dtype)
-    header = {"descr": descr, "fortran_order": False, "shape": plan.shape}
-    np.lib.format.write_array_header_1_0(file, header)
-    checksum = 0
-    for block in plan.blocks:
-        file.write(block)
-        checksum = zlib.crc32(block, checksum)
-    return checksum
+def _make(path: Path, plan: Callable[[], Plan], room: float) -> float:
+    """Write an array of at most ``room`` bytes; return the seconds it took. Not through
+    ``open_memmap``: where a disk becomes full, a mapped file ends the process (SIGBUS)."""
+    started = time.perf_counter()
+    with replacing(path) as file:
+        shape, dtype, blocks = plan()
+        needed = math.prod(shape) * dtype.itemsize
+        if needed > room:
+            reason = f"{needed / 1e6:,.0f} MB are needed, and {room / 1e6:,.0f} MB may be used"
+            raise OSError(errno.ENOSPC, reason)
+        descr = np.lib.format.dtype_to_descr(dtype)
+        header = {"descr": descr, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        checksum = 0
+        for block in blocks:
+            file.write(block)
+            checksum = zlib.crc32(block, checksum)
+        seconds = time.perf_counter() - started
+        told = struct.pack("<d", seconds)
+        file.write(told + struct.pack("<I", zlib.crc32(told, checksum)))
+    return seconds

@@ -101,10 +101,8 @@ class Duplicates(NamedTuple):
 def find_duplicates(
     train: Split, other: Split, train_images: ImageStore, other_images: ImageStore
 ) -> Duplicates:
-    """Compare each pair of another split with all training pairs.
-
-    Two empty texts are not the same. A pair without a label has no conflict.
-    """
+    """Compare each pair of another split with all training pairs; one without a label has no
+    conflict."""
     both = keys_of(
         [train.texts, other.texts],
         [train_images.digests, other_images.digests],

@@ -67,20 +67,10 @@ class ImageStore:
         return {note: count for note, count in counts.items() if count}
 
     def gather(
-        self,
-        indices: Sequence[int],
-        top: Sequence[int],
-        left: Sequence[int],
-        flip: Sequence[bool],
-        size: int,
+        self, indices: np.ndarray, top: np.ndarray, left: np.ndarray, flip: np.ndarray, size: int
     ) -> np.ndarray:
-        """Return crops of ``size`` x ``size``, uint8 (B, 3, size, size), in memory of their own.
-
-        Args:
-            indices: the samples (B,).
-            top, left: the upper left corner of each crop (B,), in pixels.
-            flip: mirror the crop (B,).
-        """
+        """Return crops of the samples ``indices`` (B,), uint8 (B, 3, size, size): their upper left
+        corners ``top`` and ``left`` in pixels, mirrored where ``flip``, (B,) each."""
         batch, pixels = np.empty((len(indices), 3, size, size), np.uint8), self.pixels
         rows = self.rows[np.asarray(indices)].tolist()
         for out, row, y, x, mirror in zip(batch, rows, top, left, flip, strict=True):
@@ -105,12 +95,8 @@ class ImagesUnusable(UserError):
 def inspect_images(
     paths: Sequence[str],
 ) -> tuple[dict[str, tuple[str, np.ndarray]], dict[str, str]]:
-    """Open and decode every photo once.
-
-    Returns:
-        SHA-256 of the file and fingerprint of each photo that can be used, and of each other why
-        not, by path.
-    """
+    """Open and decode every photo once. Return, by path, SHA-256 of the file and fingerprint of
+    each that can be used, and of each other why not."""
     photos, faults = {}, {}
     for path, digest, photo, fault in _read_all(paths, _INSPECTED_SIDE, "Opening pictures"):
         if fault:
@@ -142,14 +128,10 @@ def load_images(paths: Sequence[str | Path], image_size: int, cache_dir: str | P
         UserError: the cache cannot be written.
     """
     side = image_size * 8 // 7
-    digest_of: dict[str, str] = {}
-    faults: dict[str, str] = {}
     distinct = list(dict.fromkeys(map(str, paths)))
-    for path, digest, _, fault in _read_all(distinct, 0, "Reading images"):
-        if fault:
-            faults[path] = fault
-        else:
-            digest_of[path] = digest
+    read = list(_read_all(distinct, 0, "Reading images"))
+    faults = {path: fault for path, _, _, fault in read if fault}
+    digest_of = {path: digest for path, digest, _, fault in read if not fault}
     files = {digest: path for path, digest in reversed(digest_of.items())}
     digests = sorted(files)
     folder = Path(cache_dir).absolute()

@@ -154,7 +154,7 @@ def _read_pairs(
 
 
 def _table(split: Split, indices: Iterable[int], root: Path, line_end: str = "\n") -> bytes:
-    """Return the csv of these pairs. Texts that came from a column stay in a column."""
+    """Return the csv of these pairs; texts that came from a column stay in one."""
     by_path = bool(split.text_paths)
     lines = [("guid", "text_path" if by_path else "text", "image_path", "label")]
     for i in indices:

@@ -35,10 +35,8 @@ class Fault(NamedTuple):
 
 
 def describe(faults: Sequence[Fault], root: Path) -> str:
-    """Return one line on all files that are missing or broken: ten are named, the others counted.
-
-    ``faults`` must not be empty; those of one split follow each other.
-    """
+    """Return one line on all files that are missing or broken, those of one split behind each
+    other: ten are named, the others counted."""
     count = "1 file is" if len(faults) == 1 else f"{len(faults):,} files are"
     of_each = defaultdict(list)
     for fault in faults:

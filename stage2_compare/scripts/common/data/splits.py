@@ -154,9 +154,7 @@ def read_folds(paths: Paths, fold: int) -> dict[str, Any]:
 
 def encoding_remarks(splits: Iterable[Split]) -> list[str]:
     """Return what was decided about texts that are not UTF-8, one line each."""
-    counts = Counter()
-    for split in splits:
-        counts.update(split.encodings)
+    counts = sum((Counter(split.encodings) for split in splits), Counter())
     remarks = []
     for name, title in (("gb18030", "GB18030"), ("cp1252", "Windows-1252")):
         if counts[name]:
@@ -191,11 +189,8 @@ def class_names(labels: Iterable[str]) -> list[str]:
 
 
 def fingerprint(split: Split, digests: Iterable[str], in_order: bool = True) -> str:
-    """Return a hash that changes with any guid, label, text or photo of a split, and with the order
-    of its rows unless ``in_order`` is False.
-
-    ``digests`` are the SHA-256 of the photo files (N,).
-    """
+    """Return a hash of all guids, labels, texts and photos of a split, whose ``digests`` (N,) are
+    given, in the order of its rows, or in any."""
     digest = hashlib.sha256()
     rows = zip(split.guids, split.labels, split.texts, digests, strict=True)
     for row in rows if in_order else sorted(rows):
@@ -214,11 +209,8 @@ def fingerprints(splits: dict[str, Split], images: dict[str, ImageStore]) -> dic
 
 
 def label_indices(split: Split, classes: list[str]) -> list[int]:
-    """Return the labels as indices into ``classes`` (N,).
-
-    Raises:
-        UserError: a label is not in ``classes``, or there is only one class.
-    """
+    """Return the labels as indices into ``classes`` (N,); raise UserError for one that is none, and
+    for a single class."""
     if len(classes) < 2:
         raise UserError(
             f"{split.path}: {quoted(classes[0])} is the only class; "
