@@ -83,15 +83,9 @@ def _frame_width(lines: np.ndarray) -> int:
 
 
 def photo_keys(digests: list[str], fingerprints: Sequence[np.ndarray]) -> list[str]:
-    """Return a key for each photo (N,): the same for copies and near copies of a photo.
-
-    Args:
-        digests: of the files (N,); equal files are copies in any case.
-        fingerprints: N of FINGERPRINT_SHAPE uint8.
-    """
-    first: dict[str, int] = {}
-    for i, digest in enumerate(digests):
-        first.setdefault(digest, i)
+    """Return a key for each photo (N,): the same for copies and near copies of a photo, and for
+    equal ``digests`` of files (N,). ``fingerprints`` are N of FINGERPRINT_SHAPE uint8."""
+    first = {digest: i for i, digest in reversed(list(enumerate(digests)))}
     pairs = near_photos(np.stack([fingerprints[i] for i in first.values()]))
     group = dict(zip(first, component_of_each(pairs, len(first)), strict=True))
     return [str(group[digest]) for digest in digests]
@@ -115,12 +109,8 @@ def _without_captions(views: np.ndarray) -> np.ndarray:
 
 
 def _matches(views: np.ndarray, photos: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of photos with views that agree.
-
-    Args:
-        views: (K, 32, 32) uint8.
-        photos: the photo that each is a view of (K,).
-    """
+    """Yield the pairs of photos with views that agree, from views (K, 32, 32) uint8 and the photo
+    that each is a view of (K,)."""
     detailed = _in_blocks(_share_of_detail, views) >= _DETAILED
     views, photos = views[detailed], photos[detailed]
     # Each view, cut, with all, as they are and mirrored: so each of a pair is the one that is cut.
@@ -183,12 +173,9 @@ def _middles(views: np.ndarray) -> np.ndarray:
 def _coarsely(
     block: np.ndarray, ones: np.ndarray, middles: np.ndarray, others: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Keep the pairs of which one view, cut somehow, agrees with the middle of the other.
-
-    Returns:
-        ones, others and the best cut of each: an index into _CUT_PAIRS for the rows, times their
-        number, plus one for the columns.
-    """
+    """Keep the pairs of which one view, cut somehow, agrees with the middle of the other: ones,
+    others, and the best cut of each, an index into _CUT_PAIRS for the rows, times their number, plus
+    one for the columns."""
     kept = [(np.empty(0, np.int64),) * 3]
     cuts = _all_cuts(block)
     starts = np.flatnonzero(np.diff(ones, prepend=-1))

@@ -46,11 +46,8 @@ def component_of_each(links: Sequence[tuple[int, int]], count: int) -> list[int]
 
 
 def class_goals(totals: dict[str, int], ratio: float) -> dict[str, int]:
-    """Return how many pairs of each class go to validation, where ``totals`` has all pairs.
-
-    Share out ``ratio`` of all pairs by largest remainders. A class of two or more pairs has at
-    least one on each side.
-    """
+    """Return how many pairs of each class go to validation, where ``totals`` has all pairs: share
+    out ``ratio`` of them by largest remainders, with one of each class on each side if possible."""
     goals = {name: int(n * ratio) for name, n in totals.items()}
     by_remainder = sorted(totals, key=lambda name: (goals[name] - totals[name] * ratio, name))
     left = int(sum(totals.values()) * ratio + 0.5) - sum(goals.values())
@@ -63,12 +60,10 @@ def choose_validation(
     groups: list[list[int]], labels: list[str], guids: list[str], ratio: float, seed: int
 ) -> set[int]:
     """Return the indices of the validation pairs: whole groups, with about ``ratio`` of each class.
+    Raise UserError where one side would be empty.
 
     Groups with the same number of pairs of each class are of one kind and can replace each other.
     ``_groups_to_take`` says how many of each kind are taken; a hash of seed and guid says which.
-
-    Raises:
-        UserError: one side would be empty.
     """
     # 1. Sort the groups by kind: ((class, pairs in the group), ...).
     kinds = defaultdict(list)
@@ -102,13 +97,8 @@ def choose_validation(
 def choose_folds(
     groups: list[list[int]], labels: list[str], guids: list[str], folds: int, seed: int
 ) -> list[set[int]]:
-    """Return the validation pairs of each fold: whole groups, each pair in one fold.
-
-    The folds have nearly the same number of pairs of each class.
-
-    Raises:
-        UserError: a fold would lack a class.
-    """
+    """Return the validation pairs of each fold: whole groups, each pair in one fold, and nearly as
+    many pairs of each class. Raise UserError where a fold would lack a class."""
     holders = Counter()  # groups with a pair of each class
     for group in groups:
         holders.update({labels[i] for i in group})
@@ -131,12 +121,8 @@ def choose_folds(
 def _groups_to_take(
     kinds: list[dict[str, int]], sizes: list[int], goals: dict[str, int]
 ) -> list[int]:
-    """Return the number of groups of each kind that go to validation (K,).
-
-    Args:
-        kinds: the pairs of each class in one group of the kind (K,).
-        sizes: the number of groups of the kind (K,).
-        goals: the pairs of each class that validation should have.
+    """Return the number of groups of each kind that go to validation (K,), from the pairs of each
+    class in a group of the kind (K,), the number of its groups (K,), and the ``goals`` by class.
 
     Each kind takes its share, and corrects what the kinds before it took too much or too little
     by rounding (error diffusion).

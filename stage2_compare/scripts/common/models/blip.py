@@ -46,21 +46,18 @@ class Blip(Encoder):
             optional=("text_decoder.cls.",),
         )
         self.reads_apart = len(self.uses) == 1
-        self._keep_what_is_used(blip)
-        if self.vision is not None:
+        self.vision = blip.vision_model if "image" in self.uses else None
+        self.decoder = blip.text_decoder.bert if "text" in self.uses else None
+        if self.vision is None:
+            for layer in self.decoder.encoder.layer:
+                del layer.crossattention
+        else:
             self._set_resolution(image_size, config.vision_config.patch_size)
         self.text_dim = config.text_config.hidden_size if self.decoder is not None else 0
         self.image_dim = config.vision_config.hidden_size if self.vision is not None else 0
         self.bos_token_id = config.text_config.bos_token_id
         self.vocabulary = config.text_config.vocab_size
         self.positions = config.text_config.max_position_embeddings
-
-    def _keep_what_is_used(self, blip: nn.Module) -> None:
-        self.vision = blip.vision_model if "image" in self.uses else None
-        self.decoder = blip.text_decoder.bert if "text" in self.uses else None
-        if self.vision is None:
-            for layer in self.decoder.encoder.layer:
-                del layer.crossattention
 
     def _set_resolution(self, image_size: int, patch: int) -> None:
         # 4.39.3 would slice the first rows of the 24 x 24 table at a lower resolution: a wrong

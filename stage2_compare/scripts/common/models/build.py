@@ -32,8 +32,6 @@ def build_classifier(
     """Build the classifier of a choice.
 
     Args:
-        classes: C.
-        image_size: height and width of the images in pixels.
         seed: of the weights that start random; None draws them from torch's own stream.
         pretrained: False starts the encoder from random weights too.
         state: ``model_state`` of a finished run's best.pt; then no pretrained weights are read.

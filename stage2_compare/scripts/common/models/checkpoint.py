@@ -75,11 +75,8 @@ def find_folder(name: str, also: str = CONFIG) -> Path:
 
 
 def find_weights(name: str) -> list[Path]:
-    """Return the files of weights, one or, where they are cut into parts, all parts.
-
-    Raises:
-        UserError: there are none, or they cannot be downloaded.
-    """
+    """Return the files of weights, one or, where they are cut into parts, all parts. Raise UserError
+    where there are none, or they cannot be downloaded."""
     folder = find_folder(name)
     for patterns in _WEIGHTS:
         if not _weights_in(folder) and not os.path.isdir(name):

@@ -64,17 +64,15 @@ class Clip(Encoder):
         text = image = None
         if self.text_dim and input_ids is not None:
             words = {"input_ids": input_ids, "attention_mask": attention_mask}
-            text = self.clip.get_text_features(**words) if self.pooled else self._tokens(words)
-        if self.image_dim and pixels is not None:
-            seen = {"pixel_values": pixels}
-            image = self.clip.get_image_features(**seen) if self.pooled else self._patches(seen)
-        return text, image  # (B, D) each, or (B, L, D) and (B, P, D)
-
-    def _tokens(self, words: dict[str, Tensor]) -> Tensor:
-        tokens = self.clip.text_model(**words).last_hidden_state  # (B, L, text hidden)
-        return self.clip.text_projection(tokens)  # (B, L, D)
-
-    def _patches(self, seen: dict[str, Tensor]) -> Tensor:
-        vision = self.clip.vision_model
-        patches = vision(**seen).last_hidden_state  # (B, 1 + g*g, vision hidden)
-        return self.clip.visual_projection(vision.post_layernorm(patches))  # (B, 1 + g*g, D)
+            if self.pooled:
+                text = self.clip.get_text_features(**words)  # (B, D)
+            else:
+                tokens = self.clip.text_model(**words).last_hidden_state  # (B, L, text hidden)
+                text = self.clip.text_projection(tokens)  # (B, L, D)
+        if self.image_dim and pixels is not None and self.pooled:
+            image = self.clip.get_image_features(pixel_values=pixels)  # (B, D)
+        elif self.image_dim and pixels is not None:
+            vision = self.clip.vision_model
+            patches = vision(pixel_values=pixels).last_hidden_state  # (B, 1 + g*g, vision hidden)
+            image = self.clip.visual_projection(vision.post_layernorm(patches))  # (B, 1 + g*g, D)
+        return text, image

@@ -40,18 +40,18 @@ def check_transformers() -> None:
 
 
 def load_config(name: str) -> Any:
-    """Read the configuration, of transformers, without running code of the checkpoint.
-
-    Raises:
-        UserError: there is none, or transformers does not know this kind of model.
-    """
+    """Read the configuration, of transformers, without running code of the checkpoint. Raise
+    UserError where there is none, or transformers does not know this kind of model."""
     from transformers import CONFIG_MAPPING
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # what is wrong is said here
     path = find_folder(name) / CONFIG
     with faults_named(name, CONFIG):
-        content = json.loads(path.read_text(encoding="utf-8-sig"), object_hook=_used)
+        content = json.loads(
+            path.read_text(encoding="utf-8-sig"),
+            object_hook=lambda part: {k: v for k, v in part.items() if k not in _UNUSED_SETTINGS},
+        )
         kind = content.get("model_type")
         if kind not in CONFIG_MAPPING:
             raise UserError(
@@ -62,17 +62,9 @@ def load_config(name: str) -> Any:
         return CONFIG_MAPPING[kind].from_dict(content)
 
 
-def _used(part: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the settings that have no use here."""
-    return {key: value for key, value in part.items() if key not in _UNUSED_SETTINGS}
-
-
 def load_tokenizer(name: str) -> Any:
-    """Load the tokenizer, a fast one where there is one; its ``model_max_length`` is an int.
-
-    Raises:
-        UserError: it is absent or broken, needs a package that is not installed, or cannot pad.
-    """
+    """Load the tokenizer, a fast one where there is one; its ``model_max_length`` is an int. Raise
+    UserError where it is absent or broken, needs a package that is not installed, or cannot pad."""
     config, folder = load_config(name), find_folder(name)
     part = "its tokenizer"
     if any(folder.glob("*.model")) and not (folder / "tokenizer.json").is_file():
@@ -111,9 +103,7 @@ def _read_newer(path: Path) -> Any:
 
     transformers 4.39.3 brings tokenizers 0.15. Releases from 0.19 on leave a field of Metaspace
     out, and those from 0.20 on write the merges of byte pairs as lists; what they mean is the same.
-
-    Raises:
-        Exception: the file is absent or broken, or means something that release 0.15 cannot do.
+    Raise any Exception for what is broken, or means something that release 0.15 cannot do.
     """
     from tokenizers import Tokenizer
 
@@ -151,12 +141,7 @@ def image_statistics(name: str) -> tuple[list[float], list[float]]:
 def save_encoder(
     folder: Path, config: Any, tokenizer: Any, mean: Sequence[float], std: Sequence[float]
 ) -> None:
-    """Write what the functions above read, so that a run is opened without its checkpoint.
-
-    Args:
-        config, tokenizer: of transformers, as the functions above give them.
-        mean, std: of the pixels, three numbers each.
-    """
+    """Write what the functions above give, so that a run is opened without its checkpoint."""
     config.save_pretrained(folder)
     tokenizer.init_kwargs.pop("auto_map", None)  # names code
     tokenizer.save_pretrained(folder)
