@@ -66,11 +66,8 @@ class OpenedRun:
 
 
 def predict(asked: Namespace) -> None:
-    """Predict pairs with finished runs; ``asked`` are the flags of predict.py.
-
-    Raises:
-        UserError: a run cannot be opened, or a pair cannot be read.
-    """
+    """Predict pairs with finished runs; ``asked`` are the flags of predict.py. Raise UserError where
+    a run cannot be opened, or a pair cannot be read."""
     check_transformers()
     allow_fast_float32()
     device = find_device(asked.device)
@@ -121,13 +118,8 @@ def predict(asked: Namespace) -> None:
 
 
 def open_run(folder: Path, model_name: str | None) -> OpenedRun:
-    """Read the record of a run.
-
-    Args:
-        model_name: the checkpoint to use where the folder keeps no files of it.
-    Raises:
-        UserError: the folder holds no run that can be opened.
-    """
+    """Read the record of a run; ``model_name`` is the checkpoint to use where the folder keeps no
+    files of it. Raise UserError where it holds no run that can be opened."""
     path = folder / METRICS_JSON
     if not path.is_file():
         raise UserError(
@@ -162,11 +154,8 @@ def open_run(folder: Path, model_name: str | None) -> OpenedRun:
 
 
 def load_run(run: OpenedRun) -> tuple[ImageTextClassifier, Any]:
-    """Build the classifier with the weights of best.pt, on the CPU, and load its tokenizer.
-
-    Raises:
-        UserError: they cannot be read, or do not fit, or the encoder's files are not found.
-    """
+    """Build the classifier with the weights of best.pt, on the CPU, and load its tokenizer. Raise
+    UserError where they cannot be read, or do not fit, or the encoder's files are not found."""
     path = run.folder / BEST
     try:
         state = read_tensors(path)["model_state"]

@@ -26,8 +26,7 @@ def _flag(default: Any, help: str, read: Callable[[str], Any] | None = None, **h
 
     ``how`` may say ``choices``; ``flag``, where it is not called as the field; ``sets``, the value
     that a flag without one sets; ``group``, where --help shows it, if not with its class; and
-    ``agrees``, where an unfinished run goes on only if it had the same path.
-    """
+    ``agrees``, where an unfinished run goes on only if it had the same path."""
     if isinstance(default, bool):
         how = {"sets": not default, **how}
     return field(default=default, metadata={"help": help, "read": read or type(default), **how})

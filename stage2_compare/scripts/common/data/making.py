@@ -182,10 +182,8 @@ def _cell(value: str) -> str:
 
 
 def _portable(path: str, root: Path) -> str:
-    """Return the path with forward slashes; relative if it lies under the project root.
-
-    So the project can be moved. Links are kept: a linked data folder belongs to the project.
-    """
+    """Return the path with forward slashes; relative if it lies under the project root, so that the
+    project can be moved. Links are kept: a linked data folder belongs to the project."""
     full, top = Path(os.path.abspath(path)), Path(os.path.abspath(root))
     return (full.relative_to(top) if full.is_relative_to(top) else full).as_posix()
 
@@ -229,11 +227,9 @@ def _write(folder: Path, tables: dict[str, bytes], folds: int) -> list[str]:
 def replace_together(
     folder: Path, tables: dict[str, bytes], obsolete: list[str]
 ) -> dict[str, bytes]:
-    """Let new tables take the place of old ones, and return the content of these.
-
-    If one cannot, as where the old one is open on Windows, the old ones come back. While the marker
-    ``UNFINISHED`` lies there, the tables may not belong together.
-    """
+    """Let new tables take the place of old ones, and return the content of these. If one cannot, as
+    where the old one is open on Windows, the old ones come back. While the marker ``UNFINISHED``
+    lies there, the tables may not belong together."""
     marker, names = folder / UNFINISHED, (*tables, *obsolete)
     earlier = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
     was_mixed = marker.exists()

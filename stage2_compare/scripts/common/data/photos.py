@@ -159,11 +159,8 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Convert mode I;16, I or F to L.
-
-    If the format does not fix the range of the values, take the smallest usual range that holds
-    them, or else the range from the smallest to the largest value of this photo.
-    """
+    """Convert mode I;16, I or F to L. Where the format does not fix the range of the values, take the
+    smallest usual range that holds them, or else that from their smallest to their largest."""
     values = np.asarray(image)
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         return Image.fromarray((values >> 8).astype(np.uint8))  # as Pillow does with colours

@@ -65,11 +65,7 @@ def read_tables(
     text_encoding: str,
     leave_out: dict[str, set[int]],
 ) -> dict[str, Split]:
-    """Read csv files by their names, and check guids and labels; see ``splits.read_splits``.
-
-    Raises:
-        UserError: names file, row and value.
-    """
+    """Read csv files by their names, and check guids and labels; see ``splits.read_splits``."""
     contents = {name: _read(path) for name, path in paths.items()}
     legacy = choose_encoding(contents.values()) if text_encoding == "auto" else text_encoding
     splits = {}
@@ -224,11 +220,9 @@ def _checked_labels(split: Split, classes: set[str], may_lack: bool) -> list[str
 
 
 def without_placeholders(labels: list[str], classes: Collection[str]) -> list[str]:
-    """Return labels (N,) with "" for what stands in their place in a list without labels.
-
-    That is a usual word or sign such as "None" or "?", or one value in all rows, unless it is one
-    of the ``classes``. If these are not known, all labels stay.
-    """
+    """Return labels (N,) with "" for what stands in their place in a list without labels: a usual
+    word or sign such as "None" or "?", or one value in all rows, unless it is one of the
+    ``classes``. If these are not known, all labels stay."""
     if not classes:
         return labels
     looks = set(map(_appearance, classes))
@@ -245,9 +239,7 @@ def _has_control(text: str) -> bool:
 
 
 def _appearance(label: str) -> str:
-    """Return the label without upper case, wide forms and invisible characters.
-
-    Two labels that differ only in these look like one class to a person.
-    """
+    """Return the label without upper case, wide forms and invisible characters: labels that differ
+    only in these look like one class to a person."""
     folded = unicodedata.normalize("NFKC", label).casefold()
     return "".join(c for c in folded if unicodedata.category(c) != "Cf")

@@ -102,10 +102,7 @@ def allow_fast_float32() -> None:
 
 def keep_freed_memory(keep: bool = True) -> None:
     """Let glibc keep the memory of freed tensors for the next step; ``keep=False`` restores its
-    default.
-
-    By default it returns large blocks to the system at once, which must map and clear every page of
-    them again in the next step. Other C libraries are left alone."""
+    default, to return large blocks to the system, which must clear them again in the next step."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of mallopt(3), and where glibc moves them at most

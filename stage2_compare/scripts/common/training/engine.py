@@ -169,11 +169,8 @@ class Trainer:
         The loss of a step is ``CrossEntropyLoss(weight=class_weights)`` over the whole group: each
         micro-batch adds its sum, divided by the group's total weight, so how the group was cut
         changes nothing: neither into micro-batches nor into shares of several processes, which go
-        through their own micro-batches here.
-
-        Raises:
-            FloatingPointError: a loss is not finite.
-        """
+        through their own micro-batches here. Raise FloatingPointError for a loss that is not
+        finite."""
         self.model.train()
         losses, weights, done = [], [], 0
         started = shown = time.perf_counter()
@@ -298,11 +295,7 @@ def validation_scores(
     logits: Tensor, labels: np.ndarray, class_weights: Tensor
 ) -> dict[str, float]:
     """Return the validation columns of history.csv; the loss is weighted as in training, so the
-    curves compare.
-
-    Raises:
-        FloatingPointError: a logit or the loss is not finite.
-    """
+    curves compare. Raise FloatingPointError where a logit or the loss is not finite."""
     loss = F.cross_entropy(logits, torch.from_numpy(labels), weight=class_weights).item()
     if not (torch.isfinite(logits).all() and math.isfinite(loss)):
         raise FloatingPointError("the model's answers on the validation pairs are not finite")

@@ -41,15 +41,9 @@ Read = Callable[[Batch], list[Tensor | None]]
 def encode_splits(
     prepared: PreparedRun, model: ImageTextClassifier, micro: int
 ) -> tuple[dict[str, Dataset], float | None]:
-    """Let the frozen encoder read all splits of a run, or find what it made of them.
-
-    Args:
-        micro: samples that memory holds in training.
-
-    Returns:
-        The features by split, and the seconds it took to make those of training and validation,
-        see ``encode``.
-    """
+    """Let the frozen encoder read all splits of a run, or find what it made of them. Return the
+    features by split, and the seconds it took to make those of training and validation, see
+    ``encode``. ``micro`` samples fit in memory in training."""
     machine, precision, cache = prepared.settings.machine, prepared.precision, None
     if machine.feature_cache:
         same = ("code_sha256", "config_sha256", "pixel_statistics")
@@ -70,13 +64,11 @@ def encode_splits(
     learned = [name for name in prepared.datasets if name in ("train", "val")]
     others = [name for name in prepared.datasets if name not in learned]
     found: dict[str, Dataset] = {}
-    times: list[float | None] = []
-    for names in filter(None, (learned, others)):
+    for names in filter(None, (others, learned)):
         datasets = [prepared.datasets[name] for name in names]
         features, seconds = encode(model, datasets, micro, precision, cache)
         found |= zip(names, features, strict=True)
-        times.append(seconds)
-    return found, times[0]
+    return found, seconds
 
 
 def encode(

@@ -52,13 +52,8 @@ class PreparedRun:
 
 
 def prepare(settings: TrainingRun, device: torch.device | None = None) -> PreparedRun:
-    """Read and check everything.
-
-    Args:
-        device: None takes the one of the settings.
-    Raises:
-        UserError: for all that can be known before the first batch.
-    """
+    """Read and check everything; ``device`` None takes the one of the settings. Raise UserError for
+    all that can be known before the first batch."""
     # 1. The device, the splits, the classes
     protocol, choice = settings.protocol, settings.model
     if settings.probe and FUSIONS[choice.fusion].uses != ("text", "image"):

@@ -50,11 +50,8 @@ def write_run(
     result: TrainingResult,
     processes: int,
 ) -> None:
-    """Write all results of a run, of so many processes, into its folder, and finish the folder.
-
-    Args:
-        model: with its best weights.
-    """
+    """Write all results of a run, of so many processes, into its folder, and finish the folder; the
+    model has its best weights."""
     settings, precision, parameters = run.settings, run.precision, list(model.parameters())
     commit, clean = git_state()
     record = {
