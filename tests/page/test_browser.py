@@ -65,6 +65,7 @@ def opened(browser, project):
             viewport={"width": width, "height": 900},
             color_scheme=theme,
             permissions=["clipboard-read", "clipboard-write"],
+            bypass_csp=True,  # playwright's waiting needs eval, which the page forbids
         )
         contexts.append(context)
         page = context.new_page()

@@ -101,6 +101,7 @@ def test_every_link_in_the_page_stays_on_the_disk(project):
                 attributes[name] == "data:,"
             ), (tag, attributes)
     assert {"radar.png", "page/radar.svg", "page/radar.pdf"} <= links
+    assert "default-src 'none'" in html  # nor may a script fetch anything
     assert SVG.decode() in html  # inside the page it follows its theme
     visuals = project / "outputs/compare/visuals"
     assert (visuals / "page/radar.pdf").read_bytes() == b"%PDF"
