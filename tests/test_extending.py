@@ -110,7 +110,7 @@ def test_what_is_added_is_trained_with_and_reaches_all_that_shows_it(hub, tmp_pa
     heading = next(line for line in told.splitlines() if line.startswith("model "))
     assert heading.split().count("Kappa") == 1
     page = (folder / "visuals" / "index.html").read_text(encoding="utf-8")
-    assert f'<td class="number">{kappa:.3f}</td>' in page and "Cohen&#39;s kappa" in page
+    assert f"<bdi>{kappa:.3f}</bdi>" in page and "Cohen&#39;s kappa" in page
     drawn = (folder / "visuals" / "page" / "result_table.svg").read_text(encoding="utf-8")
     assert ">kappa<" in drawn
     assert (folder / "visuals" / "learning.png").stat().st_size > 10_000
