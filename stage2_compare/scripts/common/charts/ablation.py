@@ -11,7 +11,7 @@ from ..comparison.wording import metric_title
 from ..metrics import MAIN
 from ..runs.reading import Run
 from ..words import phrase
-from .shown import SMALL, Shown, dashed, first_column, fit, legend, new_figure, panels, rows_of
+from .shown import SMALL, Shown, dashed, fit_panels, legend, new_figure, panels, rows_of
 from .text import measure
 
 # What is measured, from top to bottom.
@@ -66,11 +66,10 @@ def ablation(shown: Shown) -> Figure | None:
         axes.spines["left"].set_visible(False)
     grid[0].margins(x=0.12)
     grid[0].locator_params(axis="x", nbins=4)
-    first_column(grid)[-1].set_xlabel(say(metric_title(MAIN)))
     if references:
         lines = [Line2D([], [], **line) for _, line in references.values()]
         legend(body, lines, list(references))
-    return fit(figure, first_column(grid), 0.2 * len(kinds) + 0.1)
+    return fit_panels(figure, grid, say(metric_title(MAIN)), "", 0.2 * len(kinds) + 0.1)
 
 
 def measurements(run: Run) -> dict[str, float]:

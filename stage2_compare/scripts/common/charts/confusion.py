@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from ..comparison.models import Model
 from ..metrics import confusion_matrix
 from ..words import phrase
-from .shown import SMALL, Shown, first_column, fit, new_figure, panels
+from .shown import SMALL, Shown, fit_panels, new_figure, panels
 from .styles import BLUE, GREY, INK, PAPER, WHITE
 from .text import measure
 
@@ -50,10 +50,8 @@ def confusion(shown: Shown) -> Figure:
         axes.grid(False)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-    for axes in first_column(grid):
-        axes.set_ylabel(say("axis_true"))
-    first_column(grid)[-1].set_xlabel(say("axis_predicted"))
-    return fit(figure, first_column(grid), min(3.2, max(1.0, 0.3 * len(classes))))
+    height = min(3.2, max(1.0, 0.3 * len(classes)))
+    return fit_panels(figure, grid, say("axis_predicted"), say("axis_true"), height)
 
 
 def shares(shown: Shown, model: Model) -> np.ndarray:

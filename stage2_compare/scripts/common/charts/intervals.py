@@ -9,14 +9,14 @@ from matplotlib.patches import Patch
 
 from ..comparison.judging import Judged
 from ..comparison.models import Model
-from ..comparison.wording import BEST, metric_title
+from ..comparison.wording import BEST, about_seeds, metric_title
 from ..metrics import MAIN
 from ..words import phrase
 from .shown import SMALL, Shown, clean, dashed, fit, legend, new_figure, rows_of
 from .styles import BAND, GREY
 
 _BAR = {"linewidth": 2, "solid_capstyle": "butt"}
-_TEST = {"marker": "s", "markersize": 3.5, "color": GREY}
+_TEST = {"marker": "|", "markersize": 7, "color": GREY}
 
 
 def intervals(shown: Shown) -> Figure:
@@ -25,6 +25,7 @@ def intervals(shown: Shown) -> Figure:
     rows = [(model, group.judged(model)) for model in shown.judged]
     tests = [group.test.models.get(model.name) if group.test else None for model, _ in rows]
     method = [phrase("about_intervals", pairs=phrase("validation_pairs", n=group.pairs))]
+    method.append(about_seeds(group))
     if len(rows) > 1 and not group.validation.too_few:
         method.append(phrase("about_verdicts"))
     corrected = any(_is_corrected(judged) for _, judged in rows)

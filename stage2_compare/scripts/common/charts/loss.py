@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..words import phrase
-from .shown import Shown, first_column, fit, legend, new_figure, panels
+from .shown import Shown, fit_panels, legend, new_figure, panels
 from .styles import GREY, PAPER
 
 _LINES = {
@@ -50,9 +50,7 @@ def loss_curves(shown: Shown) -> Figure:
             loss = run.best["val_loss"]
             star = run.best["train_loss"] if loss is None else loss
             axes.plot(run.best["epoch"], star, color=colour, **_BEST)
-    for axes in first_column(grid):
-        axes.set_ylabel(say("axis_loss"))
-    first_column(grid)[-1].set_xlabel(say("axis_epoch"))
     marks = [Line2D([], [], color=GREY, **mark) for mark in (*_LINES.values(), _BEST)]
     legend(body, marks, [say(f"key_{name}") for name in ("training", "validation", "best_epoch")])
-    return fit(figure, first_column(grid), 1.25 if len(grid) > 1 else 2.4)
+    height = 1.25 if len(grid) > 1 else 2.4
+    return fit_panels(figure, grid, say("axis_epoch"), say("axis_loss"), height)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -27,8 +26,8 @@ def radar(shown: Shown) -> Figure:
     say = shown.say
     models, table = shown.models[:_MOST], shown.table[:_MOST]
     values = np.array([figure_of(table, metric) for metric in METRICS], float).T  # (M, K)
-    scale = Scale.of(values)
-    method = [phrase("about_radar", centre=scale.low, high=scale.high)]
+    centre, *others = rings(values)
+    method = [phrase("about_radar", centre=centre, high=others[-1])]
     figure, body = new_figure(shown, say("title_radar"), method, models)
     axes: PolarAxes = body.subplots(subplot_kw={"projection": "polar"})
     axes.set_theta_zero_location("N")
@@ -39,11 +38,11 @@ def radar(shown: Shown) -> Figure:
         side = round(math.sin(angle), 3)
         name.set(ha="left" if side > 0 else "right" if side < 0 else "center")
     axes.tick_params(axis="x", pad=2)
-    axes.set_ylim(scale.low, scale.high)
-    axes.set_yticks(scale.rings, [])
+    axes.set_ylim(centre, others[-1])
+    axes.set_yticks(others, [])
     between = math.pi / len(METRICS)  # two axes
     paper = {"facecolor": PAPER, "alpha": 0.8, "linewidth": 0, "pad": 0.8}
-    for ring in scale.rings:
+    for ring in others:
         style = {"ha": "center", "va": "center", "size": SMALL, "color": GREY, "bbox": paper}
         axes.text(between, ring, f"{ring:.2f}", zorder=3, **style)
     axes.spines["polar"].set_color(PALE)
@@ -55,23 +54,17 @@ def radar(shown: Shown) -> Figure:
     return fit(figure, [axes], 2.9)
 
 
-@dataclass(frozen=True)
-class Scale:
-    """The values at the centre and the rim of a radar, and of its rings, the same on all axes."""
+def rings(values: np.ndarray) -> np.ndarray:
+    """Return the values at the centre, at the rings and at the rim of a radar of models (M, K).
 
-    low: float
-    high: float
-    rings: np.ndarray
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> Scale:
-        """Start at 0, unless the models (M, K) lie so close that no difference would be seen."""
-        least, most = np.nanmin(values), np.nanmax(values)
-        spread, low = most - least, 0.0
-        if len(values) == 1 or spread == 0 or spread > 0.4 * most:
-            step = 0.2 if most > 0.5 else 0.1
-        else:
-            step = 0.1 if spread > 0.12 else 0.05 if spread > 0.04 else 0.02
-            low = max(0, math.floor((least - spread / 4) / step + 1e-9)) * step
-        high = max(low + step, math.ceil(most / step - 1e-9) * step)
-        return cls(low, high, np.linspace(low, high, round((high - low) / step) + 1)[1:])
+    It starts at 0, unless the models lie so close that no difference would be seen.
+    """
+    least, most = np.nanmin(values), np.nanmax(values)
+    spread, low = most - least, 0.0
+    if len(values) == 1 or spread == 0 or spread > 0.4 * most:
+        step = 0.2 if most > 0.5 else 0.1
+    else:
+        step = 0.1 if spread > 0.12 else 0.05 if spread > 0.04 else 0.02
+        low = max(0, math.floor((least - spread / 4) / step + 1e-9)) * step
+    count = max(1, math.ceil((most - low) / step - 1e-9))
+    return low + step * np.arange(count + 1)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from ..metrics import reliability as calibration
 from ..metrics import wilson
 from ..words import phrase
-from .shown import SIZE, Shown, dashed, first_column, fit, new_figure, panels
+from .shown import SIZE, Shown, dashed, fit_panels, new_figure, panels
 from .styles import GREY, Look
 
 _BINS = 15
@@ -36,10 +36,8 @@ def reliability(shown: Shown) -> Figure:
     grid[0].set(xlim=(0, 1), ylim=(0, 1))
     grid[0].set_xticks((0, 0.5, 1), ("0", ".5", "1"))
     grid[0].set_yticks((0, 0.5, 1), ("0", ".5", "1"))
-    for axes in first_column(grid):
-        axes.set_ylabel(say("axis_accuracy"))
-    first_column(grid)[-1].set_xlabel(say("axis_confidence"))
-    return fit(figure, first_column(grid), 1.35 if len(grid) > 1 else 2.6)
+    height = 1.35 if len(grid) > 1 else 2.6
+    return fit_panels(figure, grid, say("axis_confidence"), say("axis_accuracy"), height)
 
 
 def chance_error(confidence: np.ndarray, bins: int) -> float:
@@ -59,9 +57,8 @@ def chance_error(confidence: np.ndarray, bins: int) -> float:
 def _draw(axes: Axes, bins: list[dict], seeds: int, look: Look) -> None:
     """Draw the bins of all seeds together; the intervals are those of the pairs of one."""
     counts = np.array([row["count"] for row in bins], float)
-    edges = np.arange(len(bins)) / len(bins)
-    shares = 0.3 * counts / counts.max()
-    axes.bar(edges, shares, 1 / len(bins), align="edge", color=look.colour, alpha=0.2)
+    edges, shares = np.linspace(0, 1, len(bins) + 1), 0.3 * counts / counts.max()
+    axes.stairs(shares, edges, fill=True, color=look.colour, alpha=0.2)
     axes.plot((0, 1), (0, 1), **dashed(GREY))
     used = [row for row in bins if row["count"]]
     confidence, accuracy = (

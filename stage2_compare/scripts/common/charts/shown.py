@@ -151,9 +151,13 @@ def panels(
     return found[: len(models)]
 
 
-def first_column(axes: list[Axes]) -> list[Axes]:
-    """Return the panels that stand below the first one, and it."""
-    return [each for each in axes if each.get_subplotspec().is_first_col()]
+def fit_panels(figure: Figure, grid: list[Axes], x: str, y: str, height: float) -> Figure:
+    """Name the axes of panels, and give each panel this height; see ``fit``."""
+    column = [axes for axes in grid if axes.get_subplotspec().is_first_col()]
+    for axes in column:
+        axes.set_ylabel(y)
+    column[-1].set_xlabel(x)
+    return fit(figure, column, height)
 
 
 def clean(axes: Axes, grid: str = "both") -> None:

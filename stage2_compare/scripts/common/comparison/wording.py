@@ -34,7 +34,7 @@ def conclusion(results: Results, say: Language) -> list[str]:
     group = results.groups[0]
     if group.validation is None:
         return [say("nothing_comparable")]
-    sentences = [_headline(group), *_about_worth(group), _about_seeds(group)]
+    sentences = [_headline(group), *_about_worth(group), about_seeds(group)]
     if group.test:
         sentences.append(_about_test(group))
     unjudged = [model.name for model in group.models if model.name not in group.validation.models]
@@ -125,7 +125,7 @@ def _of_encoders(worth: Worth, fusion: str, single: str) -> Phrase:
     return phrase(found, fusion=fusion, single=single, than=than, low=low, high=high)
 
 
-def _about_seeds(group: Group) -> Phrase:
+def about_seeds(group: Group) -> Phrase:
     counts = sorted({len(judged.trials) for judged in group.validation.models.values()})
     if counts == [1]:
         return phrase("one_seed")
