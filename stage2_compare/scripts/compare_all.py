@@ -40,6 +40,7 @@ from common.settings import (
     positive_int,
 )
 from common.sweep import Job, disk_needed, print_commands, run_all
+from common.words import Language
 
 THE_FIVE = ("concat", "gated", "late", "clip", "blip")
 BASELINES = ("text", "image")
@@ -63,13 +64,14 @@ def main(argv: list[str] | None = None) -> None:
         return
     for job in left:
         job.fingerprints()  # what is wrong with the pairs would make every run fail
-    devices = args.devices
-    done = f", {len(jobs) - len(left)} of them finished before" if len(left) < len(jobs) else ""
-    print(f"{len(jobs)} runs{done}; {len(left)} to make on {', '.join(devices)}", flush=True)
+    devices, say = args.devices, Language(args.lang)
+    done = say("finished_before", n=len(jobs) - len(left)) if len(left) < len(jobs) else ""
+    how = {"done": done, "left": len(left), "devices": ", ".join(devices)}
+    print(say("runs_to_make", n=len(jobs), **how), flush=True)
     faults = {}
     if left:
-        print(disk_needed(left, len(devices)), flush=True)
-        faults = run_all(left, devices)
+        print(disk_needed(left, len(devices), say), flush=True)
+        faults = run_all(left, devices, say)
     try:
         if any(job.folder.is_dir() for job in jobs):
             flags = ["--project-root", str(args.project_root), "--lang", args.lang]
@@ -78,9 +80,9 @@ def main(argv: list[str] | None = None) -> None:
             compare_visualize.main(flags)
     finally:  # what stops the summary, a full disk for example, may have stopped runs before
         for name, fault in faults.items():
-            print(f"failed: {name}: {fault}", flush=True)
+            print(say("failed_in_the_end", run=name, fault=fault), flush=True)
         if faults:
-            print("the same command makes the failed runs again, and only these", flush=True)
+            print(say("same_command"), flush=True)
     if faults:
         sys.exit(1)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from common.command import HelpFormatter, add_flag, run_command
+from common.command import HelpFormatter, add_flag, add_language, run_command
 from common.settings import MOST_FOLDS, Paths, Protocol, not_negative_int, number
 
 
@@ -54,6 +54,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--skip-broken", action="store_true", help=skip)
     where = "where the tables go"
     add("--output-dir", type=Path, default=Paths.val_csv.parent, help=where)
+    add_language(parser)
     return parser.parse_args(argv)
 
 

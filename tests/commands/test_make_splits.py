@@ -484,3 +484,20 @@ def test_facts_are_told_of_the_tables_that_they_are_about_and_of_no_others(tmp_p
     for odd in (b"", b"[]", b"\xff", b"[" * 100_000, b'{"files": 1}', b" " * 2_000_000):
         (folder / "quality.json").write_bytes(odd)
         assert read_quality(folder / "fold_1/val.csv") is None
+
+
+def test_the_report_is_in_the_language_that_is_asked_for(tmp_path, capsys):
+    make_project(tmp_path, [*MIXED, "rare"])
+    write_pair(tmp_path / "data", "1", "a\0b", photo(0))
+    list_of_pairs = tmp_path / "train.txt"
+    list_of_pairs.write_text(list_of_pairs.read_text("utf-8").replace("\n", "\n\n", 1), "utf-8")
+    cut(tmp_path, "--lang", "zh")
+    out = capsys.readouterr().out
+    for said in (
+        "有标签的样本：",
+        "警告：val 里没有 'rare' 类",
+        "1 空行, 1 含 NUL 字符",
+        "已写入 ",
+    ):
+        assert said in out
+    assert "合计" in out and not re.search("warning|wrote|texts|same", out)

@@ -35,6 +35,7 @@ from .models.checkpoint import local_folder
 from .runs import layout
 from .runs.reading import differences, read_choices
 from .settings import Paths, TrainingRun
+from .words import Language
 
 SILENCE_SEC = 1800.0  # without a sign of life, after which a run counts as hanging
 BUSY = "another command is making it"
@@ -95,7 +96,7 @@ def _fingerprints(paths: Paths, fold: int | None, image_size: int) -> dict[str, 
     return fingerprints(splits, load_splits(photos, image_size, paths.cache))
 
 
-def disk_needed(jobs: list[Job], devices: int) -> str:
+def disk_needed(jobs: list[Job], devices: int, say: Language) -> str:
     """Return a line about the disk that runs need, by the weights of their checkpoints."""
     # Of a run stay its best weights; while it is made, there are two checkpoints of four numbers
     # for each weight, see ``training.train.learn``. Frozen encoders are not written.
@@ -103,10 +104,10 @@ def disk_needed(jobs: list[Job], devices: int) -> str:
     known = filter(None, folders)
     sizes = [max(map(os.path.getsize, folder.iterdir()), default=0) for folder in known]
     needed = (sum(sizes) + 8 * devices * max(sizes, default=0)) / 1e9
-    unknown = ", without the checkpoints that are not here yet" if None in folders else ""
+    unknown = say("without_checkpoints") if None in folders else ""
     place = next(path for path in jobs[0].folder.parents if path.is_dir())
     free = shutil.disk_usage(place).free / 1e9
-    return f"disk: about {needed:.1f} GB are needed{unknown}; {free:.1f} GB are free"
+    return say("disk_needed", needed=needed, unknown=unknown, free=free)
 
 
 def print_commands(jobs: list[Job]) -> None:
@@ -126,7 +127,7 @@ def print_commands(jobs: list[Job]) -> None:
         print(line, flush=True)
 
 
-def run_all(jobs: list[Job], devices: list[str]) -> dict[str, str]:
+def run_all(jobs: list[Job], devices: list[str], say: Language) -> dict[str, str]:
     """Make all runs. One that fails, or hangs, does not keep the others from being made.
 
     Args:
@@ -134,7 +135,7 @@ def run_all(jobs: list[Job], devices: list[str]) -> dict[str, str]:
     Returns:
         Why a run was not made, by its name.
     """
-    sweep = _Sweep(jobs)
+    sweep = _Sweep(jobs, say)
     try:
         with ThreadPoolExecutor(len(devices)) as pool:
             try:
@@ -159,12 +160,12 @@ def run_all(jobs: list[Job], devices: list[str]) -> dict[str, str]:
 class _Sweep:
     """The queue, what became of its runs, and what is shown of it. A thread ``serve``s each device."""
 
-    def __init__(self, jobs: list[Job]):
+    def __init__(self, jobs: list[Job], say: Language):
         from tqdm import tqdm  # not earlier: the processes import this file, see ``_print_to``
 
         self.waiting, self.stopped = deque(jobs), threading.Event()
         self.faults: dict[str, str] = {}
-        self._count, self._begin = len(jobs), time.monotonic()
+        self._say, self._count, self._begin = say, len(jobs), time.monotonic()
         self._ended: list[Job] = []  # made, by another command too, or failed
         self._made: list[Job] = []
         self._killed: set[Job] = set()  # runs during which a process was killed
@@ -181,7 +182,7 @@ class _Sweep:
                 if process is None:
                     process = _Process(self.stopped)
                     if fault := process.do(_try, device, at_once):
-                        self._say(f"{device} is left out: {fault}")
+                        self._show("device_left_out", device=device, fault=fault)
                         return
                 try:
                     job = self.waiting.popleft()
@@ -190,7 +191,7 @@ class _Sweep:
                 if _is_locked(job):
                     self._wait_for(job)
                 elif job.is_finished():
-                    self._end(job, "made by another command")
+                    self._end(job, "made_elsewhere")
                 elif self._make_run(job, device, process):
                     process.end()  # what an error has left in it must not reach the next run
                     process = None
@@ -202,48 +203,49 @@ class _Sweep:
         self.waiting.append(job)
         if job not in self._elsewhere:
             self._elsewhere.add(job)
-            self._say(f"{job.name}: {BUSY}, and is waited for")
+            self._show("waited_for", run=job.name)
         self.stopped.wait(_LOOK_SEC)
 
     def _make_run(self, job: Job, device: str, process: _Process) -> str:
         """Make a run, or put it off; return why it was not made."""
         if self.bar.disable:
-            self._say(f"{job.name}: started on {device}; {self.summary()}")
+            self._show("started_on", run=job.name, device=device, summary=self.summary())
         begin = time.monotonic()
         fault = process.do(_make, job, device)
         if not fault:
             self._made.append(job)
-            self._end(job, f"made in {time.monotonic() - begin:.0f} s")
+            self._end(job, "made_in", seconds=time.monotonic() - begin)
         elif self.stopped.is_set():
             pass
         elif fault == BUSY:  # another command was faster
             self._wait_for(job)
         elif fault == KILLED and job not in self._killed:
             self._killed.add(job)
-            self._say(f"{job.name}: {fault}: once more")
+            self._show("once_more", run=job.name, fault=fault)
             self.waiting.append(job)
         else:
             self.faults[job.name] = printable(fault)
-            self._end(job, f"failed: {fault}")
+            self._end(job, "run_failed", fault=fault)
         return fault
 
-    def _end(self, job: Job, how: str) -> None:
+    def _end(self, job: Job, how: str, **values: Any) -> None:
         self._ended.append(job)
-        self._say(f"{job.name}: {how}")
+        self._show(how, run=job.name, **values)
         self.bar.update()
 
-    def _say(self, text: str) -> None:
+    def _show(self, key: str, **values: Any) -> None:
         with self.bar.external_write_mode(file=sys.stdout):
-            print(printable(text), flush=True)
+            print(printable(self._say(key, **values)), flush=True)
 
     def summary(self) -> str:
         """Return how many runs are left, and until when."""
         left = self._count - len(self._ended)
-        text = f"{left} runs left, {len(self.faults)} failed"
+        text = self._say("runs_left", n=left, failed=len(self.faults))
         if not self._made:
             return text
         seconds = (time.monotonic() - self._begin) / len(self._made) * left
-        return f"{text}, until about {datetime.now() + timedelta(seconds=seconds):%Y-%m-%d %H:%M}"
+        end = datetime.now() + timedelta(seconds=seconds)
+        return self._say("until_about", left=text, time=f"{end:%Y-%m-%d %H:%M}")
 
 
 class _Process:

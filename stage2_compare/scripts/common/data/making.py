@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import UserError, reason_of
 from ..files import MARK, alone, remove_left_overs, replacing, write_result
 from ..settings import MOST_FOLDS
+from ..words import Language
 from .copies import Keys, keys_of
 from .image_store import inspect_images
 from .pair_files import Fault, describe
@@ -35,7 +36,8 @@ def make_splits(flags: Namespace) -> None:
     """
     root, folder = flags.project_root, flags.project_root / flags.output_dir
     # 1. Read the pairs, and find copies among them.
-    lists = _find_lists(flags, folder)
+    say = Language(flags.lang)
+    lists = _find_lists(flags, folder, say)
     splits, keys, left_out = _read_pairs(flags, lists)
     split, test = splits["labelled"], splits.get("test")
     # 2. Choose the sides. Copies stay together.
@@ -55,21 +57,19 @@ def make_splits(flags: Namespace) -> None:
         tables["test.csv"] = _table(test, range(len(test)), root, test.line_end)
     if left_out:
         tables[BROKEN] = _broken_table(left_out)
-    facts, lines = of_data(splits, keys, sides, groups, left_out)
+    facts, lines = of_data(splits, keys, sides, groups, left_out, say)
     tables[QUALITY] = quality_json(tables, facts)
-    lines += _write(folder, tables, len(folds))
+    lines += _write(folder, tables, len(folds), say)
     old = folder / "test.csv"
     if not test and old.exists():
-        lines.append(
-            f"warning: {old} is of an earlier split and was left as it is: no test list was found"
-        )
+        lines.append(say("earlier_test", path=old))
     print("\n".join(lines))
 
 
 # The pairs
 
 
-def _find_lists(flags: Namespace, output: Path) -> dict[str, Path]:
+def _find_lists(flags: Namespace, output: Path, say: Language) -> dict[str, Path]:
     """Return the list of labelled pairs and, if there is one, that of test pairs; refuse one whose
     place a table would take."""
     root, data_dir = flags.project_root, flags.data_dir
@@ -93,7 +93,7 @@ def _find_lists(flags: Namespace, output: Path) -> dict[str, Path]:
         lists["test"] = root / flags.test_file if flags.test_file else test
     top = ("train.csv", "val.csv", "test.csv", BROKEN, QUALITY)
     for name, path in lists.items():
-        print(f"{name} pairs: {path}", flush=True)
+        print(say(f"list_{name}", path=path), flush=True)
         # realpath also resolves "new/../train.txt", where the folder "new" is still to be made
         real, folder = Path(os.path.realpath(path)), Path(os.path.realpath(output))
         table = real.relative_to(folder).as_posix() if real.is_relative_to(folder) else ""
@@ -191,7 +191,7 @@ def _portable(path: str, root: Path) -> str:
 # All tables take their places in one step
 
 
-def _write(folder: Path, tables: dict[str, bytes], folds: int) -> list[str]:
+def _write(folder: Path, tables: dict[str, bytes], folds: int, say: Language) -> list[str]:
     """Replace all tables or none, and remove those of later folds; say what was done, a line each."""
     obsolete = [
         name for name, k in _OF_FOLDS.items() if k > folds and os.path.exists(folder / name)
@@ -214,13 +214,11 @@ def _write(folder: Path, tables: dict[str, bytes], folds: int) -> list[str]:
         ) from None
     lines = []
     for part in dict.fromkeys((folder / name).parent for name in obsolete if "/" in name):
-        lines.append(f"removed the tables in {part}: there are {folds} folds now")
-    lines += [f"wrote {folder / name}" for name in tables]
+        lines.append(say("tables_removed", folder=part, n=folds))
+    lines += [say("wrote", path=folder / name) for name in tables]
     kept = tables.keys() & earlier.keys() - {BROKEN, QUALITY}
     if any(earlier[name].removeprefix(MARK) != tables[name].removeprefix(MARK) for name in kept):
-        lines.append(
-            "warning: the split that was there was another one; do not compare runs made with it"
-        )
+        lines.append(say("another_split"))
     return lines
 
 

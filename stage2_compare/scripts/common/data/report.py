@@ -15,16 +15,17 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..files import listed, quoted
+from ..words import Language
 from .copies import Keys
 from .pair_files import Fault
 from .splits import Split, class_names, encoding_remarks
 
 QUALITY = "quality.json"
-_KINDS = {  # key -> words, keys, and keys of exact copies
-    "same_text": ("same text", "texts", "texts"),
-    "near_text": ("nearly the same text", "near_texts", "texts"),
-    "same_photo": ("same picture", "photos", "photos"),
-    "near_photo": ("nearly the same picture", "near_photos", "photos"),
+_KINDS = {  # phrase -> keys, and keys of exact copies
+    "same_text": ("texts", "texts"),
+    "near_text": ("near_texts", "texts"),
+    "same_photo": ("photos", "photos"),
+    "near_photo": ("near_photos", "photos"),
 }
 
 
@@ -63,6 +64,7 @@ def of_data(
     sides: dict[str, list[int]],
     groups: list[list[int]],
     left_out: list[Fault],
+    say: Language,
 ) -> tuple[dict[str, Any], list[str]]:
     """Return facts and lines on the lists "labelled" and, where there is one, "test".
 
@@ -73,7 +75,7 @@ def of_data(
     split, test = splits["labelled"], splits.get("test")
     counts = {side: Counter(split.labels[i] for i in places) for side, places in sides.items()}
     pairs_left_out = len({(fault.csv_path, fault.row) for fault in left_out})
-    copies, of_copies = _copies(split, keys["labelled"])
+    copies, of_copies = _copies(split, keys["labelled"], say)
     facts = {
         "class_counts": {side: dict(count) for side, count in counts.items()},
         "text_encodings": {name: part.encodings for name, part in splits.items()},
@@ -82,29 +84,26 @@ def of_data(
         "largest_group": max(map(len, groups)),
         "left_out": pairs_left_out,
     }
-    lines = _of_classes(split, counts, test)
+    lines = _of_classes(split, counts, test, say)
     for name, part in splits.items():
-        encodings = ", ".join(f"{n:,} {encoding}" for encoding, n in part.encodings.items())
-        empty = part.notes.get("empty_text", 0)
-        lines.append(f"texts ({name}): {encodings}; {empty:,} empty; no file missing")
-        odd = {note: n for note, n in part.notes.items() if note != "empty_text"}
-        if odd:
-            shown = ", ".join(f"{n:,} {note.replace('_', ' ')}" for note, n in odd.items())
-            lines.append(f"odd, but used ({name}): {shown}")
-    lines += encoding_remarks(splits.values())
+        names = {encoding: encoding for encoding in part.encodings}
+        names["replaced"] = say("encoding_replaced")
+        encodings = ", ".join(f"{n:,} {names[each]}" for each, n in part.encodings.items())
+        notes = dict(part.notes)
+        which = {"list": say(f"of_{name}"), "empty": notes.pop("empty_text", 0)}
+        lines.append(say("texts_of", encodings=encodings, **which))
+        if notes:
+            shown = ", ".join(f"{n:,} {_note(note, say)}" for note, n in notes.items())
+            lines.append(say("odd_but_used", notes=shown, list=which["list"]))
+    lines += encoding_remarks(splits.values(), say)
     formulas = [guid for part in splits.values() for guid in part.guids if guid[0] in "=+-@"]
     if formulas:
-        lines.append(
-            f"warning: {len(formulas):,} guids begin with = + - or @, for example "
-            f"{quoted(formulas[0])}: Excel takes them for formulas, so do not save the files there"
-        )
+        lines.append(say("guids_like_formulas", n=len(formulas), guid=quoted(formulas[0])))
     lines += of_copies
     largest = max(groups, key=len)
     if len(largest) > 1:
-        lines.append(
-            f"largest group: {len(largest):,} pairs that hang together by texts and pictures, "
-            f"on one side: {_members(split, sorted(largest))}"
-        )
+        members = _members(split, sorted(largest))
+        lines.append(say("largest_group", n=len(largest), pairs=members))
     columns = {
         name: (splits[name].guids, of.near_texts, of.near_photos) for name, of in keys.items()
     }
@@ -112,21 +111,24 @@ def of_data(
     pairs = zip(*columns["test"], strict=True) if test else ()
     overlap = sum(any(key in known for key, known in zip(pair, met, strict=True)) for pair in pairs)
     if overlap:
-        lines.append(
-            "warning: test pairs that share guid, text or picture (or nearly) with labelled ones: "
-            f"{overlap:,}"
-        )
+        lines.append(say("test_overlap", n=overlap))
     if left_out:
         shown = [f"{fault.guid}: {quoted(fault.path)} ({fault.reason})" for fault in left_out]
-        lines += [
-            f"left out: {pairs_left_out:,} pairs with {len(left_out):,} files that are missing or "
-            "broken:",
-            f"  {listed(shown)}",
-        ]
+        lines.append(say("pairs_left_out", pairs=pairs_left_out, files=len(left_out)))
+        lines.append(f"  {listed(shown)}")
     return facts, lines
 
 
-def _of_classes(split: Split, counts: dict[str, Counter], test: Split | None) -> list[str]:
+def _note(note: str, say: Language) -> str:
+    """Say what ``tables.Split`` notes of a list."""
+    if note.endswith("_csv"):
+        return say("note_csv", encoding=note.removesuffix("_csv"))
+    return say(f"note_{note}")
+
+
+def _of_classes(
+    split: Split, counts: dict[str, Counter], test: Split | None, say: Language
+) -> list[str]:
     """Show the pairs of each class in each table, and warn of a class that one side lacks."""
     shown = {}
     for side, count in counts.items():
@@ -137,23 +139,20 @@ def _of_classes(split: Split, counts: dict[str, Counter], test: Split | None) ->
     found = set().union(*shown.values())
     names = class_names(found - {""}) + [""] * ("" in found)
     table = pd.DataFrame(shown, index=names).fillna(0).astype(int)
-    table.loc["all"] = table.sum()
-    table = table.rename(index={"": "(no label)"}).map("{:,}".format)
+    table.loc[say("row_all")] = table.sum()
+    table = table.rename(index={"": say("row_no_label")}).map("{:,}".format)
     with pd.option_context("display.unicode.east_asian_width", True):
         lines = table.to_string(col_space=8).splitlines()
     for name in class_names(split.labels):
         for side in ("train", "val"):
             if not counts[side][name]:
-                lines.append(
-                    f"warning: {side} has no pair of class {name!r}: "
-                    "too few of its pairs have a text and a picture of their own"
-                )
+                lines.append(say("class_lacking", side=side, label=quoted(name)))
     return lines
 
 
-def _copies(split: Split, keys: Keys) -> tuple[dict[str, dict[str, int]], list[str]]:
+def _copies(split: Split, keys: Keys, say: Language) -> tuple[dict[str, dict[str, int]], list[str]]:
     facts, lines = {}, []
-    for kind, (words, near, exact) in _KINDS.items():
+    for kind, (near, exact) in _KINDS.items():
         sharing = defaultdict(list)
         for place, key in enumerate(getattr(keys, near)):
             sharing[key].append(place)
@@ -166,11 +165,9 @@ def _copies(split: Split, keys: Keys) -> tuple[dict[str, dict[str, int]], list[s
         conflicts = [group for group in groups if len({split.labels[i] for i in group}) > 1]
         pairs = sum(map(len, groups))
         facts[kind] = Shared(len(groups), pairs, len(conflicts))._asdict()
-        more = f"; {len(conflicts):,} of them with conflicting labels" if groups else ""
-        lines.append(
-            f"{words}: {len(groups):,} shared by {pairs:,} pairs, each kept on one side{more}"
-        )
-        lines += [f"  for example {_members(split, group)}" for group in conflicts[:3]]
+        more = say("with_conflicts", n=len(conflicts)) if groups else ""
+        lines.append(say("shared", kind=say(kind), groups=len(groups), pairs=pairs) + more)
+        lines += [say("for_example", pairs=_members(split, group)) for group in conflicts[:3]]
     return facts, lines
 
 

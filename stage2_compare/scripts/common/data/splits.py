@@ -17,6 +17,7 @@ from typing import Any
 from ..errors import UserError
 from ..files import listed, quoted
 from ..settings import MOST_FOLDS, TEST_CSV, Paths
+from ..words import ENGLISH, Language
 from .encodings import choose_encoding, decode
 from .image_store import ImageStore
 from .pair_files import Fault, describe, find_files
@@ -152,21 +153,15 @@ def read_folds(paths: Paths, fold: int) -> dict[str, Any]:
     return {"folds": len(there), "folds_sha256": digest.hexdigest()}
 
 
-def encoding_remarks(splits: Iterable[Split]) -> list[str]:
+def encoding_remarks(splits: Iterable[Split], say: Language = ENGLISH) -> list[str]:
     """Return what was decided about texts that are not UTF-8, one line each."""
     counts = sum((Counter(split.encodings) for split in splits), Counter())
     remarks = []
     for name, title in (("gb18030", "GB18030"), ("cp1252", "Windows-1252")):
         if counts[name]:
-            remarks.append(
-                f"texts: {counts[name]:,} are not UTF-8 and were read as {title}; "
-                "--text-encoding overrules this"
-            )
+            remarks.append(say("not_utf8", n=counts[name], encoding=title))
     if counts["replaced"]:
-        remarks.append(
-            f"warning: texts: {counts['replaced']:,} hold bytes that are wrong in their encoding, "
-            "shown as \ufffd; --text-encoding chooses another"
-        )
+        remarks.append(say("wrong_bytes", n=counts["replaced"]))
     return remarks
 
 
