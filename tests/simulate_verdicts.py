@@ -29,6 +29,7 @@ from scipy.special import ndtri
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "stage2_compare" / "scripts"))
 
+from common.comparison.best import as_best
 from common.comparison.bootstrap import PLACE, Answers, Figures, resample
 from common.comparison.draws import Draws
 from common.comparison.intervals import doubts, estimates
@@ -116,6 +117,8 @@ def _f1_by_shift(population: Population) -> tuple[np.ndarray, np.ndarray]:
 class Latent:
     """A skill is the signal of the true class. The truth is that of half a million pairs."""
 
+    tails = 0.0  # of the difficulty of pairs, which all models share
+
     def __init__(self, population: Population):
         self.population = population
 
@@ -123,13 +126,13 @@ class Latent:
         return SIGNAL[self.population.classes]
 
     def truth(self, skill: float, pairs: int = 500_000) -> np.ndarray:
-        return _truth_of_signal(self.population, float(skill), pairs)
+        return _truth_of_signal(type(self), self.population, float(skill), pairs)
 
     def with_f1(self, f1: float) -> float:
         low, high = 0.0, 6.0
         for _ in range(14):
             middle = (low + high) / 2
-            below = _truth_of_signal(self.population, middle, 300_000)[PLACE] < f1
+            below = self.truth(middle, 300_000)[PLACE] < f1
             low, high = (middle, high) if below else (low, middle)
         return (low + high) / 2
 
@@ -137,6 +140,8 @@ class Latent:
         population, size = self.population, (pairs, self.population.classes)
         labels = random.choice(population.classes, pairs, p=population.priors)
         common = np.sqrt(population.shared) * random.standard_normal(size, np.float32)
+        if self.tails:
+            common[np.arange(pairs), labels] -= self.tails * random.standard_t(2, pairs)
         said = []
         for signals in models:
             rest = np.sqrt(1 - population.shared)
@@ -147,15 +152,21 @@ class Latent:
         return labels, said
 
 
+class Heavy(Latent):
+    """Latent difficulty with heavy tails: some pairs are beyond all models."""
+
+    tails = 0.7
+
+
 @lru_cache(maxsize=4096)
-def _truth_of_signal(population: Population, signal: float, pairs: int) -> np.ndarray:
-    labels, ((said,),) = Latent(population).draw([[signal]], pairs, np.random.default_rng(7))
+def _truth_of_signal(world: type, population: Population, signal: float, pairs: int) -> np.ndarray:
+    labels, ((said,),) = world(population).draw([[signal]], pairs, np.random.default_rng(7))
     counts = np.bincount(labels * population.classes + said, minlength=population.classes**2)
     found = scores(counts.reshape(population.classes, -1))
     return np.array([found[key] for key in KEYS])
 
 
-ERRORS = {"copula": Copula, "latent": Latent}
+ERRORS = {"copula": Copula, "latent": Latent, "heavy": Heavy}
 
 
 # ------------------------------------------------------------------------------- what is measured
@@ -200,8 +211,7 @@ def ranked(figures: list[Figures], differing: np.ndarray | None = None) -> Ranki
     """Rank models by macro-F1; ``differing``: (M, M) numbers of different predictions."""
     observed = np.array([of_model.corrected[PLACE] for of_model in figures])
     draws = np.array([of_model.draws[PLACE] for of_model in figures])
-    best = int(observed.argmax())
-    some = np.full(len(figures), 400) if differing is None else differing[best]
+    some = np.full((len(figures),) * 2, 400) if differing is None else differing
     left_out = np.array([of_model.left_out[PLACE] for of_model in figures])
     return rank(observed, draws, left_out, some)
 
@@ -266,6 +276,29 @@ def worth(errors: str, fusions: int, gain: float, repetitions: int, pairs: int =
         false += estimate.low > gain / 100 or estimate.high < min(gain, 0) / 100
         held += 100 * estimate.low <= gain <= 100 * estimate.high
     return {"bias": np.mean(found), "false": false / repetitions, "cover": held / repetitions}
+
+
+def first(errors: str, models: int, bad: int, ahead: float, repetitions: int, pairs: int = 400):
+    """The figure of the model that comes first: how far it is from that model's truth, and cover.
+
+    ``bad`` models are 15 points worse, one is ``ahead`` points better than the others."""
+    world, random = ERRORS[errors](Population()), np.random.default_rng(11)
+    usual = world.typical()
+    f1 = world.truth(usual)[PLACE]
+    skills = [world.with_f1(f1 + ahead / 100) if ahead else usual, *[usual] * (models - 1 - bad)]
+    skills += [world.with_f1(f1 - 0.15)] * bad
+    truths = [world.truth(skill)[PLACE] for skill in skills]
+    own, bias, held = [], [], 0
+    for _ in range(repetitions):
+        labels, said = world.draw([[skill] for skill in skills], pairs, random)
+        ranking, figures = verdicts(labels, said, 3, random)
+        estimate = as_best(figures, ranking.worse)
+        truth = truths[ranking.best]
+        own.append(100 * (estimate.value - truth))
+        bias.append(100 * (estimate.corrected - truth))
+        held += estimate.low <= truth <= estimate.high
+    found = {"bias of its own figure": np.mean(own), "bias": np.mean(bias)}
+    return found | {"cover": held / repetitions}
 
 
 def _f1(labels: np.ndarray, said: np.ndarray) -> float:
@@ -451,6 +484,21 @@ def cells() -> Iterable[Cell]:
             {"errors": "copula", "pairs": pairs, "epochs": epochs, "spread": spread},
             lambda found: abs(found["bias"]) <= 0.5 and within(found["cover"]),
             "bias within 0.5 points, cover 93 to 97 %",
+        )
+    for errors, models, bad, ahead in (
+        *((errors, 5, 0, 0) for errors in ERRORS),
+        *((errors, 20, 0, 0) for errors in ("copula", "heavy")),
+        *(("heavy", 5, 2, ahead) for ahead in (0, 2, 5, 10)),
+    ):
+        limit = 0.7 if models == 5 else 1.5
+        yield Cell(
+            "first",
+            first,
+            {"errors": errors, "models": models, "bad": bad, "ahead": ahead},
+            lambda found, limit=limit: (
+                abs(found["bias"]) <= limit and 0.94 <= found["cover"] <= 0.98
+            ),
+            f"bias within {limit} points, cover 94 to 98 %",
         )
     for errors, fusions, gain in (
         ("copula", 5, 0),

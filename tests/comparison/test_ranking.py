@@ -61,9 +61,13 @@ def test_p_is_that_of_the_largest_difference_of_all_pairs_of_models():
     moved = draws - observed[:, None]
     errors = {pair: error(moved, *pair) for pair in itertools.combinations(range(5), 2)}
     largest = [
-        max(abs(of_draw[i] - of_draw[j]) / errors[i, j] for i, j in errors) for of_draw in moved.T
+        max(
+            deviate(abs(of_draw[i] - of_draw[j]) / errors[i, j], left_out[i] - left_out[j])
+            for i, j in errors
+        )
+        for of_draw in moved.T
     ]
-    ranking = rank(observed, draws, left_out, np.full(5, 400))
+    ranking = rank(observed, draws, left_out, np.full((5, 5), 400))
     for place in set(range(5)) - {ranking.best}:
         pair = tuple(sorted((place, ranking.best)))
         t = (observed[ranking.best] - observed[place]) / errors[pair]
@@ -114,7 +118,7 @@ def test_the_smallest_difference_holds_for_the_model_that_is_hardest_to_tell():
     random = np.random.default_rng(0)
     luck = random.normal(0, 0.02, (3, 2000))
     draws = np.array([luck[0], luck[0] + luck[1] / 10, luck[2]])
-    ranking = rank(np.zeros(3), draws, np.zeros((3, 4)), np.full(3, 400))
+    ranking = rank(np.zeros(3), draws, np.zeros((3, 4)), np.full((3, 3), 400))
     of_other = standard_errors(luck[0] - luck[2])
     needed = (ranking.critical + stats.norm.ppf(0.8)) * of_other
     assert ranking.smallest_difference == pytest.approx(needed)

@@ -30,8 +30,7 @@ def figures_of(
 def ranked(predicted: np.ndarray, labels: np.ndarray = LABELS) -> Ranking:
     """The ranking of models that say this (M, N)."""
     observed, draws, left_out = f1_of(figures_of(predicted, labels))
-    best = predicted[observed.argmax()]
-    return rank(observed, draws, left_out, (predicted != best).sum(1))
+    return rank(observed, draws, left_out, (predicted[:, None] != predicted).sum(-1))
 
 
 def f1_of(figures: list[Figures]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..metrics import MAIN
 from .bootstrap import PLACE, Figures, mean
+from .intervals import Estimate, estimates
 from .selection import choose
 
 
@@ -39,3 +41,21 @@ def best_of(candidates: list[list[Figures]]) -> tuple[int, list[Figures]]:
         )
         for run in candidates[best]
     ]
+
+
+def as_best(figures: list[Figures], worse: np.ndarray) -> Estimate:
+    """Return macro-F1 of the model that comes first, without the selection bias of coming first.
+
+    The highest of several figures is too high. So the first one is chosen anew in each draw, among
+    the models that are not significantly worse. The interval is the hull of that figure's and of
+    the model's own.
+
+    Args:
+        figures: of M models.
+        worse: (M,) which of them are significantly worse than the first.
+    """
+    candidates = [each for each, is_worse in zip(figures, worse, strict=True) if not is_worse]
+    place, (corrected,) = best_of([[each] for each in candidates])
+    own = estimates(candidates[place])[MAIN.column]
+    found = estimates(corrected)[MAIN.column]
+    return Estimate(own.centre, min(own.low, found.low), max(own.high, found.high), found.corrected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -100,7 +101,7 @@ def ranked(contenders: list[Contender], figures: list[Figures], pairs: Pairs) ->
     observed = np.array([of_model.corrected[PLACE] for of_model in figures])
     draws = np.array([of_model.draws[PLACE] for of_model in figures])
     left_out = np.array([of_model.left_out[PLACE] for of_model in figures])
-    return rank(observed, draws, left_out, _differing(contenders, int(observed.argmax()), pairs))
+    return rank(observed, draws, left_out, _differing(contenders, pairs))
 
 
 def judged_as(
@@ -176,11 +177,11 @@ def said(parts: list[Predictions], pairs: Pairs) -> np.ndarray:
     return predicted
 
 
-def _differing(contenders: list[Contender], best: int, pairs: Pairs) -> np.ndarray:
-    """Count the groups of pairs on which any seeds of a model and of the best one differ, (M,)."""
-    of_best = contenders[best].predicted  # (S, N)
-    counts = []
-    for model in contenders:
-        differs = (model.predicted[:, None] != of_best[None]).any((0, 1))  # (N,)
-        counts.append(len(np.unique(pairs.groups[differs])))
-    return np.array(counts)
+def _differing(contenders: list[Contender], pairs: Pairs) -> np.ndarray:
+    """Count the groups of pairs on which any seeds of two models differ, (M, M)."""
+    counts = np.zeros((len(contenders), len(contenders)), int)
+    for first, second in itertools.combinations(range(len(contenders)), 2):
+        said_by = contenders[first].predicted[:, None], contenders[second].predicted[None]
+        differs = (said_by[0] != said_by[1]).any((0, 1))  # (N,)
+        counts[first, second] = counts[second, first] = len(np.unique(pairs.groups[differs]))
+    return counts

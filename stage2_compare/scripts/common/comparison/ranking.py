@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ FEWEST_GROUPS = 60  # of pairs, and so many a model: with fewer, equal models ar
 GROUPS_A_MODEL = 12
 _ROUNDING = 1e-12  # less than this is no difference
 _NUMBERS_AT_ONCE = 10_000_000  # limits the memory
+_FEWEST_DIFFERING = 6  # groups on which two models differ: five prove nothing (.5 ** 4 > .05)
 _CLOSE = 5  # standard errors of p; that of t is estimated too, so p varies by up to two of them
 _MOST_WORK = 100_000_000  # differences; with hundreds of models fewer draws are used
 _ONE_ERROR = ndtr([-1.0, 1.0])  # levels one standard error from the middle
@@ -38,16 +38,17 @@ def rank(
 ) -> Ranking:
     """Test which of M models are worse than the best, which was chosen on the same samples.
 
-    These are multiple comparisons with the best (Hsu 1984). The critical value is that of the
-    largest of all differences between two models, each in its own standard errors, under the
-    bootstrap: where all are equally good, none is called worse with 95 % confidence, whichever
-    comes out best by chance.
+    The critical value is that of the largest of all differences between two models (Tukey's
+    comparison of all pairs, by the bootstrap as in Westfall and Young 1993): where all are equally
+    good, none is called worse with 95 % confidence, whichever comes out best by chance. A difference
+    counts in its own standard errors, as the normal deviate that is as rare as its t. Two models
+    that differ on too few groups can never be significant, and do not count (Tarone 1990).
 
     Args:
         observed: (M,) the metric.
         draws: (M, B) the metric in the draws.
         left_out: (M, G) the metric without one group of pairs.
-        differing: (M,) number of groups of pairs on which a model and the best one differ.
+        differing: (M, M) number of groups of pairs on which two models differ.
     """
     best = int(observed.argmax())
     others = np.delete(np.arange(len(observed)), best)
@@ -57,9 +58,9 @@ def rank(
     # 1. The largest difference that chance alone makes, in each draw.
     comparisons = len(observed) * len(others) // 2
     moved = (draws - observed[:, None])[:, :: 1 + comparisons * draws.shape[1] // _MOST_WORK]
-    largest = _largest_differences(moved)
+    largest = _largest_differences(moved, left_out, differing)
     # 2. The differences from the best, in their standard errors, as normal deviates.
-    gaps = observed[best] - observed[others]  # (M - 1,)
+    gaps, from_best = observed[best] - observed[others], differing[best, others]  # (M - 1,) each
     errors = standard_errors(moved[best] - moved[others])
     t = np.divide(
         gaps, errors, out=np.where(gaps > _ROUNDING, np.inf, 0.0), where=errors > _ROUNDING
@@ -68,12 +69,12 @@ def rank(
     deviates = -ndtri(stdtr(freedom, -t))
     # 3. Fewer than six samples with different predictions prove nothing: the smallest p of the sign
     # test is a bound.
-    bound = 0.5 ** (differing[others] - 1.0)
+    bound = 0.5 ** (from_best - 1.0)
     p[others] = np.minimum(1, np.maximum(_p_values(deviates, largest), bound))
     # 4. The smallest difference that is significant.
     significant = largest[_p_values(largest, largest) <= _LEVEL]
     critical = float(significant[0] if len(significant) else largest[-1])
-    smallest = _smallest_difference(errors, freedom, critical, differing[others])
+    smallest = _smallest_difference(errors, freedom, critical, from_best)
     close = bool((np.abs(p[others] - _LEVEL) < _CLOSE * _error(_LEVEL, len(largest))).any())
     return Ranking(best, p, p <= _LEVEL, close, critical, smallest)
 
@@ -92,37 +93,39 @@ def _smallest_difference(
         critical: normal deviate that is significant.
         differing: (M - 1,) number of groups of pairs on which a model and the best one differ.
     """
-    if errors.min() <= _ROUNDING or differing.min() < (critical + ndtri(POWER)) ** 2:
+    fewest = max(_FEWEST_DIFFERING, (critical + ndtri(POWER)) ** 2)
+    if errors.min() <= _ROUNDING or differing.min() < fewest:
         return None
     reached = -stdtrit(freedom, ndtr(-critical))  # t that is significant
     return float(((reached + ndtri(POWER)) * errors).max())
 
 
-def _largest_differences(moved: np.ndarray) -> np.ndarray:
-    """Return the largest difference of two models in each draw, in its standard errors, sorted.
+def _largest_differences(
+    moved: np.ndarray, left_out: np.ndarray, differing: np.ndarray
+) -> np.ndarray:
+    """Return the largest difference of two models in each draw, as a normal deviate, sorted.
 
     Args:
         moved: (M, B) from what was observed.
+        left_out: (M, G) the metric without one group of pairs.
+        differing: (M, M) number of groups of pairs on which two models differ.
     """
     largest = np.zeros(moved.shape[1])
-    for first, second in _pairs(len(moved), max(1, _NUMBERS_AT_ONCE // moved.shape[1])):
+    pairs = np.argwhere(np.triu(differing >= _FEWEST_DIFFERING, 1))  # (pairs, 2)
+    at_once = max(1, _NUMBERS_AT_ONCE // moved.shape[1])
+    for start in range(0, len(pairs), at_once):
+        first, second = pairs[start : start + at_once].T
         between = moved[first] - moved[second]  # (pairs, B)
-        errors = standard_errors(between)
-        scale = np.where(errors > _ROUNDING, errors, 1)[:, None]
-        largest = np.maximum(largest, (np.abs(between) / scale).max(0))
+        errors = standard_errors(between)[:, None]
+        t = np.abs(between) / np.where(errors > _ROUNDING, errors, 1)
+        freedom = _degrees_of_freedom(left_out[first] - left_out[second])[:, None]
+        largest = np.maximum(largest, (-ndtri(stdtr(freedom, -t))).max(0))
     return np.sort(largest)
 
 
 def too_few(groups: int, models: int) -> bool:
     """Say if there are too few independent pairs for a verdict on so many models."""
     return groups < max(FEWEST_GROUPS, GROUPS_A_MODEL * models)
-
-
-def _pairs(models: int, at_once: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield all pairs of models, some at a time."""
-    first, second = np.triu_indices(models, 1)
-    for start in range(0, len(first), at_once):
-        yield first[start : start + at_once], second[start : start + at_once]
 
 
 def standard_errors(moved: np.ndarray) -> np.ndarray:
