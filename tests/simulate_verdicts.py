@@ -301,6 +301,20 @@ def first(errors: str, models: int, bad: int, ahead: float, repetitions: int, pa
     return found | {"cover": held / repetitions}
 
 
+def twins(errors: str, repetitions: int, pairs: int = 400):
+    """Two equal models and six near twins of the first, which differ from it on a few pairs."""
+    world, random, false = ERRORS[errors](Population()), np.random.default_rng(12), 0
+    for _ in range(repetitions):
+        labels, said = world.draw([[world.typical()]] * 2, pairs, random)
+        for changed in random.integers(1, 15, 6):
+            twin, places = said[0].copy(), random.choice(pairs, changed, replace=False)
+            twin[0, places] = random.permutation(twin[0, places])
+            said.append(twin)
+        ranking, _ = verdicts(labels, said, 3, random)
+        false += ranking.worse.any()
+    return {"false": false / repetitions}
+
+
 def _f1(labels: np.ndarray, said: np.ndarray) -> float:
     counts = np.bincount(labels * 3 + said, minlength=9).reshape(3, 3)
     return float(scores(counts)[MAIN.key])
@@ -499,6 +513,14 @@ def cells() -> Iterable[Cell]:
                 abs(found["bias"]) <= limit and 0.94 <= found["cover"] <= 0.98
             ),
             f"bias within {limit} points, cover 94 to 98 %",
+        )
+    for errors in ERRORS:
+        yield Cell(
+            "twins",
+            twins,
+            {"errors": errors},
+            lambda found: found["false"] <= FALSE,
+            "false at most 6 %",
         )
     for errors, fusions, gain in (
         ("copula", 5, 0),

@@ -299,7 +299,9 @@ def test_folds_say_together_what_the_mean_of_their_probabilities_says():
         for rows in [[of_fold, [0.0, 0.0, 1.0]]]
     ]
     runs = [replace(run, test=test) for run, test in zip(folds("a", GOOD, 3), tests, strict=True)]
-    assert compare(runs).models["test_acc"][0] == 1  # the mean of class 1 is .53
+    found = compare(runs)
+    assert found.models["test_acc"][0] == 1  # the mean of class 1 is .53
+    assert found.models["test_by"][0] == "ensemble of 3 folds"
 
 
 def test_only_models_with_the_same_test_pairs_take_part():

@@ -134,7 +134,20 @@ def test_no_smallest_difference_is_named_where_fewer_pairs_differ_than_would_sho
         other = best.copy()
         other[right[:count]] = 0
         named.append(ranked(np.array([best, other])).smallest_difference is not None)
-    assert not any(named[:7]) and all(named[8:])
+    assert not any(named[:6]) and all(named[7:])
+
+
+def test_near_twins_hardly_change_the_p_of_others():
+    """Seven models that differ on two to eight pairs, beside a clear difference."""
+    good, other = FIVE[0], FIVE[3]
+    alone = ranked(np.array([good, other])).p[1]
+    twins = np.repeat(good[None], 7, axis=0)
+    right = np.flatnonzero(good == LABELS)
+    for number, twin in enumerate(twins):
+        twin[right[10 * number : 10 * number + 2 + number]] = 1
+    together = ranked(np.array([good, other, *twins]))
+    assert alone < 0.01 and together.best == 0
+    assert together.p[1] <= 5 * alone
 
 
 def test_a_rare_draw_cannot_move_a_standard_error():

@@ -24,6 +24,7 @@ from .pairs import join, key
 from .protocol import by_protocol, differences, without_copies
 from .remarks import remarks
 from .results import UNKNOWN, Group, Results
+from .wording import BEST, NOT_ABOVE
 from .worth import worth_of_fusion
 
 
@@ -84,6 +85,8 @@ def _group(members: list[Model]) -> Group:
     validation = _on_validation(ranked)
     test = _on_test(ranked, validation)
     majority_class, majority = _majority(ranked, validation)
+    if majority:
+        validation = _above(majority[MAIN.column], validation)
 
     def height(model: Model) -> tuple:
         judged = validation.models.get(model.name) if validation else None
@@ -103,6 +106,17 @@ def _group(members: list[Model]) -> Group:
         notes=[],
     )
     return replace(group, notes=remarks(group))
+
+
+def _above(majority: float, judgement: Judgement) -> Judgement:
+    """Call no model the best that always predicting the most frequent class equals."""
+    models = {
+        name: replace(judged, verdict=NOT_ABOVE)
+        if judged.verdict == BEST and judged.estimates[MAIN.column].centre <= majority + 1e-6
+        else judged
+        for name, judged in judgement.models.items()
+    }
+    return replace(judgement, models=models)
 
 
 def _evidence(group: Group) -> tuple:

@@ -89,7 +89,7 @@ def _judge(pairs: Pairs, draws: Draws, contenders: list[Contender]) -> Judgement
     for place, model in enumerate(contenders):
         verdict, p = NO_DIFFERENCE, float(ranking.p[place])
         if place == ranking.best or few:
-            verdict, p = (BEST if place == ranking.best else TOO_FEW), None
+            verdict, p = (TOO_FEW if few else BEST), None
         elif ranking.worse[place]:
             verdict = WORSE
         models[model.name] = judged_as(model, figures[place], pairs, verdict, p)

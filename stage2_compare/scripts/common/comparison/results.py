@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..metrics import COLUMNS, MAIN, METRICS, Metric
 from ..runs.labels import run_names
 from ..runs.reading import Run
 from ..words import ENGLISH, Phrase
+from .best import as_best
 from .draws import Draws
 from .intervals import Estimate, estimates
 from .judging import Judged, Judgement, of_one_run, said
@@ -26,6 +28,7 @@ from .wording import INCOMPLETE, NO_PREDICTIONS, NOT_COMPARABLE, REFERENCE
 from .worth import Worth
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"
+RUNS, MODELS = "runs", "models"  # scopes of a verdict
 MODEL, ENSEMBLE, FIXED = "model", "ensemble", "reference"  # kinds of rows
 PROBE = ("f1_drop_images_shuffled", "f1_drop_texts_shuffled", "emap_f1_macro", "emap_pairs")
 _REQUIRED = [metric for metric in METRICS if metric.required]
@@ -58,11 +61,23 @@ class Group:
         """Return the number of validation pairs behind the verdicts."""
         return len(self.validation.pairs) if self.validation else 0
 
+    @cached_property
+    def as_best(self) -> Estimate | None:
+        """Return macro-F1 of the first model, without the selection bias of coming first."""
+        judgement = self.validation
+        return as_best(judgement.figures, judgement.ranking.worse) if judgement else None
+
     @property
     def smallest_difference(self) -> float | None:
         """Return the macro-F1 that these pairs would show of every model in 80 % of cases."""
         judgement = self.validation
         return None if not judgement or judgement.too_few else judgement.ranking.smallest_difference
+
+    @property
+    def scope(self) -> str:
+        """Return what verdicts are about: single runs, where no model has two seeds, or models."""
+        judged = self.validation.models.values() if self.validation else ()
+        return MODELS if any(len(each.trials) > 1 for each in judged) else RUNS
 
     def judged(self, model: Model) -> Judged | None:
         return self.validation.models.get(model.name) if self.validation else None
@@ -169,6 +184,9 @@ def _model_row(model: Model, group: Group) -> dict[str, Any]:
         "epochs": runs[0].recorded("protocol", "epochs") or runs[0].recorded("epochs"),
         **{key: _mean(run.number(key) for run in runs) for key in (*_COSTS, _MEMORY)},
         **_other_corrected(scores),
+        **_as_best_cells(model, group),
+        "scope": group.scope if judged else None,
+        "test_by": f"ensemble of {folds} folds" if test and isinstance(folds, int) else None,
         "kind": MODEL,
     }
     for metric in _OPTIONAL:
@@ -218,6 +236,7 @@ def _runs(model: Model, group: Group) -> list[dict[str, Any]]:
             **_correction_cells(scores, judged.doubt if judged and took_part else None),
         }
         row |= {"model": name, "group": group.number, **recorded("encode_time_sec")}
+        row |= {"scope": group.scope if judged and took_part else None}
         row |= _other_corrected(scores)
         for metric in _OPTIONAL:
             row |= {metric.column: run.best[metric.column], **_optional_cells(scores, metric)}
@@ -235,6 +254,14 @@ def _ensemble_row(name: str, ensemble: Judged) -> dict[str, Any]:
         f"{each.prefix}_corrected": ensemble.estimates[each.column].corrected for each in METRICS
     }
     return row | {"model": name, "group": 1, "kind": ENSEMBLE}
+
+
+def _as_best_cells(model: Model, group: Group) -> dict[str, float | None]:
+    """Return the figure of the model that comes first among several; None for the others."""
+    models = group.validation.models if group.validation else {}
+    first = len(models) > 1 and list(models)[group.validation.ranking.best] == model.name
+    found, name = group.as_best if first else Estimate(None), f"{MAIN.prefix}_as_best"
+    return {name: found.corrected, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def _verdict(model: Model, group: Group) -> tuple[str, float | None]:

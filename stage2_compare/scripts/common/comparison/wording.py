@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # these import this file
 BEST, NO_DIFFERENCE, WORSE = "best", "no significant difference", "worse"
 TOO_FEW, INCOMPLETE = "too few pairs", "folds are missing"
 NOT_COMPARABLE, NO_PREDICTIONS = "not comparable", "no predictions"
+NOT_ABOVE = "not above the majority class"  # of a first model
 BETTER, NOT_CORRECTED = "better than the best model", "not corrected"  # of an ensemble
 REFERENCE = "reference"  # always predicting the most frequent class
 
@@ -34,9 +35,10 @@ def conclusion(results: Results, say: Language) -> list[str]:
     group = results.groups[0]
     if group.validation is None:
         return [say("nothing_comparable")]
-    sentences = [_headline(group), *_about_worth(group), about_seeds(group)]
+    sentences = [_headline(group)]
     if group.test:
         sentences.append(_about_test(group))
+    sentences += [*_about_worth(group), about_seeds(group), *_about_power(group)]
     unjudged = [model.name for model in group.models if model.name not in group.validation.models]
     if unjudged:
         sentences.append(phrase("not_part", names=unjudged))
@@ -73,8 +75,7 @@ def _headline(group: Group) -> Phrase:
     estimates = {name: judgement.models[name].estimates[MAIN.column] for name in models}
     first = models[0]
     pairs = _pairs(group)
-    interval = phrase("from_to", low=estimates[first].low, high=estimates[first].high)
-    figures = phrase("figures", value=estimates[first].centre, interval=interval)
+    figures = _figures(group, first)
     if len(models) == 1:
         return phrase("alone", pairs=pairs, name=first, figures=figures)
     if judgement.too_few:
@@ -95,6 +96,26 @@ def _headline(group: Group) -> Phrase:
     if len(findings) == 2:
         finding = phrase("both_findings", equal=findings[0], worse=findings[1])
     return phrase("is_first", pairs=pairs, name=first, figures=figures, findings=finding)
+
+
+def _figures(group: Group, first: str) -> Phrase:
+    """Return macro-F1 of the first model: on test pairs, which chose nothing, where there are some;
+    else without the selection bias of coming first."""
+    test = group.test.models.get(first) if group.test else None
+    estimate = test.estimates[MAIN.column] if test else group.as_best
+    interval = phrase("from_to", low=estimate.low, high=estimate.high)
+    figures = {"value": estimate.centre, "interval": interval}
+    if test:
+        return phrase("figures_on_test", pairs=_test_pairs(group), **figures)
+    models = len(group.validation.models)
+    return phrase("figures_as_best" if models > 1 else "figures", n=models, **figures)
+
+
+def _test_pairs(group: Group) -> Phrase:
+    """Name the test pairs; with folds also who answers for a model there."""
+    pairs = phrase("test_pairs", n=len(group.test.pairs))
+    folds = group.runs[0].recorded("protocol", "folds")
+    return phrase("by_folds", pairs=pairs, n=folds) if isinstance(folds, int) else pairs
 
 
 def _pairs(group: Group) -> Phrase:
@@ -125,6 +146,12 @@ def _of_encoders(worth: Worth, fusion: str, single: str) -> Phrase:
     return phrase(found, fusion=fusion, single=single, than=than, low=low, high=high)
 
 
+def _about_power(group: Group) -> list[Phrase]:
+    """Say which difference these pairs detect."""
+    smallest = group.smallest_difference
+    return [] if smallest is None else [phrase("detects", points=100 * smallest)]
+
+
 def about_seeds(group: Group) -> Phrase:
     counts = sorted({len(judged.trials) for judged in group.validation.models.values()})
     if counts == [1]:
@@ -139,19 +166,13 @@ def _about_test(group: Group) -> Phrase:
     test = group.test
     best = next(model.name for model in group.models if model.name in group.validation.models)
     judged = test.models.get(best)
-    pairs = phrase("test_pairs", n=len(test.pairs))
     if judged is None:
-        return phrase("no_test", name=best, pairs=pairs)
-    value, low, high, _ = judged.estimates[MAIN.column]
-    interval, outcome = phrase("from_to", low=low, high=high), ""
-    first = next(name for name, model in test.models.items() if model.verdict == BEST)
+        return phrase("no_test", name=best, pairs=phrase("test_pairs", n=len(test.pairs)))
+    first = list(test.models)[test.ranking.best]
     if first == best:
-        outcome = phrase("test_first") if len(test.models) > 1 else ""
-    else:
-        found = {TOO_FEW: "test_too_few", WORSE: "test_worse", NO_DIFFERENCE: "test_equal"}
-        outcome = phrase(found[judged.verdict], name=first)
-    figures = {"value": value, "interval": interval, "outcome": outcome}
-    return phrase("on_test", name=best, pairs=pairs, **figures)
+        return phrase("test_first" if len(test.models) > 1 else "test_alone", name=best)
+    found = {TOO_FEW: "test_too_few", WORSE: "test_worse", NO_DIFFERENCE: "test_equal"}
+    return phrase(found[judged.verdict], name=first)
 
 
 def order_over_rates(group: Group) -> Phrase:
