@@ -218,8 +218,11 @@ def test_a_link_to_a_section_opens_the_page_without_a_filter(opened):
     assert sorted(show_all(page)) == list(range(N))
 
 
-def test_photos_come_from_the_disk_and_a_click_shows_them_whole(opened):
+def test_texts_are_shown_as_text_and_a_click_shows_the_whole_photo(opened):
     page = opened("#q=pair8")
+    shown = page.locator(".card .text").all_text_contents()
+    assert EVIL in shown and any("1,000,000 characters, cut here" in text for text in shown)
+    assert page.locator(".card .text >> css=script, .card .text >> css=img").count() == 0
     page.wait_for_function("document.querySelector('.card img').naturalWidth === 256")
     page.click(".enlarge >> nth=0")
     page.wait_for_function("document.querySelector('dialog img').naturalWidth > 0")
@@ -228,14 +231,6 @@ def test_photos_come_from_the_disk_and_a_click_shows_them_whole(opened):
     assert page.locator("dialog img").evaluate(size) == [40 + first % 30, 50]
     page.keyboard.press("Escape")
     assert not page.locator("dialog").is_visible()
-
-
-def test_what_data_say_is_shown_as_text(opened):
-    page = opened("#q=pair8")
-    shown = page.locator(".card .text").all_text_contents()
-    assert EVIL in shown and "=1+1" in shown
-    assert any("1,000,000 characters, cut here" in text for text in shown)
-    assert page.locator(".card .text >> css=script, .card .text >> css=img").count() == 0
 
 
 def test_the_pairs_that_are_shown_are_saved_as_csv(opened):
@@ -257,13 +252,11 @@ def test_the_pairs_that_are_shown_are_saved_as_csv(opened):
 
 @pytest.fixture
 def copied(opened):
-    """Return what the button of a format copies of the table of models."""
+    """Return what a button copies."""
     page = opened()
 
-    def copy(format: str) -> str:
-        page.locator(".models").locator("xpath=../..").get_by_role(
-            "button", name=format, exact=True
-        ).click()
+    def copy(button: str) -> str:
+        page.click(button)
         page.wait_for_function("document.querySelector('#message').textContent === 'Copied'")
         text = page.evaluate("navigator.clipboard.readText()")
         page.wait_for_function("document.querySelector('#message').textContent === ''")
@@ -272,17 +265,19 @@ def copied(opened):
     return copy
 
 
-def test_tables_are_copied_as_markdown_latex_and_csv(copied):
-    assert re.search(r"\| CLIP \| 0\.93\d \| 0\.\d{3}–\d\.\d{3} \| best", copied("Markdown"))
-    first, second, *_ = csv.reader(io.StringIO(copied("csv")))
+def test_sentences_and_tables_are_copied(copied):
+    assert re.search("^On 90 validation pairs CLIP is .* random seed", copied("#copy-sentence"))
+    markdown = copied("#results ~ .block button:text-is('Markdown')")
+    assert re.search(r"\| CLIP \| 0\.93\d \| 0\.\d{3}–\d\.\d{3} \| best", markdown)
+    table = copied("#results ~ .block button:text-is('csv')")
+    first, second, *_ = csv.reader(io.StringIO(table))
     assert first[:2] == ["Model", "Macro-F1"] and second[0] == "CLIP" and len(second) == 7
-    latex = copied("LaTeX")
-    assert r"\textbf{CLIP} & \textbf{0.93" in latex and "90 validation pairs" in latex
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
 def test_the_latex_fits_a_page_in_one_column_and_in_two(copied, tmp_path):
-    table = copied("LaTeX")
+    table = copied("#results ~ .block button:text-is('LaTeX')")
+    assert r"\textbf{CLIP} & \textbf{0.93" in table and "90 validation pairs" in table
     for options in ("", "twocolumn"):
         source = rf"\documentclass[{options}]{{article}}\usepackage{{booktabs,graphicx}}"
         source += rf"\begin{{document}}Text.{table}\end{{document}}"
@@ -291,14 +286,6 @@ def test_the_latex_fits_a_page_in_one_column_and_in_two(copied, tmp_path):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True)
         log = done.stdout.decode("utf-8", "replace")
         assert done.returncode == 0 and "Overfull" not in log, log
-
-
-def test_the_sentences_are_copied(opened):
-    page = opened()
-    page.click("#copy-sentence")
-    page.wait_for_function("document.querySelector('#message').textContent === 'Copied'")
-    text = page.evaluate("navigator.clipboard.readText()")
-    assert text.startswith(page.inner_text("h1")) and "random seed" in text
 
 
 def test_a_filter_is_reached_and_used_by_keyboard_alone(opened):
