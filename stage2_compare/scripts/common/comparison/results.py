@@ -31,10 +31,16 @@ YES, NO, UNKNOWN = "yes", "no", "unknown"
 RUNS, MODELS = "runs", "models"  # scopes of a verdict
 MODEL, ENSEMBLE, FIXED = "model", "ensemble", "reference"  # kinds of rows
 PROBE = ("f1_drop_images_shuffled", "f1_drop_texts_shuffled", "emap_f1_macro", "emap_pairs")
-_REQUIRED = [metric for metric in METRICS if metric.required]
-_OPTIONAL = [metric for metric in METRICS if not metric.required]
 _COSTS = ("params_million", "trainable_params_million", "train_time_sec", "encode_time_sec")
-_MEMORY = "peak_memory_mb"
+_COSTS += ("peak_memory_mb",)
+_RECORDED = {  # columns of runs, and where metrics.json has them
+    **{key: (key,) for key in ("epochs", *_COSTS, "device")},
+    **{key: (key,) for key in ("truncated_rate", "unknown_rate", "tokens_per_character")},
+    **{key: ("protocol", key) for key in ("seed", "lr", "fold", "effective_batch_size")},
+    **{key: ("model", key) for key in ("family", "image_backbone", "fusion", "batch_size")},
+    "model_name": ("model", "name"),
+    "val_samples": ("samples", "val"),
+}
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,11 @@ class Group:
         """Return the macro-F1 that these pairs would show of every model in 80 % of cases."""
         judgement = self.validation
         return None if not judgement or judgement.too_few else judgement.ranking.smallest_difference
+
+    @property
+    def ranked(self) -> list[str]:
+        """Return the names of the models that are judged, the highest macro-F1 first."""
+        return [model.name for model in self.models if self.judged(model)]
 
     @property
     def scope(self) -> str:
@@ -126,11 +137,13 @@ class Results:
         models.sort(key=lambda row: (-_centre(row), row["run"]))
         runs.sort(key=lambda row: (-row[MAIN.column], row["run"]))
         first = groups[0]
-        models += [_ensemble_row(name, judged) for name, judged in first.ensembles.items()]
+        for name, judged in first.ensembles.items():
+            own = {"run": name, "model": name, "group": 1, "kind": ENSEMBLE}
+            models.append({**own, **_figures(judged.estimates), **_verdict_of(judged)})
         if first.majority:
             name = f"always {first.majority_class}"
-            row = {"run": name, **first.majority, "verdict": REFERENCE}
-            models.append({**row, "model": name, "group": 1, "kind": FIXED})
+            own = {"run": name, "model": name, "group": 1, "kind": FIXED, "verdict": REFERENCE}
+            models.append({**own, **first.majority})
         return cls(groups, _frame(models), _frame(runs))
 
     def table(self, group: Group) -> pd.DataFrame:
@@ -158,182 +171,94 @@ def _centre(row: dict[str, Any]) -> float:
 
 
 def _model_row(model: Model, group: Group) -> dict[str, Any]:
-    """Return one row of compare_families.csv; None where something is not known."""
+    """Return the row of a model; None where something is not known."""
     judged, runs = group.judged(model), model.runs
-    scores = judged.estimates if judged else _own_scores(runs)
     trials = judged.trials if judged else model.trials
-    spread = _spread(trials)
     test = group.test.models.get(model.name) if group.test else None
     folds = runs[0].recorded("protocol", "folds")
-    row = {
+    folds = folds if isinstance(folds, int) else None
+    first = len(group.ranked) > 1 and group.ranked[0] == model.name
+    as_best = group.as_best if first else Estimate(None)
+    return {
         "run": model.folder,
-        **{metric.column: scores[metric.column].value for metric in _REQUIRED},
-        "seeds": len(judged.trials) if judged else len(model.seeds),
-        **{f"{metric.column}_sd": spread[metric.column] for metric in _REQUIRED},
-        **_verdict_cells(scores, _required_first(), *_verdict(model, group), group, runs),
+        "model": model.name,
+        "kind": MODEL,
+        **_figures(judged.estimates if judged else _own_scores(runs)),
+        **{f"{column}_sd": value for column, value in _spread(trials).items()},
+        **_verdict(model, group, judged),
+        "f1_as_best": as_best.corrected,
+        "f1_as_best_low": as_best.low,
+        "f1_as_best_high": as_best.high,
+        **{f"test_{each.key}": test and test.estimates[each.column].value for each in METRICS},
+        "test_f1_low": test and test.estimates[MAIN.column].low,
+        "test_f1_high": test and test.estimates[MAIN.column].high,
+        "test_p_vs_best": test and test.p,
+        "test_verdict": test and test.verdict,
+        "test_by": f"ensemble of {folds} folds" if test and folds else None,
         "runs": " ".join(run.name for run in runs),
+        "seeds": len(trials) if judged else len(model.seeds),
+        "folds": folds,
         "rates": len(model.by_rate) or 1,
         "lr": judged.rate if judged and len(model.by_rate) > 1 else None,
-        **_correction_cells(scores, judged.doubt if judged else None),
-        **_test_cells(test),
-    }
-    row |= {
-        "model": model.name,
-        "group": group.number,
-        "folds": folds if isinstance(folds, int) else None,
         "epochs": runs[0].recorded("protocol", "epochs") or runs[0].recorded("epochs"),
-        **{key: _mean(run.number(key) for run in runs) for key in (*_COSTS, _MEMORY)},
-        **_other_corrected(scores),
-        **_as_best_cells(model, group),
-        "scope": group.scope if judged else None,
-        "test_by": f"ensemble of {folds} folds" if test and isinstance(folds, int) else None,
-        "kind": MODEL,
+        **{key: _mean(run.number(key) for run in runs) for key in _COSTS},
     }
-    for metric in _OPTIONAL:
-        column = metric.column
-        row |= {column: scores[column].value, f"{column}_sd": spread[column]}
-        row |= _optional_cells(scores, metric)
-        row[f"test_{metric.key}"] = test.estimates[column].value if test else None
-    return row
 
 
 def _runs(model: Model, group: Group) -> list[dict[str, Any]]:
-    """Return the rows of compare_summary.csv of a model; None where something is not recorded."""
+    """Return the rows of a model's runs; None where something is not recorded."""
     used = {run.name for trials in model.by_rate.values() for one in trials for run in one.runs}
-    judged, names = group.judged(model), run_names(model.name, model.runs)
     rows = []
-    for run, name in zip(model.runs, names, strict=True):
+    for run, name in zip(model.runs, run_names(model.name, model.runs), strict=True):
+        judged = group.judged(model) if run.name in used else None
         found = judged.of_run.get(run.name) if judged else None
-        scores = estimates(found) if found else _own_scores([run])
-        took_part = run.name in used
-        verdict = _verdict(model, group) if took_part else _verdict(Model("", [run]), group)
-
-        def recorded(*keys: str, run: Run = run) -> dict[str, Any]:
-            return {key: run.recorded(key) for key in keys}
-
         row = {
             "run": run.name,
-            **{metric.column: run.best[metric.column] for metric in _REQUIRED},
-            **_verdict_cells(scores, _required_first(), *verdict, group, [run]),
-            "best_epoch": int(run.best["epoch"]),
-            **recorded("epochs", "params_million", "trainable_params_million"),
-            **recorded("train_time_sec", _MEMORY),
-            "seed": run.seed,
-            **recorded("truncated_rate", "unknown_rate", "tokens_per_character"),
-            "last_val_f1_macro": run.history[-1][MAIN.column],
-            "family": run.recorded("model", "family"),
-            "model_name": run.recorded("model", "name"),
-            "image_backbone": run.recorded("model", "image_backbone"),
-            "fusion": run.recorded("model", "fusion"),
-            "batch_size": run.recorded("model", "batch_size"),
-            "effective_batch_size": run.recorded("protocol", "effective_batch_size"),
-            "val_samples": run.recorded("samples", "val"),
-            "device": run.recorded("device"),
+            "model": name,
+            **_figures(estimates(found) if found else _own_scores([run])),
+            **{column: run.best[column] for column in COLUMNS},
+            **_verdict(model if judged else Model("", [run]), group, judged),
+            **{column: run.recorded(*keys) for column, keys in _RECORDED.items()},
             **{key: run.number("probe", key) for key in PROBE},
-            "lr": run.recorded("protocol", "lr"),
-            "fold": run.recorded("protocol", "fold"),
+            "best_epoch": int(run.best["epoch"]),
+            "last_val_f1_macro": run.history[-1][MAIN.column],
             "epochs_run": len(run.history),
-            **_correction_cells(scores, judged.doubt if judged and took_part else None),
         }
-        row |= {"model": name, "group": group.number, **recorded("encode_time_sec")}
-        row |= {"scope": group.scope if judged and took_part else None}
-        row |= _other_corrected(scores)
-        for metric in _OPTIONAL:
-            row |= {metric.column: run.best[metric.column], **_optional_cells(scores, metric)}
         rows.append(row)
     return rows
 
 
-def _ensemble_row(name: str, ensemble: Judged) -> dict[str, Any]:
-    row = {"run": name, "verdict": ensemble.verdict, "p_vs_best": ensemble.p}
+def _figures(scores: dict[str, Estimate]) -> dict[str, float | None]:
+    """Return each metric, its interval and its value without selection bias."""
+    cells = {}
     for metric in METRICS:
-        row[metric.column] = ensemble.estimates[metric.column].value
-        row |= _interval_cells(ensemble.estimates, metric)
-    row |= _correction_cells(ensemble.estimates, ensemble.doubt)
-    row |= {
-        f"{each.prefix}_corrected": ensemble.estimates[each.column].corrected for each in METRICS
-    }
-    return row | {"model": name, "group": 1, "kind": ENSEMBLE}
-
-
-def _as_best_cells(model: Model, group: Group) -> dict[str, float | None]:
-    """Return the figure of the model that comes first among several; None for the others."""
-    models = group.validation.models if group.validation else {}
-    first = len(models) > 1 and list(models)[group.validation.ranking.best] == model.name
-    found, name = group.as_best if first else Estimate(None), f"{MAIN.prefix}_as_best"
-    return {name: found.corrected, f"{name}_low": found.low, f"{name}_high": found.high}
-
-
-def _verdict(model: Model, group: Group) -> tuple[str, float | None]:
-    """Return the verdict on a model within its group, and the p of its macro-F1."""
-    judged = group.judged(model)
-    if judged is None:
-        lacks_predictions = not any(run.predictions for run in model.runs)
-        return (NO_PREDICTIONS if lacks_predictions else INCOMPLETE), None
-    if group.number > 1 and len(group.validation.models) == 1:
-        return NOT_COMPARABLE, None
-    return judged.verdict, judged.p
-
-
-def _verdict_cells(
-    scores: dict[str, Estimate],
-    metrics: list[Metric],
-    verdict: str,
-    p: float | None,
-    group: Group,
-    runs: list[Run],
-) -> dict[str, Any]:
-    """Return the intervals, that of macro-F1 first, and the verdict."""
-    cells = {}
-    for metric in metrics:
-        cells |= _interval_cells(scores, metric)
-    recorded = any(run.recorded("protocol") for run in runs)
-    comparable = NO if group.number > 1 else YES if recorded else UNKNOWN
-    differs = "; ".join(map(ENGLISH, group.differs))
-    return cells | {
-        "p_vs_best": p,
-        "verdict": verdict,
-        "comparable": comparable,
-        "differs": differs,
-    }
-
-
-def _required_first() -> list[Metric]:
-    return sorted(_REQUIRED, key=lambda metric: metric != MAIN)
-
-
-def _interval_cells(scores: dict[str, Estimate], metric: Metric) -> dict[str, float | None]:
-    estimate = scores[metric.column]
-    return {f"{metric.prefix}_low": estimate.low, f"{metric.prefix}_high": estimate.high}
-
-
-def _correction_cells(scores: dict[str, Estimate], doubt: Phrase | None) -> dict[str, Any]:
-    """Return macro-F1 without selection bias, and why not to trust its interval."""
-    corrected = scores[MAIN.column].corrected
-    return {f"{MAIN.prefix}_corrected": corrected, "doubt": ENGLISH(doubt) if doubt else ""}
-
-
-def _other_corrected(scores: dict[str, Estimate]) -> dict[str, Any]:
-    others = (metric for metric in _REQUIRED if metric != MAIN)
-    return {f"{each.prefix}_corrected": scores[each.column].corrected for each in others}
-
-
-def _optional_cells(scores: dict[str, Estimate], metric: Metric) -> dict[str, float | None]:
-    corrected = scores[metric.column].corrected
-    return {**_interval_cells(scores, metric), f"{metric.prefix}_corrected": corrected}
-
-
-def _test_cells(test: Judged | None) -> dict[str, Any]:
-    """Return what was measured on labelled test pairs; None where there are none."""
-    cells = {}
-    for metric in _REQUIRED:
-        estimate = test.estimates[metric.column] if test else Estimate(None)
-        cells[f"test_{metric.key}"] = estimate.value
-        if metric == MAIN:
-            cells |= {"test_f1_low": estimate.low, "test_f1_high": estimate.high}
-    cells["test_p_vs_best"] = test.p if test else None
-    cells["test_verdict"] = test.verdict if test else None
+        value, low, high, corrected = scores[metric.column]
+        cells |= {metric.column: value, f"{metric.prefix}_low": low, f"{metric.prefix}_high": high}
+        cells[f"{metric.prefix}_corrected"] = corrected
     return cells
+
+
+def _verdict(model: Model, group: Group, judged: Judged | None) -> dict[str, Any]:
+    """Return the verdict within the group, and whether it is the group that is told first."""
+    recorded = any(run.recorded("protocol") for run in model.runs)
+    cells = {
+        "group": group.number,
+        "comparable": NO if group.number > 1 else YES if recorded else UNKNOWN,
+        "differs": "; ".join(map(ENGLISH, group.differs)),
+    }
+    if judged is None:
+        predicted = any(run.predictions for run in model.runs)
+        verdict = INCOMPLETE if predicted else NO_PREDICTIONS
+        return {**cells, "verdict": verdict, "p_vs_best": None, "doubt": "", "scope": None}
+    cells |= {**_verdict_of(judged), "scope": group.scope}
+    if group.number > 1 and len(group.validation.models) == 1:
+        cells |= {"verdict": NOT_COMPARABLE, "p_vs_best": None}
+    return cells
+
+
+def _verdict_of(judged: Judged) -> dict[str, Any]:
+    doubt = ENGLISH(judged.doubt) if judged.doubt else ""
+    return {"verdict": judged.verdict, "p_vs_best": judged.p, "doubt": doubt}
 
 
 def _own_scores(runs: list[Run]) -> dict[str, Estimate]:

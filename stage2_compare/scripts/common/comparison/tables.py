@@ -13,6 +13,28 @@ import pandas as pd
 from ..files import escaped, write_result
 from .results import Results
 
+_RUN_COLUMNS = """
+run val_acc val_f1_macro val_precision_macro val_recall_macro
+f1_low f1_high acc_low acc_high precision_low precision_high recall_low recall_high
+p_vs_best verdict comparable differs best_epoch epochs params_million trainable_params_million
+train_time_sec peak_memory_mb seed truncated_rate unknown_rate tokens_per_character
+last_val_f1_macro family model_name image_backbone fusion batch_size effective_batch_size
+val_samples device f1_drop_images_shuffled f1_drop_texts_shuffled emap_f1_macro emap_pairs
+lr fold epochs_run f1_corrected doubt
+model group encode_time_sec scope acc_corrected precision_corrected recall_corrected
+"""
+_MODEL_COLUMNS = """
+run val_acc val_f1_macro val_precision_macro val_recall_macro
+seeds val_acc_sd val_f1_macro_sd val_precision_macro_sd val_recall_macro_sd
+f1_low f1_high acc_low acc_high precision_low precision_high recall_low recall_high
+p_vs_best verdict comparable differs runs rates lr f1_corrected doubt
+test_acc test_f1_macro test_f1_low test_f1_high test_precision_macro test_recall_macro
+test_p_vs_best test_verdict
+model group folds epochs params_million trainable_params_million train_time_sec encode_time_sec
+peak_memory_mb acc_corrected precision_corrected recall_corrected
+f1_as_best f1_as_best_low f1_as_best_high scope test_by
+"""
+
 
 def write_tables(folder: Path, results: Results) -> None:
     """Write both files into a folder.
@@ -20,12 +42,14 @@ def write_tables(folder: Path, results: Results) -> None:
     Raises:
         UserError: a file cannot be written.
     """
-    _write(folder / "compare_summary.csv", results.runs)
-    _write(folder / "compare_families.csv", results.models.drop(columns="kind"))
+    _write(folder / "compare_summary.csv", results.runs, _RUN_COLUMNS)
+    _write(folder / "compare_families.csv", results.models.drop(columns="kind"), _MODEL_COLUMNS)
 
 
-def _write(path: Path, table: pd.DataFrame) -> None:
+def _write(path: Path, table: pd.DataFrame, first: str) -> None:
     """Write UTF-8 with a byte order mark, without which Excel on a Chinese Windows reads GBK."""
+    columns = dict.fromkeys([*first.split(), *table.columns])
+    table = table[list(columns)]
     cells = [list(map(_spreadsheet_cell, row)) for row in table.itertuples(index=False)]
     # With dtype=object, whole numbers beside an empty cell stay whole.
     table = pd.DataFrame(cells, columns=table.columns, dtype=object)

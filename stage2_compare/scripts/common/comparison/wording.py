@@ -39,7 +39,7 @@ def conclusion(results: Results, say: Language) -> list[str]:
     if group.test:
         sentences.append(_about_test(group))
     sentences += [*_about_worth(group), about_seeds(group), *_about_power(group)]
-    unjudged = [model.name for model in group.models if model.name not in group.validation.models]
+    unjudged = [model.name for model in group.models if model.name not in group.ranked]
     if unjudged:
         sentences.append(phrase("not_part", names=unjudged))
     return [say(sentence) for sentence in sentences]
@@ -71,7 +71,7 @@ def other_groups(results: Results, say: Language) -> list[str]:
 def _headline(group: Group) -> Phrase:
     """Say who is first, who ties, and who is worse."""
     judgement = group.validation
-    models = [model.name for model in group.models if model.name in judgement.models]  # best first
+    models = group.ranked
     estimates = {name: judgement.models[name].estimates[MAIN.column] for name in models}
     first = models[0]
     pairs = _pairs(group)
@@ -164,7 +164,7 @@ def about_seeds(group: Group) -> Phrase:
 def _about_test(group: Group) -> Phrase:
     """Say how the model that validation chose does on the test pairs."""
     test = group.test
-    best = next(model.name for model in group.models if model.name in group.validation.models)
+    best = group.ranked[0]
     judged = test.models.get(best)
     if judged is None:
         return phrase("no_test", name=best, pairs=phrase("test_pairs", n=len(test.pairs)))
