@@ -288,20 +288,6 @@ def test_the_latex_fits_a_page_in_one_column_and_in_two(copied, tmp_path):
         assert done.returncode == 0 and "Overfull" not in log, log
 
 
-def test_a_filter_is_reached_and_used_by_keyboard_alone(opened):
-    page = opened()
-    page.focus("#presets a >> nth=2")
-    page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelectorAll('.card').length === 6")
-    assert page.locator("#presets a[aria-current]").inner_text().startswith("All wrong")
-    assert page.evaluate("document.activeElement.textContent").startswith("All wrong")
-    for field in page.locator("#filter [name]").all():
-        labelled = field.evaluate(
-            "node => Boolean(node.labels.length || node.getAttribute('aria-label'))"
-        )
-        assert labelled, field
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="file names")
 def test_print_shows_results_and_no_controls(opened):
     page = opened(width=794)  # A4

@@ -16,7 +16,7 @@ import numpy as np
 from .pairs import PairTable
 from .sources import Source
 
-INLINE = 1_500_000  # bytes in the page, and in each file beside it
+INLINE = 1_000_000  # bytes in the page, and in each file beside it
 LONGEST_TEXT = 2_000  # characters of a text that are shown
 _PER_PART = 200  # pairs
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"

@@ -115,11 +115,11 @@ def write_page(
     if explorer:
         thumbnails = write_thumbnails(explorer.sources, folder / "thumbs")
         written |= {folder / "thumbs" / name for name in thumbnails}
-        head = {
-            "classes": table.classes,
-            "sets": list(explorer.sets),
-            "root": Path(os.path.relpath(project_root, visuals)).as_posix() + "/",
-        }
+        try:
+            root = Path(os.path.relpath(project_root, visuals)).as_posix()
+        except ValueError:  # another drive of Windows
+            root = project_root.absolute().as_uri()
+        head = {"classes": table.classes, "sets": list(explorer.sets), "root": f"{root}/"}
         pairs = pair_parts(table, sources.of_pair, thumbnails, explorer.masks())
         statements = map(script, [head, *model_parts(table, list(looks)), *pairs])
         inline, beside = distribute(statements)
