@@ -6,11 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..words import phrase
-from .confusion import DARK, see_through
+from .confusion import DARK, draw_cells
 from .shown import SMALL, Shown, fit, new_figure, rows_of
-from .styles import BLUE, GREY, INK, ORANGE, PAPER, WHITE
-
-_KAPPA = see_through("kappa", {-1: (ORANGE, 1), -0.01: (ORANGE, 0), 0.01: (BLUE, 0), 1: (BLUE, 1)})
+from .styles import GREY, INK, WHITE
 
 
 def agreement(shown: Shown) -> Figure | None:
@@ -23,9 +21,7 @@ def agreement(shown: Shown) -> Figure | None:
     together, chance, kappa = both_wrong(wrong)
     figure, body = new_figure(shown, shown.say("title_agreement"), [phrase("about_agreement")])
     axes = body.subplots()
-    edges = np.arange(len(models) + 1) - 0.5
-    upper = np.where(np.triu(np.ones_like(kappa), 1) > 0, kappa, np.nan)
-    axes.pcolormesh(edges, edges, upper, cmap=_KAPPA, vmin=-1, vmax=1, edgecolors=PAPER)
+    draw_cells(axes, np.where(np.triu(np.ones_like(kappa), 1) > 0, kappa, np.nan))
     for (row, column), value in np.ndenumerate(kappa):
         style = {"ha": "center", "va": "center", "size": SMALL, "color": INK}
         if row < column:
@@ -52,15 +48,12 @@ def _short(value: float) -> str:
 
 
 def both_wrong(wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compare the errors of each pair of models.
-
-    Args:
-        wrong: (M, N) true where a model is wrong on a pair.
+    """Compare the errors (M, N) of each two models, true where one is wrong on a pair.
 
     Returns:
-        Three matrices (M, M): the share of pairs that both get wrong; the same if their errors
-        were independent; and Cohen's kappa of right and wrong (Cohen 1960), nan where both are
-        always right or always wrong.
+        Matrices (M, M): the share of pairs that both get wrong; the same if their errors were
+        independent; Cohen's kappa of right and wrong (Cohen 1960), nan where both are always right,
+        or always wrong.
     """
     rate = wrong.mean(1)  # (M,)
     together = wrong.astype(float) @ wrong.T / wrong.shape[1]

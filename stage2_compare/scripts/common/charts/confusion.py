@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_rgba
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from ..comparison.models import Model
 from ..metrics import confusion_matrix
 from ..words import phrase
 from .shown import SMALL, Shown, fit_panels, new_figure, panels
-from .styles import BLUE, GREY, INK, PAPER, WHITE
+from .styles import BLUE, GREY, INK, ORANGE, PAPER, WHITE
 from .text import measure
 
 _FEW = 8  # classes
 _MOST_OF_MANY = 6  # models, where there are more classes
 DARK = 0.85  # share from which a cell needs white words
-
-
-def see_through(name: str, colours: dict[float, tuple[str, float]]) -> LinearSegmentedColormap:
-    """Return a map from values to colours with their opacity, which suit dark paper too."""
-    low, high = min(colours), max(colours)
-    anchors = [((at - low) / (high - low), to_rgba(*colour)) for at, colour in colours.items()]
-    return LinearSegmentedColormap.from_list(name, anchors)
-
-
-_SHARE = see_through("share", {0: (BLUE, 0), 1: (BLUE, 1)})
 
 
 def confusion(shown: Shown) -> Figure:
@@ -43,7 +33,10 @@ def confusion(shown: Shown) -> Figure:
     grid = panels(body, shown, models, 2 if few else 1, left)
     upright = max(measure(name, SMALL) for name in classes) > 1.9 / len(classes)
     for axes, model in zip(grid, models, strict=True):
-        _draw(axes, shares(shown, model), few)
+        found = shares(shown, model)
+        draw_cells(axes, found)
+        if few:
+            _write_shares(axes, found)
         axes.set_xticks(range(len(classes)), classes, rotation=90 if upright else 0, size=SMALL)
         axes.set_yticks(range(len(classes)), names, size=SMALL)
         axes.set(xlim=(-0.5, len(classes) - 0.5), ylim=(len(classes) - 0.5, -0.5))
@@ -66,11 +59,17 @@ def shares(shown: Shown, model: Model) -> np.ndarray:
         return counts / counts.sum(1, keepdims=True)
 
 
-def _draw(axes: Axes, shares: np.ndarray, numbers: bool) -> None:
-    edges = np.arange(len(shares) + 1) - 0.5
-    axes.pcolormesh(edges, edges, shares, cmap=_SHARE, vmin=0, vmax=1, edgecolors=PAPER)
+def draw_cells(axes: Axes, values: np.ndarray) -> None:
+    """Colour cells (R, C) by values from -1 to 1; see-through, so that they suit dark paper too."""
+    colours = np.where(values[..., None] < 0, to_rgb(ORANGE), to_rgb(BLUE))  # (R, C, 3)
+    cells = np.dstack([colours, np.nan_to_num(np.abs(values))])
+    rows, columns = (np.arange(count + 1) - 0.5 for count in values.shape)
+    axes.pcolormesh(columns, rows, cells, edgecolors=PAPER)
+
+
+def _write_shares(axes: Axes, shares: np.ndarray) -> None:
     for (row, column), share in np.ndenumerate(shares):
-        if numbers and not np.isnan(share):
+        if not np.isnan(share):
             colour = WHITE if share > DARK else INK if share >= 0.005 else GREY
             style = {"ha": "center", "va": "center", "size": SMALL, "color": colour}
             axes.text(column, row, f"{share:.0%}", **style)

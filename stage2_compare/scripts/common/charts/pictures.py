@@ -117,7 +117,8 @@ def _written(figure: Figure, kind: str, canvas: type[FigureCanvasBase]) -> bytes
     text = text[text.index("<svg") :]
     for colour, name in _THEME.items():
         text = re.sub(rf"(fill|stroke): {colour}", rf"\1: var(--{name}, {colour})", text)
-    text = text.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana")
+    families = r"'DejaVu Sans', Verdana\1, sans-serif"
+    text = re.sub(r"'DejaVu Sans'((?:, '[^']*')*)", families, text)
     title = quoteattr(figure.get_suptitle())
     text = text.replace("<svg ", f'<svg role="img" aria-label={title} ', 1)
     return text.replace("<defs>", f"<style>{_DARK}</style>\n<defs>", 1).encode("utf-8")

@@ -75,14 +75,9 @@ class Shown:
 def new_figure(
     shown: Shown, title: str, method: Sequence[Phrase | None], models: list[Model] | None = None
 ) -> tuple[Figure, SubFigure]:
-    """Begin a picture.
+    """Begin a picture with its method below; return it, and the part that axes and legend belong in.
 
-    Args:
-        method: sentences that stand below the picture.
-        models: that are drawn, where these are not all that are shown.
-
-    Returns:
-        The figure, and the part of it that axes and legend belong in.
+    ``models``: that are drawn, where these are not all that are shown.
     """
     figure = Figure(figsize=(WIDTH, WIDTH), dpi=DPI, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
@@ -131,12 +126,8 @@ def legend_of_models(
 def panels(
     body: SubFigure, shown: Shown, models: list[Model], most: int, left: float = 0.45
 ) -> list[Axes]:
-    """Make axes for each model under its name, on one scale.
-
-    Args:
-        most: number of panels side by side.
-        left: room in inches for the words beside the first column.
-    """
+    """Make axes for each model under its name on one scale, at most so many side by side; ``left``:
+    room in inches for the words beside the first column."""
     across = min(most, len(models))
     rows = math.ceil(len(models) / across)
     grid = body.subplots(rows, across, sharex=True, sharey=True, squeeze=False)
@@ -171,13 +162,11 @@ def clean(axes: Axes, grid: str = "both") -> None:
 
 
 def rows_of(axes: Axes, labels: Sequence[str], least: float = 0.36) -> float:
-    """Make an axis of rows, the first on top, each with its words on the left.
-
-    Returns:
-        The height in inches that all rows need, of which each has at least so much.
-    """
+    """Make an axis of rows, the first on top, with these words; return the height in inches that
+    all of them need, where each has at least so much."""
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
     lines = 1 + max(label.count("\n") for label in labels)
     return max(least, 0.15 * lines + 0.05) * len(labels)
 
