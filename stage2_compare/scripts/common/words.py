@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 CODES = ("zh", "en")  # columns of words.csv
-_MOST_NAMES = 5  # in one sentence
+_MOST_NAMES = 3  # in one sentence
 
 # By room and key, in the order of CODES. Rooms are for those who look for a phrase; the page's
 # script gets those of its own.
