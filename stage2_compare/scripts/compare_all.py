@@ -68,6 +68,8 @@ def main(argv: list[str] | None = None) -> None:
     done = say("finished_before", n=len(jobs) - len(left)) if len(left) < len(jobs) else ""
     how = {"done": done, "left": len(left), "devices": ", ".join(devices)}
     print(say("runs_to_make", n=len(jobs), **how), flush=True)
+    if len(args.seeds) == 2:
+        print(say("two_seeds"), flush=True)
     faults = {}
     if left:
         print(disk_needed(left, len(devices), say), flush=True)
@@ -118,7 +120,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     add("--models", nargs="+", default=",".join(THE_FIVE), metavar="MODEL", help=names)
     add("--baselines", action="store_true", help="text alone and image alone too")
     each = "all models with each of them"
-    add("--seeds", nargs="+", default=f"{Protocol.seed}", metavar="SEED", help=each)
+    few = f"{each}; three to five are meant, two show less than one"
+    add("--seeds", nargs="+", default=f"{Protocol.seed}", metavar="SEED", help=few)
     add("--folds", action="store_true", help="all models on each fold of make_splits.py --folds")
     each = "all models with each learning rate"
     add("--lrs", nargs="+", default=f"{Protocol.lr}", metavar="LR", help=each)
