@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 import sys
 from itertools import chain, product
 from pathlib import Path
@@ -14,7 +13,6 @@ from common.data.batches import BatchSchedule
 from common.errors import UserError
 from common.training import processes
 from common.training.processes import ALONE, joined
-from helpers.hub import STAGE2
 from helpers.small_project import (
     COMMANDS,
     arguments,
@@ -29,23 +27,6 @@ from helpers.torchrun import torchrun
 # On purpose: the last of four steps has one sample, so that other processes have none.
 TRAIN, VAL = 49, 17
 STEP = ("--effective-batch-size", "16", "--batch-size", "16")
-
-# Join and leave a process group again and again; no thread gets Python's lock unless it is offered.
-LEAVER = """
-import gc
-import sys
-sys.path.insert(0, sys.argv[1])
-import torch
-import torch.distributed as dist
-from common.training.processes import _disconnect
-sys.setswitchinterval(1000)
-gc.freeze()  # what is imported needs no look again and again
-for _ in range(200):
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    for _ in range(3):
-        dist.all_reduce(torch.ones(3))
-    _disconnect()
-"""
 
 needs_torchrun = pytest.mark.skipif(sys.platform == "win32", reason="torchrun does not work there")
 
@@ -92,12 +73,6 @@ def test_a_head_learns_alone_also_where_a_process_has_no_sample(project, hub):
     assert_near_run(alone, shared, 1e-4)
     assert [record(folder)["processes"] for folder in (alone, shared)] == [1, 2]
     assert [record(folder)["model"]["batch_size"] for folder in (alone, shared)] == [16, 8]
-
-
-@needs_torchrun
-def test_leaving_the_group_does_not_wait_for_a_thread_that_waits_for_python():
-    command = [sys.executable, "-c", LEAVER, str(STAGE2 / "scripts")]
-    assert subprocess.run(command, timeout=120).returncode == 0
 
 
 @needs_torchrun
