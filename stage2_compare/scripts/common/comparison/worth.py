@@ -39,8 +39,9 @@ def worth_of_fusion(models: list[Model], judgement: Judgement) -> list[Worth]:
     of_encoders = defaultdict(list)
     for place, model in enumerate(models):
         recorded = model.runs[0].recorded("model") or {}
-        encoders = tuple(recorded.get(key) for key in ("family", "name", "image_backbone"))
-        of_encoders[encoders].append((place, recorded.get("fusion")))
+        # As texts: a stranger's record may hold anything there.
+        encoders = str([recorded.get(key) for key in ("family", "name", "image_backbone")])
+        of_encoders[encoders].append((place, str(recorded.get("fusion") or "")))
     found = []
     for members in of_encoders.values():
         fusions = [place for place, fusion in members if fusion and fusion not in SINGLE]
