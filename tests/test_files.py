@@ -12,8 +12,6 @@ from common import files
 from common.errors import UserError
 from common.files import (
     LISTED,
-    WAITING,
-    alone,
     escaped,
     is_disk_full,
     listed,
@@ -56,23 +54,6 @@ def test_a_lock_ends_with_its_process_and_leaves_no_file_behind(tmp_path):
         assert held is not None and lock(path) is None
         unlock(held)
         assert not list(tmp_path.iterdir())
-
-
-def test_who_waits_for_another_command_says_so_until_it_has_its_turn(tmp_path, monkeypatch, capsys):
-    path = tmp_path / "features.npy"
-    holder, seen = hold(path.with_name("features.npy.lock")), []
-
-    def end(*args):
-        seen.append(WAITING.is_set())
-        holder.kill()
-        holder.wait()
-
-    monkeypatch.setattr(files.time, "sleep", end)
-    with alone(path):
-        assert seen == [True] and not WAITING.is_set()
-    monkeypatch.undo()
-    assert capsys.readouterr().out == "waiting for another command, which makes features.npy\n"
-    assert not list(tmp_path.iterdir())
 
 
 class HeldOpen(PermissionError):

@@ -183,11 +183,11 @@ def test_files_too_large_for_memory_are_not_read(tmp_path, monkeypatch):
     folder = make(tmp_path)
     monkeypatch.setattr(reading, "_MEGABYTES", {".json": 1, ".csv": 1, ".npz": 1})
     np.savez_compressed(folder / "epoch_probabilities.npz", probabilities=np.zeros(250_000))
-    assert reason(tmp_path) == "epoch_probabilities.npz: it holds 2 MB, more than 1"
+    assert reason(tmp_path) == "epoch_probabilities.npz: it holds 2 MB, too much to be read"
     for name in ("epoch_predictions.csv", "predictions.csv", "history.csv", "metrics.json"):
         with open(folder / name, "ab") as file:
             file.write(b" " * 2_000_000)
-        assert reason(tmp_path) == f"{name}: it holds 2 MB, more than 1"
+        assert reason(tmp_path) == f"{name}: larger than 1 MB"
 
 
 def test_more_classes_than_resampling_has_memory_for_are_refused(tmp_path, monkeypatch):

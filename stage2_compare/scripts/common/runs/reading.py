@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError, reason_of
-from ..files import MARK, printable, unescaped
+from ..files import MARK, open_file, printable, unescaped
 from ..metrics import MAIN, METRICS, confusion_matrix, scores
 from . import layout
 
@@ -227,17 +227,8 @@ def differences(earlier: dict[str, Any], newer: dict[str, Any]) -> dict[str, str
 
 def _read_text(path: Path) -> str:
     """Return the text of a file, with the mark that it may begin with."""
-    if not path.is_file():
-        raise ValueError("it is no file")  # to open a pipe may take for ever
-    with open(path, "rb") as file:
-        return file.read(_checked_size(path, path.stat().st_size)).decode("utf-8")
-
-
-def _checked_size(path: Path, size: int) -> int:
-    most = _MEGABYTES[path.suffix]
-    if size > 1e6 * most:
-        raise ValueError(f"it holds {size / 1e6:,.0f} MB, more than {most}")
-    return size
+    with open_file(path, 10**6 * _MEGABYTES[path.suffix]) as file:
+        return file.read().decode("utf-8")
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -386,7 +377,9 @@ def _read_test(path: Path, found: dict[str, Any]) -> Predictions | None:
 def _read_shares(path: Path, found: dict[str, Any]) -> np.ndarray:
     """Return the probabilities of every epoch (E, N, C) float16."""
     with zipfile.ZipFile(path) as archive:  # a small one may claim gigabytes
-        _checked_size(path, archive.getinfo(f"{layout.PROBABILITIES}.npy").file_size)
+        size = archive.getinfo(f"{layout.PROBABILITIES}.npy").file_size
+    if size > 10**6 * _MEGABYTES[path.suffix]:
+        raise ValueError(f"it holds {size / 1e6:,.0f} MB, too much to be read")
     with np.load(path) as archive:  # which refuses pickles
         shares = archive[layout.PROBABILITIES]
     shape = (len(found["history"]), *np.shape(found["predictions"].probabilities))
