@@ -82,7 +82,7 @@ def test_one_model_has_no_presets_of_several():
     shares = np.array([[[0.9, 0.1, 0], [0.2, 0.5, 0.3]]])
     found = table_of(shares, np.array([0, 2]), ["late"])
     assert set(presets(found)) == {"label", "all_wrong", "sure"}
-    assert found.disagreement.tolist() == [0, 0] and found.modalities is None
+    assert found.disagreement.tolist() == [0, 0] and found.modalities == {}
 
 
 def test_disagreement_is_the_chance_that_two_votes_differ():

@@ -73,13 +73,13 @@ class PairTable:
         return [(names[i], names[j], int(counts[i, j])) for i, j in cells if counts[i, j]]
 
     @cached_property
-    def modalities(self) -> tuple[int, int, int] | None:
-        """The places of the best model that reads the text alone, of the best that reads the image
-        alone, and of the best that reads both; None where one of them is missing."""
+    def modalities(self) -> dict[str, int]:
+        """The places of the best model that reads the "text" alone, of the best that reads the
+        "image" alone, and of the best that reads "both"; empty where one of them is missing."""
         reads = [model.runs[0].recorded("model", "fusion") for model in self.models]
         reads = [read if read in SINGLE else "both" for read in reads]
-        names = (*SINGLE, "both")
-        return tuple(map(reads.index, names)) if set(names) <= set(reads) else None
+        found = {name: reads.index(name) for name in (*SINGLE, "both") if name in reads}
+        return found if len(found) == 3 else {}
 
 
 def gather(group: Group) -> PairTable | None:
@@ -113,7 +113,7 @@ def presets(table: PairTable) -> dict[str, np.ndarray]:
         found["one_right"] = right.sum(0) == 1
         found["disagree"] = (predicted != predicted[0]).any(0)
     if table.modalities:
-        text, image, both = predicted[list(table.modalities)]
+        text, image, both = predicted[list(table.modalities.values())]
         found["image_decides"] = (text != image) & (both == image)
         found["text_decides"] = (text != image) & (both == text)
     if table.copies is not None:

@@ -59,6 +59,11 @@ class Explorer:
         return sum(guid not in self.sources.of_pair for guid in self.table.guids)
 
     @property
+    def modalities(self) -> dict[str, str]:
+        """The names of the models of ``PairTable.modalities``."""
+        return {key: self.table.models[at].name for key, at in self.table.modalities.items()}
+
+    @property
     def sets(self) -> dict[str, np.ndarray]:
         return {**self.presets, **self.slices}
 
