@@ -194,7 +194,11 @@ def test_a_list_outside_the_project_is_opened_only_where_a_flag_names_its_folder
         [guid, text, str(elsewhere / photo), label] for guid, text, photo, label in rows[1:]
     ]
     write_rows(elsewhere / "val.csv", rows)
-    for path in (str(elsewhere / "val.csv"), "../elsewhere/val.csv"):
+    paths = [str(elsewhere / "val.csv"), "../elsewhere/val.csv"]
+    if os.name != "nt":
+        (project / "link.csv").symlink_to(elsewhere / "val.csv")
+        paths.append("link.csv")
+    for path in paths:
         record["data"]["val_csv"] = path
         for name in ("late", "concat"):
             edit(project / "outputs/compare" / name, **record)

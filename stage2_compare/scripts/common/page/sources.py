@@ -88,8 +88,7 @@ def _add_split(found: Sources, paths: dict[str, str], wanted: str, roots: list[P
     }
     try:
         for path in lists.values():
-            real = (roots[0] / path).resolve()
-            if not any(real.is_relative_to(root.resolve()) for root in roots):
+            if not _is_inside(roots[0] / path, roots):
                 found.reasons.append(phrase("reason_outside", what=path))
                 return
         encoding = paths.get("text_encoding", "auto")
@@ -113,6 +112,15 @@ def _add_split(found: Sources, paths: dict[str, str], wanted: str, roots: list[P
     quality = read_quality(split.path)
     if quality is not None and quality not in found.quality:
         found.quality.append(quality)
+
+
+def _is_inside(path: Path, folders: list[Path]) -> bool:
+    """Tell if a path lies in one of the folders: by its name, and then where its links lead. Windows
+    logs in on another machine to follow a path there."""
+    return all(
+        any(Path(form(path)).is_relative_to(form(folder)) for folder in folders)
+        for form in (os.path.abspath, os.path.realpath)
+    )
 
 
 def _photo_facts(path: str) -> tuple[str, tuple[int, int]]:

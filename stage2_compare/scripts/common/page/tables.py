@@ -126,8 +126,9 @@ def model_table(results: Results, say: Language) -> Table:
                 *([interval(row["test_f1_low"], row["test_f1_high"])] if has_test else []),
             ]
         )
-    key = "latex_caption" if len(group.models) > 1 else "latex_caption_alone"
-    latex = say(key, n=group.pairs, models=len(group.models))
+    latex = say("latex_caption_alone", n=group.pairs)
+    if group.validation and not group.validation.too_few and len(group.validation.models) > 1:
+        latex = say("latex_caption", n=group.pairs, models=len(group.validation.models))
     return Table(say("results_caption"), columns, rows, first, latex)
 
 
