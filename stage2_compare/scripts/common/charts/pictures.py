@@ -31,7 +31,7 @@ from .sensitivity import sensitivity
 from .shown import SIZE, Shown
 from .styles import BAND, GREY, INK, PALE, PAPER, looks
 from .table import result_table
-from .text import add_new_fonts, choose_fonts, drawable, measure, without_glyph
+from .text import add_new_fonts, advance, choose_fonts, drawable, without_glyph
 
 MOST_MODELS = 12  # that a reader can tell apart
 _OF_PREDICTIONS = (confusion, per_class, reliability, agreement, intervals, sensitivity)
@@ -94,7 +94,7 @@ def draw(
         say=spoken,
     )
     files = {}
-    measure.cache_clear()
+    advance.cache_clear()
     with matplotlib.style.context(["default", _LOOK | {"font.family": fonts}]):
         for name, chart in CHARTS.items():
             figure = None if chart in _OF_PREDICTIONS and not shown.judged else chart(shown)

@@ -78,10 +78,15 @@ def drawable(names: Iterable[str], missing: str, longest: int) -> dict[str, str]
 
 
 @cache
-def measure(text: str, size: float) -> float:
-    """Return the width of a line of text in inches."""
+def advance(character: str, size: float) -> float:
+    """Return the width of a character in inches."""
     font = FontProperties(size=size)
-    return _RULER.get_text_width_height_descent(text, font, False)[0] / _RESOLUTION
+    return _RULER.get_text_width_height_descent(character, font, False)[0] / _RESOLUTION
+
+
+def measure(text: str, size: float) -> float:
+    """Return the width of a line of text in inches; kerning makes it a little narrower."""
+    return sum(advance(character, size) for character in text)
 
 
 def wrap(text: str, size: float, width: float) -> str:
