@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     without = "write the page without texts and photos, to pass it on"
     lists = "folder outside the project: the page may open the lists of pairs in it"
     parser.add_argument("--without-pairs", action="store_true", help=without)
-    parser.add_argument("--lists", type=Path, nargs="+", default=[], metavar="FOLDER", help=lists)
+    parser.add_argument("--lists", type=Path, nargs="+", metavar="FOLDER", help=lists)
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     args = parser.parse_args(argv)
 
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
         args.project_root,
         say,
         marks,
-        lists=args.lists,
+        lists=args.lists or (),
         with_pairs=not args.without_pairs,
     )
     print(page)

@@ -148,7 +148,7 @@ def results_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)
     add_flag(parser, Paths, "project_root", help="folder that holds outputs/")
     add_flag(parser, Paths, "output_dir", "--compare-dir", help="folder of the run folders")
-    help = "group of runs of one protocol that is told first (default: that with the most evidence)"
+    help = "group of runs of one protocol that is told first; 1 has the most evidence"
     parser.add_argument("--group", type=positive_int, default=1, metavar="N", help=help)
     add_language(parser)
     return parser
