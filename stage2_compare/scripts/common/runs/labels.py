@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from typing import Any
 
 from ..files import printable
@@ -33,14 +32,15 @@ def model_names(models: list[list[Run]]) -> list[str]:
     firsts = [runs[0] for runs in models]
     checkpoints = defaultdict(set)
     for run in firsts:
-        checkpoints[_kind(run)].add(_checkpoint(run))
-    names = [_model(run, len(checkpoints[_kind(run)]) > 1) for run in firsts]
-    # 1. What a reader wants to know wherever the models of the folder differ in it.
-    for detail in (_frozen, _folds):
-        names = _with_details(names, [detail(run) for run in firsts])
-    # 2. What else tells equal names apart: values of the protocol, at last the folder.
-    names = _apart(names, firsts, _protocol)
-    return _apart(names, firsts, lambda equal: [f"({printable(run.name)})" for run in equal])
+        kind, checkpoint = _kind(run)
+        checkpoints[kind].add(checkpoint)
+    names = [_model(run, checkpoints) for run in firsts]
+    # What a reader wants to know wherever the models of the folder differ in it.
+    frozen = [run.recorded("protocol", "frozen_encoders") is True for run in firsts]
+    names = _with_details(names, ["frozen" if each else "" for each in frozen])
+    folds = [run.recorded("protocol", "folds") for run in firsts]
+    names = _with_details(names, [f"{n} folds" if isinstance(n, int) else "" for n in folds])
+    return _apart(names, firsts)
 
 
 def run_names(model: str, runs: list[Run]) -> list[str]:
@@ -48,12 +48,10 @@ def run_names(model: str, runs: list[Run]) -> list[str]:
     names = [model] * len(runs)
     rates = [run.number("protocol", "lr") for run in runs]
     folds = [run.recorded("protocol", "fold") for run in runs]
-    names = _with_details(
-        names, ["" if rate is None else f"lr {short_rate(rate)}" for rate in rates]
-    )
+    names = _with_details(names, ["" if r is None else f"lr {short_rate(r)}" for r in rates])
     names = _with_details(names, ["" if run.seed is None else f"seed {run.seed}" for run in runs])
     names = _with_details(names, ["" if fold is None else f"fold {fold}" for fold in folds])
-    return _apart(names, runs, lambda equal: [f"({printable(run.name)})" for run in equal])
+    return _apart(names, runs)
 
 
 def short_rate(rate: float) -> str:
@@ -73,16 +71,17 @@ def without_fold_and_seed(run: Run) -> str:
     return name.removesuffix(f"_seed{run.seed}")
 
 
-def _model(run: Run, full: bool) -> str:
-    """Name a model by the ``model`` block of metrics.json, or by its folder where that lacks it.
-
-    ``full``: with its checkpoint, because another one of its kind is compared too.
-    """
-    kind, fusion, image = _kind(run), run.recorded("model", "fusion"), _image(run)
+def _model(run: Run, checkpoints: dict[str | None, set]) -> str:
+    """Name a model by the ``model`` block of metrics.json, or by its folder where that lacks it;
+    with its checkpoint, where another one of its kind is compared too."""
+    kind, checkpoint = _kind(run)
     if kind is None:
         return _shortened(plain_name(run))
-    if full:
-        kind = _checkpoint(run)
+    if len(checkpoints[kind]) > 1:
+        kind = checkpoint
+    fusion, backbone = (run.recorded("model", key) for key in ("fusion", "image_backbone"))
+    # Nothing where one checkpoint has both encoders.
+    image = "" if backbone is None else _shortened(backbone).replace("resnet", "ResNet")
     if fusion in ("text", "image"):
         return f"{image if image and fusion == 'image' else kind}{BETWEEN}{fusion} only"
     encoders = f"{kind} + {image}" if image else kind
@@ -90,48 +89,23 @@ def _model(run: Run, full: bool) -> str:
     return encoders if default else f"{encoders}{BETWEEN}{_shortened(fusion)}"
 
 
-def _image(run: Run) -> str:
-    """Return the image encoder beside that of the text, or nothing where one checkpoint has both."""
-    name = run.recorded("model", "image_backbone")
-    return "" if name is None else _shortened(name).replace("resnet", "ResNet")
-
-
-def _kind(run: Run) -> str | None:
-    """Return BERT, CLIP, ..., or the checkpoint's own name; None where no model is recorded."""
+def _kind(run: Run) -> tuple[str | None, str | None]:
+    """Return BERT, CLIP, ..., or the checkpoint's own name, and the kind with what its checkpoint's
+    name adds to it: "CLIP ViT-L/14"; None where no model is recorded."""
     if not all(isinstance(run.recorded("model", key), str) for key in ("family", "name")):
-        return None
-    name = _last_part(run).lower()
-    kinds = (kind for start, kind in _KINDS.items() if re.match(rf"{start}([-_]|$)", name))
-    return next(kinds, _last_part(run))
-
-
-def _checkpoint(run: Run) -> str | None:
-    """Return the kind and what its checkpoint's name adds to it: "CLIP ViT-L/14"."""
-    kind = _kind(run)
-    if kind is None:
-        return None
-    name = _last_part(run)
-    name = _VIT.sub(lambda found: f"ViT-{_SIZES[found[1]]}/{found[2]}", name)
-    start = next((start for start, known in _KINDS.items() if known == kind), None)
-    return name if start is None else f"{kind} {name[len(start) :].strip('-_')}".strip()
-
-
-def _last_part(run: Run) -> str:
-    """Return the last part of a checkpoint's name that says something."""
+        return None, None
+    # 1. The last part of the name that says something.
     parts = list(filter(None, re.split(r"[/\\]", run.recorded("model", "name")))) or ["?"]
     own = parts[-1]
     if _NO_NAME.fullmatch(own) and len(parts) > 1:
         own = f"{parts[-2]}/{own}"
-    return _shortened(own)
-
-
-def _frozen(run: Run) -> str:
-    return "frozen" if run.recorded("protocol", "frozen_encoders") is True else ""
-
-
-def _folds(run: Run) -> str:
-    folds = run.recorded("protocol", "folds")
-    return f"{folds} folds" if isinstance(folds, int) else ""
+    own = _shortened(own)
+    # 2. The kind, at its start.
+    full = _VIT.sub(lambda found: f"ViT-{_SIZES[found[1]]}/{found[2]}", own)
+    for start, kind in _KINDS.items():
+        if re.match(rf"{start}([-_]|$)", own.lower()):
+            return kind, f"{kind} {full[len(start) :].strip('-_')}".strip()
+    return own, full
 
 
 def _protocol(equal: list[Run]) -> list[str]:
@@ -144,11 +118,15 @@ def _protocol(equal: list[Run]) -> list[str]:
     keys = [
         key
         for key in dict.fromkeys(key for own in settings for key in own)
-        if key not in (*MAY_VARY, "lr", "batch_size") and not key.endswith("sha256")
+        if key not in (*MAY_VARY, "batch_size") and not key.endswith("sha256")
         if len({own.get(key) for own in settings}) > 1
     ]
     details = [[f"{key} {own[key]}" for key in keys if key in own] for own in settings]
     return [_shortened(", ".join(own)) for own in details]
+
+
+def _folders(equal: list[Run]) -> list[str]:
+    return [f"({printable(run.name)})" for run in equal]
 
 
 def _with_details(names: list[str], details: list[str]) -> list[str]:
@@ -158,18 +136,16 @@ def _with_details(names: list[str], details: list[str]) -> list[str]:
     return [BETWEEN.join(filter(None, each)) for each in zip(names, details, strict=True)]
 
 
-def _apart(
-    names: list[str], runs: list[Run], details: Callable[[list[Run]], list[str]]
-) -> list[str]:
-    """Add details to names that are equal."""
-    found = list(names)
-    for name, count in Counter(names).items():
-        if count > 1:
-            places = [place for place, each in enumerate(names) if each == name]
+def _apart(names: list[str], runs: list[Run]) -> list[str]:
+    """Tell equal names apart by values of the protocol, and at last by the folder."""
+    for details in (_protocol, _folders):
+        found = list(names)
+        for name in {name for name, count in Counter(found).items() if count > 1}:
+            places = [place for place, each in enumerate(found) if each == name]
             told = details([runs[place] for place in places])
             for place, detail in zip(places, told, strict=True):
-                found[place] = BETWEEN.join(filter(None, (name, detail)))
-    return found
+                names[place] = BETWEEN.join(filter(None, (name, detail)))
+    return names
 
 
 def _shortened(text: Any) -> str:
