@@ -1,8 +1,7 @@
 """Classification metrics: one list of them, arrays in, plain numbers out.
 
-scikit-learn computes the metrics of a run (``run_scores``, ``per_class``, ``reliability``).
-``scores`` computes the same from stacks of confusion matrices, because the bootstrap needs ten
-thousands of them; a test holds the two equal.
+``scores`` computes them from stacks of confusion matrices, because the bootstrap needs ten
+thousands of them; a test holds them equal to scikit-learn's.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 class Metric(NamedTuple):
     """A figure of a run that every table, picture and comparison shows."""
 
-    key: str  # in the results of ``scores`` and ``run_scores``
+    key: str  # in the results of ``scores``
     title: str
     short: str
     required: bool = True  # False: a run folder of an earlier version may lack it
@@ -32,8 +31,7 @@ class Metric(NamedTuple):
         return self.key.removesuffix("_macro")
 
 
-# To add a metric: a line at the end, with required=False, and its value in ``scores`` and
-# ``run_scores``.
+# To add a metric: a line at the end, with required=False, and its value in ``scores``.
 METRICS = (
     Metric("acc", "Accuracy", "Acc"),
     Metric("f1_macro", "Macro-F1", "F1"),
@@ -80,24 +78,15 @@ def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
 
 def run_scores(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """Compute every metric of METRICS from the true and the predicted classes (N,) of one run."""
-    # Imported here and below: commands that only read results must answer at once.
-    from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
-
-    macro = precision_recall_fscore_support(
-        labels, predicted, labels=np.unique(labels), average="macro", zero_division=0
-    )
-    return {
-        "acc": float(accuracy_score(labels, predicted)),
-        "f1_macro": float(macro[2]),
-        "precision_macro": float(macro[0]),
-        "recall_macro": float(macro[1]),
-        "f1_weighted": float(f1_score(labels, predicted, average="weighted", zero_division=0)),
-    }
+    classes = max(labels.max(), predicted.max()) + 1
+    found = scores(confusion_matrix(labels, predicted, classes))
+    return {key: float(value) for key, value in found.items()}
 
 
 def per_class(labels: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, np.ndarray]:
     """Compute precision, recall, F1 and support of each class, (C,) each; 0 where there is nothing
     to divide by."""
+    # Imported here: commands that only read results must answer at once.
     from sklearn.metrics import precision_recall_fscore_support
 
     names = ("precision", "recall", "f1", "support")
@@ -123,21 +112,16 @@ def reliability(
         ``[{"confidence", "accuracy", "count"}, ...]`` from the lowest bin to the highest, None for
         both means of an empty bin, all fit for JSON; and the error, 0 to 1.
     """
-    from sklearn.calibration import calibration_curve
-
-    # In float32 a softmax may pass 1 by a little.
-    confidence = np.where(np.abs(confidence - 1) < 1e-6, 1.0, confidence).astype(float)
-    # One value per bin that holds a sample.
-    accuracy, mean_confidence = calibration_curve(np.asarray(correct, int), confidence, n_bins=bins)
-    # scikit-learn does not return the counts; these are its edges.
     place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)  # (N,)
     counts = np.bincount(place, minlength=bins)  # (bins,)
-    used = np.flatnonzero(counts)
-    error = np.average(abs(accuracy - mean_confidence), weights=counts[used])
-    rows = [{"confidence": None, "accuracy": None, "count": 0} for _ in range(bins)]
-    for row, mean, share in zip(used, mean_confidence, accuracy, strict=True):
-        rows[row] = {"confidence": float(mean), "accuracy": float(share), "count": int(counts[row])}
-    return rows, float(error)
+    sums = [np.bincount(place, values, bins) for values in (confidence, correct)]
+    rows = [
+        {"confidence": mean / n, "accuracy": right / n, "count": n}
+        if n
+        else {"confidence": None, "accuracy": None, "count": 0}
+        for mean, right, n in zip(*(each.tolist() for each in (*sums, counts)), strict=True)
+    ]
+    return rows, float(abs(sums[1] - sums[0]).sum() / len(confidence))
 
 
 def wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
