@@ -248,7 +248,7 @@ def test_after_a_stop_between_two_renames_the_earlier_run_keeps_its_name(tmp_pat
 def test_nothing_to_read_is_one_clear_line(tmp_path):
     with pytest.raises(UserError, match="no finished run in .* it is empty"):
         load_runs(tmp_path)
-    with pytest.raises(UserError, match="cannot read .*nowhere"):
+    with pytest.raises(UserError, match="no finished run in .*nowhere: No such"):
         load_runs(tmp_path / "nowhere")
     (tmp_path / "a").mkdir()
     with pytest.raises(UserError, match="none of its folders can be read"):

@@ -52,9 +52,13 @@ class RunFolder:
             self.parent.mkdir(parents=True, exist_ok=True)
             self._lock = lock(layout.lock(self.parent, self.final.name))
             if self._lock is None:
+                owner = "another process"  # one that has just started or is about to end
+                with suppress(Exception):
+                    found = json.loads((self.partial / OWNER).read_text(encoding="utf-8"))
+                    owner = "process {pid} on {host}, started {started}".format(**found)
                 raise Busy(
-                    f"{self.final} is being trained by {self._owner()}: wait for it, or end that "
-                    "process first"
+                    f"{self.final} is being trained by {owner}: wait for it, or end that process "
+                    "first"
                 )
             self._settle()
             self.partial.mkdir(exist_ok=True)
@@ -85,13 +89,6 @@ class RunFolder:
         with suppress(OSError):  # they are not empty: a run is there
             for folder in self._made:
                 folder.rmdir()
-
-    def _owner(self) -> str:
-        try:
-            owner = json.loads((self.partial / OWNER).read_text(encoding="utf-8"))
-            return f"process {owner['pid']} on {owner['host']}, started {owner['started']}"
-        except (OSError, ValueError, KeyError, TypeError):
-            return "another process that has just started or is about to end"
 
     # The run in progress
 
@@ -126,21 +123,18 @@ class RunFolder:
 
     def write_tensors(self, name: str, content: dict[str, Any]) -> None:
         """Write a file of tensors and plain types, loadable with ``weights_only=True``."""
-        self._write(name, lambda file: torch.save(content, file))
+        self.write(name, lambda file: torch.save(content, file))
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         self.write(name, text.encode("utf-8", "backslashreplace"))
 
-    def write(self, name: str, content: bytes) -> None:
-        self._write(name, lambda file: file.write(content))
-
-    def _write(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
-        """Write a file whole or not at all."""
+    def write(self, name: str, content: bytes | Callable[[BinaryIO], Any]) -> None:
+        """Write a file whole or not at all: its bytes, or what a function writes."""
         path = self.partial / name
         try:
             with _signals_delayed(), replacing(path) as file:
-                write(file)
+                content(file) if callable(content) else file.write(content)
         except (OSError, RuntimeError) as error:  # torch.save may report a full disk as the latter
             raise cannot_write(path, error) from error
 

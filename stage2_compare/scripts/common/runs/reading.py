@@ -19,26 +19,17 @@ import numpy as np
 
 from ..errors import UserError, reason_of
 from ..files import MARK, open_file, printable, unescaped
-from ..metrics import MAIN, METRICS, confusion_matrix, scores
+from ..metrics import MAIN, METRICS, confusion_matrix, run_scores, scores
 from . import layout
 
 _LARGEST = sys.float_info.max
 _COLUMNS = ("epoch", "train_loss", *layout.REQUIRED)  # of history.csv
 _OPTIONAL_COLUMNS = ("val_loss", *layout.OPTIONAL)
-_NUMBERS = (  # of metrics.json
-    "best_val_f1_macro",
-    "epochs",
-    "train_time_sec",
-    "params_million",
-    "trainable_params_million",
-)
-_OPTIONAL_NUMBERS = (
-    "encode_time_sec",
-    "peak_memory_mb",
-    "truncated_rate",
-    "unknown_rate",
-    "tokens_per_character",
-)
+# Of metrics.json.
+_NUMBERS = ("best_val_f1_macro", "epochs", "train_time_sec")
+_NUMBERS += ("params_million", "trainable_params_million")
+_OPTIONAL_NUMBERS = ("encode_time_sec", "peak_memory_mb", "truncated_rate", "unknown_rate")
+_OPTIONAL_NUMBERS += ("tokens_per_character",)
 _BLOCKS = ("protocol", "model", "samples", "class_counts", "duplicates", "probe")
 _CHOICES = ("protocol", "model")  # the blocks that tell one run from another
 # Apart from optional metrics, a run records nothing negative.
@@ -106,15 +97,14 @@ def load_runs(compare_dir: Path) -> list[Run]:
     Raises:
         UserError: there is no run to read.
     """
-    runs, problems = read_runs(compare_dir)
-    earlier = compare_dir / layout.EARLIER
-    count = sum(path.is_dir() for path in earlier.iterdir()) if earlier.is_dir() else 0
-    if count:
-        problems.append(f"{layout.EARLIER}: {count} whose names were taken by newer runs")
+    try:
+        runs, problems = read_runs(compare_dir)
+        reason = "none of its folders can be read" if problems else "it is empty"
+    except OSError as error:
+        runs, problems, reason = [], [], reason_of(error)
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     if not runs:
-        reason = "none of its folders can be read" if problems else "it is empty"
         raise UserError(
             f"no finished run in {compare_dir}: {reason}. "
             "Train a model first, or check --project-root and --compare-dir"
@@ -123,22 +113,20 @@ def load_runs(compare_dir: Path) -> list[Run]:
 
 
 def read_runs(compare_dir: Path) -> tuple[list[Run], list[str]]:
-    """Return all runs by name, and a line ``<folder>: <reason>`` for each folder that is not one."""
-    try:
-        folders = sorted(path for path in compare_dir.iterdir() if path.is_dir())
-    except OSError as error:
-        raise UserError(
-            f"cannot read {compare_dir}: {error.strerror}. Train a model first, or check "
-            "--project-root and --compare-dir"
-        ) from error
+    """Return all runs by name, and a line ``<folder>: <reason>`` for each folder that is not one.
+    Raise OSError where there is no such folder."""
     runs, problems = [], []
-    for folder in folders:
+    for folder in sorted(path for path in compare_dir.iterdir() if path.is_dir()):
         try:
             name = _name_of_run(folder)
             if name is not None:
                 runs.append(_read_run(folder, name))
         except Exception as error:  # a stranger's folder can fail in any way
             problems.append(printable(f"{folder.name}: {reason_of(error)}"))
+    earlier = compare_dir / layout.EARLIER
+    count = sum(path.is_dir() for path in earlier.iterdir()) if earlier.is_dir() else 0
+    if count:
+        problems.append(f"{layout.EARLIER}: {count} whose names were taken by newer runs")
     return sorted(runs, key=lambda run: run.name), problems
 
 
@@ -190,12 +178,10 @@ def _read_run(folder: Path, name: str) -> Run:
     best = _best(found)
     if "predictions" in found:  # metrics that came later follow from what was predicted
         of_best = found["predictions"]
-        confusion = confusion_matrix(
-            np.array(of_best.labels), np.array(of_best.predicted), len(of_best.classes)
-        )
-        for metric, value in scores(confusion).items():
+        figures = run_scores(np.array(of_best.labels), np.array(of_best.predicted))
+        for metric, value in figures.items():
             if best.get(f"val_{metric}") is None:
-                best[f"val_{metric}"] = float(value)
+                best[f"val_{metric}"] = value
     return Run(name, folder, best=best, **found)
 
 
@@ -296,10 +282,11 @@ def _read_history(path: Path, found: dict[str, Any]) -> list[dict[str, float | N
     if [row["epoch"] for row in history] != list(range(1, len(history) + 1)):
         raise ValueError("its epochs are not 1, 2, 3, ...")
     # 2. They give what metrics.json says.
-    best, metrics = _best({"history": history}), found["metrics"]
-    given = {"epochs": len(history), "epochs_run": len(history), "best_epoch": best["epoch"]}
-    for key, value in (given | {"best_val_f1_macro": best[MAIN.column]}).items():
-        told = metrics.get(key)
+    best = _best({"history": history})
+    given = {"epochs": len(history), "epochs_run": len(history)}
+    given |= {"best_epoch": best["epoch"], "best_val_f1_macro": best[MAIN.column]}
+    for key, value in given.items():
+        told = found["metrics"].get(key)
         if told is not None and not abs(told - value) <= _ROUNDING:
             raise ValueError(f"it gives {key} {value:g}, and the run says {told:g}")
     return history
