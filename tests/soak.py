@@ -80,20 +80,18 @@ class Case:
 
 
 def run(hub: Hub, line: list[str]) -> subprocess.Popen:
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
+    variables = {**os.environ, **hub.variables}
     return subprocess.Popen(
-        [sys.executable, *line],
-        env={**os.environ, **hub.variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
+        [sys.executable, *line], env=variables, start_new_session=True, **streams
     )
 
 
-def finish(hub: Hub, line: list[str], status: int = 0) -> str:
+def finish(hub: Hub, line: list[str], *statuses: int) -> tuple[int, str]:
     process = run(hub, line)
-    output = process.communicate()[0].decode()
-    assert process.returncode == status, output
-    return output
+    output = process.communicate()[0]
+    assert process.returncode in (statuses or (0,)), output
+    return process.returncode, output
 
 
 def soak(hub: Hub, case: Case, kills: int, draw: random.Random) -> dict[str, int]:
@@ -114,12 +112,11 @@ def soak(hub: Hub, case: Case, kills: int, draw: random.Random) -> dict[str, int
                 process.kill()
             else:
                 os.killpg(process.pid, signal.SIGKILL)
-        elif way == "rename":
-            when = draw.choice(("before", "after"))
-            process = run(hub, ["-c", TROUBLE, "replace,rename", number, when, "", *line])
         else:
-            process = run(hub, ["-c", TROUBLE, "fsync", number, "after", "", *line])
-        output = process.communicate()[0].decode()
+            names = "replace,rename" if way == "rename" else "fsync"
+            when = draw.choice(("before", "after")) if way == "rename" else "after"
+            process = run(hub, ["-c", TROUBLE, names, number, when, "", *line])
+        output = process.communicate()[0]
         assert process.returncode in (0, -9), output
         counts[way if process.returncode else "finished between kills"] += 1
         case.after_a_kill()
@@ -145,11 +142,6 @@ def finished(place: Path) -> set[str]:
     return {run.name for run in runs}
 
 
-def only_run(place: Path) -> Path:
-    (name,) = finished(place)
-    return place / name
-
-
 def left_over(place: Path) -> list[str]:
     """Return the hidden names in a folder, but for locks that nobody holds, and for tables of a
     killed summary, which go after a day."""
@@ -167,7 +159,7 @@ def training(root: Path, hub: Hub, kind: str, *more: str) -> Case:
 
     number = len(list((root / "outputs").glob("whole_*")))
     finish(hub, line(f"outputs/whole_{number}"))
-    whole = only_run(root / "outputs" / f"whole_{number}")
+    (whole,) = (root / "outputs" / f"whole_{number}").iterdir()
     place = root / "outputs" / f"soak_{number}"
 
     def some_line(draw: random.Random) -> list[str]:
@@ -234,7 +226,7 @@ def splitting(root: Path, hub: Hub) -> Case:
         found = contents(folder)
         pairs = [(split["train.csv"], split["val.csv"]) for split in whole]
         if (found.get("train.csv"), found.get("val.csv")) not in pairs:
-            said = finish(hub, script("compare_train", root, *arguments(hub, "bert")), status=2)
+            _, said = finish(hub, script("compare_train", root, *arguments(hub, "bert")), 2)
             assert "make_splits" in said, said
 
     def at_the_end() -> None:
@@ -278,24 +270,20 @@ def full_disk(root: Path, hub: Hub, disk: Path) -> dict[str, int]:
     disk.mkdir()
     whole_line = script("compare_clip", root, *arguments(hub, "clip", "--output-dir", "whole_disk"))
     finish(hub, whole_line)
-    whole = only_run(root / "whole_disk")
+    (whole,) = (root / "whole_disk").iterdir()
     output_dir = ("--output-dir", str(disk / "compare"))
     line, said = script("compare_clip", root, *arguments(hub, "clip", *output_dir)), Counter()
     for count in range(1, 12):
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)], check=True)
         try:
-            process = run(
-                hub, ["-c", TROUBLE, "replace", str(count), "after", str(disk / "filler"), *line]
-            )
-            output = process.communicate()[0].decode()
-            assert process.returncode in (0, 2) and "Traceback" not in output, output
-            if process.returncode == 2:
-                if "free on this disk" in output:
-                    said["start"] += 1
-                else:
-                    assert "Make room on that disk" in output or "the disk full?" in output, output
-                    path = output.split("cannot write ")[1].split(": ")[0]
-                    said[path.rsplit("/", 1)[-1]] += 1
+            trouble = ["-c", TROUBLE, "replace", str(count), "after", str(disk / "filler"), *line]
+            status, output = finish(hub, trouble, 0, 2)
+            assert "Traceback" not in output, output
+            if status == 2:
+                found = re.search(
+                    "free on this disk|cannot write (.*?): .*(disk, and|disk full)", output
+                )
+                said[Path(found[1]).name if found[1] else "start"] += 1
                 (disk / "filler").unlink()
                 finish(hub, line)
             assert_same_run(disk / "compare" / whole.name, whole)

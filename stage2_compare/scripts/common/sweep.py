@@ -141,15 +141,13 @@ def run_all(jobs: list[Job], devices: list[str], say: Language) -> dict[str, str
             try:
                 threads = [pool.submit(sweep.serve, d, devices.count(d)) for d in devices]
                 while wait(threads, _LOOK_SEC).not_done:
-                    sweep.bar.set_description_str(sweep.summary())
+                    pass  # without an end to each wait, Ctrl-C would not end it on Windows
             finally:
                 sweep.stopped.set()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             "runs and epochs that were finished are kept: the same command goes on"
         ) from None
-    finally:
-        sweep.bar.close()
     for thread in threads:
         thread.result()
     if sweep.waiting:
@@ -158,11 +156,9 @@ def run_all(jobs: list[Job], devices: list[str], say: Language) -> dict[str, str
 
 
 class _Sweep:
-    """The queue, what became of its runs, and what is shown of it. A thread ``serve``s each device."""
+    """The queue, and what became of its runs. A thread ``serve``s each device."""
 
     def __init__(self, jobs: list[Job], say: Language):
-        from tqdm import tqdm  # not earlier: the processes import this file, see ``_print_to``
-
         self.waiting, self.stopped = deque(jobs), threading.Event()
         self.faults: dict[str, str] = {}
         self._say, self._count, self._begin = say, len(jobs), time.monotonic()
@@ -170,8 +166,6 @@ class _Sweep:
         self._made: list[Job] = []
         self._killed: set[Job] = set()  # runs during which a process was killed
         self._elsewhere: set[Job] = set()  # runs that another command is making
-        form = "{bar:20} {elapsed} {desc}"
-        self.bar = tqdm(total=len(jobs), file=sys.stdout, disable=None, bar_format=form)
 
     def serve(self, device: str, at_once: int) -> None:
         """Make runs on a device, one of ``at_once`` threads that do, until none is left; try it
@@ -208,8 +202,7 @@ class _Sweep:
 
     def _make_run(self, job: Job, device: str, process: _Process) -> str:
         """Make a run, or put it off; return why it was not made."""
-        if self.bar.disable:
-            self._show("started_on", run=job.name, device=device, summary=self.summary())
+        self._show("started_on", run=job.name, device=device, summary=self._summary())
         begin = time.monotonic()
         fault = process.do(_make, job, device)
         if not fault:
@@ -231,13 +224,12 @@ class _Sweep:
     def _end(self, job: Job, how: str, **values: Any) -> None:
         self._ended.append(job)
         self._show(how, run=job.name, **values)
-        self.bar.update()
 
     def _show(self, key: str, **values: Any) -> None:
-        with self.bar.external_write_mode(file=sys.stdout):
-            print(printable(self._say(key, **values)), flush=True)
+        # In one piece: threads print at the same time.
+        print(f"{printable(self._say(key, **values))}\n", end="", flush=True)
 
-    def summary(self) -> str:
+    def _summary(self) -> str:
         """Return how many runs are left, and until when."""
         left = self._count - len(self._ended)
         text = self._say("runs_left", n=left, failed=len(self.faults))
