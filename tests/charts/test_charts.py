@@ -129,7 +129,7 @@ CASES = {
         renamed(run, f"{LONG}{place}", LONG_CLASSES, probe=PROBE)
         for place, run in enumerate(ten[:4])
     ],
-    "one, twenty classes": lambda ten: [renamed(ten[0], "run", [f"c{i}" for i in range(20)])],
+    "one, thirty classes": lambda ten: [renamed(ten[0], "run", [f"c{i}" for i in range(30)])],
 }
 
 

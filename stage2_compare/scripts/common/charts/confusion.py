@@ -21,19 +21,19 @@ DARK = 0.85  # share from which a cell needs white words
 
 def confusion(shown: Shown) -> Figure:
     """Draw one panel per model, its cells the darker the larger their share of their row."""
-    say, classes = shown.say, shown.classes
-    labels = shown.group.validation.pairs.labels
-    support = np.bincount(labels, minlength=len(classes))
-    names = [f"{name} ({count})" for name, count in zip(classes, support, strict=True)]
+    say, labels = shown.say, shown.group.validation.pairs.labels
+    places, classes = list(shown.classes), list(shown.classes.values())
+    names = [f"{name} ({(labels == place).sum()})" for place, name in shown.classes.items()]
     few = len(classes) <= _FEW  # else the cells are too small for a number
     models = shown.judged if few else shown.judged[:_MOST_OF_MANY]
     method = [phrase("about_confusion"), None if few else phrase("only_colours")]
+    method.append(shown.of_classes())
     figure, body = new_figure(shown, say("title_confusion"), method, models)
     left = max(measure(name, SMALL) for name in names) + 0.4
     grid = panels(body, shown, models, 2 if few else 1, left)
     upright = max(measure(name, SMALL) for name in classes) > 1.9 / len(classes)
     for axes, model in zip(grid, models, strict=True):
-        found = shares(shown, model)
+        found = shares(shown, model)[np.ix_(places, places)]
         draw_cells(axes, found)
         if few:
             _write_shares(axes, found)

@@ -19,20 +19,21 @@ _MOST_ROWS = 130  # a higher picture fits on no page
 def per_class(shown: Shown) -> Figure:
     """Draw a band per class and in it a row per model, in three panels side by side."""
     say, pairs = shown.say, shown.group.validation.pairs
-    models = shown.judged[: max(1, _MOST_ROWS // len(pairs.classes))]
+    models = shown.judged[: _MOST_ROWS // len(shown.classes)]
     draws, found = Draws(pairs.groups, _DRAWS), []
     for model in models:
         said = np.array([predicted for predicted, _ in shown.answers(model)])  # (S, N)
-        found.append(class_figures(said, pairs.labels, len(pairs.classes), draws))
-    figure, body = new_figure(shown, say("title_per_class"), [phrase("about_per_class")], models)
+        figures = class_figures(said, pairs.labels, len(pairs.classes), draws)
+        found.append(figures[..., list(shown.classes)])
+    method = [phrase("about_per_class"), shown.of_classes()]
+    figure, body = new_figure(shown, say("title_per_class"), method, models)
     grid = body.subplots(1, len(_PANELS), sharey=True, sharex=True)
-    row = 0.17 if len(models) * len(pairs.classes) < 40 else 0.11  # inches
+    row = 0.17 if len(models) * len(shown.classes) < 40 else 0.11  # inches
     band = max(len(models), 0.38 / row) + 1  # rows
-    middles = band * (np.arange(len(pairs.classes)) + 0.5)
-    support = np.bincount(pairs.labels, minlength=len(pairs.classes))
+    middles = band * (np.arange(len(shown.classes)) + 0.5)
     names = [
-        f"{wrap(name, SMALL, 1.2)}\nn = {count}"
-        for name, count in zip(shown.classes, support, strict=True)
+        f"{wrap(name, SMALL, 1.2)}\nn = {(pairs.labels == place).sum()}"
+        for place, name in shown.classes.items()
     ]
     for place, (axes, key) in enumerate(zip(grid, _PANELS, strict=True)):
         axes.set_xlabel(say(f"panel_{key}"))

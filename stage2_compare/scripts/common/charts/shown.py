@@ -22,6 +22,7 @@ from .styles import GREY, Look
 from .text import measure, wrap
 
 DPI = 300
+_MOST_CLASSES = 20  # a picture of more fits on no page
 WIDTH = 5.5  # inches: 14 cm, so that text is legible in a column of 8.5 cm
 LABEL = 1.7  # inches, of the name of a model beside its row
 SIZE, SMALL = 9, 8  # of text, in points
@@ -43,10 +44,18 @@ class Shown:
         """Return the models that have answers on the pairs of the group."""
         return [model for model in self.models if self.group.trials(model)]
 
-    @property
-    def classes(self) -> list[str]:
-        """Return the classes as they are drawn."""
-        return [self.names[name] for name in self.group.validation.pairs.classes]
+    @cached_property
+    def classes(self) -> dict[int, str]:
+        """Return the names of the classes that are drawn, by their places: of many the commonest."""
+        pairs = self.group.validation.pairs
+        counts = np.bincount(pairs.labels, minlength=len(pairs.classes))
+        commonest = np.argsort(-counts, kind="stable")[:_MOST_CLASSES]
+        return {place: self.names[pairs.classes[place]] for place in sorted(commonest.tolist())}
+
+    def of_classes(self) -> Phrase | None:
+        """Say of how many classes these are the commonest, where not all are drawn."""
+        drawn, total = len(self.classes), len(self.group.validation.pairs.classes)
+        return phrase("commonest_classes", n=drawn, total=total) if drawn < total else None
 
     def label(self, model: Model, width: float = LABEL) -> str:
         """Return the name of a model in lines of so many inches."""
