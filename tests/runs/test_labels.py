@@ -88,3 +88,9 @@ def test_a_name_is_one_line_of_sane_length_whatever_was_recorded():
     hostile = clip("x" * 100_000 + "\x1b[2J\u202e\n")
     (name,) = names(hostile)
     assert len(name) < 100 and name.isprintable()
+
+
+def test_folders_that_differ_in_what_cannot_be_printed_have_names_of_their_own():
+    runs = [run(None, folder) for folder in ("run \udcff\x1b", "run \udcfe\x1b")]
+    found = model_names([[each] for each in runs])
+    assert len(set(found)) == 2 and all(name.isprintable() for name in found)

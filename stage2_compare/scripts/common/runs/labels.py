@@ -126,7 +126,9 @@ def _protocol(equal: list[Run]) -> list[str]:
 
 
 def _folders(equal: list[Run]) -> list[str]:
-    return [f"({printable(run.name)})" for run in equal]
+    # Two names stay two where they differ only in what cannot be printed.
+    escaped = [[c if c.isprintable() else ascii(c)[1:-1] for c in run.name] for run in equal]
+    return [f"({''.join(name)})" for name in escaped]
 
 
 def _with_details(names: list[str], details: list[str]) -> list[str]:
