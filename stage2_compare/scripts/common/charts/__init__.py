@@ -1,9 +1,8 @@
-"""Pictures of runs as PNG files.
+"""Pictures of results as PNG, SVG and PDF.
 
-``pictures.draw`` makes all of them, one module a chart. Every chart is laid out in inches on a page
-that is 7.5 inches wide, so text keeps its size in print however many runs there are. Below most
-charts stands a table of the same runs, which is also the key. A run has one colour, marker and dash
-in all pictures. Text is measured before it is placed, so nothing is clipped and nothing overlaps.
+``pictures.draw`` makes all of them, one module a chart. A chart takes what is ``Shown`` and returns
+a figure of 14 cm: matplotlib's constrained layout places its texts, and ``shown.fit`` makes it as
+high as its rows need. A model is one mark, which looks the same in all pictures and on the page.
 """
 
 from .pictures import PICTURES, draw
