@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from common.data.copies import Duplicates, copy_groups, find_duplicates, text_keys
 from common.data.image_store import ImageStore, load_images
-from common.data.splits import Split
+from common.data.splits import UNLABELLED, Split
 from PIL import Image
 
 TEXTS = [
@@ -115,6 +115,7 @@ def test_pairs_that_training_has_met_are_counted_by_kind(tmp_path):
     assert found == Duplicates(text=2, near_text=1, image=2, near_image=1, label_conflicts=1)
     assert "of the validation pairs 2 share their text" in found.warning()
     assert "of the test pairs 2 share their text" in found.warning("test")
+    assert "scores" in found.warning("test") and "scores" not in found.warning(UNLABELLED)
     assert Duplicates(0, 0, 0, 0, 0).warning() == ""
 
 

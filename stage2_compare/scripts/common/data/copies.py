@@ -16,7 +16,7 @@ import numpy as np
 
 from .image_store import ImageStore
 from .photo_copies import photo_keys
-from .splits import Split
+from .splits import UNLABELLED, Split
 from .splitting import connected_groups
 
 # Shorter texts agree by chance, or are a template such as "RT via": only exact copies count.
@@ -89,12 +89,14 @@ class Duplicates(NamedTuple):
         """Return one line on the split of this name, or "" if nothing is shared."""
         if not any(self[:4]):
             return ""
-        name = "validation" if split == "val" else "test"
+        kind, name = "warning", "validation" if split == "val" else "test"
+        follows = f"({self.label_conflicts:,} with another label): scores look better than they are"
+        if split == UNLABELLED:  # there are no scores
+            kind, follows = "note", "(they are predicted, not measured)"
         return (
-            f"warning: of the {name} pairs {self.text:,} share their text with a training "
-            f"pair, {self.near_text:,} nearly their text, {self.image:,} their photo and "
-            f"{self.near_image:,} nearly their photo ({self.label_conflicts:,} with another "
-            "label): scores look better than they are"
+            f"{kind}: of the {name} pairs {self.text:,} share their text with a training pair, "
+            f"{self.near_text:,} nearly their text, {self.image:,} their photo and "
+            f"{self.near_image:,} nearly their photo {follows}"
         )
 
 
