@@ -20,7 +20,7 @@ from typing import Any
 import compare_summary
 import compare_visualize
 from common.command import (
-    HelpFormatter,
+    Parser,
     add_language,
     add_training_flags,
     flag_of,
@@ -91,11 +91,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def parse(argv: list[str] | None = None) -> tuple[list[Job], argparse.Namespace]:
     """Return all runs that the flags ask for, in their order, and the flags."""
-    parser = argparse.ArgumentParser(
-        description="Make all runs of a comparison, then summary and pictures.",
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser("Make all runs of a comparison, then summary and pictures.")
     add_training_flags(parser, JOINED, leave_out=REPLACED)
     shared = vars(parser.parse_args([]))
     for flag in REPLACED:

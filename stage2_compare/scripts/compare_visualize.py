@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import sys
 import webbrowser
-from pathlib import Path
 
 from common.command import results_parser, run_command
 from common.errors import UserError
 from common.files import printable, write_result
+from common.settings import path
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     without = "write the page without texts and photos, to pass it on"
     lists = "folder outside the project: the page may open the lists of pairs in it"
     parser.add_argument("--without-pairs", action="store_true", help=without)
-    parser.add_argument("--lists", type=Path, nargs="+", metavar="FOLDER", help=lists)
+    parser.add_argument("--lists", type=path, nargs="+", metavar="FOLDER", help=lists)
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     args = parser.parse_args(argv)
 
@@ -49,12 +49,12 @@ def main(argv: list[str] | None = None) -> None:
     pictures, notes = draw(results, say, save)
     for note in notes:
         print(printable(note), file=sys.stderr)
-    for path in (visuals / name for name in PICTURES if name not in pictures):
+    for gone in (visuals / name for name in PICTURES if name not in pictures):
         try:  # an earlier one would show runs that are gone
-            path.unlink(missing_ok=True)
+            gone.unlink(missing_ok=True)
         except OSError as error:
             reason = f"{error.strerror}. Is it open in another program?"
-            raise UserError(f"cannot remove {path}: {reason}") from error
+            raise UserError(f"cannot remove {gone}: {reason}") from error
     marks = looks(model.name for model in results.groups[0].models)
     page = write_page(
         visuals,

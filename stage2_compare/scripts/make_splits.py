@@ -14,10 +14,9 @@ order ``train.txt`` has them. Every picture is opened; those that cannot be used
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from common.command import HelpFormatter, add_flag, add_language, run_command
-from common.settings import MOST_FOLDS, Paths, Protocol, not_negative_int, number
+from common.command import Parser, add_flag, add_language, run_command
+from common.settings import MOST_FOLDS, Paths, Protocol, not_negative_int, number, path
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -28,20 +27,18 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Cut the labelled pairs into training and validation, once for all models.",
+    parser = Parser(
+        "Cut the labelled pairs into training and validation, once for all models.",
         epilog="Relative paths start at the project root.",
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--project-root", type=Path, default=Path("."), help="folder that holds data/ and outputs/")
+    add_flag(parser, Paths, "project_root", help="folder that holds data/ and outputs/")
     looked_for = "folder of the texts and pictures; looked for in data/ by default"
-    add("--data-dir", type=Path, help=looked_for)
+    add("--data-dir", type=path, help=looked_for)
     beside = "guid,tag of the labelled pairs; train.txt beside the data folder by default"
-    add("--train-file", type=Path, help=beside)
+    add("--train-file", type=path, help=beside)
     beside = "test pairs, labelled or not; test_without_label.txt beside the train file by default"
-    add("--test-file", type=Path, help=beside)
+    add("--test-file", type=path, help=beside)
     share = number(float, "between 0 and 1", lambda value: 0 < value < 1)
     ratio = "share of the labelled pairs that go to validation"
     add("--val-ratio", type=share, default=0.1, help=ratio)
@@ -53,7 +50,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     skip = "leave out pairs with files that are missing or broken, and list them in broken.csv"
     add("--skip-broken", action="store_true", help=skip)
     where = "where the tables go"
-    add("--output-dir", type=Path, default=Paths.val_csv.parent, help=where)
+    add("--output-dir", type=path, default=Paths.val_csv.parent, help=where)
     add_language(parser)
     return parser.parse_args(argv)
 

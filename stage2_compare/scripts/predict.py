@@ -11,36 +11,33 @@ probabilities.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from common.command import add_flag, run_command
+from common.command import Parser, add_flag, run_command
 from common.errors import UserError
-from common.settings import Machine, Paths, positive_int
+from common.settings import Machine, Paths, path, positive_int
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Predict pairs with finished runs.", allow_abbrev=False
-    )
+    parser = Parser("Predict pairs with finished runs.", formatter_class=argparse.HelpFormatter)
     group = parser.add_argument_group("runs", "relative paths start at the project root")
     add_flag(group, Paths, "project_root", help="folder of the paths below")
     runs = "folder of a finished run; of several, the mean of their probabilities"
-    group.add_argument("--run", type=Path, nargs="+", action="extend", required=True, help=runs)
+    group.add_argument("--run", type=path, nargs="+", action="extend", required=True, help=runs)
     checkpoint = "checkpoint of runs that keep no encoder/, as the first version's"
     group.add_argument("--model-name", help=checkpoint)
 
     group = parser.add_argument_group("pairs")
     pairs = "pairs as in the splits, or a list guid,tag; labels may be missing"
-    group.add_argument("--csv", type=Path, help=pairs)
+    group.add_argument("--csv", type=path, help=pairs)
     group.add_argument("--text", help="the text of one pair")
-    group.add_argument("--image", type=Path, help="the photo of one pair")
+    group.add_argument("--image", type=path, help="the photo of one pair")
     encoding = "of texts that are not UTF-8; auto (default) takes that of the run's own texts"
     add_flag(group, Paths, "text_encoding", help=encoding)
     blank = "predict pairs whose text or photo is missing or broken as if it were blank"
     group.add_argument("--blank-missing", action="store_true", help=blank)
 
     group = parser.add_argument_group("output")
-    group.add_argument("--output", type=Path, help="file for guid,tag in the order of the csv")
+    group.add_argument("--output", type=path, help="file for guid,tag in the order of the csv")
     probabilities = "write probabilities too, as in predictions.csv"
     group.add_argument("--probs", action="store_true", help=probabilities)
 

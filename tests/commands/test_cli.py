@@ -1,16 +1,24 @@
 """Fields of the settings become flags, and flags become settings: each flag has exactly one home."""
 
 import argparse
+import subprocess
+import sys
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import compare_all
 import compare_blip
 import compare_clip
+import compare_summary
 import compare_train
+import compare_visualize
+import make_splits
+import predict
 import pytest
 from common.errors import UserError
 from common.settings import FAMILIES
+from helpers.hub import STAGE2
 
 COMMANDS = (compare_train, compare_clip, compare_blip)
 
@@ -111,3 +119,46 @@ def test_what_no_setting_takes_is_refused_with_its_bounds(capsys):
         assert stopped.value.code == 2 and says in capsys.readouterr().err
     with pytest.raises(UserError, match="--fold 1 stands for its own two files"):
         compare_train.parse(["--fold", "1", "--train-csv", "outputs/splits/train.csv"])
+
+
+def test_a_path_is_the_one_that_was_meant(tmp_path, monkeypatch):
+    """Windows' shells leave ``~`` as it is, and PowerShell a quote behind a backslash."""
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    (tmp_path / "bert").mkdir()
+    line = ["--project-root", "~/my project", "--val-csv", 'val folder"', "--model-name", "~/bert"]
+    run = compare_train.parse(line)
+    assert run.paths.project_root == tmp_path / "my project" and run.name.startswith("bert_")
+    assert run.paths.val_csv == Path("val folder")
+    splits = ["--data-dir", "--train-file", "--test-file", "--output-dir", "--project-root"]
+    pairs = ["--csv", "--output", "--run", "--project-root"]
+    for parse, flags in ((make_splits.parse, splits), (predict.parse, pairs)):
+        given = vars(parse([word for flag in flags for word in (flag, '~/a b"')]))
+        for flag in flags:
+            found = given[flag[2:].replace("-", "_")]
+            assert (found[0] if flag == "--run" else found) == tmp_path / "a b"
+
+
+def test_a_mistyped_line_gets_one_line_with_the_flag_that_was_meant(capsys):
+    for main, line, says in (
+        (compare_all.main, ["--epochs", "5", "--folds", "5"], "--folds takes no value, but '5'"),
+        (compare_all.main, ["--folds=5"], "--folds: it takes no value, but got '5'"),
+        (compare_train.main, ["--epoch", "5"], "'--epoch': did you mean --epochs?"),
+        (make_splits.main, ["–val_ratio=.2"], "did you mean --val-ratio?"),
+        (compare_summary.main, ["--quantum"], "no flag '--quantum': --help shows all"),
+        (compare_visualize.main, ["--project-root", "my", "project"], "'project' belongs to no"),
+        (predict.main, ["--csv", "a"], "required: --run"),
+        (compare_train.main, ["--project-root", 'D:\\a b" --epochs 5'], "holds other flags"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(line)
+        told = capsys.readouterr().err
+        assert stopped.value.code == 2 and told.startswith("error: ") and told.count("\n") == 1
+        assert says in told
+
+
+def test_a_command_given_as_a_module_says_how_it_is_run():
+    command = [sys.executable, "-m", "stage2_compare.scripts.make_splits", "--project-root", "."]
+    done = subprocess.run(command, cwd=STAGE2.parent, capture_output=True, encoding="utf-8")
+    assert done.returncode == 2 and done.stderr.startswith("error: ")
+    assert "stage2_compare/scripts/make_splits.py" in done.stderr and done.stderr.count("\n") == 1

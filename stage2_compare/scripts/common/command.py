@@ -12,11 +12,13 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import datetime
+from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .errors import UserError, reason_of
-from .files import is_disk_full, printable
+from .files import is_disk_full, printable, quoted
 from .settings import (
     FAMILIES,
     Machine,
@@ -24,6 +26,7 @@ from .settings import (
     Paths,
     Protocol,
     TrainingRun,
+    path,
     positive_int,
     run_name,
 )
@@ -53,11 +56,40 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if action.default is None else super()._get_help_string(action)
 
 
+class Parser(argparse.ArgumentParser):
+    """Take whole flags only, and say in one line what is wrong with one."""
+
+    def __init__(self, description: str, **options: Any):
+        options = {"formatter_class": HelpFormatter, "allow_abbrev": False, **options}
+        super().__init__(description=description, **options)
+
+    def parse_known_args(self, args=None, namespace=None):
+        args = sys.argv[1:] if args is None else list(args)
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._about(unknown[0], args))
+        return found, unknown
+
+    def _about(self, word: str, args: list[str]) -> str:
+        """Say what is wrong with a word that no flag takes."""
+        flags = self._option_string_actions
+        if word.startswith(("-", "–", "—")):
+            near = get_close_matches(word.partition("=")[0].lower(), flags, 1)
+            more = f"did you mean {near[0]}?" if near else "--help shows all"
+            return f"there is no flag {quoted(word)}: {more}"
+        for flag, value in pairwise(args):
+            if value == word and flag in flags and flags[flag].nargs == 0:
+                return f"{flag} takes no value, but {quoted(word)} follows; it means: {flags[flag].help}"
+        return f"{quoted(word)} belongs to no flag: put a value with blanks in double quotes"
+
+    def error(self, message: str) -> NoReturn:
+        _say("error: " + message.replace("ignored explicit argument", "it takes no value, but got"))
+        sys.exit(2)
+
+
 def training_run(family: str, description: str, argv: list[str] | None) -> TrainingRun:
     """Read the command line of a training command; ``family`` is a key of FAMILIES."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=HelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(description)
     add_training_flags(parser, family)
     flags = vars(parser.parse_args(argv))
     # By identity: a flag that names the default file is a flag too.
@@ -145,7 +177,7 @@ def add_language(parser: argparse.ArgumentParser) -> None:
 
 def results_parser(description: str) -> argparse.ArgumentParser:
     """Make the parser of a command that reads finished runs."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)
+    parser = Parser(description)
     add_flag(parser, Paths, "project_root", help="folder that holds outputs/")
     add_flag(parser, Paths, "output_dir", "--compare-dir", help="folder of the run folders")
     help = "group of runs of one protocol that is told first; 1 has the most evidence"
@@ -225,17 +257,17 @@ def _keep_traceback(error: BaseException) -> str:
     """Write a traceback below the project root, or else print it; say where it is."""
     text = "".join(traceback.format_exception(error))
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--project-root", type=Path, default=Paths.project_root)
+    parser.add_argument("--project-root", type=path, default=Paths.project_root)
     root = parser.parse_known_args()[0].project_root
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{Path(sys.argv[0]).stem}.log"
-    path = root / "outputs" / "logs" / name
+    log = root / "outputs" / "logs" / name
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", errors="replace")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(text, encoding="utf-8", errors="replace")
     except OSError:
         print(text, file=sys.stderr)
         return "its traceback is above: please report it"
-    return f"the traceback is in {path}: please report it"
+    return f"the traceback is in {log}: please report it"
 
 
 def _say(text: str) -> None:

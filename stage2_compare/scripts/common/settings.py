@@ -29,7 +29,22 @@ def _flag(default: Any, help: str, read: Callable[[str], Any] | None = None, **h
     ``agrees``, where an unfinished run goes on only if it had the same path."""
     if isinstance(default, bool):
         how = {"sets": not default, **how}
-    return field(default=default, metadata={"help": help, "read": read or type(default), **how})
+    kind = path if isinstance(default, Path) else type(default)
+    return field(default=default, metadata={"help": help, "read": read or kind, **how})
+
+
+def typed(text: str) -> str:
+    """Return the path that a user typed: ``~`` is the home folder, on Windows too. Of
+    "D:\\my project\\" PowerShell leaves a double quote at the end, or takes the rest for it."""
+    if '" -' in text:
+        fault = f"{quoted(text)} holds other flags: leave out the backslash before the quote"
+        raise ArgumentTypeError(fault)
+    return os.path.expanduser(text.removesuffix('"'))
+
+
+def path(text: str) -> Path:
+    """Read the path of a flag, see ``typed``."""
+    return Path(typed(text))
 
 
 def number(kind: type, rule: str, holds: Callable[[Any], bool]) -> Callable[[str], Any]:
@@ -105,7 +120,7 @@ class Paths:
         None,
         "measured once at the end if labelled, else predicted "
         f"(default: {TEST_CSV.as_posix()}, if it is there)",
-        Path,
+        path,
     )
     text_encoding: str = _flag(
         "auto",
@@ -134,7 +149,7 @@ class ModelChoice:
     """The model of a run; the fields are keys of the ``model`` block in metrics.json."""
 
     family: str  # a key of FAMILIES
-    name: str = _flag(MISSING, "name on the hub, or a local folder", str, flag="--model-name")
+    name: str = _flag(MISSING, "name on the hub, or a local folder", typed, flag="--model-name")
     # None where the checkpoint brings its own image encoder.
     image_backbone: str | None = _flag(None, "image encoder", str)
     fusion: str = _flag(
