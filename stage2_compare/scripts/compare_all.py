@@ -38,6 +38,7 @@ from common.settings import (
     not_negative_int,
     positive_float,
     positive_int,
+    usual_lr,
 )
 from common.sweep import Job, disk_needed, print_commands, run_all
 from common.words import Language
@@ -101,6 +102,7 @@ def parse(argv: list[str] | None = None) -> tuple[list[Job], argparse.Namespace]
     for flag, instead in REPLACED.items():
         if getattr(args, flag[2:].replace("-", "_")) is not None:
             raise UserError(f"{flag} is of a single run: give {instead}")
+    args.lrs = args.lrs or f"{usual_lr(args.freeze_encoders)}"
     readers = {"models": _model, "seeds": not_negative_int, "lrs": positive_float, "devices": str}
     for name, read in readers.items():
         setattr(args, name, _values(parser, name, getattr(args, name), read))
@@ -120,7 +122,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     add("--seeds", nargs="+", default=f"{Protocol.seed}", metavar="SEED", help=few)
     add("--folds", action="store_true", help="all models on each fold of make_splits.py --folds")
     each = "all models with each learning rate"
-    add("--lrs", nargs="+", default=f"{Protocol.lr}", metavar="LR", help=each)
+    usual = f"{usual_lr(False):g}, with --freeze-encoders {usual_lr(True):g}"
+    add("--lrs", nargs="+", metavar="LR", help=f"{each}; without it {usual}")
     for family, own in FAMILIES.items():
         name = "text" if family == JOINED else family
         checkpoint = f"a name on the hub, or a local folder; without it {own.checkpoint}"
@@ -191,7 +194,7 @@ def _job(args: argparse.Namespace, given: dict[str, Any], model: str, *choice: A
     if own.batch_size != Family.batch_size:
         flags["batch_size"] = getattr(args, f"{family}_batch_size")
     flags["seed"] = seed if seed != Protocol.seed else None
-    flags["lr"] = lr if lr != Protocol.lr else None
+    flags["lr"] = lr if lr != usual_lr(args.freeze_encoders) else None
     flags["fold"] = fold
     if model in BASELINES:
         flags["probe"] = None  # it asks what each of two modalities adds

@@ -225,3 +225,22 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_place(hub, images
     nn.init.constant_(model.head.fusion.classifier[3].bias, math.nan)
     with pytest.raises(UserError, match="epoch 1: .*nan.* step 1.*--lr"):
         run(model, make_plan(hub, images, CLIP))
+
+
+def test_a_training_loss_near_that_of_the_best_constant_answer_is_told(
+    hub, images, monkeypatch, capsys
+):
+    plan = make_plan(hub, images, CLIP, epochs=1)
+    labels, weights = plan.train.labels, torch.tensor([1.0, 2.0, 4.0])
+    shares = (torch.from_numpy(np.bincount(labels, minlength=3)) * weights).log()
+    answers = shares.expand(len(labels), 3)
+    best = nn.functional.cross_entropy(answers, torch.from_numpy(labels), weights).item()
+    for share in (0.89, 0.91):
+
+        def learn(self, groups, *_, share=share) -> float:
+            return share * best * bool(list(groups))
+
+        monkeypatch.setattr(Trainer, "train_one_epoch", learn)
+        run(make_model(hub, CLIP), plan)
+        told = [line for line in capsys.readouterr().out.splitlines() if "barely" in line]
+        assert len(told) == (share > 0.9) and all(f"{best:.3f}" in line for line in told)

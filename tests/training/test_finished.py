@@ -4,10 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+import compare_all
 import compare_blip
 import compare_clip
 import compare_train
 import pytest
+from common.comparison.models import models
 from common.runs.layout import METRICS_JSON
 from common.runs.reading import read_runs
 from helpers.hub import CLIP
@@ -32,6 +34,8 @@ def test_what_people_compare_tells_names_apart_and_defaults_are_unsaid():
         "": "",
         "--seed 43": "_seed43",
         "--freeze-encoders": "_frozen",
+        "--freeze-encoders --lr 1e-3": "_frozen",
+        "--freeze-encoders --lr 2e-5": "_frozen_lr2e-05",
         "--lr 5e-5 --seed 7 --freeze-encoders --fold 2": "_frozen_lr5e-05_seed7_fold2",
         "--epochs 9 --weight-decay 0.1 --batch-size 2 --fusion concat": "",
     }
@@ -58,6 +62,40 @@ def test_any_folder_of_a_model_gives_a_run_folder_that_readers_see(tmp_path):
 
 
 # Finished runs
+
+
+def test_frozen_encoders_have_a_rate_of_their_own_and_runs_of_before_count_by_their_record(
+    project, hub
+):
+    """Earlier versions told 1e-3 in the name, and not 2e-5."""
+    more = ["--output-dir", "outputs/heads", "--epochs", "1"]
+    head = [*more, "--freeze-encoders"]
+    made = run_small(project, hub, "clip", *head)
+    line = ["--project-root", str(project), "--models", "clip", "--clip-model", hub.folder(CLIP)]
+    line += ["--image-size", "32", "--batch-size", "4", "--effective-batch-size", "4", *head]
+
+    def jobs(*flags: str) -> list[tuple[str, bool]]:
+        found, _ = compare_all.parse([*line, *flags])
+        return [(job.name.removeprefix(made.name), job.is_finished()) for job in found]
+
+    assert made.name.endswith("_frozen") and record(made)["protocol"]["lr"] == 1e-3
+    assert jobs("--lrs", "1e-3,2e-5") == [("", True), ("_lr2e-05", False)]
+    before = made.rename(made.with_name(f"{made.name}_lr0.001"))
+    assert jobs() == jobs("--lrs", "1e-3") == [("_lr0.001", True)]
+    assert jobs("--seeds", "42,7") == [("_lr0.001", True), ("_seed7", False)]
+    second = shutil.copytree(before, made.with_name(f"{made.name}_seed7"))
+    found = record(second)
+    found["protocol"]["seed"] = 7
+    (second / METRICS_JSON).write_text(json.dumps(found), encoding="utf-8")
+    assert [model.folder for model in models(read_runs(made.parent)[0])] == [made.name]
+
+    found["protocol"] |= {"lr": 2e-5, "seed": 42}
+    (before / METRICS_JSON).write_text(json.dumps(found), encoding="utf-8")
+    before.rename(made)
+    assert jobs() == [("", False)]
+    assert run_small(project, hub, "clip", *head) == made
+    (kept,) = (made.parent / "earlier").iterdir()
+    assert record(kept)["protocol"]["lr"] == 2e-5 and record(made)["protocol"]["lr"] == 1e-3
 
 
 def test_a_run_of_another_protocol_or_model_is_kept_when_its_name_is_taken(

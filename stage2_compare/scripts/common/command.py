@@ -21,6 +21,7 @@ from .errors import UserError, reason_of
 from .files import is_disk_full, printable, quoted
 from .settings import (
     FAMILIES,
+    FROZEN_LR,
     Machine,
     ModelChoice,
     Paths,
@@ -29,6 +30,7 @@ from .settings import (
     path,
     positive_int,
     run_name,
+    usual_lr,
 )
 from .words import CODES, system_language
 
@@ -99,20 +101,38 @@ def training_run(family: str, description: str, argv: list[str] | None) -> Train
             f"--fold {flags['fold']} stands for its own two files: leave out --train-csv and "
             "--val-csv"
         )
+    if flags["lr"] is Protocol.lr:  # by identity, too
+        flags["lr"] = usual_lr(flags["freeze_encoders"])
     protocol = Protocol(**_values(Protocol, flags))
     if protocol.frozen_encoders:  # they read each photo once
         protocol = replace(protocol, augmentation="none")
-    model = ModelChoice(family, **_values(ModelChoice, flags))
+    model, paths = (
+        ModelChoice(family, **_values(ModelChoice, flags)),
+        Paths(**_values(Paths, flags)),
+    )
     return TrainingRun(
-        run_name(model, protocol),
+        _name_of_run(model, protocol, paths.runs),
         protocol,
         model,
         Machine(**_values(Machine, flags)),
-        Paths(**_values(Paths, flags)),
+        paths,
         **_values(TrainingRun, flags),
         # torch refuses pickled paths
         arguments={key: str(v) if isinstance(v, Path) else v for key, v in flags.items()},
     )
+
+
+def _name_of_run(model: ModelChoice, protocol: Protocol, folder: Path) -> str:
+    """Name a run; a finished one in ``folder`` keeps the name of an earlier version, for which the
+    usual rate of frozen encoders was one to be told."""
+    name = run_name(model, protocol)
+    if protocol.frozen_encoders and protocol.lr == FROZEN_LR:
+        from .runs.reading import read_choices  # numpy: --help must not wait
+
+        for finished in (name, run_name(model, protocol, Protocol.lr)):
+            if read_choices(folder / finished).get("protocol", {}).get("lr") == protocol.lr:
+                return finished
+    return name
 
 
 def add_training_flags(

@@ -102,6 +102,7 @@ FUSION_NAMES = tuple(re.findall(r'^    "(\w+)":', _TABLE.search(_SOURCE)[0], re.
 
 ENCODINGS = ("auto", "utf-8", "gb18030", "cp1252", "utf-16")
 MOST_FOLDS = 100
+FROZEN_LR = 1e-3  # without --lr, where only the head learns: at less it barely does
 TEST_CSV = Path("outputs/splits/test.csv")
 # The hub's own rule: https://huggingface.co/docs/huggingface_hub, validate_repo_id
 _HUB_NAME = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.|\.git$))(\w[\w.-]*/)?\w([\w.-]*\w)?", re.ASCII)
@@ -179,7 +180,11 @@ class Protocol:
     epochs: int = _flag(5, "passes over the training pairs", positive_int)
     effective_batch_size: int = _flag(16, "samples of one step", positive_int)
     optimizer: str = "AdamW"
-    lr: float = _flag(2e-5, "AdamW's highest learning rate", positive_float)
+    lr: float = _flag(
+        2e-5,
+        f"AdamW's highest learning rate; with --freeze-encoders {FROZEN_LR:g} unless it is given",
+        positive_float,
+    )
     weight_decay: float = _flag(1e-4, "AdamW's", not_negative_float)
     schedule: str = _flag(
         "constant",
@@ -272,10 +277,18 @@ class TrainingRun:
         return {**asdict(self.model), "max_length": max_length, "batch_size": micro_batch}
 
 
-def run_name(model: ModelChoice, protocol: Protocol) -> str:
+def usual_lr(frozen_encoders: bool) -> float:
+    """Return the learning rate of a run without --lr."""
+    return FROZEN_LR if frozen_encoders else Protocol.lr
+
+
+def run_name(model: ModelChoice, protocol: Protocol, unsaid_lr: float | None = None) -> str:
     """Name a run folder after its model, and after what people compare where it is no default.
 
     A local folder is named by its last part. The suffixes stand in one order.
+
+    Args:
+        unsaid_lr: the rate that the name does not say, if not the usual one.
     """
     is_folder = os.path.isdir(model.name)
     checkpoint = Path(model.name).resolve().name if is_folder else model.name
@@ -287,7 +300,7 @@ def run_name(model: ModelChoice, protocol: Protocol) -> str:
             parts.append(model.fusion)
     if protocol.frozen_encoders:
         parts.append("frozen")
-    if protocol.lr != Protocol.lr:
+    if protocol.lr != (unsaid_lr or usual_lr(protocol.frozen_encoders)):
         parts.append(f"lr{protocol.lr:g}")
     name = folder_name("_".join(parts))
     if protocol.seed != Protocol.seed:

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from ..files import printable
-from ..settings import ModelChoice
+from ..settings import ModelChoice, usual_lr
 from .layout import MAY_VARY
 from .reading import Run
 
@@ -67,8 +67,12 @@ def plain_name(run: Run) -> str:
 
 
 def without_fold_and_seed(run: Run) -> str:
+    """Return the name of a run's folder without these, and without its rate where that is the usual
+    one, which earlier versions told of frozen encoders."""
     name = run.name.removesuffix(f"_fold{run.recorded('protocol', 'fold')}")
-    return name.removesuffix(f"_seed{run.seed}")
+    name, rate = name.removesuffix(f"_seed{run.seed}"), run.number("protocol", "lr")
+    usual = usual_lr(run.recorded("protocol", "frozen_encoders") is True)
+    return name.removesuffix(f"_lr{rate:g}") if rate == usual else name
 
 
 def _model(run: Run, checkpoints: dict[str | None, set]) -> str:

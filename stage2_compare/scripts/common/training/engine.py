@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.stats import entropy
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -23,6 +24,8 @@ from ..metrics import MAIN, run_scores
 from ..settings import Protocol
 from .device import Precision
 from .processes import ALONE, Processes
+
+_BARELY = 0.9  # of the loss of the best constant answer: a model above it has barely learned
 
 
 @dataclass
@@ -113,6 +116,16 @@ def fit(
         print(
             f"{title}  train loss {train_loss:.4f}  val loss {row['val_loss']:.4f}  "
             f"acc {row['val_acc']:.4f}  macro-F1 {row['val_f1_macro']:.4f}  {rate:.1f} samples/s",
+            flush=True,
+        )
+    shares = (
+        np.bincount(schedule.train.labels, minlength=len(class_weights)) * class_weights.numpy()
+    )
+    constant = entropy(shares)  # the loss of the best answer that is always the same
+    if result.history[-1]["train_loss"] > _BARELY * constant:
+        print(
+            f"the model has barely learned: training loss {result.history[-1]['train_loss']:.3f}, and "
+            f"the best constant answer has {constant:.3f}. Try a higher --lr or more --epochs",
             flush=True,
         )
     return result
