@@ -58,6 +58,7 @@ def _bars(axes: Axes, solid: np.ndarray, pale: np.ndarray, colours: list[str]) -
     axes.set_xlim(0, 1.55 * ends.max() or 1)
     axes.locator_params(axis="x", nbins=4)
     clean(axes, "x")
+    axes.grid(False)  # it would cross the numbers
 
 
 def _figures(axes: Axes, shown: Shown, colours: list[str]) -> None:
@@ -67,5 +68,5 @@ def _figures(axes: Axes, shown: Shown, colours: list[str]) -> None:
     for row, (model, value) in enumerate(zip(shown.models, values, strict=True)):
         axes.plot(value, row, **shown.looks[model.name].dot())
     axes.margins(x=0.12)
-    axes.locator_params(axis="x", nbins=4)
+    axes.locator_params(axis="x", nbins=2)  # the panel is narrow
     clean(axes, "x")

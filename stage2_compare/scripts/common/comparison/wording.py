@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..metrics import MAIN, Metric
+from ..runs.labels import short_rate
 from ..words import Language, Phrase, known, phrase
 
 if TYPE_CHECKING:  # these import this file
@@ -188,7 +189,7 @@ def order_over_rates(group: Group) -> Phrase:
         rate: sorted(by_rate, key=lambda name: -by_rate[name][rate].corrected)
         for rate in sorted(shared)
     }
-    other = [f"{rate:g}" for rate, order in orders.items() if order != at_best]
+    other = [short_rate(rate) for rate, order in orders.items() if order != at_best]
     if not other:
         return phrase("rates_same")
     firsts = {order[0] for order in [*orders.values(), at_best]}
