@@ -75,16 +75,8 @@ def test_what_is_added_is_trained_with_and_reaches_all_that_shows_it(hub, tmp_pa
     line = [sys.executable, str(scripts / "compare_all.py"), "--project-root", str(tmp_path)]
     line += ["--models", "siglip,sum", "--siglip-model", str(tmp_path / "siglip")]
     line += ["--text-model", hub.folder(BERT), "--label-smoothing", "0.1"]
-    line += [
-        "--image-size",
-        "32",
-        "--epochs",
-        "2",
-        "--batch-size",
-        "4",
-        "--effective-batch-size",
-        "4",
-    ]
+    small = "--image-size 32 --epochs 2 --batch-size 4 --effective-batch-size 4"
+    line += small.split()
     told = run(line, hub)
     assert record(folder, "siglip")["model"]["family"] == "siglip"
     assert record(folder, "_sum")["model"]["fusion"] == "sum"

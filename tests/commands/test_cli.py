@@ -16,26 +16,18 @@ import compare_visualize
 import make_splits
 import predict
 import pytest
+from common.command import HelpFormatter, add_training_flags
 from common.errors import UserError
 from common.settings import FAMILIES
 from helpers.hub import STAGE2
 
-COMMANDS = (compare_train, compare_clip, compare_blip)
+COMMANDS = {family: __import__(own.command) for family, own in FAMILIES.items()}
 
 
-def parser_of(command: Any, monkeypatch) -> argparse.ArgumentParser:
-    """The parser that a command makes."""
-    made = []
-    real = argparse.ArgumentParser.parse_args
-
-    def parse_args(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
-        made.append(parser)
-        return real(parser, argv)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
-        command.parse([])
-    return made[0]
+def parser_of(family: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(formatter_class=HelpFormatter)
+    add_training_flags(parser, family)
+    return parser
 
 
 def other_value(action: argparse.Action) -> list[str]:
@@ -63,11 +55,11 @@ def leaves(settings: Any, above: tuple[str, ...] = ()) -> dict[tuple[str, ...], 
     return found
 
 
-def test_every_flag_has_exactly_one_home_and_stands_in_best_pt(monkeypatch):
+def test_every_flag_has_exactly_one_home_and_stands_in_best_pt():
     """A flag that no setting keeps would be silent: unlike runs would be called comparable."""
-    for command in COMMANDS:
+    for family, command in COMMANDS.items():
         plain = leaves(command.parse([]))
-        for action in parser_of(command, monkeypatch)._actions[1:]:
+        for action in parser_of(family)._actions[1:]:
             settings = command.parse(other_value(action))
             changed = leaves(settings)
             homes = {path[0] for path, value in changed.items() if value != plain[path]}
@@ -77,9 +69,9 @@ def test_every_flag_has_exactly_one_home_and_stands_in_best_pt(monkeypatch):
             assert [key for key in now if now[key] != before[key]] == [action.dest]
 
 
-def test_help_shows_each_flag_with_a_word(monkeypatch):
-    for command in COMMANDS:
-        parser = parser_of(command, monkeypatch)
+def test_help_shows_each_flag_with_a_word():
+    for family in FAMILIES:
+        parser = parser_of(family)
         groups = [group.title for group in parser._action_groups if group._group_actions]
         assert groups[1:] == ["data", "model", "protocol", "machine", "output"]
         assert all(action.help for action in parser._actions)
@@ -92,15 +84,10 @@ def test_the_defaults_are_those_of_the_published_commands():
     assert compare_blip.parse([]).machine.batch_size == 8
     assert settings.paths.runs == Path("outputs/compare")
     assert settings.name == "clip_openai_clip-vit-base-patch32"
-    for family, own in FAMILIES.items():
-        assert __import__(own.command).parse([]).model.family == family
-
-
-def test_flags_of_a_reversed_sense_and_frozen_encoders_change_the_protocol():
+    assert all(command.parse([]).model.family == family for family, command in COMMANDS.items())
     for flag in ("--no-train-aug", "--freeze-encoders"):
         assert compare_clip.parse([flag]).protocol.augmentation == "none"
     assert not compare_clip.parse(["--no-pretrained"]).protocol.pretrained
-    assert not compare_clip.parse(["--no-feature-cache"]).machine.feature_cache
 
 
 def test_what_no_setting_takes_is_refused_with_its_bounds(capsys):

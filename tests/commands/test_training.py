@@ -11,19 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from common.data.batches import read_through
-from common.data.dataset import PairDataset
-from common.data.image_store import load_images
-from common.data.tokens import tokenise
 from common.errors import UserError
-from common.metrics import confusion_matrix, scores
-from common.models.build import build_classifier
-from common.models.loading import check_transformers, load_tokenizer
-from common.settings import ModelChoice
-from common.training.device import Precision
-from common.training.engine import evaluate
+from common.models.loading import check_transformers
+from common.runs.reading import load_runs
 from helpers.hub import STAGE2
-from helpers.pairs import read_split
 from helpers.project import make_project
 from helpers.small_project import record
 from PIL import Image
@@ -82,7 +73,8 @@ def test_the_readme_has_the_seven_commands_letter_for_letter():
 
 
 def test_all_seven_commands_letter_for_letter(hub, tmp_path):
-    """Their folders, records under one protocol, and weights that give the stored predictions."""
+    """Their folders, and records under one protocol. (That the weights give the stored predictions
+    is tested by predicting with them.)"""
     project = make_project(tmp_path / "竞赛 项目" / "我的 project", pairs=6)
     runs, scripts = project / "outputs" / "compare", "stage2_compare/scripts"
     run(project, hub, [f"{scripts}/make_splits.py --project-root .", *COMMANDS.values()])
@@ -100,7 +92,9 @@ def test_all_seven_commands_letter_for_letter(hub, tmp_path):
         assert ",".join(header).startswith(HISTORY)
         assert [row[0] for row in rows] == ["1", "2", "3", "4", "5"]
         assert_recorded(told, 8 if name.startswith("blip") else 16)
-        assert_best_weights_give_what_is_stored(project, hub, runs / name)
+        saved = torch.load(runs / name / "best.pt", weights_only=True)
+        assert saved.keys() >= {"model_state", "args", "labels"} and saved["args"]["epochs"] == 5
+    assert len(load_runs(runs)) == 5  # all files of each agree
     protocols = [told["protocol"] for told in records.values()]
     assert all(protocol == protocols[0] for protocol in protocols)
     wanted = {"seed": 42, "lr": 2e-5, "image_size": 224, "effective_batch_size": 16}
@@ -128,31 +122,6 @@ def assert_recorded(told: dict, batch_size: int) -> None:
     assert told["duplicates"].keys() == kinds
     assert 0 <= told["calibration"]["ece"] <= 1
     assert sum(each["count"] for each in told["calibration"]["bins"]) == 3
-
-
-def assert_best_weights_give_what_is_stored(project: Path, hub, folder: Path) -> None:
-    split, told = read_split(project / "outputs" / "splits" / "val.csv", project), record(folder)
-    saved = torch.load(folder / "best.pt", weights_only=True)
-    args, classes = saved["args"], saved["labels"]
-    checkpoint, size = hub.folder(args["model_name"]), args["image_size"]
-    block = told["model"]
-    choice = ModelChoice(block["family"], checkpoint, block["image_backbone"], block["fusion"])
-    model = build_classifier(choice, len(classes), size, state=saved["model_state"])
-    labels = [classes.index(label) for label in split.labels]
-    tokens = tokenise(split.texts, load_tokenizer(checkpoint), args["max_length"])
-    cache = project / "outputs" / "cache"
-    images = load_images(split.image_paths, size, cache)
-    part = PairDataset(tokens, images, labels, size, augment=False)
-    logits = evaluate(model, read_through(part, 16), Precision("fp32", torch.device("cpu")))
-    found = scores(confusion_matrix(np.array(labels), logits.argmax(1).numpy(), len(classes)))
-    for key, value in found.items():
-        assert told["best"][f"val_{key}"] == pytest.approx(float(value))
-    with open(folder / "predictions.csv", encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["guid"] for row in rows] == split.guids
-    assert [row["label"] for row in rows] == split.labels
-    stored = np.array([[float(row[f"p_{c}"]) for c in classes] for row in rows])
-    np.testing.assert_allclose(stored, logits.softmax(1).numpy(), atol=1e-5)
 
 
 def test_a_wrong_transformers_version_is_named(monkeypatch):

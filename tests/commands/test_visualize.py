@@ -10,13 +10,8 @@ from helpers.run_folders import make_run, make_runs
 
 PAGE = {"index.html", "page"}
 OF_HISTORIES = {"radar.png", "params_time.png", "loss_curves.png", "result_table.png"}
-OF_PREDICTIONS = {
-    "confusion.png",
-    "per_class.png",
-    "reliability.png",
-    "agreement.png",
-    "intervals.png",
-}
+OF_PREDICTIONS = {"confusion.png", "per_class.png", "reliability.png"}
+OF_PREDICTIONS |= {"agreement.png", "intervals.png"}
 
 
 def pictures(root: Path) -> set[str]:

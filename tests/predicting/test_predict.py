@@ -1,6 +1,6 @@
 """A run folder predicts anywhere: without the checkpoint it was trained from, hub or network."""
 
-import json
+import os
 import shutil
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from common.training.device import Precision
 from common.training.engine import probabilities
 from common.training.prepare import prepare
 from common.training.probes import blanks, predictor
+from helpers.run_folders import edit
 from helpers.small_project import COMMANDS, TEXTS, make_small_project, record
 from helpers.tables import read_rows, write_rows
 
@@ -203,43 +204,31 @@ def test_a_run_of_the_first_version_is_opened_with_its_checkpoint(project, hub, 
     name = hub.folder(COMMANDS["clip"][1])
     output = predict(project, "--run", str(folder), "--model-name", name, "--probs")
     np.testing.assert_allclose(shares(output), shares(folder / "predictions.csv"), atol=1e-5)
-    edited(folder, lambda content: content["model"].update(name="openai/clip-vit-base-patch32"))
+    edit_block(folder, "model", name="openai/clip-vit-base-patch32")
     with pytest.raises(UserError, match="keeps no encoder/ .* --model-name"):
         predict(project, "--run", str(folder))
-
-
-def edited(folder: Path, change) -> None:
-    path = folder / "metrics.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    change(content)
-    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 NO_RECORD = "is not the record of a run"
 SPOILED = {
     "no record": (lambda f: (f / "metrics.json").unlink(), "no metrics.json there"),
     "no JSON": (lambda f: (f / "metrics.json").write_text("{"), NO_RECORD),
-    "huge photos": (
-        lambda f: edited(f, lambda c: c["protocol"].update(image_size=10**6)),
-        NO_RECORD,
-    ),
-    "cut weights": (
-        lambda f: (f / "best.pt").write_bytes((f / "best.pt").read_bytes()[:999]),
-        "best.pt cannot be read",
-    ),
+    "huge photos": (lambda f: edit_block(f, "protocol", image_size=10**6), NO_RECORD),
+    "cut weights": (lambda f: os.truncate(f / "best.pt", 999), "best.pt cannot be read"),
     "pickled weights": (
         lambda f: torch.save({"model_state": {"x": Path("a")}}, f / "best.pt"),
         "best.pt cannot be read",
     ),
-    "weights of another fusion": (
-        lambda f: edited(f, lambda c: c["model"].update(fusion="gated")),
-        "do not fit the model",
-    ),
+    "another fusion": (lambda f: edit_block(f, "model", fusion="gated"), "do not fit the model"),
     "no tokenizer": (
         lambda f: [p.unlink() for p in (f / "encoder").glob("*") if "config" not in p.name],
         "tokenizer",
     ),
 }
+
+
+def edit_block(folder: Path, block: str, **values) -> None:
+    edit(folder, **{block: {**record(folder)[block], **values}})
 
 
 def test_a_folder_that_cannot_be_opened_is_named(project, run, tmp_path):
@@ -252,7 +241,7 @@ def test_a_folder_that_cannot_be_opened_is_named(project, run, tmp_path):
 
 def test_runs_of_other_classes_are_not_averaged(project, run, tmp_path):
     folder = shutil.copytree(run, tmp_path / "other")
-    edited(folder, lambda content: content.update(labels=["a", "b", "c"]))
+    edit(folder, labels=["a", "b", "c"])
     with pytest.raises(UserError, match="knows the classes 'a, b, c'"):
         predict(project, "--run", str(run), str(folder))
 
@@ -288,6 +277,6 @@ def test_flags_that_do_not_fit_together_are_named():
 def test_texts_are_read_in_the_encoding_of_the_run(project, run, tmp_path):
     """One text alone is little evidence."""
     folder = shutil.copytree(run, tmp_path / "gb")
-    edited(folder, lambda content: content.update(text_encodings={"utf-8": 9, "gb18030": 3}))
+    edit(folder, text_encodings={"utf-8": 9, "gb18030": 3})
     assert open_run(folder, None).text_encoding == "gb18030"
     assert open_run(run, None).text_encoding == "auto"
