@@ -153,12 +153,8 @@ def test_differences_of_protocol_are_printed_and_with_strict_an_error_that_write
 
 def test_probes_have_columns_and_duplicates_are_warned_of(tmp_path, capsys):
     folder = tmp_path / "outputs/compare"
-    probe = {
-        "f1_drop_images_shuffled": 0.125,
-        "f1_drop_texts_shuffled": -0.01,
-        "emap_f1_macro": 0.5,
-        "emap_pairs": 64,
-    }
+    probe = {"f1_drop_images_shuffled": 0.125, "f1_drop_texts_shuffled": -0.01}
+    probe |= {"emap_f1_macro": 0.5, "emap_pairs": 64}
     met = {"text": 3, "image": 0, "near_image": 1, "label_conflicts": 2}
     make_run(folder, "a", probe=probe, duplicates=met)
     none = {"text": 0, "image": 0, "near_image": 0}
