@@ -53,7 +53,7 @@ def test_imports_go_downwards_only():
 
 
 def test_what_reads_results_and_settings_imports_no_torch():
-    names = ", ".join(f"common.{name}" for name in (*READERS, "command"))
+    names = ", ".join(f"common.{name}" for name in (*READERS, "predicting.question", "command"))
     code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); import {names}; "
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

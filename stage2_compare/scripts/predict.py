@@ -11,6 +11,7 @@ probabilities.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from common.command import Parser, add_flag, run_command
 from common.errors import UserError
@@ -38,8 +39,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
     group = parser.add_argument_group("output")
     group.add_argument("--output", type=path, help="file for guid,tag in the order of the csv")
-    probabilities = "write probabilities too, as in predictions.csv"
-    group.add_argument("--probs", action="store_true", help=probabilities)
+    probabilities = "file for probabilities, as in predictions.csv; without FILE: in --output"
+    group.add_argument(
+        "--probs", nargs="?", type=path, const=True, metavar="FILE", help=probabilities
+    )
 
     group = parser.add_argument_group("machine")
     size = "what fits in memory at once (default: as in the training of the run)"
@@ -51,17 +54,20 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     one = asked.text is not None or asked.image is not None
     if one == (asked.csv is not None):
         raise UserError("give either --csv, or --text and --image")
-    if one == (asked.output is not None):
-        needed = "the answer for one pair is printed: leave out --output"
+    if one == (asked.output is not None) or (one and isinstance(asked.probs, Path)):
+        needed = "the answer for one pair is printed: leave out --output and --probs"
         raise UserError(needed if one else "give --output, the file for the predictions")
     return asked
 
 
 def main(argv: list[str] | None = None) -> None:
     asked = parse(argv)
-    from common.predicting import predict  # torch takes seconds: --help must not wait
+    from common.predicting.question import read_question  # pandas: --help must not wait
 
-    predict(asked)
+    question = read_question(asked)
+    from common.predicting.answer import predict  # torch takes seconds: errors must not wait
+
+    predict(asked, question)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A run folder predicts anywhere: without the checkpoint it was trained from, hub or network."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import numpy as np
 import predict as command
 import pytest
 import torch
-from common import predicting
 from common.errors import UserError
 from common.files import console_width
 from common.metrics import METRICS
 from common.models import checkpoint
-from common.predicting import load_run, open_run
+from common.predicting import answer
+from common.predicting.answer import load_run
+from common.predicting.question import Question, find_run, open_run, read_question
 from common.training.device import Precision
 from common.training.engine import probabilities
 from common.training.prepare import prepare
@@ -80,7 +82,7 @@ def predict(project: Path, *more: str) -> Path:
 
 @pytest.mark.parametrize(("kind", "fusion"), KINDS)
 def test_it_gives_the_predictions_of_the_run_and_the_file_that_was_handed_in(
-    project, hub, monkeypatch, tmp_path, kind, fusion
+    project, hub, monkeypatch, tmp_path, capsys, kind, fusion
 ):
     folder = train(project, hub, kind, "--fusion", fusion, "--seed", "5")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
@@ -98,6 +100,12 @@ def test_it_gives_the_predictions_of_the_run_and_the_file_that_was_handed_in(
     output = predict(project, "--run", str(folder), *unlabelled, "--probs")
     assert [row[:2] for row in read_rows(output)] == [row[:2] for row in read_rows(kept)]
     np.testing.assert_allclose(shares(output), shares(kept), atol=1e-5)
+
+    if fusion in ("text", "image"):  # what it does not read need not be given
+        given = {"text": TEXTS[0], "image": "data/val0.png"}[fusion]
+        line = ["--project-root", str(project), "--run", str(folder)]
+        command.main([*line, f"--{fusion}", given])
+        assert "left blank" not in capsys.readouterr().out
 
 
 def test_labels_are_measured_where_all_pairs_have_one_and_must_be_classes_of_the_run(
@@ -144,12 +152,12 @@ def test_one_pair_gets_the_probabilities_of_its_row_the_highest_first(project, r
     found = [float(share) for _, share in told]
     assert found == pytest.approx([share for _, share in highest_first], abs=1e-4)
 
-    with pytest.raises(UserError, match="--text and --image"):
+    with pytest.raises(UserError, match="--image too, or give --blank-missing"):
         command.main(line)
     command.main([*line, "--blank-missing"])
     assert "0 texts and 1 photos" in capsys.readouterr().out
 
-    predicting._show(np.array([0.5, 0.25, 0.25]), ["消极", "中性的", "ok"])
+    answer._show(np.array([0.5, 0.25, 0.25]), ["消极", "中性的", "ok"])
     shown = capsys.readouterr().out.splitlines()  # below each other
     assert len(shown) == 3 and len(set(map(console_width, shown))) == 1
 
@@ -246,19 +254,101 @@ def test_runs_of_other_classes_are_not_averaged(project, run, tmp_path):
         predict(project, "--run", str(run), str(folder))
 
 
-def test_the_list_itself_is_not_overwritten(project, run):
-    source = project / "outputs" / "splits" / "val.csv"
-    before = source.read_bytes()
-    with pytest.raises(UserError, match="would be overwritten"):
-        predict(project, "--run", str(run), "--output", "outputs/splits/val.csv")
-    assert source.read_bytes() == before
+def ask(project: Path, run: Path, *more: str) -> Question:
+    """What is wrong with a question is told before a weight is read."""
+    return read_question(command.parse(["--project-root", str(project), "--run", str(run), *more]))
+
+
+def test_the_answer_takes_the_place_of_no_other_file(project, run, tmp_path):
+    """Neither with --output nor with --probs; of these the second must not be the first either."""
+    (tmp_path / "link").symlink_to(project / "data" / "val0.png")
+    targets = {
+        "outputs/splits/val.csv": "would be overwritten",
+        "data/val0.png": "would be overwritten",
+        ".": "is a folder: give a file in it",
+        str(run / "best.pt"): "lies in the run",
+        str(run / "encoder" / "new.csv"): "lies in the run",
+        str(tmp_path / "link"): "is no regular file",
+    }
+    line = ["--csv", "outputs/splits/val.csv", "--output"]
+    for target, says in targets.items():
+        for more in ((target,), ("predicted.csv", "--probs", target)):
+            with pytest.raises(UserError, match=says):
+                ask(project, run, *line, *more)
+    with pytest.raises(UserError, match="the same file"):
+        ask(project, run, *line, "predicted.csv", "--probs", "predicted.csv")
+
+
+def test_probabilities_lie_beside_the_file_to_hand_in_and_do_not_change_it(project, run, capsys):
+    alone = predict(project, "--run", str(run)).read_bytes()
+    output = predict(project, "--run", str(run), "--probs", "beside.csv")
+    assert output.read_bytes() == alone
+    beside = (project / "beside.csv").read_bytes()
+    assert f"probabilities: {project / 'beside.csv'}\n" in capsys.readouterr().out
+    assert predict(project, "--run", str(run), "--probs").read_bytes() == beside
+    assert "not the file to hand in" in capsys.readouterr().out
+
+
+def test_answers_that_are_no_numbers_are_not_written(project, run, tmp_path):
+    folder, output = shutil.copytree(run, tmp_path / "damaged"), tmp_path / "none.csv"
+    content = torch.load(folder / "best.pt", weights_only=True)
+    for weights in content["model_state"].values():
+        weights.fill_(np.nan if weights.is_floating_point() else 0)
+    torch.save(content, folder / "best.pt")
+    for more in (["--csv", "outputs/splits/val.csv"], ["--text", "a", "--image", "data/val0.png"]):
+        more += ["--output", str(output)] if "--csv" in more else []
+        with pytest.raises(UserError, match="damaged answers . of . pairs with what is no number"):
+            command.main(["--project-root", str(project), "--run", str(folder), *more])
+    assert not output.exists()
+
+
+def test_a_wrong_run_names_the_one_that_is_meant(tmp_path):
+    folder = tmp_path / "outputs" / "compare" / "clip_small_late"
+    folder.mkdir(parents=True)
+    for name in ("metrics.json", "best.pt"):
+        (folder / name).touch()
+    meant = f"did you mean {Path('outputs/compare/clip_small_late')}?"
+    below = ("clip_small_late/best.pt", "clip_smal_late")
+    wrong = ["clip_small_late", *(f"outputs/compare/{name}" for name in below)]
+    if os.name != "nt":
+        wrong.append("outputs\\compare\\clip_small_late")
+    for said in wrong:
+        with pytest.raises(UserError, match=f"no such folder.*{re.escape(meant)}"):
+            find_run(tmp_path, Path(said))
+    with pytest.raises(UserError, match="no such folder.*give --run"):
+        find_run(tmp_path, Path("x" * 300))
+
+
+def test_what_is_no_list_and_no_pair_is_told_in_its_own_words(project, run, tmp_path, capsys):
+    (tmp_path / "pairs.xlsx").write_bytes(b"PK\3\4")
+    (tmp_path / "a.txt").write_text("good", encoding="utf-8")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    photo = ["--image", "data/val0.png"]
+    for line, says in (
+        (["--csv", str(tmp_path / "pairs.xlsx")], "is a workbook of Excel"),
+        (["--csv", "pairs.csv"], "pairs.csv: No such file"),
+        (["--csv", str(run)], "are --csv and --run swapped"),
+        (["--text", str(tmp_path / "a.txt"), *photo], "is the name of a file: did you mean"),
+        (["--text", "a", "--image", "gone.png"], "--image .*gone.png: No such file"),
+        (["--text", "a", "--image", str(tmp_path / "broken.png")], "broken.png .*repair"),
+    ):
+        more = ["--output", "predicted.csv"] if "--csv" in line else []
+        with pytest.raises(UserError, match=says) as caught:
+            command.main(["--project-root", str(project), "--run", str(run), *line, *more])
+        assert not re.search(r"\brows?\b|make_splits", str(caught.value))
+
+    header, *pairs = read_rows(project / "outputs" / "splits" / "val.csv")
+    write_rows(tmp_path / "zeros.csv", [header, *([*row[:3], "0"] for row in pairs)])
+    line = ["--csv", str(tmp_path / "zeros.csv"), "--output", "predicted.csv"]
+    assert set(ask(project, run, *line).split.labels) == {""}
+    assert "'0' is no class of the run: taken for no label" in capsys.readouterr().out
 
 
 def test_too_little_memory_says_what_helps(project, run, monkeypatch):
     def fail(*_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(predicting, "evaluate", fail)
+    monkeypatch.setattr(answer, "evaluate", fail)
     with pytest.raises(UserError, match="smaller --batch-size than 4, or --device cpu"):
         predict(project, "--run", str(run))
 

@@ -85,8 +85,9 @@ class ImagesUnusable(UserError):
     def __init__(self, faults: dict[str, str]):
         count = "1 image" if len(faults) == 1 else f"{len(faults):,} images"
         shown = listed([f"{path} ({why})" for path, why in faults.items()])
+        self.told = f"{count} cannot be used: {shown}"
         super().__init__(
-            f"{count} cannot be used: {shown}. Repair them, remove their rows from the split, or "
+            f"{self.told}. Repair them, remove their rows from the split, or "
             "make the splits again with make_splits.py --skip-broken"
         )
         self.faults = faults

@@ -203,7 +203,9 @@ def fingerprints(splits: dict[str, Split], images: dict[str, ImageStore]) -> dic
     }
 
 
-def label_indices(split: Split, classes: list[str]) -> list[int]:
+def label_indices(
+    split: Split, classes: list[str], remedy: str = "correct it, or make the splits again"
+) -> list[int]:
     """Return the labels as indices into ``classes`` (N,); raise UserError for one that is none, and
     for a single class."""
     if len(classes) < 2:
@@ -217,5 +219,5 @@ def label_indices(split: Split, classes: list[str]) -> list[int]:
         if label not in classes
     }
     known = quoted(", ".join(classes))
-    refuse(split.path, faults, f"its classes are {known}: correct it, or make the splits again")
+    refuse(split.path, faults, f"its classes are {known}: {remedy}")
     return [classes.index(label) for label in split.labels]

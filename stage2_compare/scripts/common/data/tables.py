@@ -22,6 +22,7 @@ _PLACEHOLDERS = {
     "–", "—", "_", ".", "...", "unknown", "unlabeled", "unlabelled", "missing", "undefined", "tbd",
     "todo", "无", "空", "未知", "未标注", "待标注", "待预测",
 }  # fmt: skip
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx, .xls
 _MAX_BYTES = 100_000_000  # of a csv, which takes some ten times as much memory
 # The default of 131,072 characters is less than a long text; more than this overflows on Windows.
 csv.field_size_limit(2**31 - 1)
@@ -84,12 +85,15 @@ def read_tables(
 def _read(path: Path) -> bytes:
     try:
         with open_file(path, _MAX_BYTES) as file:
-            return file.read()
+            content = file.read()
     except OSError as error:
         raise UserError(
             f"{path}: cannot read the split file ({reason_of(error)}); make the splits with "
             "make_splits.py, or check --project-root and the path"
         ) from error
+    if content.startswith(_WORKBOOKS):
+        raise UserError(f"{path} is a workbook of Excel: save it as CSV UTF-8, and give that file")
+    return content
 
 
 def _parsed(
