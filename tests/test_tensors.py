@@ -1,13 +1,21 @@
 """Files of tensors are opened without running code in them, and no larger than they are."""
 
 import io
+import os
 import tarfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from common.errors import UserError
+from common.models.bert_resnet import load_resnet
+from common.models.weights import load_weights
+from common.predicting.answer import load_run
+from common.runs.folder import RunFolder
 from common.tensors import read_tensors
+from torchvision.models import ResNet18_Weights
 
 STATE = {"weights": {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(3)}, "epoch": 2}
 
@@ -63,6 +71,68 @@ def test_an_archive_with_anything_but_tensors_is_refused(path):
     rewrite(path, {})
     end_as_torch_does(path)
     assert read_tensors(path)["epoch"] == 2  # so it was the name that was refused
+
+
+class Trap(torch.nn.Module):
+    """Writes a file when torch.jit.load, or torch.load below 2.6, opens its archive."""
+
+    where: str
+
+    def __init__(self, where: str):
+        super().__init__()
+        self.where = where
+
+    @torch.jit.export
+    def __getstate__(self):
+        return self.where
+
+    @torch.jit.export
+    def __setstate__(self, state: str):
+        self.where = state
+        self.training = False
+        torch.save(torch.zeros(1), state)
+
+
+def test_torchscript_that_would_run_code_is_refused_by_every_reader(tmp_path, monkeypatch, capsys):
+    ran, trap = tmp_path / "ran", io.BytesIO()
+    torch.jit.save(torch.jit.script(Trap(str(ran))), trap)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    resnet = f"hub/checkpoints/{ResNet18_Weights.DEFAULT.url.rsplit('/', 1)[-1]}"
+    for name in ("best.pt", "pytorch_model.bin", resnet, ".a.partial/checkpoint.pt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(trap.getvalue())
+    torch.jit.load(tmp_path / "best.pt")
+    assert ran.exists()  # so it is a trap
+    ran.unlink()
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    readers = {
+        "best.pt": lambda: load_run(SimpleNamespace(folder=tmp_path)),
+        "pytorch_model.bin": lambda: load_weights(None, str(tmp_path), None, True),
+        "ResNet weights": lambda: load_resnet("resnet18", True),
+    }
+    for name, read in readers.items():
+        with pytest.raises(UserError, match=f"{name}.*it holds .*, which is no part of tensors"):
+            read()
+    assert RunFolder(tmp_path, "a").read_checkpoint() is None
+    assert "no part of tensors" in capsys.readouterr().out and not ran.exists()
+
+
+def test_a_few_bytes_that_claim_gigabytes_are_refused(path):
+    class Claim:
+        def __reduce__(self):
+            return bytearray, (10**12,)
+
+    for archive in (True, False):
+        torch.save({"a": Claim()}, path, _use_new_zipfile_serialization=archive)
+        with pytest.raises(ValueError, match="a bytearray"):
+            read_tensors(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps its pipes elsewhere")
+def test_a_pipe_is_no_file_of_tensors(tmp_path):
+    os.mkfifo(tmp_path / "best.pt")
+    with pytest.raises(OSError, match="not a file"):
+        read_tensors(tmp_path / "best.pt")
 
 
 def test_a_member_larger_than_the_file_is_refused(path):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,25 @@ def test_probabilities_of_another_kind_are_named_and_no_pickle_is_loaded(tmp_pat
         np.savez_compressed(path, probabilities=wrong)
         assert reason(tmp_path).startswith("epoch_probabilities.npz: ")
     assert "allow_pickle=False" in reason(tmp_path)
+
+
+def test_the_array_that_is_checked_is_the_one_that_is_read(tmp_path):
+    """numpy takes a member without ``.npy`` first, whatever the other one is."""
+    path = make(tmp_path) / "epoch_probabilities.npz"
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("probabilities", bytes(10**7))
+    assert load_runs(tmp_path)[0].shares.shape == (3, 6, 3)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps its pipes elsewhere")
+def test_a_pipe_leaves_out_its_run(tmp_path):
+    folder = make(tmp_path)
+    for name in [path.name for path in folder.iterdir()]:
+        (folder / name).rename(tmp_path / "kept")
+        os.mkfifo(folder / name)
+        assert reason(tmp_path) == f"{name}: not a file"
+        (folder / name).unlink()
+        (tmp_path / "kept").rename(folder / name)
 
 
 def test_files_too_large_for_memory_are_not_read(tmp_path, monkeypatch):

@@ -212,7 +212,7 @@ def quoted(value: str) -> str:
 
 def folder_name(text: str) -> str:
     """Return a name that every file system takes: without separators, not hidden, not too long."""
-    name = re.sub(r'[/\\:*?"<>|\x00-\x1f]', "_", text).strip(" ")
+    name = re.sub(r'[/\\:*?"<>|\x00-\x1f\ud800-\udfff]', "_", text).strip(" ")
     name = re.sub(r"^\.+|\.+$", "_", name)  # a leading dot hides it, Windows drops a trailing one
     if len(name.encode("utf-8")) <= _LONGEST_NAME:
         return name

@@ -1,13 +1,16 @@
 """Opens the files that torch.save wrote, without running code in them.
 
 Below torch 2.6 ``torch.load(..., weights_only=True)`` still runs a TorchScript archive
-(CVE-2025-32434), and all releases unpack a compressed member to any size. So an archive is refused
-before torch reads it if it has members of another kind, or if they claim more than its bytes."""
+(CVE-2025-32434), and all releases unpack a compressed member, and make a bytearray, of any size. So
+a file is looked into before torch reads it: an archive is refused if it has members of another kind,
+or if they claim more than its bytes. All files of weights are read here."""
 
 from __future__ import annotations
 
+import mmap
 import re
 import struct
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -15,8 +18,11 @@ from typing import Any, BinaryIO
 
 import torch
 
+from .files import open_file
+
 _ARCHIVE = b"PK\3\4"
 _BEFORE_ARCHIVES = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch's magic number, pickled
+_BYTEARRAY = b"bytearray\n"  # pickled: a few bytes that claim gigabytes
 _MEMBER = re.compile(
     r"[^/]+/(data\.pkl|data/\d+|version|byteorder|\.format_version|\.storage_alignment"
     r"|\.data/serialization_id)",
@@ -35,17 +41,23 @@ def read_tensors(path: Path, mapped: bool = False) -> Any:
     Raises:
         Exception: the file is absent, broken, or holds something else.
     """
-    with open(path, "rb") as file:
+    with open_file(path, sys.maxsize) as file, warnings.catch_warnings():
         start = file.read(len(_BEFORE_ARCHIVES))
         is_archive = start.startswith(_ARCHIVE)
         if is_archive:
             _check_archive(file)
         elif start != _BEFORE_ARCHIVES:
             raise ValueError("it is no file of tensors as torch.save writes them")
-    with warnings.catch_warnings():  # torch 2.1 deprecates what it reads with
-        warnings.simplefilter("ignore")
-        mmap = mapped and is_archive
-        return torch.load(str(path), map_location="cpu", weights_only=True, mmap=mmap)
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            if content.find(_BYTEARRAY) >= 0:
+                raise ValueError("it holds a bytearray, which is no part of tensors")
+        file.seek(0)
+        warnings.simplefilter("ignore")  # torch 2.1 deprecates what it reads with
+        # torch maps a file by its name, which must be UTF-8; what it reads is what was checked.
+        name = str(path) if mapped and is_archive and str(path).isprintable() else None
+        return torch.load(
+            name or file, map_location="cpu", weights_only=True, mmap=name is not None
+        )
 
 
 def _check_archive(file: BinaryIO) -> None:

@@ -363,12 +363,13 @@ def _read_test(path: Path, found: dict[str, Any]) -> Predictions | None:
 
 def _read_shares(path: Path, found: dict[str, Any]) -> np.ndarray:
     """Return the probabilities of every epoch (E, N, C) float16."""
-    with zipfile.ZipFile(path) as archive:  # a small one may claim gigabytes
-        size = archive.getinfo(f"{layout.PROBABILITIES}.npy").file_size
-    if size > 10**6 * _MEGABYTES[path.suffix]:
-        raise ValueError(f"it holds {size / 1e6:,.0f} MB, too much to be read")
-    with np.load(path) as archive:  # which refuses pickles
-        shares = archive[layout.PROBABILITIES]
+    most = 10**6 * _MEGABYTES[path.suffix]
+    with open_file(path, most) as file, zipfile.ZipFile(file) as archive:
+        member = archive.getinfo(f"{layout.PROBABILITIES}.npy")
+        if member.file_size > most:  # a small archive may claim gigabytes
+            raise ValueError(f"it holds {member.file_size / 1e6:,.0f} MB, too much to be read")
+        with archive.open(member) as values:
+            shares = np.lib.format.read_array(values, allow_pickle=False)
     shape = (len(found["history"]), *np.shape(found["predictions"].probabilities))
     if (shares.shape, shares.dtype) != (shape, np.float16):
         raise ValueError(f"it holds {shares.shape} {shares.dtype}, not {shape} float16")
