@@ -289,18 +289,54 @@ FAULTS = [
     ('"model_type": null; .*Mend that line', settings(model_type=None)),
     ('"model_type": "modernbert"', settings(model_type="modernbert")),
     ("config.json or its weights", settings(hidden_act="nothing")),
-    ("config.json cannot be used", without("config.json")),
     ("pip install sentencepiece protobuf", NO_TOKENIZER, content("spm.model", b"\n\x0e")),
     ("its tokenizer cannot", content("tokenizer.json", b"[" * 100_000)),
     ("Nobody", tokenizer_settings(tokenizer_class="Nobody")),
 ]
 
 
-def test_every_loading_error_names_the_fault_and_its_own_remedy(tmp_path):
+def inside(place: str, top: str = "", data: bytes = b"{}"):
+    """The checkpoint lies in a folder of the folder, beside a file."""
+
+    def change(folder: Path) -> None:
+        moved = folder.rename(folder.with_name("moved"))
+        (folder / place).parent.mkdir(parents=True)
+        moved.rename(folder / place)
+        if top:
+            (folder / top).write_bytes(data)
+
+    return change
+
+
+def pickled_model(folder: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), folder / "pytorch_model.bin")
+
+
+NO_MODEL = without("config.json", "model.safetensors")
+# The same for folders that other programs make
+OTHERS = [
+    ("the output of a Trainer: give .*checkpoint-500'$", inside("checkpoint-500")),
+    ("sentence-transformers: .*0_Transformer'$", inside("0_Transformer", "modules.json")),
+    ("sentence-transformers: .*0_Transformer'$", inside("0_Transformer", "config.json")),
+    ("sentence-transformers: .*0_CLIPModel'$", inside("0_CLIPModel", "modules.json")),
+    ("hub's cache: give .*0'$", inside("snapshots/0")),
+    ("LoRA.*merge_and_unload", NO_MODEL, content("adapter_config.json", b"{}")),
+    ("LoRA.*merge_and_unload", NO_WEIGHTS, content("adapter_config.json", b"{}")),
+    ("OpenCLIP: .*transformers", NO_MODEL, content("open_clip_pytorch_model.bin", b"")),
+    ("accelerate: .*unwrapped", without("config.json"), content("random_states_0.pkl", b"")),
+    ("load its model.pth in its own", NO_WEIGHTS, content("model.pth", b"")),
+    ("has no tokenizer: copy", NO_TOKENIZER, content("optimizer.pt", b"")),
+    ("is no checkpoint, it has no config.json", without("config.json")),
+    ("whole model, save its state_dict", NO_WEIGHTS, pickled_model),
+]
+
+
+@pytest.mark.parametrize("faults", [FAULTS, OTHERS], ids=["broken", "of other programs"])
+def test_every_loading_error_names_the_fault_and_its_own_remedy(tmp_path, faults):
     published = tmp_path / "published"
     published.mkdir()
     save(published, "BertModel")
-    for number, (says, *changes) in enumerate(FAULTS):
+    for number, (says, *changes) in enumerate(faults):
         folder = tmp_path / f"back\\slash {number}"  # shown as Windows writes it, not twice
         shutil.copytree(published, folder)
         for change in changes:

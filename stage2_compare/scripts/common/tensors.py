@@ -8,6 +8,7 @@ or if they claim more than its bytes. All files of weights are read here."""
 from __future__ import annotations
 
 import mmap
+import pickle
 import re
 import struct
 import sys
@@ -55,9 +56,14 @@ def read_tensors(path: Path, mapped: bool = False) -> Any:
         warnings.simplefilter("ignore")  # torch 2.1 deprecates what it reads with
         # torch maps a file by its name, which must be UTF-8; what it reads is what was checked.
         name = str(path) if mapped and is_archive and str(path).isprintable() else None
-        return torch.load(
-            name or file, map_location="cpu", weights_only=True, mmap=name is not None
-        )
+        try:
+            return torch.load(
+                name or file, map_location="cpu", weights_only=True, mmap=name is not None
+            )
+        except pickle.UnpicklingError:  # torch would say how to run what it holds
+            raise ValueError(
+                "it holds Python objects such as a whole model, save its state_dict() alone"
+            ) from None
 
 
 def _check_archive(file: BinaryIO) -> None:

@@ -34,6 +34,30 @@ _WEIGHTS = (
     ("model.safetensors", "model-*-of-*.safetensors"),
     ("pytorch_model.bin", "pytorch_model-*-of-*.bin"),
 )
+# What other programs leave: a file in the folder -> what the folder is, and what to do.
+_OTHERS = {
+    "checkpoint-*/config.json": ("the output of a Trainer", "give a checkpoint in it, as {there}"),
+    "[0-9]_*/config.json": ("a model of sentence-transformers", "give the encoder in it, {there}"),
+    "snapshots/*/config.json": ("a folder of the hub's cache", "give {there}"),
+    "adapter_config.json": (
+        "an adapter (LoRA) without the model that it changes",
+        "join them by merge_and_unload(), save_pretrained the result and its tokenizer, and give "
+        "that folder",
+    ),
+    "open_clip_*": (
+        "a checkpoint for OpenCLIP",
+        "give one for transformers, with config.json and model.safetensors, of the same model",
+    ),
+    "random_states_*.pkl": (
+        "a state of accelerate",
+        "load it there, save_pretrained the unwrapped model and its tokenizer, and give that folder",
+    ),
+    "*.pt*": (
+        "no checkpoint of transformers",
+        "load its {file} in its own program, save_pretrained the model and its tokenizer, and give that "
+        "folder",
+    ),
+}
 _PATIENCE = 5  # seconds until a hub that does not answer counts as out of reach
 
 
@@ -84,7 +108,7 @@ def find_weights(name: str) -> list[Path]:
     found = _weights_in(folder)
     if not found:
         names = " or ".join(file for file, _ in _WEIGHTS)
-        raise UserError(
+        raise of_other_kind(name) or UserError(
             f"cannot load {quoted(name)}: it has no file named {names}, nor all parts of one; "
             "weights of TensorFlow or Flax cannot be used"
         )
@@ -100,11 +124,36 @@ def faults_named(name: str, part: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(
+        raise of_other_kind(name) or UserError(
             f"cannot load {quoted(name)}: {part} cannot be used: {reason_of(error)}. It may be "
             "broken, cut off or a git-lfs pointer (git lfs pull fetches what it stands for): "
             "download it again, or use another checkpoint"
         ) from error
+
+
+def of_other_kind(name: str) -> UserError | None:
+    """Say what a folder is that lacks a part of a checkpoint; None where that is not known."""
+    folder = Path(name)
+    has_tokenizer = any(_has(folder, file) for file in _VOCABULARIES)
+    whole_model = _has(folder, CONFIG) and _weights_in(folder)
+    if not folder.is_dir() or (whole_model and has_tokenizer):
+        return None
+    for pattern, (kind, advice) in _OTHERS.items():
+        found = next(iter(sorted(folder.glob(pattern))), None)
+        if found and not whole_model:
+            advice = advice.format(there=quoted(str(found.parent)), file=found.name)
+            return UserError(f"{quoted(name)} is {kind}: {advice}")
+    if not _has(folder, CONFIG):
+        return UserError(
+            f"{quoted(name)} is no checkpoint, it has no {CONFIG}: give a folder as "
+            "save_pretrained writes it"
+        )
+    if not has_tokenizer:
+        return UserError(
+            f"{quoted(name)} has no tokenizer: copy its files, such as tokenizer.json or vocab.txt, "
+            "from the checkpoint that it was trained from"
+        )
+    return None
 
 
 def _has(folder: Path | None, file: str) -> bool:

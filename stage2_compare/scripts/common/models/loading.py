@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files import quoted
-from .checkpoint import CONFIG, PIXEL_STATISTICS, faults_named, find_folder
+from ..files import open_file, quoted
+from .checkpoint import CONFIG, PIXEL_STATISTICS, faults_named, find_folder, of_other_kind
 
 TRANSFORMERS = "4.39.3"
 UNLIMITED = 2**31  # stands for the length or vocabulary of what has no limit
@@ -47,14 +47,14 @@ def load_config(name: str) -> Any:
 
     logging.set_verbosity_error()  # what is wrong is said here
     path = find_folder(name) / CONFIG
-    with faults_named(name, CONFIG):
+    with faults_named(name, CONFIG), open_file(path) as file:
         content = json.loads(
-            path.read_text(encoding="utf-8-sig"),
+            file.read().decode("utf-8-sig"),
             object_hook=lambda part: {k: v for k, v in part.items() if k not in _UNUSED_SETTINGS},
         )
         kind = content.get("model_type")
         if kind not in CONFIG_MAPPING:
-            raise UserError(
+            raise of_other_kind(name) or UserError(
                 f'cannot load {quoted(name)}: {CONFIG} says "model_type": {json.dumps(kind)}; such '
                 f"a model is unknown to transformers {TRANSFORMERS}, and code of a checkpoint is not "
                 "run. Mend that line where it is wrong or missing, or use another checkpoint"
