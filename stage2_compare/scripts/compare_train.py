@@ -8,7 +8,7 @@ Leaves outputs/compare/<model>_<backbone>_<fusion>/.
 
 from __future__ import annotations
 
-from common.command import run_command, training_run
+from common.command import run_command, train_model, training_run
 from common.settings import TrainingRun
 
 
@@ -17,10 +17,7 @@ def parse(argv: list[str] | None = None) -> TrainingRun:
 
 
 def main(argv: list[str] | None = None) -> None:
-    run = parse(argv)
-    from common.training.train import train  # torch takes seconds to import: --help must not wait
-
-    train(run)
+    train_model(parse(argv))
 
 
 if __name__ == "__main__":

@@ -15,24 +15,24 @@ from pathlib import Path
 
 from common.command import Parser, add_flag, run_command
 from common.errors import UserError
-from common.settings import Machine, Paths, path, positive_int
+from common.settings import Machine, Paths, path, positive_int, typed
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = Parser("Predict pairs with finished runs.", formatter_class=argparse.HelpFormatter)
+    parser = Parser("Predict pairs with finished runs.")
     group = parser.add_argument_group("runs", "relative paths start at the project root")
     add_flag(group, Paths, "project_root", help="folder of the paths below")
     runs = "folder of a finished run; of several, the mean of their probabilities"
     group.add_argument("--run", type=path, nargs="+", action="extend", required=True, help=runs)
     checkpoint = "checkpoint of runs that keep no encoder/, as the first version's"
-    group.add_argument("--model-name", help=checkpoint)
+    group.add_argument("--model-name", type=typed, help=checkpoint)
 
     group = parser.add_argument_group("pairs")
     pairs = "pairs as in the splits, or a list guid,tag; labels may be missing"
     group.add_argument("--csv", type=path, help=pairs)
     group.add_argument("--text", help="the text of one pair")
     group.add_argument("--image", type=path, help="the photo of one pair")
-    encoding = "of texts that are not UTF-8; auto (default) takes that of the run's own texts"
+    encoding = "of texts that are not UTF-8; auto takes that of the run's own texts"
     add_flag(group, Paths, "text_encoding", help=encoding)
     blank = "predict pairs whose text or photo is missing or broken as if it were blank"
     group.add_argument("--blank-missing", action="store_true", help=blank)
@@ -47,7 +47,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     group = parser.add_argument_group("machine")
     size = "what fits in memory at once (default: as in the training of the run)"
     group.add_argument("--batch-size", type=positive_int, help=size)
-    add_flag(group, Machine, "device", help="auto (default), cpu, cuda, cuda:1, ...")
+    add_flag(group, Machine, "device")
     add_flag(group, Machine, "amp")
 
     asked = parser.parse_args(argv)

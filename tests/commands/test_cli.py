@@ -124,9 +124,8 @@ def test_a_path_is_the_one_that_was_meant(tmp_path, monkeypatch):
     pairs = ["--csv", "--output", "--run", "--project-root"]
     for parse, flags in ((make_splits.parse, splits), (predict.parse, pairs)):
         given = vars(parse([word for flag in flags for word in (flag, '~/a b"')]))
-        for flag in flags:
-            found = given[flag[2:].replace("-", "_")]
-            assert (found[0] if flag == "--run" else found) == tmp_path / "a b"
+        found = [given[flag[2:].replace("-", "_")] for flag in flags]
+        assert all(path in (tmp_path / "a b", [tmp_path / "a b"]) for path in found)
 
 
 def test_a_mistyped_line_gets_one_line_with_the_flag_that_was_meant(capsys):
@@ -152,3 +151,12 @@ def test_a_command_given_as_a_module_says_how_it_is_run():
     done = subprocess.run(command, cwd=STAGE2.parent, capture_output=True, encoding="utf-8")
     assert done.returncode == 2 and done.stderr.startswith("error: ")
     assert "stage2_compare/scripts/make_splits.py" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_what_is_wrong_with_the_input_is_told_before_torch_is_imported(tmp_path):
+    wrong = {"compare_train": [], "predict": ["--run", "a", "--csv", "b", "--output", "c"]}
+    for name, more in wrong.items():
+        line = ["--project-root", str(tmp_path), *more]
+        code = f"import sys, {name}\ntry:\n {name}.main({line})\n"
+        code += "except Exception:\n sys.exit('torch' in sys.modules)\nsys.exit(3)"
+        assert subprocess.run([sys.executable, "-c", code], cwd=STAGE2 / "scripts").returncode == 0

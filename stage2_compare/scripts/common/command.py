@@ -61,9 +61,9 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 class Parser(argparse.ArgumentParser):
     """Take whole flags only, and say in one line what is wrong with one."""
 
-    def __init__(self, description: str, **options: Any):
-        options = {"formatter_class": HelpFormatter, "allow_abbrev": False, **options}
-        super().__init__(description=description, **options)
+    def __init__(self, description: str, **how: Any):
+        how |= {"formatter_class": HelpFormatter, "allow_abbrev": False}
+        super().__init__(description=description, **how)
 
     def parse_known_args(self, args=None, namespace=None):
         args = sys.argv[1:] if args is None else list(args)
@@ -133,6 +133,16 @@ def _name_of_run(model: ModelChoice, protocol: Protocol, folder: Path) -> str:
             if read_choices(folder / finished).get("protocol", {}).get("lr") == protocol.lr:
                 return finished
     return name
+
+
+def train_model(run: TrainingRun) -> None:
+    """Train a model; what is wrong with the pairs is told before torch is imported."""
+    from .data.splits import read_pairs  # pandas, as torch, takes seconds: --help must not wait
+
+    pairs = read_pairs(run.paths, run.protocol.fold)
+    from .training.train import train
+
+    train(run, pairs)
 
 
 def add_training_flags(

@@ -51,9 +51,11 @@ class PreparedRun:
         return self.settings.protocol.classes
 
 
-def prepare(settings: TrainingRun, device: torch.device | None = None) -> PreparedRun:
-    """Read and check everything; ``device`` None takes the one of the settings. Raise UserError for
-    all that can be known before the first batch."""
+def prepare(
+    settings: TrainingRun, device: torch.device | None = None, pairs: tuple | None = None
+) -> PreparedRun:
+    """Read and check everything; without ``device`` or ``pairs`` take those of the settings. Raise
+    UserError for all that can be known before the first batch."""
     # 1. The device, the splits, the classes
     protocol, choice = settings.protocol, settings.model
     if settings.probe and FUSIONS[choice.fusion].uses != ("text", "image"):
@@ -63,7 +65,7 @@ def prepare(settings: TrainingRun, device: torch.device | None = None) -> Prepar
         )
     device = device or find_device(settings.machine.device)
     precision = choose_precision(settings.machine.amp, device)
-    splits, folds, remarks = read_pairs(settings.paths, protocol.fold)
+    splits, folds, remarks = pairs or read_pairs(settings.paths, protocol.fold)
     print_lines(remarks)
     train, classes = splits["train"], class_names(splits["train"].labels)
     if len(classes) > MOST_CLASSES:  # nothing could read the run after its training

@@ -37,8 +37,9 @@ from .record import write_run
 from .resume import changed, choices, named, unfinished
 
 
-def train(settings: TrainingRun) -> None:
-    """Train one model under the protocol and leave its run folder.
+def train(settings: TrainingRun, pairs: tuple | None = None) -> None:
+    """Train one model under the protocol and leave its run folder; ``pairs`` is what
+    ``read_pairs`` returns, where it was read before.
 
     Raises:
         UserError: before the first batch, wherever the input allows it to be known.
@@ -57,7 +58,7 @@ def train(settings: TrainingRun) -> None:
     ):
         # 1. Prepare
         check_transformers()
-        run = prepare(settings, processes.device)
+        run = prepare(settings, processes.device, pairs)
         run.micro = settings.micro_batch_of(processes.count)
         _check_shares(run, processes)
         if processes.first:
