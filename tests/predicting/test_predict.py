@@ -327,7 +327,7 @@ def test_what_is_no_list_and_no_pair_is_told_in_its_own_words(project, run, tmp_
     for line, says in (
         (["--csv", str(tmp_path / "pairs.xlsx")], "is a workbook of Excel"),
         (["--csv", "pairs.csv"], "pairs.csv: No such file"),
-        (["--csv", str(run)], "are --csv and --run swapped"),
+        (["--csv", str(run), "--run", "val.csv"], "are --csv and --run swapped"),
         (["--text", str(tmp_path / "a.txt"), *photo], "is the name of a file: did you mean"),
         (["--text", "a", "--image", "gone.png"], "--image .*gone.png: No such file"),
         (["--text", "a", "--image", str(tmp_path / "broken.png")], "broken.png .*repair"),

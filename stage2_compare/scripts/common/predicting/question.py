@@ -51,6 +51,8 @@ def read_question(asked: Namespace) -> Question:
     """Read what the flags of predict.py ask for. Raise UserError where a run cannot be opened, the
     pairs cannot be read, or the answer may not be written."""
     root = asked.project_root
+    if asked.csv is not None and _is_run(root / asked.csv):
+        raise UserError(f"--csv {asked.csv} is the folder of a run: are --csv and --run swapped?")
     runs = [open_run(find_run(root, run), asked.model_name) for run in asked.run]
     classes = runs[0].classes
     for run in runs:
@@ -132,8 +134,6 @@ def open_run(folder: Path, model_name: str | None) -> OpenedRun:
 def _read_pairs(asked: Namespace, run: OpenedRun, unread: str) -> tuple[Split, int]:
     """Read the pairs of a csv, whose labels count if all have one, and count the missing texts."""
     root, told = asked.project_root, asked.text_encoding
-    if _is_run(root / asked.csv):
-        raise UserError(f"--csv {asked.csv} is the folder of a run: are --csv and --run swapped?")
     if problem := file_problem(root / asked.csv):
         raise UserError(f"--csv {root / asked.csv}: {problem}; give a list of pairs")
     splits, faults = read_splits(
