@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..files import listed, quoted
+from ..files import listed, open_file, quoted
 from ..words import Language
 from .copies import Keys
 from .pair_files import Fault
@@ -49,7 +49,8 @@ def read_quality(csv_path: Path) -> dict[str, Any] | None:
     digest = hashlib.sha256(csv_path.read_bytes()).hexdigest()
     for folder in csv_path.parents[:2]:
         try:
-            found = json.loads((folder / QUALITY).read_text(encoding="utf-8"))
+            with open_file(folder / QUALITY) as file:
+                found = json.load(file)
             files = found.pop("files")
             if files[csv_path.relative_to(folder).as_posix()] == digest:
                 return found

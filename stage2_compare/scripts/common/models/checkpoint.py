@@ -162,7 +162,7 @@ def _has(folder: Path | None, file: str) -> bool:
 
 def _weights_in(folder: Path) -> list[Path]:
     for file, pattern in _WEIGHTS:
-        parts = sorted(folder.glob(pattern))
+        parts = sorted(path for path in folder.glob(pattern) if path.is_file())
         if _has(folder, file):
             return [folder / file]
         if parts and parts[0].stem.endswith(f"-of-{len(parts):05}"):

@@ -27,6 +27,7 @@ from ..files import (
     is_disk_full,
     lock,
     move,
+    open_file,
     quoted,
     replacing,
     unlock,
@@ -54,7 +55,8 @@ class RunFolder:
             if self._lock is None:
                 owner = "another process"  # one that has just started or is about to end
                 with suppress(Exception):
-                    found = json.loads((self.partial / OWNER).read_text(encoding="utf-8"))
+                    with open_file(self.partial / OWNER) as file:
+                        found = json.load(file)
                     owner = "process {pid} on {host}, started {started}".format(**found)
                 raise Busy(
                     f"{self.final} is being trained by {owner}: wait for it, or end that process "

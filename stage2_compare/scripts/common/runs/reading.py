@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import sys
 import zipfile
 from contextlib import suppress
@@ -37,6 +38,7 @@ _BOUNDS = {metric.column: metric.bounds for metric in METRICS}
 _ROUNDING = 1e-4  # two files of one run may differ by this much
 # The most that is read of a file. A table takes up to 30 times as much memory meanwhile.
 _MEGABYTES = {".json": 5, ".csv": 100, ".npz": 500}
+_HEADER = 10_000  # bytes before the values of an array, at most
 
 
 @dataclass(frozen=True)
@@ -363,14 +365,15 @@ def _read_test(path: Path, found: dict[str, Any]) -> Predictions | None:
 
 def _read_shares(path: Path, found: dict[str, Any]) -> np.ndarray:
     """Return the probabilities of every epoch (E, N, C) float16."""
+    shape = (len(found["history"]), *np.shape(found["predictions"].probabilities))
     most = 10**6 * _MEGABYTES[path.suffix]
     with open_file(path, most) as file, zipfile.ZipFile(file) as archive:
         member = archive.getinfo(f"{layout.PROBABILITIES}.npy")
-        if member.file_size > most:  # a small archive may claim gigabytes
-            raise ValueError(f"it holds {member.file_size / 1e6:,.0f} MB, too much to be read")
+        # A small archive may claim gigabytes.
+        if member.file_size > min(most, 2 * math.prod(shape) + _HEADER):
+            raise ValueError(f"it holds {member.file_size / 1e6:,.2f} MB, not {shape} float16")
         with archive.open(member) as values:
             shares = np.lib.format.read_array(values, allow_pickle=False)
-    shape = (len(found["history"]), *np.shape(found["predictions"].probabilities))
     if (shares.shape, shares.dtype) != (shape, np.float16):
         raise ValueError(f"it holds {shares.shape} {shares.dtype}, not {shape} float16")
     if not ((shares >= 0) & (shares <= 1)).all():
