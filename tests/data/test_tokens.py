@@ -32,6 +32,20 @@ def test_a_text_within_the_bound_is_counted_as_a_whole(tokenizer):
     assert found.per_character == pytest.approx(sum(tokens) / sum(map(len, texts)), rel=0.02)
 
 
+def test_crlf_is_read_as_lf():
+    class Letters:
+        is_fast, pad_token_id, unk_token_id = False, 0, 1
+
+        def num_special_tokens_to_add(self) -> int:
+            return 0
+
+        def __call__(self, text: str, **_) -> dict:
+            return {"input_ids": [*map(ord, text)], "special_tokens_mask": [0] * len(text)}
+
+    one, other = (tokenise([text], Letters(), 16) for text in ("a\r\nb\r", "a\nb\r"))
+    assert one.digests == other.digests and one.per_character == other.per_character
+
+
 def test_how_many_texts_are_tokenised_together_changes_nothing(tokenizer, monkeypatch):
     sentences = [f"天气 {'好' * (i % 7)} ok" for i in range(50)] + [""]
     expected = tokenise(sentences, tokenizer, 16)

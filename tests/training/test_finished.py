@@ -1,7 +1,10 @@
 """Names of runs, and finished runs whose name is taken again."""
 
 import json
+import re
 import shutil
+from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 import compare_all
@@ -9,10 +12,14 @@ import compare_blip
 import compare_clip
 import compare_train
 import pytest
+from common import sweep
 from common.comparison.models import models
+from common.page.sources import find_sources
 from common.runs.layout import METRICS_JSON
 from common.runs.reading import read_runs
+from common.sweep import Job
 from helpers.hub import CLIP
+from helpers.run_folders import make_run
 from helpers.small_project import compare_dir, make_small_project, record, run_small
 
 
@@ -96,6 +103,33 @@ def test_frozen_encoders_have_a_rate_of_their_own_and_runs_of_before_count_by_th
     assert run_small(project, hub, "clip", *head) == made
     (kept,) = (made.parent / "earlier").iterdir()
     assert record(kept)["protocol"]["lr"] == 2e-5 and record(made)["protocol"]["lr"] == 1e-3
+
+
+def test_texts_that_differ_in_crlf_and_lf_are_the_same_pairs_also_for_earlier_fingerprints(
+    tmp_path,
+):
+    """Earlier versions recorded the fingerprint of the texts as the files had them."""
+    root = make_small_project(tmp_path)
+    lists = list((root / "outputs" / "splits").iterdir())
+
+    def jobs_with(line_end: str) -> Job:
+        for path in lists:
+            text = re.sub('"?(今日)\n?(天气\\d+)"?', r'"\1\n\2"', path.read_text(encoding="utf-8"))
+            path.write_bytes(text.replace("\n", line_end).encode())
+        sweep._fingerprints.cache_clear()
+        return compare_all.parse(["--project-root", str(root), "--models", "clip"])[0][0]
+
+    lf, crlf = (jobs_with(end).fingerprints() for end in ("\n", "\r\n"))
+    assert lf[0] == crlf[0] and not crlf[0].items() & crlf[1].items()
+    for recorded, line_end in product((lf[0], crlf[1]), ("\n", "\r\n")):
+        job = jobs_with(line_end)
+        protocol = {**asdict(job.run.protocol), **recorded}
+        folder = make_run(
+            job.folder.parent, job.name, protocol=protocol, model=asdict(job.run.model)
+        )
+        assert job.is_finished()
+        assert len(find_sources(read_runs(folder.parent)[0], [root]).of_pair) == 6
+        shutil.rmtree(folder)
 
 
 def test_a_run_of_another_protocol_or_model_is_kept_when_its_name_is_taken(

@@ -74,26 +74,31 @@ class Job:
         record = read_choices(self.folder)
         if not record:
             return False
-        protocol = {**asdict(self.run.protocol), **self.fingerprints()}
+        protocol = asdict(self.run.protocol)
         flags = [field.name for field in fields(self.run.protocol) if field.metadata]
         # What else is empty is found in the data when the run is made.
         known = {key: value for key, value in protocol.items() if key in flags or value}
-        return not differences(record, {"protocol": known, "model": asdict(self.run.model)})
+        model = asdict(self.run.model)
+        return any(
+            not differences(record, {"protocol": known | pairs, "model": model})
+            for pairs in self.fingerprints()
+        )
 
-    def fingerprints(self) -> dict[str, str]:
-        """Read and check the pairs, and return what the protocol records of them."""
+    def fingerprints(self) -> list[dict[str, str]]:
+        """Read and check the pairs, and return what a protocol may have recorded of them."""
         protocol = self.run.protocol
         return _fingerprints(self.run.paths, protocol.fold, protocol.image_size)
 
 
 @cache
-def _fingerprints(paths: Paths, fold: int | None, image_size: int) -> dict[str, str]:
+def _fingerprints(paths: Paths, fold: int | None, image_size: int) -> list[dict[str, str]]:
     from .data.image_store import load_splits  # pandas takes long to import: --help must not wait
-    from .data.splits import fingerprints, read_pairs
+    from .data.splits import LINE_ENDS, fingerprints, read_pairs
 
     splits, _, _ = read_pairs(paths, fold)
     photos = {name: split.image_paths for name, split in splits.items()}
-    return fingerprints(splits, load_splits(photos, image_size, paths.cache))
+    images = load_splits(photos, image_size, paths.cache)
+    return [fingerprints(splits, images, end) for end in LINE_ENDS]
 
 
 def disk_needed(jobs: list[Job], devices: int, say: Language) -> str:

@@ -39,24 +39,29 @@ class Shared(NamedTuple):
 
 def quality_json(tables: dict[str, bytes], facts: dict[str, Any]) -> bytes:
     """Return the content of quality.json for tables by their names."""
-    files = {name: hashlib.sha256(content).hexdigest() for name, content in tables.items()}
+    files = {name: _digests(content)[0] for name, content in tables.items()}
     return (json.dumps({"files": files, **facts}, indent=1) + "\n").encode()
 
 
 def read_quality(csv_path: Path) -> dict[str, Any] | None:
     """Return what quality.json says of a table, or of the fold that it is in; None where it is
     about another one or cannot be read."""
-    digest = hashlib.sha256(csv_path.read_bytes()).hexdigest()
+    digests = _digests(csv_path.read_bytes())
     for folder in csv_path.parents[:2]:
         try:
             with open_file(folder / QUALITY) as file:
                 found = json.load(file)
             files = found.pop("files")
-            if files[csv_path.relative_to(folder).as_posix()] == digest:
+            if files[csv_path.relative_to(folder).as_posix()] in digests:
                 return found
         except Exception:  # not there, or of another kind
             continue
     return None
+
+
+def _digests(table: bytes) -> list[str]:
+    """Return the SHA-256 of a table with LF, and as it is, which earlier versions recorded."""
+    return [hashlib.sha256(each).hexdigest() for each in (table.replace(b"\r\n", b"\n"), table)]
 
 
 def of_data(

@@ -28,6 +28,9 @@ UNFINISHED = ".make_splits.unfinished"
 UNLABELLED = "unlabelled"  # name of the test list among the splits where it has no labels
 FOLD = "fold_"  # begins the name of a fold's folder, which lies beside the splits
 
+# Of texts, for a fingerprint: LF, as it is recorded. Then those of earlier versions: None, as the
+# files have them, and CRLF, as they had them where the run was made.
+LINE_ENDS = ("\n", None, "\r\n")
 _CLASS_ORDER = ("negative", "neutral", "positive")
 
 
@@ -183,23 +186,29 @@ def class_names(labels: Iterable[str]) -> list[str]:
     return sorted(found, key=_CLASS_ORDER.index if found <= set(_CLASS_ORDER) else None)
 
 
-def fingerprint(split: Split, digests: Iterable[str], in_order: bool = True) -> str:
+def fingerprint(
+    split: Split, digests: Iterable[str], in_order: bool = True, line_end: str | None = LINE_ENDS[0]
+) -> str:
     """Return a hash of all guids, labels, texts and photos of a split, whose ``digests`` (N,) are
-    given, in the order of its rows, or in any."""
-    digest = hashlib.sha256()
-    rows = zip(split.guids, split.labels, split.texts, digests, strict=True)
+    given, in the order of its rows, or in any; ``line_end`` is one of LINE_ENDS."""
+    digest, texts = hashlib.sha256(), split.texts
+    if line_end:
+        texts = [text.replace("\r\n", "\n").replace("\n", line_end) for text in texts]
+    rows = zip(split.guids, split.labels, texts, digests, strict=True)
     for row in rows if in_order else sorted(rows):
         digest.update(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 
-def fingerprints(splits: dict[str, Split], images: dict[str, ImageStore]) -> dict[str, str]:
+def fingerprints(
+    splits: dict[str, Split], images: dict[str, ImageStore], line_end: str | None = LINE_ENDS[0]
+) -> dict[str, str]:
     """Return what a protocol records of its pairs, see ``settings.Protocol``."""
-    val, digests = splits["val"], images["val"].digests
+    train, val = ((splits[name], images[name].digests) for name in ("train", "val"))
     return {
-        "train_sha256": fingerprint(splits["train"], images["train"].digests),
-        "val_sha256": fingerprint(val, digests),
-        "val_pairs_sha256": fingerprint(val, digests, in_order=False),
+        "train_sha256": fingerprint(*train, line_end=line_end),
+        "val_sha256": fingerprint(*val, line_end=line_end),
+        "val_pairs_sha256": fingerprint(*val, in_order=False, line_end=line_end),
     }
 
 

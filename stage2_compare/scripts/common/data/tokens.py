@@ -61,7 +61,9 @@ class Tokens:
 
 
 def tokenise(texts: list[str], tokenizer: Any, max_length: int) -> Tokens:
-    """Tokenise with the tokenizer's own special tokens, and cut at ``max_length`` tokens."""
+    """Tokenise with the tokenizer's own special tokens, and cut at ``max_length`` tokens. CRLF is
+    read as LF."""
+    texts = [text.replace("\r\n", "\n") for text in texts]
     longest = _CHARACTERS_PER_TOKEN * max(max_length, 64)
     too_long = np.array([len(text) > longest for text in texts])
     texts = [text[:longest] for text in texts]

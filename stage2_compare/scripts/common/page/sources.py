@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ..data.photos import decode, open_file, upright_size
 from ..data.report import read_quality
-from ..data.splits import UNLABELLED, fingerprint, read_training_splits
+from ..data.splits import LINE_ENDS, UNLABELLED, fingerprint, read_training_splits
 from ..errors import UserError, reason_of
 from ..files import remedy, remove_left_overs, replacing
 from ..runs.reading import Run
@@ -101,7 +101,8 @@ def _add_split(found: Sources, paths: dict[str, str], wanted: str, roots: list[P
         # What is wrong may quote a file that the run's owner cannot read, so it is not told.
         found.reasons.append(phrase("reason_unreadable", what=lists["val"]))
         return
-    if fingerprint(split, [digest for digest, _ in photos]) != wanted:
+    digests = [digest for digest, _ in photos]
+    if wanted not in [fingerprint(split, digests, line_end=end) for end in LINE_ENDS]:
         found.reasons.append(phrase("reason_changed", what=lists["val"]))
         return
     texts = zip(split.texts, split.text_encodings, split.image_paths, photos, strict=True)
