@@ -51,6 +51,8 @@ def main(argv):
     (run.paths.runs / run.name).mkdir()
     record = run.paths.runs / run.name / "metrics.json"
     record.write_text('{"protocol": {}, "model": {}}', encoding="utf-8")
+    for name in layout.WHOLE[1:]:
+        (record.parent / name).touch()
     unlock(held)
 """
 
@@ -126,6 +128,14 @@ def test_each_run_is_what_its_own_command_makes_and_is_made_once(project, hub, c
     compare_all.main(line)
     assert "2 of them finished before; 0 to make" in capsys.readouterr().out
     (job, _), _ = compare_all.parse(line)
+    (job.folder / layout.BEST).unlink()
+    compare_all.main(line)
+    told = f"without best.pt (results stay, nothing is trained again; predict.py cannot use it): {job.name}"
+    assert told in capsys.readouterr().out.splitlines()
+    for name in layout.WHOLE:
+        (job.folder / name).rename(project / name)
+        assert not job.is_finished()
+        (project / name).rename(job.folder / name)
     assert job.is_finished()
     for other in (["--epochs", "3"], ["--max-length", "9"], ["--weight-decay", "1"]):
         (changed, _), _ = compare_all.parse([*line, *other])

@@ -28,6 +28,8 @@ from common.command import (
     training_run,
 )
 from common.errors import UserError
+from common.files import listed
+from common.runs import layout
 from common.settings import (
     FAMILIES,
     FUSION_NAMES,
@@ -69,6 +71,10 @@ def main(argv: list[str] | None = None) -> None:
     done = say("finished_before", n=len(jobs) - len(left)) if len(left) < len(jobs) else ""
     how = {"done": done, "left": len(left), "devices": ", ".join(devices)}
     print(say("runs_to_make", n=len(jobs), **how), flush=True)
+    finished = [job for job in jobs if job not in left]
+    without = [job.name for job in finished if not (job.folder / layout.BEST).is_file()]
+    if without:
+        print(say("without_best", runs=listed(without)), flush=True)
     if len(args.seeds) == 2:
         print(say("two_seeds"), flush=True)
     faults = {}

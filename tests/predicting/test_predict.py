@@ -222,6 +222,7 @@ SPOILED = {
     "no record": (lambda f: (f / "metrics.json").unlink(), "no metrics.json there"),
     "no JSON": (lambda f: (f / "metrics.json").write_text("{"), NO_RECORD),
     "huge photos": (lambda f: edit_block(f, "protocol", image_size=10**6), NO_RECORD),
+    "no weights": (lambda f: (f / "best.pt").unlink(), "has no best.pt"),
     "cut weights": (lambda f: os.truncate(f / "best.pt", 999), "best.pt cannot be read"),
     "pickled weights": (
         lambda f: torch.save({"model_state": {"x": Path("a")}}, f / "best.pt"),

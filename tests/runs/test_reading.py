@@ -83,6 +83,15 @@ def test_runs_of_earlier_versions_lack_what_those_did_not_write(tmp_path):
     assert (run.predictions, run.best["val_loss"], run.seed) == (None, None, None)
 
 
+@pytest.mark.parametrize("name", layout.WHOLE)
+def test_a_run_is_finished_where_what_readers_need_is_there(tmp_path, name):
+    folder = make(tmp_path, content={})
+    (folder / name).rename(tmp_path / name)
+    assert reason(tmp_path).startswith(f"no {name}")
+    (tmp_path / name).rename(folder / name)
+    assert len(load_runs(tmp_path)) == 1  # without best.pt, which people delete for its size
+
+
 def test_the_best_run_comes_first_and_of_equal_epochs_the_earliest_is_best(tmp_path):
     for name, f1 in (("b", 0.5), ("c", 0.6), ("a", 0.5)):
         path = make_run(tmp_path, name, f1, epochs=4, best=2) / "history.csv"

@@ -72,7 +72,7 @@ class Job:
     def is_finished(self) -> bool:
         """Tell if its folder holds the run of this protocol, this model and these pairs."""
         record = read_choices(self.folder)
-        if not record:
+        if not (record and all((self.folder / name).is_file() for name in layout.WHOLE)):
             return False
         protocol = asdict(self.run.protocol)
         flags = [field.name for field in fields(self.run.protocol) if field.metadata]

@@ -97,6 +97,11 @@ def load_run(run: OpenedRun) -> tuple[ImageTextClassifier, Any]:
     """Build the classifier with the weights of best.pt, on the CPU, and load its tokenizer. Raise
     UserError where they cannot be read, or do not fit, or the encoder's files are not found."""
     path = run.folder / BEST
+    if not path.is_file():
+        raise UserError(
+            f"{run.folder} has no {BEST}, which its answers need: copy it back, or run the training "
+            "command of this run again"
+        )
     try:
         state = read_tensors(path)["model_state"]
         if not all(isinstance(value, Tensor) for value in state.values()):

@@ -34,6 +34,8 @@ CARD = "README.md"  # the model card
 CHECKPOINT = "checkpoint.pt"
 OWNER = "owner.json"
 
+WHOLE = (METRICS_JSON, HISTORY, PREDICTIONS)  # a run with these is finished, also without best.pt
+
 PARTIAL, OLD, LOCK = ".partial", ".old", ".lock"
 EARLIER = "earlier"  # holds runs whose name was taken by a run of another protocol or model
 LOGS = "logs"

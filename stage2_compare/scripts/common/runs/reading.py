@@ -168,10 +168,11 @@ def _read_run(folder: Path, name: str) -> Run:
     found: dict[str, Any] = {}
     for part, (file, read) in readers.items():
         if not (folder / file).exists():
-            if part in ("metrics", "history"):
-                raise ValueError(f"no {file}")
-            if part == "predictions":  # earlier versions kept none, nor what belongs to them
+            # Earlier versions kept no predictions, nor what belongs to them.
+            if part == "predictions" and "content" not in found["metrics"]:
                 break
+            if file in layout.WHOLE:
+                raise ValueError(f"no {file}")
             continue
         try:
             found[part] = read(folder / file, found)
