@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
         print_commands(left)
         return
     for job in left:
-        job.fingerprints()  # what is wrong with the pairs would make every run fail
+        job.pairs()  # what is wrong with the pairs would make every run fail
     devices, say = args.devices, Language(args.lang)
     done = say("finished_before", n=len(jobs) - len(left)) if len(left) < len(jobs) else ""
     how = {"done": done, "left": len(left), "devices": ", ".join(devices)}

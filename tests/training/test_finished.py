@@ -14,13 +14,16 @@ import compare_train
 import pytest
 from common import sweep
 from common.comparison.models import models
+from common.errors import UserError
 from common.page.sources import find_sources
-from common.runs.layout import METRICS_JSON
+from common.runs.layout import BEST, METRICS_JSON, SUBMISSION
 from common.runs.reading import read_runs
 from common.sweep import Job
+from common.training import train
 from helpers.hub import CLIP
 from helpers.run_folders import make_run
 from helpers.small_project import compare_dir, make_small_project, record, run_small
+from helpers.tables import read_rows
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +74,14 @@ def test_any_folder_of_a_model_gives_a_run_folder_that_readers_see(tmp_path):
 # Finished runs
 
 
+def jobs_of(project: Path, hub, *flags: str) -> list[Job]:
+    """Return what compare_all.py would make of a small run of CLIP."""
+    sweep._pairs.cache_clear()
+    line = ["--project-root", str(project), "--models", "clip", "--clip-model", hub.folder(CLIP)]
+    line += ["--image-size", "32", "--batch-size", "4", "--effective-batch-size", "4", *flags]
+    return compare_all.parse(line)[0]
+
+
 def test_frozen_encoders_have_a_rate_of_their_own_and_runs_of_before_count_by_their_record(
     project, hub
 ):
@@ -78,11 +89,9 @@ def test_frozen_encoders_have_a_rate_of_their_own_and_runs_of_before_count_by_th
     more = ["--output-dir", "outputs/heads", "--epochs", "1"]
     head = [*more, "--freeze-encoders"]
     made = run_small(project, hub, "clip", *head)
-    line = ["--project-root", str(project), "--models", "clip", "--clip-model", hub.folder(CLIP)]
-    line += ["--image-size", "32", "--batch-size", "4", "--effective-batch-size", "4", *head]
 
     def jobs(*flags: str) -> list[tuple[str, bool]]:
-        found, _ = compare_all.parse([*line, *flags])
+        found = jobs_of(project, hub, *head, *flags)
         return [(job.name.removeprefix(made.name), job.is_finished()) for job in found]
 
     assert made.name.endswith("_frozen") and record(made)["protocol"]["lr"] == 1e-3
@@ -106,7 +115,7 @@ def test_frozen_encoders_have_a_rate_of_their_own_and_runs_of_before_count_by_th
 
 
 def test_texts_that_differ_in_crlf_and_lf_are_the_same_pairs_also_for_earlier_fingerprints(
-    tmp_path,
+    hub, tmp_path
 ):
     """Earlier versions recorded the fingerprint of the texts as the files had them."""
     root = make_small_project(tmp_path)
@@ -116,10 +125,9 @@ def test_texts_that_differ_in_crlf_and_lf_are_the_same_pairs_also_for_earlier_fi
         for path in lists:
             text = re.sub('"?(今日)\n?(天气\\d+)"?', r'"\1\n\2"', path.read_text(encoding="utf-8"))
             path.write_bytes(text.replace("\n", line_end).encode())
-        sweep._fingerprints.cache_clear()
-        return compare_all.parse(["--project-root", str(root), "--models", "clip"])[0][0]
+        return jobs_of(root, hub)[0]
 
-    lf, crlf = (jobs_with(end).fingerprints() for end in ("\n", "\r\n"))
+    lf, crlf = (jobs_with(end).pairs()[0] for end in ("\n", "\r\n"))
     assert lf[0] == crlf[0] and not crlf[0].items() & crlf[1].items()
     for recorded, line_end in product((lf[0], crlf[1]), ("\n", "\r\n")):
         job = jobs_with(line_end)
@@ -130,6 +138,40 @@ def test_texts_that_differ_in_crlf_and_lf_are_the_same_pairs_also_for_earlier_fi
         assert job.is_finished()
         assert len(find_sources(read_runs(folder.parent)[0], [root]).of_pair) == 6
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("flags", [("--lr", "1e-3"), ("--freeze-encoders",)])
+def test_what_came_later_is_added_to_a_finished_run_without_training(
+    hub, tmp_path, monkeypatch, flags
+):
+    project, more = make_small_project(tmp_path), ["--epochs", "1", *flags]
+    asked = [flag.replace("--lr", "--lrs") for flag in more]
+    folder = run_small(project, hub, "clip", *more)
+    before, weights = record(folder), (folder / BEST).read_bytes()
+    pairs = (folder.parents[1] / "splits" / "val.csv").read_text(encoding="utf-8").splitlines()
+    monkeypatch.setattr(train, "learn", lambda *_: pytest.fail("it trains"))
+    for rows in (pairs, pairs[:4], [*pairs[:3], pairs[3].rpartition(",")[0] + ","]):
+        (folder.parents[1] / "splits" / "test.csv").write_text("\n".join(rows), encoding="utf-8")
+        assert not jobs_of(project, hub, *asked)[0].is_finished()
+        run_small(project, hub, "clip", *more)
+        assert jobs_of(project, hub, *asked)[0].is_finished()
+        told, val = (read_rows(folder / f"{n}predictions.csv") for n in ("test_", ""))
+        labelled, pred = not rows[-1].endswith(","), told[0].index("pred")
+        assert ("test_acc" in record(folder)) == labelled != (folder / SUBMISSION).is_file()
+        assert [(r[0], r[pred]) for r in told] == [(r[0], r[2]) for r in val[: len(rows)]]
+    assert (folder / BEST).read_bytes() == weights and record(folder).keys() == before.keys()
+    assert not jobs_of(project, hub, *asked, "--probe")[0].is_finished()
+    run_small(project, hub, "clip", *more, "--probe")
+    assert jobs_of(project, hub, *asked, "--probe")[0].is_finished()
+    assert record(folder).keys() - before.keys() == {"probe"}
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    (folder.parents[1] / "splits" / "test.csv").write_text("\n".join(pairs), encoding="utf-8")
+    (folder / BEST).write_bytes(weights[:999])
+    with pytest.raises(UserError, match="best.pt cannot be read.*--restart"):
+        run_small(project, hub, "clip", *more)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    (folder / BEST).unlink()
+    assert jobs_of(project, hub, *asked)[0].is_finished()  # nothing is there to predict with
 
 
 def test_a_run_of_another_protocol_or_model_is_kept_when_its_name_is_taken(

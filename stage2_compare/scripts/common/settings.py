@@ -285,10 +285,8 @@ def usual_lr(frozen_encoders: bool) -> float:
 def run_name(model: ModelChoice, protocol: Protocol, unsaid_lr: float | None = None) -> str:
     """Name a run folder after its model, and after what people compare where it is no default.
 
-    A local folder is named by its last part. The suffixes stand in one order.
-
-    Args:
-        unsaid_lr: the rate that the name does not say, if not the usual one.
+    A local folder is named by its last part. The suffixes stand in one order. ``unsaid_lr`` is the
+    rate that is not said, if not the usual one.
     """
     is_folder = os.path.isdir(model.name)
     checkpoint = Path(model.name).resolve().name if is_folder else model.name

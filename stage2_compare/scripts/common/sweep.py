@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from multiprocessing.connection import Connection
@@ -33,7 +33,7 @@ from .errors import Busy, UserError, reason_of
 from .files import WAITING, lock, printable, quoted, unlock
 from .models.checkpoint import local_folder
 from .runs import layout
-from .runs.reading import differences, read_choices
+from .runs.reading import is_complete, is_run_of
 from .settings import Paths, TrainingRun
 from .words import Language
 
@@ -70,35 +70,31 @@ class Job:
         return self.run.paths.runs / layout.LOGS / f"{self.name}.log"
 
     def is_finished(self) -> bool:
-        """Tell if its folder holds the run of this protocol, this model and these pairs."""
-        record = read_choices(self.folder)
-        if not (record and all((self.folder / name).is_file() for name in layout.WHOLE)):
+        """Tell if its folder holds the run of this protocol, this model and these pairs, and all
+        that is asked of it, unless its best.pt is gone."""
+        if not self.folder.is_dir():
             return False
-        protocol = asdict(self.run.protocol)
-        flags = [field.name for field in fields(self.run.protocol) if field.metadata]
-        # What else is empty is found in the data when the run is made.
-        known = {key: value for key, value in protocol.items() if key in flags or value}
-        model = asdict(self.run.model)
-        return any(
-            not differences(record, {"protocol": known | pairs, "model": model})
-            for pairs in self.fingerprints()
+        pairs, test = self.pairs()
+        return is_run_of(self.folder, self.run, pairs) and is_complete(
+            self.folder, test, self.run.probe
         )
 
-    def fingerprints(self) -> list[dict[str, str]]:
-        """Read and check the pairs, and return what a protocol may have recorded of them."""
+    def pairs(self) -> tuple[list[dict[str, str]], Any]:
+        """Read and check the pairs, and return what a protocol may have recorded of them, and the
+        test list."""
         protocol = self.run.protocol
-        return _fingerprints(self.run.paths, protocol.fold, protocol.image_size)
+        return _pairs(self.run.paths, protocol.fold, protocol.image_size)
 
 
 @cache
-def _fingerprints(paths: Paths, fold: int | None, image_size: int) -> list[dict[str, str]]:
+def _pairs(paths: Paths, fold: int | None, image_size: int) -> tuple[list[dict[str, str]], Any]:
     from .data.image_store import load_splits  # pandas takes long to import: --help must not wait
-    from .data.splits import LINE_ENDS, fingerprints, read_pairs
+    from .data.splits import fingerprints, read_pairs, to_predict
 
     splits, _, _ = read_pairs(paths, fold)
     photos = {name: split.image_paths for name, split in splits.items()}
     images = load_splits(photos, image_size, paths.cache)
-    return [fingerprints(splits, images, end) for end in LINE_ENDS]
+    return fingerprints(splits, images), to_predict(splits)
 
 
 def disk_needed(jobs: list[Job], devices: int, say: Language) -> str:

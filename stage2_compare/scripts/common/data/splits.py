@@ -200,16 +200,22 @@ def fingerprint(
     return digest.hexdigest()
 
 
-def fingerprints(
-    splits: dict[str, Split], images: dict[str, ImageStore], line_end: str | None = LINE_ENDS[0]
-) -> dict[str, str]:
-    """Return what a protocol records of its pairs, see ``settings.Protocol``."""
+def fingerprints(splits: dict[str, Split], images: dict[str, ImageStore]) -> list[dict[str, str]]:
+    """Return what a protocol records of its pairs, see ``settings.Protocol``, and behind it what
+    earlier versions may have recorded."""
     train, val = ((splits[name], images[name].digests) for name in ("train", "val"))
-    return {
-        "train_sha256": fingerprint(*train, line_end=line_end),
-        "val_sha256": fingerprint(*val, line_end=line_end),
-        "val_pairs_sha256": fingerprint(*val, in_order=False, line_end=line_end),
-    }
+    return [
+        {
+            "train_sha256": fingerprint(*train, line_end=line_end),
+            "val_sha256": fingerprint(*val, line_end=line_end),
+            "val_pairs_sha256": fingerprint(*val, in_order=False, line_end=line_end),
+        }
+        for line_end in LINE_ENDS
+    ]
+
+
+def to_predict(splits: dict[str, Split]) -> Split | None:
+    return splits.get("test", splits.get(UNLABELLED))
 
 
 def label_indices(

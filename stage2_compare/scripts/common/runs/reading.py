@@ -12,7 +12,7 @@ import math
 import sys
 import zipfile
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import numpy as np
 from ..errors import UserError, reason_of
 from ..files import MARK, open_file, printable, unescaped
 from ..metrics import MAIN, METRICS, confusion_matrix, run_scores, scores
+from ..settings import TrainingRun
 from . import layout
 
 _LARGEST = sys.float_info.max
@@ -195,6 +196,36 @@ def read_choices(folder: Path) -> dict[str, dict[str, Any]]:
         return {block: dict(record[block]) for block in _CHOICES}
     except Exception:  # a stranger's file can fail in any way
         return {}
+
+
+def is_run_of(folder: Path, asked: TrainingRun, pairs: list[dict[str, str]]) -> bool:
+    """Tell if a folder holds the whole run of these settings, and of pairs with one of these
+    fingerprints."""
+    if not all((folder / name).is_file() for name in layout.WHOLE):
+        return False
+    record, protocol = read_choices(folder), asdict(asked.protocol)
+    flags = [field.name for field in fields(asked.protocol) if field.metadata]
+    # What else is empty is found in the data when the run is made.
+    known = {key: value for key, value in protocol.items() if key in flags or value}
+    model = asdict(asked.model)
+    return any(not differences(record, {"protocol": known | p, "model": model}) for p in pairs)
+
+
+def is_complete(folder: Path, test: Any, probe: bool) -> bool:
+    """Tell if a finished run has predicted the test list ``test``, a ``data.tables.Split`` or None,
+    and is probed where that is asked; also where no best.pt is there to add it."""
+    if not (folder / layout.BEST).is_file():
+        return True
+    try:
+        if probe and "probe" not in read_record(folder / layout.METRICS_JSON):
+            return False
+        if not test:
+            return True
+        header, cells = _read_table(folder / layout.TEST_PREDICTIONS)
+        told = cells[:, : 1 + (header[1] == "label")].T.tolist()
+    except Exception:  # not there, or a stranger's
+        return False
+    return told == ([test.guids] if "" in test.labels else [test.guids, test.labels])
 
 
 def differences(earlier: dict[str, Any], newer: dict[str, Any]) -> dict[str, str]:

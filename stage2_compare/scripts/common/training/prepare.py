@@ -110,9 +110,8 @@ def prepare(
     warnings = [found.warning(name) for name, found in met.items()]
     print_lines([*warnings, language if model.encoder.text_dim else ""])
 
-    complete = replace(
-        protocol, precision=precision.name, classes=classes, **fingerprints(splits, images), **folds
-    )
+    pairs = fingerprints(splits, images)[0]
+    complete = replace(protocol, precision=precision.name, classes=classes, **pairs, **folds)
     config = load_config(choice.name)
     return PreparedRun(
         settings=replace(settings, protocol=complete),

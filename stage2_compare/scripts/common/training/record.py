@@ -7,6 +7,7 @@ import importlib.metadata
 import io
 import platform
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -24,7 +25,7 @@ from .. import metrics
 from ..data.batches import read_through
 from ..data.copies import copy_groups
 from ..data.dataset import PairDataset
-from ..data.splits import UNLABELLED, Split
+from ..data.splits import UNLABELLED, Split, fingerprints, to_predict
 from ..data.tokens import tokenise
 from ..errors import UserError, reason_of
 from ..files import quoted
@@ -32,9 +33,13 @@ from ..models.classifier import ImageTextClassifier
 from ..models.loading import load_tokenizer, save_encoder
 from ..runs import layout
 from ..runs.folder import RunFolder, spreadsheet_bytes, table_bytes
+from ..runs.reading import is_complete, is_run_of, read_record
+from ..settings import TrainingRun
+from ..tensors import read_tensors
 from .card import model_card
 from .device import device_name, peak_memory_mb
 from .engine import TrainingResult, evaluate, logit_scores, probabilities
+from .features import encode_splits
 from .prepare import PreparedRun
 from .probes import probe
 from .resume import COMMON
@@ -81,14 +86,55 @@ def write_run(
         "code": {"sha256": run.contents["code_sha256"], "git_commit": commit, "git_clean": clean},
         **_data_record(run),
     }
+    _write_validation(run, folder, result)
+    _write_encoder(run, folder, model)
+    _finish(run, folder, model, record)
+
+
+def is_incomplete(run: PreparedRun, asked: TrainingRun, folder: RunFolder) -> bool:
+    """Tell if the run that is ``asked`` for is finished, but lacks what its best.pt can add."""
+    if is_complete(folder.final, to_predict(run.splits), asked.probe):
+        return False
+    pairs = fingerprints(run.splits, {name: each.images for name, each in run.datasets.items()})
+    unfinished = (folder.partial / layout.CHECKPOINT).exists()
+    return not unfinished and is_run_of(folder.final, asked, pairs)
+
+
+def complete(run: PreparedRun, folder: RunFolder) -> None:
+    """Let a finished run predict the test list of now, and probe it if asked. A copy of its folder
+    with the answers takes its place."""
+    name = folder.final.name
+    print(f"{name}: its answers are made, nothing is trained (--restart would)", flush=True)
+    folder.clear()  # what a process that was killed has left
+    folder.need_space(sum(path.stat().st_size for path in folder.final.rglob("*")) / 1e6)
+    earlier = shutil.ignore_patterns(layout.TEST_PREDICTIONS, layout.SUBMISSION)
+    shutil.copytree(folder.final, folder.partial, ignore=earlier, dirs_exist_ok=True)
+    record = read_record(folder.final / layout.METRICS_JSON)
+    record = {key: value for key, value in record.items() if not key.startswith("test_")}
+    model, path = run.build(), folder.final / layout.BEST
+    try:
+        model.load_state_dict(read_tensors(path)["model_state"])
+    except Exception as error:  # a broken file can fail in any way
+        raise UserError(
+            f"{path} cannot be read ({reason_of(error)[:200]}): copy it again, remove it to keep the "
+            "run as it is, or give --restart to train anew"
+        ) from error
+    model.to(run.precision.device)
+    if model.frozen:
+        run.features, _ = encode_splits(run, model, run.micro)
+    _finish(run, folder, model, record | _data_record(run))
+
+
+def _finish(
+    run: PreparedRun, folder: RunFolder, model: ImageTextClassifier, record: dict[str, Any]
+) -> None:
+    settings = run.settings
     if settings.probe:
-        measured = run.datasets["val"], run.empty_text, run.micro, precision
+        measured = run.datasets["val"], run.empty_text, run.micro, run.precision
         features = run.features.get("val")
         record["probe"] = probe(model, *measured, settings.protocol.seed, features)
     for name in run.splits.keys() & {"test", UNLABELLED}:
         record |= _write_test(run, folder, model, name)
-    _write_validation(run, folder, result)
-    _write_encoder(run, folder, model)
     folder.write_json(layout.METRICS_JSON, record)
     folder.write(layout.CARD, model_card(settings.name, record).encode("utf-8", "backslashreplace"))
     folder.finish()

@@ -33,7 +33,7 @@ from .engine import TrainingResult, fit
 from .features import encode_splits
 from .prepare import PreparedRun, prepare, print_lines
 from .processes import Processes, joined
-from .record import write_run
+from .record import complete, is_incomplete, write_run
 from .resume import changed, choices, named, unfinished
 
 
@@ -61,6 +61,9 @@ def train(settings: TrainingRun, pairs: tuple | None = None) -> None:
         run = prepare(settings, processes.device, pairs)
         run.micro = settings.micro_batch_of(processes.count)
         _check_shares(run, processes)
+        if processes.count == 1 and not settings.restart and is_incomplete(run, settings, folder):
+            complete(run, folder)
+            return
         if processes.first:
             _announce(run, folder, processes)
 
