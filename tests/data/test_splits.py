@@ -131,7 +131,7 @@ def test_a_broken_row_is_named(root):
     }
     for row, fault in faults.items():
         assert f"split.csv, {fault}" in error(root, f"guid,label\n1,a\n2,b\n{row}\n")
-    no_text = PLAIN.encode("utf-16-le"), b"PK\x03\x04\0\0\xff\xff", b"guid,label\n1,\x81\xff\n"
+    no_text = PLAIN.encode("utf-16-le"), b"QK\x03\x04\0\0\xff\xff", b"guid,label\n1,\x81\xff\n"
     for content in no_text:
         assert "not a text file in UTF-8 or GB18030; save it as CSV" in error(root, content)
     assert "split.csv, line 3: " in error(root, b"guid,label\n1,a\n2,\0b\n")
