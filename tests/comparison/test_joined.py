@@ -1,4 +1,4 @@
-"""The folds, seeds and learning rates of a model are judged as one."""
+"""The folds, seeds and learning rates of a model are joined, and judged as one."""
 
 import itertools
 from dataclasses import replace
