@@ -93,6 +93,7 @@ class Trap(torch.nn.Module):
         torch.save(torch.zeros(1), state)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
 def test_torchscript_that_would_run_code_is_refused_by_every_reader(tmp_path, monkeypatch, capsys):
     ran, trap = tmp_path / "ran", io.BytesIO()
     torch.jit.save(torch.jit.script(Trap(str(ran))), trap)
