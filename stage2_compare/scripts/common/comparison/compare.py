@@ -177,8 +177,3 @@ def _majority(
     confusion[:, place] = np.bincount(pairs.labels, minlength=len(pairs.classes))
     found = scores(confusion)
     return pairs.classes[place], {m.column: float(found[m.key]) for m in METRICS}
-
-
-# Until pictures and page take Results.
-Comparison = Compared = Results
-NO = "no"
