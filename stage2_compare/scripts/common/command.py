@@ -106,10 +106,8 @@ def training_run(family: str, description: str, argv: list[str] | None) -> Train
     protocol = Protocol(**_values(Protocol, flags))
     if protocol.frozen_encoders:  # they read each photo once
         protocol = replace(protocol, augmentation="none")
-    model, paths = (
-        ModelChoice(family, **_values(ModelChoice, flags)),
-        Paths(**_values(Paths, flags)),
-    )
+    model = ModelChoice(family, **_values(ModelChoice, flags))
+    paths = Paths(**_values(Paths, flags))
     return TrainingRun(
         _name_of_run(model, protocol, paths.runs),
         protocol,

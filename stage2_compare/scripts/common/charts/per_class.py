@@ -22,7 +22,7 @@ def per_class(shown: Shown) -> Figure:
     models = shown.judged[: _MOST_ROWS // len(shown.classes)]
     draws, found = Draws(pairs.groups, _DRAWS), []
     for model in models:
-        said = np.array([predicted for predicted, _ in shown.answers(model)])  # (S, N)
+        said = np.array([predicted for predicted, _ in shown.group.of_trials(model)])  # (S, N)
         figures = class_figures(said, pairs.labels, len(pairs.classes), draws)
         found.append(figures[..., list(shown.classes)])
     method = [phrase("about_per_class"), shown.of_classes()]

@@ -24,7 +24,7 @@ def reliability(shown: Shown) -> Figure:
     labels = shown.group.validation.pairs.labels
     for axes, model in zip(grid, shown.judged, strict=True):
         answers = []  # of each seed: confidence (N,), and whether it was right (N,)
-        for predicted, probabilities in shown.answers(model):
+        for predicted, probabilities in shown.group.of_trials(model):
             confidence = probabilities[np.arange(len(labels)), predicted]
             answers.append((confidence, predicted == labels))
         errors = [calibration(*answer, _BINS)[1] for answer in answers]

@@ -66,20 +66,6 @@ class Shown:
         trials = self.group.trials(model)
         return [run for trial in trials for run in trial.runs] or model.runs
 
-    def answers(self, model: Model) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return, of each training of a judged model, with its folds joined, the predicted classes
-        (N,) and the probabilities (N, C) on the pairs of the group."""
-        pairs, found = self.group.validation.pairs, []
-        for trial in self.group.trials(model):
-            predicted = np.zeros(len(pairs), int)
-            probabilities = np.zeros((len(pairs), len(pairs.classes)))
-            for run in trial.runs:
-                rows = pairs.rows(run.predictions)
-                predicted[rows] = run.predictions.predicted
-                probabilities[rows] = run.predictions.probabilities
-            found.append((predicted, probabilities))
-        return found
-
 
 def new_figure(
     shown: Shown, title: str, method: Sequence[Phrase | None], models: list[Model] | None = None

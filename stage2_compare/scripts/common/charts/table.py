@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..comparison.results import shown as figure_of
+from ..comparison.results import spent
 from ..comparison.wording import BEST, NO_DIFFERENCE, metric_title
 from ..metrics import MAIN, METRICS
 from ..words import phrase
@@ -55,7 +56,7 @@ def result_table(shown: Shown) -> Figure:
 def _columns(shown: Shown) -> dict[str, list[str]]:
     """Return the cells of each column by its title."""
     say, table = shown.say, shown.table
-    unit, seconds = time_unit(float(_time(shown).max()))
+    unit, seconds = time_unit(spent(table).max())
     columns = {}
     for metric in sorted(METRICS, key=lambda metric: metric != MAIN):
         title = say(metric_title(metric))
@@ -71,13 +72,8 @@ def _columns(shown: Shown) -> dict[str, list[str]]:
         title = say("column_test", metric=metric_title(MAIN))
         columns[title] = _written(table["test_f1_macro"])
     columns[say("column_params")] = _written(table["params_million"], 1)
-    columns[say("column_time", unit=phrase(f"unit_{unit}"))] = _written(_time(shown) / seconds, 1)
+    columns[say("column_time", unit=phrase(f"unit_{unit}"))] = _written(spent(table) / seconds, 1)
     return columns
-
-
-def _time(shown: Shown) -> np.ndarray:
-    """Return the seconds that training and reading took, (M,)."""
-    return shown.table[["train_time_sec", "encode_time_sec"]].astype(float).sum(axis=1).to_numpy()
 
 
 def _written(values: Iterable[float | None], decimals: int = 3) -> list[str]:

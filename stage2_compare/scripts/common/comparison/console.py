@@ -10,7 +10,7 @@ from ..files import console_width, padded, printable
 from ..metrics import BESIDE, MAIN
 from ..runs.labels import BETWEEN
 from ..words import Language
-from .results import MODEL, Results, shown
+from .results import MODEL, Results, shown, spent
 from .wording import REFERENCE, conclusion, method, metric_short, metric_title, other_groups
 
 WIDTH = 100
@@ -31,7 +31,6 @@ def report(results: Results, say: Language) -> str:
 def _table(results: Results, say: Language) -> str:
     """Lay out the rows of the group that is told first, and of its ensembles and reference."""
     rows = results.models[results.models["group"] == 1]
-    times = rows[["train_time_sec", "encode_time_sec"]].fillna(0).astype(float).sum(axis=1)
     intervals = [
         "" if low is None else f"{low:.3f}–{high:.3f}"
         for low, high in zip(rows[f"{MAIN.prefix}_low"], rows[f"{MAIN.prefix}_high"], strict=True)
@@ -43,7 +42,7 @@ def _table(results: Results, say: Language) -> str:
         **{say(metric_short(metric)): shown(rows, metric).map(_figure) for metric in BESIDE},
         say("console_time"): [
             duration(time, say) if kind == MODEL else ""
-            for time, kind in zip(times, rows["kind"], strict=True)
+            for time, kind in zip(spent(rows), rows["kind"], strict=True)
         ],
     }
     names = list(rows["model"][rows["kind"] == MODEL])

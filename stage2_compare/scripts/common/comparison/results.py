@@ -105,16 +105,23 @@ class Group:
             The predicted classes (N,), and the mean probabilities (N, C); None where it is not
             judged.
         """
-        trials = self.trials(model)
-        if not trials:
+        of_trials = self.of_trials(model)
+        if not of_trials:
             return None
-        pairs = self.validation.pairs
-        shares = np.zeros((len(pairs), len(pairs.classes)))
-        for run in (run for trial in trials for run in trial.runs):
-            shares[pairs.rows(run.predictions)] += run.predictions.probabilities
-        alone = len(trials) == 1  # ties of rounded probabilities were decided in training
-        predicted = said([run.predictions for run in trials[0].runs], pairs)
-        return (predicted if alone else shares.argmax(1)), shares / len(trials)
+        shares = sum(own for _, own in of_trials)
+        alone = len(of_trials) == 1  # ties of rounded probabilities were decided in training
+        return (of_trials[0][0] if alone else shares.argmax(1)), shares / len(of_trials)
+
+    def of_trials(self, model: Model) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return the same of each training of a model, its folds joined; [] where it is not judged."""
+        found = []
+        for trial in self.trials(model):
+            pairs, parts = self.validation.pairs, [run.predictions for run in trial.runs]
+            shares = np.zeros((len(pairs), len(pairs.classes)))
+            for part in parts:
+                shares[pairs.rows(part)] = part.probabilities
+            found.append((said(parts, pairs), shares))
+        return found
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,11 @@ def shown(table: pd.DataFrame, metric: Metric) -> pd.Series:
     """Return the figure that is shown of a metric: without selection bias, where that is known."""
     corrected, recorded = table[f"{metric.prefix}_corrected"], table[metric.column]
     return corrected.where(corrected.notna(), recorded)
+
+
+def spent(table: pd.DataFrame) -> pd.Series:
+    """Return the seconds that training took, with the reading of pairs by a frozen encoder."""
+    return table[["train_time_sec", "encode_time_sec"]].astype(float).sum(axis=1)
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

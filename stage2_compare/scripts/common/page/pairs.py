@@ -10,9 +10,9 @@ import numpy as np
 
 from ..comparison.models import Model
 from ..comparison.results import Group
+from ..comparison.worth import SINGLE
 
 SURE = 0.9  # the probability from which an error counts as confident
-SINGLE = ("text", "image")  # what a model reads that joins nothing
 
 
 @dataclass(frozen=True)
