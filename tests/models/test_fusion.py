@@ -9,17 +9,24 @@ from common.models.fusion import (
     RANK,
     WIDTH,
     AttentionFusion,
+    BottleneckFusion,
     CrossAttention,
+    FilmFusion,
     GatedFusion,
+    JointFusion,
     LateFusion,
     LowRankFusion,
+    ProductFusion,
+    TransformerLayer,
     mean_of_tokens,
 )
 from torch import nn
 
+ON_TOKENS = [name for name, fusion in FUSIONS.items() if not fusion.pooled]
 
-def constant(module: nn.Module, value: float) -> None:
-    for parameter in module.parameters():
+
+def constant(part: nn.Module | nn.Parameter, value: float) -> None:
+    for parameter in part.parameters() if isinstance(part, nn.Module) else (part,):
         nn.init.constant_(parameter, value)
 
 
@@ -75,6 +82,31 @@ def test_lowrank_is_the_tensor_of_its_factors():
     torch.testing.assert_close(fusion(text, image), expected, atol=1e-4, rtol=1e-4)
 
 
+def test_product_by_hand():
+    fusion = ProductFusion(1).eval()
+    constant(fusion, 0.0)
+    with torch.no_grad():  # hidden unit: text + 10 image + 100 product + 1000 distance, each of one
+        for place in range(4):
+            fusion.classifier[0].weight[0, place * WIDTH] = 10**place
+        fusion.classifier[3].weight[0, 0] = 1
+    logits = fusion(filled(2.0), filled(5.0))  # 2 + 10 * 5 + 100 * 2 * 5 + 1000 * |2 - 5|
+    torch.testing.assert_close(logits, torch.tensor([[4052.0]]))
+
+
+def test_film_by_hand_and_at_first_the_image_alone():
+    fusion = FilmFusion(1).eval()
+    image, others = torch.randn(2, WIDTH), torch.randn(2, 2, WIDTH)
+    assert torch.equal(fusion(others[0], image), fusion(others[1], image))
+    constant(fusion, 0.0)
+    with torch.no_grad():  # gamma is twice the text, beta three times
+        fusion.gamma_beta.weight[0, 0] = 2
+        fusion.gamma_beta.weight[WIDTH, 0] = 3
+        fusion.classifier[0].weight[0, 0] = 1
+        fusion.classifier[3].weight[0, 0] = 1
+    logits = fusion(filled(5.0), filled(7.0))  # (1 + 2 * 5) * 7 + 3 * 5
+    torch.testing.assert_close(logits, torch.tensor([[92.0]]))
+
+
 def test_cross_attention_by_hand():
     """One head's arithmetic, step by step, with a zero among those that are looked at."""
     layer = CrossAttention().double().eval()
@@ -111,8 +143,58 @@ def test_attention_looks_both_ways_and_takes_the_means():
     torch.testing.assert_close(logits, torch.tensor([[112.0]]))
 
 
-def test_attention_sees_no_padding():
-    fusion = AttentionFusion(3).eval()
+def test_transformer_layer_is_that_of_torch_beside_a_zero():
+    """torch's own layer over one token more, of which keys and values are 0, is the twin."""
+    layer = TransformerLayer().eval()
+    twin = nn.TransformerEncoderLayer(WIDTH, 4, 4 * WIDTH, 0.0, batch_first=True).eval()
+    names = {"attention.attention": "self_attn", "attention.norm": "norm1", "norm": "norm2"}
+    names |= {"perceptron.0": "linear1", "perceptron.2": "linear2"}
+    for own, other in names.items():
+        twin.get_submodule(other).load_state_dict(layer.get_submodule(own).state_dict())
+    x = torch.randn(2, 5, WIDTH)
+    with_zero = torch.cat([x, torch.zeros(2, 1, WIDTH)], 1)  # the biases begin with 0
+    torch.testing.assert_close(layer(x), twin(with_zero)[:, :5], atol=1e-5, rtol=1e-5)
+
+
+def adding(x: torch.Tensor, padding: torch.Tensor | None = None) -> torch.Tensor:
+    """A layer in which each adds all that is not padding to itself."""
+    kept = torch.ones(x.shape[:2]) if padding is None else (~padding).float()
+    return x + (x * kept.unsqueeze(-1)).sum(1, keepdim=True)
+
+
+TOKENS = torch.tensor([1.0, 3.0, 99.0]).view(1, 3, 1).expand(1, 3, WIDTH)  # the last is padding
+PATCHES = torch.tensor([4.0, 6.0]).view(1, 2, 1).expand(1, 2, WIDTH)
+MASK = torch.tensor([[1, 1, 0]])
+
+
+def test_joint_classifies_what_the_class_token_has_seen():
+    fusion = JointFusion(1).eval()
+    fusion.layer.forward, fusion.classifier.forward = adding, lambda x: x[:, :1]
+    constant(fusion.class_token, 0.5)
+    logits = fusion(TOKENS, PATCHES, MASK)  # 0.5 + (0.5 + 1 + 3 + 4 + 6)
+    torch.testing.assert_close(logits, torch.tensor([[15.0]]))
+
+
+def test_bottleneck_hands_on_what_the_other_modality_said_one_layer_later():
+    fusion = BottleneckFusion(1).eval()
+    for layer in (*fusion.text_layers, *fusion.image_layers):
+        layer.forward = adding
+    fusion.text_classifier.forward = lambda x: x[:, :1]
+    fusion.image_classifier.forward = lambda x: 100 * x[:, :1]
+    constant(fusion.bottlenecks, 0.25)
+    constant(fusion.text_class, 1)
+    constant(fusion.image_class, 2)
+    # First layer. Text: 4 * 0.25 + 1 + 1 + 3 = 6 is added to each. Image: 1 + 2 + 4 + 6 = 13.
+    # The bottlenecks are (6.25 + 13.25) / 2 = 9.75 then, and four of them 39.
+    # Second layer. Text: the class token 7, tokens 7 and 9: 7 + (39 + 7 + 7 + 9) = 69.
+    # Image: the class token 15, patches 17 and 19: 15 + (39 + 15 + 17 + 19) = 105.
+    logits = fusion(TOKENS, PATCHES, MASK)
+    torch.testing.assert_close(logits, torch.tensor([[(69 + 100 * 105.0) / 2]]))
+
+
+@pytest.mark.parametrize("name", ON_TOKENS)
+def test_fusions_of_tokens_see_no_padding(name: str):
+    fusion = FUSIONS[name](3).eval()
     tokens, patches = torch.randn(2, 5, WIDTH), torch.randn(2, 4, WIDTH)
     mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
     other = torch.where(mask.unsqueeze(-1) == 1, tokens, torch.randn(2, 5, WIDTH))
@@ -121,8 +203,9 @@ def test_attention_sees_no_padding():
     torch.testing.assert_close(fusion(tokens, patches, mask)[:1], alone)
 
 
-def test_attention_takes_a_text_without_a_token():
-    fusion = AttentionFusion(3).train()
+@pytest.mark.parametrize("name", ON_TOKENS)
+def test_fusions_of_tokens_take_a_text_without_a_token(name: str):
+    fusion = FUSIONS[name](3).train()
     tokens, patches = torch.randn(1, 2, WIDTH), torch.randn(1, 4, WIDTH)
     logits = fusion(tokens, patches, torch.zeros(1, 2, dtype=torch.long))
     assert torch.isfinite(logits).all()
@@ -153,7 +236,7 @@ class IdentityEncoder(nn.Module):
         return input_ids.float(), pixels[:, 0, 0]
 
 
-@pytest.mark.parametrize("fusion", ["concat", "gated", "late", "lowrank"])
+@pytest.mark.parametrize("fusion", ["concat", "gated", "late", "lowrank", "product", "film"])
 def test_the_head_does_not_see_the_scale_of_a_feature(fusion: str):
     model = ImageTextClassifier(IdentityEncoder(), fusion, 3).eval()
     text, image = torch.randn(2, 4), torch.randn(2, 6)

@@ -20,6 +20,9 @@ def test_a_model_keeps_the_contract_uses_all_that_it_is_given_and_is_reopened(hu
     model, batch = build(hub, kind), inputs(hub, kind, ["今天很高兴", "今天很难过"])
     ids, mask = batch["input_ids"], batch["attention_mask"]
     encoder = model.encoder
+    for weights in model.head.parameters():
+        if not weights.any():  # until it has learned, it uses nothing
+            nn.init.normal_(weights, std=0.1)
     assert isinstance(encoder, Encoder) and isinstance(encoder.reads_apart, bool)
     assert len(encoder.mean) == len(encoder.std) == 3
     assert ids.max() < encoder.vocabulary and ids.shape[1] <= encoder.positions

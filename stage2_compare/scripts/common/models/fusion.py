@@ -11,7 +11,8 @@ from torch import Tensor, nn
 WIDTH = 256
 DROPOUT = 0.2
 RANK = 4  # of LowRankFusion
-HEADS = 4  # of AttentionFusion
+HEADS = 4  # of CrossAttention
+BOTTLENECKS = 4  # of BottleneckFusion
 
 
 class SampleDropout(nn.Module):
@@ -121,6 +122,38 @@ class LowRankFusion(Fusion):
         return products.unflatten(1, (RANK, -1)).sum(1) + self.bias  # (B, C)
 
 
+class ProductFusion(Fusion):
+    """Both features, their product and their distance, number by number (Conneau et al. 2017, arXiv
+    1705.02364, there of two sentences)."""
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.classifier = Classifier(4 * WIDTH, classes)
+
+    def forward(self, text: Tensor, image: Tensor) -> Tensor:
+        joint = torch.cat([text, image, text * image, (text - image).abs()], dim=-1)  # (B, 1024)
+        return self.classifier(joint)  # (B, C)
+
+
+class FilmFusion(Fusion):
+    """The text scales and shifts each number of the image (Perez et al. 2018, arXiv 1709.07871;
+    there in the layers of an image encoder, here on its pooled feature).
+
+    Scale 1 + gamma and shift beta are linear in the text, and begin as 1 and 0: at first the image
+    alone is classified."""
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.gamma_beta = nn.Linear(WIDTH, 2 * WIDTH)
+        nn.init.zeros_(self.gamma_beta.weight)
+        nn.init.zeros_(self.gamma_beta.bias)
+        self.classifier = Classifier(WIDTH, classes)
+
+    def forward(self, text: Tensor, image: Tensor) -> Tensor:
+        gamma, beta = self.gamma_beta(text).chunk(2, dim=-1)  # (B, 256) each
+        return self.classifier((1 + gamma) * image + beta)  # (B, C)
+
+
 class CrossAttention(nn.Module):
     """One layer in which each of (B, L, 256) looks at others, (B, S, 256): attention, residual,
     LayerNorm."""
@@ -157,6 +190,88 @@ class AttentionFusion(Fusion):
         patches = self.image_layer(image, text, padding=mask == 0)  # (B, P, 256)
         joint = torch.cat([mean_of_tokens(tokens, mask), patches.mean(1)], dim=-1)  # (B, 512)
         return self.classifier(joint)  # (B, C)
+
+
+class TransformerLayer(nn.Module):
+    """One layer in which each of (B, L, 256) looks at all of them, and then goes through a two-layer
+    perceptron: both with residual and LayerNorm (Vaswani et al. 2017, arXiv 1706.03762).
+
+    Without dropout of its own, whose numbers would depend on the padding."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = CrossAttention()
+        self.perceptron = nn.Sequential(
+            nn.Linear(WIDTH, 4 * WIDTH), nn.ReLU(), nn.Linear(4 * WIDTH, WIDTH)
+        )
+        self.norm = nn.LayerNorm(WIDTH)
+
+    def forward(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
+        """``padding`` (B, L) is True for what is not looked at."""
+        x = self.attention(x, x, padding)
+        return self.norm(x + self.perceptron(x))  # (B, L, 256)
+
+
+def learned_tokens(count: int) -> nn.Parameter:
+    """Return tokens (count, 256) that are no part of any text or image, small at first as in
+    BERT."""
+    return nn.Parameter(0.02 * torch.randn(count, WIDTH))
+
+
+class JointFusion(Fusion):
+    """Tokens and patches go through one Transformer layer together, with a class token that is then
+    classified: the merged attention of METER (Dou et al. 2022, arXiv 2111.02387)."""
+
+    pooled = False
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.class_token = learned_tokens(1)
+        self.layer = TransformerLayer()
+        self.classifier = Classifier(WIDTH, classes)
+
+    def forward(self, text: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+        class_token = self.class_token.expand(len(text), -1, -1)  # (B, 1, 256)
+        joint = torch.cat([class_token, image, text], dim=1)  # (B, 1 + P + L, 256)
+        padding = F.pad(mask == 0, (1 + image.shape[1], 0))  # (B, 1 + P + L)
+        return self.classifier(self.layer(joint, padding)[:, 0])  # (B, C)
+
+
+class BottleneckFusion(Fusion):
+    """Tokens and patches meet in four bottleneck tokens only (Nagrani et al. 2021, arXiv
+    2107.00135).
+
+    Each modality has a class token and two Transformer layers of its own. Both modalities look at
+    the bottlenecks, and what they make of these is averaged after each layer: so the second layer
+    can look at what the other modality said. Both class tokens are classified, and the two logits
+    are averaged."""
+
+    pooled = False
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.bottlenecks = learned_tokens(BOTTLENECKS)
+        self.text_class, self.image_class = learned_tokens(1), learned_tokens(1)
+        self.text_layers = nn.ModuleList([TransformerLayer(), TransformerLayer()])
+        self.image_layers = nn.ModuleList([TransformerLayer(), TransformerLayer()])
+        self.text_classifier = Classifier(WIDTH, classes)
+        self.image_classifier = Classifier(WIDTH, classes)
+
+    def forward(self, text: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+        bottlenecks, text_class, image_class = (
+            tokens.expand(len(text), -1, -1)
+            for tokens in (self.bottlenecks, self.text_class, self.image_class)
+        )  # (B, 4, 256), (B, 1, 256), (B, 1, 256)
+        text = torch.cat([text_class, text], dim=1)  # (B, 1 + L, 256)
+        image = torch.cat([image_class, image], dim=1)  # (B, 1 + P, 256)
+        padding = F.pad(mask == 0, (BOTTLENECKS + 1, 0))  # (B, 4 + 1 + L)
+        for text_layer, image_layer in zip(self.text_layers, self.image_layers, strict=True):
+            text = text_layer(torch.cat([bottlenecks, text], dim=1), padding)
+            image = image_layer(torch.cat([bottlenecks, image], dim=1))
+            bottlenecks = (text[:, :BOTTLENECKS] + image[:, :BOTTLENECKS]) / 2
+            text, image = text[:, BOTTLENECKS:], image[:, BOTTLENECKS:]
+        logits = self.text_classifier(text[:, 0]) + self.image_classifier(image[:, 0])
+        return logits / 2  # (B, C)
 
 
 def mean_of_tokens(tokens: Tensor, mask: Tensor) -> Tensor:
@@ -198,6 +313,10 @@ FUSIONS = {
     "late": LateFusion,
     "lowrank": LowRankFusion,
     "attention": AttentionFusion,
+    "product": ProductFusion,
+    "film": FilmFusion,
+    "joint": JointFusion,
+    "bottleneck": BottleneckFusion,
     "text": TextOnly,
     "image": ImageOnly,
 }
