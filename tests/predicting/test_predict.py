@@ -346,7 +346,7 @@ def test_what_is_no_list_and_no_pair_is_told_in_its_own_words(project, run, tmp_
 
 
 def test_too_little_memory_says_what_helps(project, run, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(answer, "evaluate", fail)

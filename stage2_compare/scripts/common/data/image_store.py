@@ -99,7 +99,7 @@ def inspect_images(
     """Open and decode every photo once. Return, by path, SHA-256 of the file and fingerprint of
     each that can be used, and of each other why not."""
     photos, faults = {}, {}
-    for path, digest, photo, fault in _read_all(paths, _INSPECTED_SIDE, "Opening pictures"):
+    for path, digest, photo, fault in _read_all(paths, _INSPECTED_SIDE, "opening images"):
         if fault:
             faults[path] = fault
         else:
@@ -130,7 +130,7 @@ def load_images(paths: Sequence[str | Path], image_size: int, cache_dir: str | P
     """
     side = image_size * 8 // 7
     distinct = list(dict.fromkeys(map(str, paths)))
-    read = list(_read_all(distinct, 0, "Reading images"))
+    read = list(_read_all(distinct, 0, "reading images"))
     faults = {path: fault for path, _, _, fault in read if fault}
     digest_of = {path: digest for path, digest, _, fault in read if not fault}
     files = {digest: path for path, digest in reversed(digest_of.items())}
@@ -158,7 +158,7 @@ def load_images(paths: Sequence[str | Path], image_size: int, cache_dir: str | P
 def _decoded(files: list[tuple[str, str]], side: int) -> Iterator[np.ndarray]:
     """Yield what is kept of each photo, (1,), from its digest and file; raise ImagesUnusable for the
     first that cannot be used."""
-    results = _read_all([path for _, path in files], side, "Resizing images")
+    results = _read_all([path for _, path in files], side, "resizing images")
     for (expected, _), (path, digest, photo, fault) in zip(files, results, strict=True):
         if digest != expected:
             raise ImagesUnusable({path: fault or "it changed while being read: start again"})
@@ -200,11 +200,10 @@ def _read(path: str, side: int) -> tuple[str, str, np.ndarray | None, str]:
 def _read_all(
     paths: Sequence[str], side: int, title: str
 ) -> Iterator[tuple[str, str, np.ndarray | None, str]]:
-    """Yield what ``_read`` returns of each path, in order, with a progress bar."""
-    from tqdm import tqdm  # not where compare_all.py is imported, see sweep.py
+    """Yield what ``_read`` returns of each path, in order, and show the progress."""
+    from ..progress import Progress  # tqdm: not where compare_all.py is imported, see sweep.py
 
-    # disable=None: show it on a console only
-    bar = tqdm(total=len(paths), desc=title, unit="img", disable=None, leave=False)
+    bar = Progress(desc=title, total=len(paths), unit=" images")
     with ThreadPoolExecutor(_THREADS) as pool, bar:
         for start in range(0, len(paths), _WINDOW):  # so that memory does not grow with the split
             for result in pool.map(_read, paths[start : start + _WINDOW], repeat(side)):

@@ -15,13 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from ..data.photos import decode, open_file, upright_size
 from ..data.report import read_quality
 from ..data.splits import LINE_ENDS, UNLABELLED, fingerprint, read_training_splits
 from ..errors import UserError, reason_of
 from ..files import remedy, remove_left_overs, replacing
+from ..progress import Progress
 from ..runs.reading import Run
 from ..words import Phrase, phrase
 
@@ -175,4 +174,4 @@ def _in_threads(function, items: list, title: str) -> list:
     """Return ``function(item)`` of each item, in order; Pillow and hashlib work side by side."""
     with ThreadPoolExecutor(_THREADS) as pool:
         results = pool.map(function, items)
-        return list(tqdm(results, title, len(items), disable=None, leave=False))
+        return list(Progress(results, desc=title, total=len(items)))

@@ -5,7 +5,6 @@ that it was trained from."""
 
 from __future__ import annotations
 
-import math
 from argparse import Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +14,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from ..data.batches import read_through
 from ..data.dataset import PairDataset
@@ -28,6 +26,7 @@ from ..metrics import METRICS, run_scores
 from ..models.build import build_classifier
 from ..models.classifier import ImageTextClassifier
 from ..models.loading import check_transformers, load_tokenizer
+from ..progress import Progress
 from ..runs.folder import spreadsheet_bytes, table_bytes
 from ..runs.layout import BEST, ENCODER
 from ..settings import Paths
@@ -155,11 +154,12 @@ def _probabilities(
     size = asked.batch_size or run.batch_size
     # By default a run that was trained in float32 predicts in it.
     amp = "off" if (asked.amp, run.precision) == ("auto", "fp32") else asked.amp
-    options = {"desc": printable(run.folder.name), "disable": None, "leave": False}
     try:
         model.to(device)
-        batches = tqdm(read_through(dataset, size), total=math.ceil(len(dataset) / size), **options)
-        return probabilities(evaluate(model, batches, choose_precision(amp, device)))
+        title, total = printable(run.folder.name), len(dataset)
+        with Progress(desc=title, total=total, unit=" pairs") as bar:
+            how = choose_precision(amp, device)
+            return probabilities(evaluate(model, read_through(dataset, size), how, bar=bar))
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise

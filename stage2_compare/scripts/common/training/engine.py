@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from scipy.stats import entropy
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from .. import seeding
 from ..data.batches import Prefetcher
 from ..data.dataset import Batch
 from ..errors import UserError
 from ..metrics import MAIN, run_scores
+from ..progress import Progress
 from ..settings import Protocol
 from .device import Precision
 from .processes import ALONE, Processes
@@ -185,9 +185,8 @@ class Trainer:
         through their own micro-batches here. Raise FloatingPointError for a loss that is not
         finite."""
         self.model.train()
-        losses, weights, done = [], [], 0
-        started = shown = time.perf_counter()
-        with tqdm(desc=title, total=total, unit=" samples", disable=None, leave=False) as bar:
+        losses, weights, shown = [], [], time.perf_counter()
+        with Progress(desc=title, total=total, unit=" samples") as bar:
             for group in groups:
                 # The labels are still on the CPU: asking the device would make the CPU wait for it.
                 own = [self.class_weights_cpu[batch["labels"]].sum().item() for batch in group]
@@ -202,16 +201,10 @@ class Trainer:
                 losses.append(self.processes.sum(loss))
                 weights.append(weight)
 
-                done += int(samples)
+                if time.perf_counter() - shown > 1:  # not each time: it makes a GPU wait
+                    shown = time.perf_counter()
+                    bar.set_postfix_str(f"loss {_finite(losses)[-1]:.4f}")
                 bar.update(int(samples))
-                now = time.perf_counter()
-                if now - shown > (30 if bar.disable else 1):  # not each time: it makes a GPU wait
-                    shown, said = now, f"loss {_finite(losses)[-1]:.4f}"
-                    bar.set_postfix_str(said)
-                    if bar.disable:  # there is no terminal
-                        rate = done / (now - started)
-                        said = f"{done}/{total} samples, {said}, {rate:.1f} samples/s"
-                        print(f"{title}: {said}", flush=True)
         return float(np.average(_finite(losses), weights=weights))
 
     def _backward(self, batch: Batch, weight: float) -> Tensor:
@@ -282,12 +275,14 @@ def evaluate(
     batches: Iterable[tuple[np.ndarray, Batch]],
     precision: Precision,
     processes: Processes = ALONE,
+    bar: Progress | None = None,
 ) -> Tensor:
     """Return the logits (N, C) of every sample in the order of the split, float32 on the CPU.
 
     Args:
         batches: the places (B,) of the samples in the split, and the batch. Of several processes
             each has its own, at least one, and all get the logits of the whole split.
+        bar: counts the samples that are done.
     """
     model.eval()
     places, parts = [], []
@@ -297,6 +292,8 @@ def evaluate(
             inputs, _ = to_device(batch, precision.device)
             parts.append(model(**inputs).float())  # (B, C)
         places.append(batch_places)
+        if bar is not None:
+            bar.update(len(batch_places))
     found, logits = np.concatenate(places), torch.cat(parts).cpu()
     (count,) = processes.totals(len(found))
     ordered = torch.zeros(int(count), logits.shape[1])

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..data.arrays import Kept, Plan, keep
 from ..data.batches import EVALUATION_FACTOR
@@ -27,6 +26,7 @@ from ..data.dataset import Batch, Dataset, FeatureDataset, PairDataset, TokenDat
 from ..errors import reason_of
 from ..models.classifier import ImageTextClassifier
 from ..models.encoder import Encoder
+from ..progress import Progress
 from .device import Precision, device_name
 from .prepare import PreparedRun
 from .resume import weights_sha256
@@ -183,8 +183,8 @@ class _Part:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Let the encoder read everything batch by batch; yield what it makes of each, flat."""
-        title, total = f"encoding {self.name}s", len(self.contents)
-        with tqdm(total=total, desc=title, unit="", disable=None, leave=False) as bar:
+        total = len(self.contents)
+        with Progress(desc=f"encoding {self.name}s", total=total) as bar:
             for start in range(0, total, self._batch_rows):
                 places = self._places[start : start + self._batch_rows]
                 batch: Batch = {}

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from .. import seeding
 from ..data.batches import EVALUATION_FACTOR
 from ..data.dataset import Batch, FeatureDataset, PairDataset
 from ..data.tokens import Tokens
 from ..models.classifier import ImageTextClassifier
+from ..progress import Progress
 from .device import Precision
 from .engine import evaluate, logit_scores
 from .features import encode
@@ -50,10 +50,13 @@ def probe(
     if cheap and features is None:
         [features], _ = encode(model, [dataset], micro, precision)
     permutations, most = CHEAP if cheap else EXPENSIVE
-    predict = predictor(model, dataset, micro, precision, features if cheap else None)
     random = np.random.Generator(np.random.Philox(seeding.derive(seed, "probe")))
     orders = [random.permutation(len(dataset)) for _ in range(permutations)]
     chosen = np.sort(random.permutation(len(dataset))[:most])  # (M,)
+    parts = blanks(model, dataset.image_size, empty_text)
+    total = (1 + 2 * permutations) * len(dataset) + (len(chosen) + len(parts)) * len(chosen)
+    bar = Progress(desc="probing", total=total, unit=" pairs")
+    predict = predictor(model, dataset, micro, precision, features if cheap else None, bar=bar)
 
     def measure(texts: np.ndarray, images: np.ndarray) -> np.ndarray:
         scores = logit_scores(predict(texts, images), dataset.labels)
@@ -70,9 +73,10 @@ def probe(
     labels = dataset.labels[chosen]
     own, additive = logit_scores(table.diagonal().T, labels), logit_scores(emap(table), labels)
     blanked = {}
-    for name, blank in blanks(model, dataset.image_size, empty_text).items():
-        logits = predictor(model, dataset, micro, precision, blank=blank)(chosen, chosen)
+    for name, blank in parts.items():
+        logits = predictor(model, dataset, micro, precision, blank=blank, bar=bar)(chosen, chosen)
         blanked[f"f1_{name}_blanked"] = logit_scores(logits, labels)["f1_macro"]
+    bar.close()
     return {
         "f1_drop_images_shuffled": float(images[0]),
         "acc_drop_images_shuffled": float(images[1]),
@@ -105,12 +109,14 @@ def predictor(
     precision: Precision,
     features: FeatureDataset | None = None,
     blank: Batch | None = None,
+    bar: Progress | None = None,
 ) -> Predict:
     """Return what predicts any texts with any images: logits float32 on the CPU.
 
     Args:
         features: those of the dataset, for a head that runs alone.
         blank: what stands for a part of every pair, see ``blanks``.
+        bar: counts the pairs that are done.
     """
     model.to(precision.device)
     size = EVALUATION_FACTOR * micro * (16 if features else 1)
@@ -128,10 +134,9 @@ def predictor(
 
     def predict(texts: np.ndarray, images: np.ndarray) -> Tensor:
         make, starts = head_batch if features else batch, range(0, len(texts), size)
-        starts = tqdm(starts, desc="probing", unit=" batches", disable=None, leave=False)
         cuts = (np.arange(start, min(start + size, len(texts))) for start in starts)
         batches = ((places, make(texts[places], images[places])) for places in cuts)
-        return evaluate(model.head if features else model, batches, precision)
+        return evaluate(model.head if features else model, batches, precision, bar=bar)
 
     return predict
 

@@ -31,6 +31,7 @@ from ..errors import UserError, reason_of
 from ..files import quoted
 from ..models.classifier import ImageTextClassifier
 from ..models.loading import load_tokenizer, save_encoder
+from ..progress import Progress
 from ..runs import layout
 from ..runs.folder import RunFolder, spreadsheet_bytes, table_bytes
 from ..runs.reading import is_complete, is_run_of, read_record
@@ -201,7 +202,8 @@ def _write_test(
     """Write what the model says of the test pairs, and return its metrics where they have labels."""
     split, dataset = run.splits[name], run.datasets[name]
     pairs = read_through(run.features.get(name, dataset), run.micro)
-    logits = evaluate(model.head if run.features else model, pairs, run.precision)
+    with Progress(desc="predicting test pairs", total=len(split)) as bar:
+        logits = evaluate(model.head if run.features else model, pairs, run.precision, bar=bar)
     if name == "test":
         table = _predictions_table(split, dataset, logits, run.classes)
         scores = logit_scores(logits, dataset.labels).items()
