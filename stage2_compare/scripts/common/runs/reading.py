@@ -5,8 +5,6 @@ A run is read only if its own files agree; other folders are left out with the r
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import sys
@@ -19,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError, reason_of
-from ..files import MARK, open_file, printable, unescaped
+from ..files import open_file, printable, read_csv
 from ..metrics import MAIN, METRICS, confusion_matrix, run_scores, scores
 from ..settings import TrainingRun
 from . import layout
@@ -50,7 +48,7 @@ class Predictions:
     guids: list[str]  # (N,)
     labels: list[int]  # (N,) places in classes
     predicted: list[int]  # (N,) places in classes
-    probabilities: list[list[float]]  # (N, C)
+    probabilities: list[list[float]] | None  # (N, C); None: of imported ones, none are known
     groups: list[str] | None = None  # (N,) guid of the first copy of each; None: not recorded
     cut: list[bool] | None = None  # (N,) where the text was longer than the model reads
 
@@ -73,6 +71,7 @@ class Run:
     epochs: np.ndarray | None = field(default=None, compare=False)  # (E, N) places in the classes
     test: Predictions | None = None
     shares: np.ndarray | None = field(default=None, compare=False)  # (E, N, C) float16
+    imported: bool = False  # it was made elsewhere: nothing but best and predictions is known
 
     def recorded(self, *keys: str) -> Any:
         """Return the value of metrics.json under these keys, or None where it is not recorded."""
@@ -280,21 +279,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _read_table(path: Path) -> tuple[list[str], np.ndarray]:
-    """Return the header (K,) and the rows (N, K) of a csv file, each cell as it was written.
-
-    A file with a mark is for spreadsheets, in which texts are escaped; those of the first version
-    are not. The csv module refuses a million columns at once, which take pandas minutes.
-    """
-    text, mark = _read_text(path), MARK.decode("utf-8")
-    lines = csv.reader(io.StringIO(text.removeprefix(mark), newline=""), strict=True)
-    rows: list[list[str]] = []
-    for row in filter(None, lines):
-        rows.append([unescaped(cell) for cell in row] if text.startswith(mark) else row)
-        if len(row) != len(rows[0]):
-            raise ValueError(f"row {len(rows)} has {len(row)} cells, the header {len(rows[0])}")
-    if len(rows) < 2:
-        raise ValueError("it has no row")
-    return rows[0], np.array(rows[1:], dtype=object)
+    """Return the header (K,) and the rows (N, K) of a csv file, each cell as it was written."""
+    header, rows = read_csv(path, 10**6 * _MEGABYTES[path.suffix])
+    return header, np.array(rows, dtype=object)
 
 
 def _read_history(path: Path, found: dict[str, Any]) -> list[dict[str, float | None]]:
