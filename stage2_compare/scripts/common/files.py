@@ -199,11 +199,14 @@ def read_csv(path: Path, most: int) -> tuple[list[str], list[list[str]]]:
 
     Raises:
         OSError: it is no regular file of at most ``most`` bytes.
-        ValueError, csv.Error: its rows are no table.
+        ValueError, csv.Error: it is not UTF-8, or its rows are no table.
     """
     with open_file(path, most) as file:
         content = file.read()
-    text = content.removeprefix(MARK).decode("utf-8")
+    try:
+        text = content.removeprefix(MARK).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError("it is no text in UTF-8: save it as CSV UTF-8") from error
     rows: list[list[str]] = []
     for row in filter(None, csv.reader(io.StringIO(text, newline=""), strict=True)):
         rows.append([unescaped(cell) for cell in row] if content.startswith(MARK) else row)

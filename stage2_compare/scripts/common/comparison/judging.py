@@ -173,11 +173,13 @@ def on_test(model: Model, rate: float | None, pairs: Pairs, draws: Draws) -> Con
     """
     predicted = []
     for trial in model.by_rate[rate]:
+        if len(trial.runs) == 1:  # ties of rounded probabilities were decided in training
+            predicted.append(said([trial.runs[0].test], pairs))
+            continue
         shares = np.zeros((len(pairs), len(pairs.classes)))
         for run in trial.runs:
             shares[pairs.rows(run.test)] += run.test.probabilities
-        alone = len(trial.runs) == 1  # ties of rounded probabilities were decided in training
-        predicted.append(said([trial.runs[0].test], pairs) if alone else shares.argmax(1))
+        predicted.append(shares.argmax(1))
     rows = np.arange(len(pairs))
     figures = [
         resample([Answers(rows, row[None])], pairs.labels, len(pairs.classes), draws)

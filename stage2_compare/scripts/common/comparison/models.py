@@ -58,6 +58,15 @@ class Model:
         return [trial for trial in self.trials if trial.missing]
 
     @property
+    def imported(self) -> bool:
+        """Say if its predictions were made elsewhere: nothing is known of its training."""
+        return self.runs[0].imported
+
+    @property
+    def has_probabilities(self) -> bool:
+        return all(run.predictions and run.predictions.probabilities for run in self.runs)
+
+    @property
     def seeds(self) -> tuple:
         return tuple(sorted({run.seed for run in self.runs}, key=str))
 
