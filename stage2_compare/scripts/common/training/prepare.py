@@ -17,7 +17,6 @@ from ..data.tokens import Tokens, check_tokens, language_warning, tokenise
 from ..errors import UserError
 from ..models.build import build_classifier
 from ..models.classifier import ImageTextClassifier
-from ..models.fusion import FUSIONS
 from ..models.loading import load_config, load_tokenizer
 from ..runs.layout import MOST_CLASSES
 from ..settings import TrainingRun
@@ -58,11 +57,6 @@ def prepare(
     UserError for all that can be known before the first batch."""
     # 1. The device, the splits, the classes
     protocol, choice = settings.protocol, settings.model
-    if settings.probe and FUSIONS[choice.fusion].uses != ("text", "image"):
-        raise UserError(
-            f"--probe asks what each modality adds, but --fusion {choice.fusion} uses one only: "
-            "leave it out"
-        )
     device = device or find_device(settings.machine.device)
     precision = choose_precision(settings.machine.amp, device)
     splits, folds, remarks = pairs or read_pairs(settings.paths, protocol.fold)
