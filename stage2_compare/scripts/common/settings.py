@@ -154,6 +154,9 @@ class Paths:
         return self.project_root / "outputs" / "cache"
 
 
+CHECKPOINTS = ("name", "image_backbone")  # fields of ModelChoice that may name one
+
+
 @dataclass(frozen=True)
 class ModelChoice:
     """The model of a run; the fields are keys of the ``model`` block in metrics.json."""

@@ -32,7 +32,7 @@ from typing import Any
 
 from .errors import Busy, UserError, reason_of
 from .files import WAITING, lock, printable, quoted, unlock
-from .models.checkpoint import local_folder
+from .models.checkpoint import checkpoint_records, local_folder
 from .runs import layout
 from .runs.reading import is_complete, is_run_of
 from .settings import BASELINES, Paths, TrainingRun
@@ -76,9 +76,8 @@ class Job:
         if not self.folder.is_dir():
             return False
         pairs, test = self.pairs()
-        return is_run_of(self.folder, self.run, pairs) and is_complete(
-            self.folder, test, self.run.probe
-        )
+        same = is_run_of(self.folder, self.run, pairs, checkpoint_records)
+        return same and is_complete(self.folder, test, self.run.probe)
 
     def pairs(self) -> tuple[list[dict[str, str]], Any]:
         """Read and check the pairs, and return what a protocol may have recorded of them, and the
