@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from common.models.classifier import ImageTextClassifier
+from common.models.classifier import Head, ImageTextClassifier
 from common.models.fusion import (
     DROPOUT,
     FUSIONS,
@@ -225,6 +225,34 @@ def test_all_tokens_of_a_sample_drop_the_same_numbers():
     dropout.draws = torch.rand(2, WIDTH)
     kept = dropout(torch.ones(2, 7, WIDTH)) > 0  # (B, L, 256)
     assert torch.equal(kept, (dropout.draws >= DROPOUT).unsqueeze(1).expand(2, 7, WIDTH))
+
+
+@pytest.mark.parametrize("name", ["concat", "joint"])
+def test_branches_classify_each_modality_in_training_alone_and_leave_the_rest_as_it_is(name: str):
+    heads = []
+    for branches in (False, True):
+        torch.manual_seed(0)
+        heads.append(Head(4, 6, name, 3, branches))
+    plain, head = heads
+    pooled = FUSIONS[name].pooled
+    text, image = (
+        (torch.randn(2, 4), torch.randn(2, 6))
+        if pooled
+        else (torch.randn(2, 3, 4), torch.randn(2, 5, 6))
+    )
+    mask = None if pooled else torch.tensor([[1, 1, 0], [1, 0, 0]])
+    for each in heads:
+        each.eval()
+    torch.testing.assert_close(head(text, image, None, mask), plain(text, image, None, mask))
+    head.training = True  # without dropout
+    logits, of_text, of_image = head(text, image, None, mask)
+    torch.testing.assert_close(logits, plain(text, image, None, mask))
+    text, image = head.text_projection(text), head.image_projection(image)
+    if not pooled:
+        text, image = torch.stack([text[0, :2].mean(0), text[1, 0]]), image.mean(1)
+    torch.testing.assert_close(of_text, head.text_branch(text))
+    torch.testing.assert_close(of_image, head.image_branch(image))
+    assert plain.dropout_shape == (4, WIDTH) and head.dropout_shape == (6, WIDTH)
 
 
 class IdentityEncoder(nn.Module):

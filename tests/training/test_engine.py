@@ -153,6 +153,26 @@ def test_loss_and_step_by_hand():
     torch.testing.assert_close(made.model.layer.weight.detach(), expected)
 
 
+def test_the_losses_of_the_branches_steer_the_step_and_are_not_reported():
+    """Three classifiers with weights of zero: each adds its share to the gradient of its own."""
+
+    class Three(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList(Linear() for _ in range(3))
+
+        def forward(self, input_ids):
+            return tuple(layer(input_ids) for layer in self.layers)
+
+    made = trainer(Protocol(lr=1.0, branch_loss=0.25))
+    made.model = made.joined_model = Three()
+    made.optimizer = Recording(made.model.parameters(), lr=1.0)
+    assert made.train_one_epoch([ONE_STEP]) == pytest.approx(math.log(2))
+    # dL/dlogit_0 = (-.5 * 3 + .5 * 5) / 2 = 1/2
+    found = [layer.layer.weight[1].item() for layer in made.model.layers]
+    assert found == pytest.approx([0.5, 0.125, 0.125])
+
+
 @pytest.mark.parametrize("scale", [1.0, 1024.0])
 @pytest.mark.parametrize(("clip_norm", "norm"), [(0.0, 2**-0.5), (0.1, 0.1), (5.0, 2**-0.5)])
 def test_the_gradient_of_the_whole_step_is_clipped(clip_norm: float, norm: float, scale: float):

@@ -13,7 +13,7 @@ import os
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
-from dataclasses import MISSING, asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,9 @@ def _flag(default: Any, help: str, read: Callable[[str], Any] | None = None, **h
     """Return a field that a flag sets, with ``read``, which turns its text into a value.
 
     ``how`` may say ``choices``; ``flag``, where it is not called as the field; ``sets``, the value
-    that a flag without one sets; ``group``, where --help shows it, if not with its class; and
-    ``agrees``, where an unfinished run goes on only if it had the same path."""
+    that a flag without one sets; ``group``, where --help shows it, if not with its class;
+    ``agrees``, where an unfinished run goes on only if it had the same path; and ``added``, where
+    runs recorded before there was this flag had its default."""
     if isinstance(default, bool):
         how = {"sets": not default, **how}
     kind = path if isinstance(default, Path) else type(default)
@@ -69,14 +70,6 @@ LARGEST_IMAGE = 4096
 pixels = number(int, f"1 to {LARGEST_IMAGE:,}", lambda value: 1 <= value <= LARGEST_IMAGE)
 
 
-def device(text: str) -> str:
-    """Read the name of a device; only torch knows whether it is there."""
-    if text.startswith("gpu") or not re.fullmatch(r"[a-z]+(:\d+)?", text):
-        known = "auto, cpu, cuda, or cuda:1 for the second card"
-        raise ArgumentTypeError(f"{quoted(text)} is no device: give {known}")
-    return text
-
-
 @dataclass(frozen=True)
 class Family:
     """Encoders that one command trains."""
@@ -86,6 +79,7 @@ class Family:
     checkpoint: str  # without --model-name
     model_types: tuple[str, ...] = ()  # of transformers, that no other family takes
     batch_size: int = 16  # without --batch-size
+    reads_apart: bool = True  # False: the text is read in the light of the image
     image_backbones: tuple[str, ...] = ()  # choices, where a checkpoint reads texts only
 
 
@@ -100,15 +94,20 @@ FAMILIES = {
         "compare_clip", "clip:Clip", "openai/clip-vit-base-patch32", ("clip", "chinese_clip")
     ),
     "blip": Family(
-        "compare_blip", "blip:Blip", "Salesforce/blip-image-captioning-base", ("blip",), 8
+        "compare_blip",
+        "blip:Blip",
+        "Salesforce/blip-image-captioning-base",
+        ("blip",),
+        batch_size=8,
+        reads_apart=False,
     ),
 }
 # The keys of FUSIONS, from its text: importing it would take the seconds that torch takes.
 _TABLE = re.compile(r"^FUSIONS\b.*?^}", re.DOTALL | re.MULTILINE)
 _SOURCE = (Path(__file__).parent / "models" / "fusion.py").read_text(encoding="utf-8")
 FUSION_NAMES = tuple(re.findall(r'^    "(\w+)":', _TABLE.search(_SOURCE)[0], re.MULTILINE))
-BASELINES = ("text", "image")  # those of them that use one modality only
 
+SINGLE = ("text", "image")  # fusions of one modality
 ENCODINGS = ("auto", "utf-8", "gb18030", "cp1252", "utf-16")
 MOST_FOLDS = 100
 FROZEN_LR = 1e-3  # without --lr, where only the head learns: at less it barely does
@@ -152,9 +151,6 @@ class Paths:
     @property
     def cache(self) -> Path:
         return self.project_root / "outputs" / "cache"
-
-
-CHECKPOINTS = ("name", "image_backbone")  # fields of ModelChoice that may name one
 
 
 @dataclass(frozen=True)
@@ -202,15 +198,28 @@ class Protocol:
         "constant",
         "of the learning rate, down to 0 at the end unless constant",
         choices=("constant", "linear", "cosine"),
+        added=True,
     )
     warmup_ratio: float = _flag(
-        0.0, "share of all steps in which the learning rate rises from 0", share
+        0.0, "share of all steps in which the learning rate rises from 0", share, added=True
     )
-    clip_norm: float = _flag(0.0, "largest norm of a step's gradient; 0: any", not_negative_float)
+    clip_norm: float = _flag(
+        0.0, "largest norm of a step's gradient; 0: any", not_negative_float, added=True
+    )
     patience: int = _flag(
-        0, "stop after so many epochs without a better macro-F1; 0: never", not_negative_int
+        0,
+        "stop after so many epochs without a better macro-F1; 0: never",
+        not_negative_int,
+        added=True,
     )
     loss: str = "cross-entropy"
+    branch_loss: float = _flag(
+        0.0,
+        "weight of the losses of two more classifiers in training, one of the text and one of the "
+        "image alone; not for BLIP, whose text has seen the image",
+        not_negative_float,
+        added=True,
+    )
     class_weights: str = _flag(
         "balanced", "weight of a class: N / its count", choices=("balanced", "none")
     )
@@ -221,6 +230,13 @@ class Protocol:
         "no random crop and flip of training images",
         flag="--no-train-aug",
         sets="none",
+    )
+    modality_dropout: float = _flag(
+        0.0,
+        "share of the training pairs that get an empty text or a blank image, half of them each, in "
+        "every epoch others",
+        share,
+        added=True,
     )
     precision: str = ""  # fp32, bf16 or fp16
     pretrained: bool = _flag(True, "start the encoders from random weights", flag="--no-pretrained")
@@ -239,6 +255,13 @@ class Protocol:
     val_pairs_sha256: str = ""  # of the same pairs in any order
 
 
+def recorded_protocol(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the protocol of a record with the flags that were ``added`` since: it had their
+    defaults."""
+    added = {each.name: each.default for each in fields(Protocol) if each.metadata.get("added")}
+    return {**added, **found}
+
+
 @dataclass(frozen=True)
 class Machine:
     """Where and how a run computes. Up to rounding, its result does not depend on it."""
@@ -246,7 +269,7 @@ class Machine:
     batch_size: int = _flag(Family.batch_size, "what fits in memory at once", positive_int)
     num_workers: int = _flag(0, "threads that prepare batches ahead", not_negative_int)
     pin_memory: bool = _flag(False, "faster copies to a CUDA device, if there is one")
-    device: str = _flag("auto", "auto, cpu, cuda, cuda:1, ...", device)
+    device: str = _flag("auto", "auto, cpu, cuda, cuda:1, ...")
     amp: str = _flag(
         "auto", "number format on a CUDA device", choices=("auto", "bf16", "fp16", "off")
     )
@@ -274,6 +297,23 @@ class TrainingRun:
     )
     restart: bool = _flag(False, "forget an unfinished run instead of continuing it")
     arguments: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        protocol, fusion = self.protocol, self.model.fusion
+        of_both = {
+            "--modality-dropout": protocol.modality_dropout,
+            "--branch-loss": protocol.branch_loss,
+        }
+        for flag in (flag for flag, value in of_both.items() if value and fusion in SINGLE):
+            raise UserError(
+                f"{flag} needs both modalities, but --fusion {fusion} uses one only: leave out the "
+                "flag or this model"
+            )
+        if protocol.branch_loss and not FAMILIES[self.model.family].reads_apart:
+            raise UserError(
+                "--branch-loss classifies text and image each by itself, but the text of "
+                f"{self.model.family} has seen the image: leave out the flag or this model"
+            )
 
     @property
     def micro_batch(self) -> int:

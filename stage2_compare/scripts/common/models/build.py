@@ -28,6 +28,7 @@ def build_classifier(
     pretrained: bool = True,
     state: dict[str, Tensor] | None = None,
     frozen: bool = False,
+    branches: bool = False,
 ) -> ImageTextClassifier:
     """Build the classifier of a choice.
 
@@ -37,6 +38,7 @@ def build_classifier(
         state: ``model_state`` of a finished run's best.pt; then no pretrained weights are read.
         frozen: train the head alone. The process keeps such an encoder, if pretrained, for its next
             classifier: reading the weights takes longer than training a head.
+        branches: see ``classifier.Head``; weights of ``state`` that are of branches are left out.
     Raises:
         UserError: the checkpoint is absent, broken, of another kind, or lacks a weight in use.
     """
@@ -52,12 +54,13 @@ def build_classifier(
             _kept.clear()
             encoder = _load_encoder(choice, image_size, pretrained)
     with stream("head"):
-        model = ImageTextClassifier(encoder, choice.fusion, classes)
+        model = ImageTextClassifier(encoder, choice.fusion, classes, branches)
     if frozen:
         model.freeze_encoder()
     if state is not None:
         encoder.drop_missing({name.removeprefix("encoder.") for name in state})
-        model.load_state_dict(state)
+        of_branches = ("head.text_branch.", "head.image_branch.")
+        model.load_state_dict({k: v for k, v in state.items() if not k.startswith(of_branches)})
     return model
 
 

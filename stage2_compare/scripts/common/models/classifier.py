@@ -6,17 +6,25 @@ import torch
 from torch import Tensor, nn
 
 from .encoder import Encoder
-from .fusion import FUSIONS, WIDTH, Projection, SampleDropout
+from .fusion import FUSIONS, WIDTH, Classifier, Projection, SampleDropout, mean_of_tokens
 
 
 class Head(nn.Module):
-    """One projection per modality and a fusion: the same design for every encoder."""
+    """One projection per modality and a fusion: the same design for every encoder.
 
-    def __init__(self, text_dim: int, image_dim: int, fusion: str, classes: int):
+    With ``branches`` there is in training a classifier of each modality's projected feature too; of
+    tokens and patches, of their mean."""
+
+    def __init__(
+        self, text_dim: int, image_dim: int, fusion: str, classes: int, branches: bool = False
+    ):
         super().__init__()
         self.text_projection = Projection(text_dim) if text_dim else None
         self.image_projection = Projection(image_dim) if image_dim else None
         self.fusion = FUSIONS[fusion](classes)
+        # Behind the fusion, whose first weights and dropout are the same without them.
+        self.text_branch = Classifier(WIDTH, classes) if branches else None
+        self.image_branch = Classifier(WIDTH, classes) if branches else None
 
     def _dropouts(self) -> list[SampleDropout]:
         return [module for module in self.modules() if isinstance(module, SampleDropout)]
@@ -27,7 +35,8 @@ class Head(nn.Module):
         dropout layers."""
         # Fusions with up to four layers all take four, so that a sample's numbers are the same in
         # each of them.
-        return max(4, len(self._dropouts())), WIDTH
+        least = 4 if self.text_branch is None else 4 + 2
+        return max(least, len(self._dropouts())), WIDTH
 
     def forward(
         self,
@@ -35,7 +44,7 @@ class Head(nn.Module):
         image: Tensor | None = None,
         draws: Tensor | None = None,
         mask: Tensor | None = None,
-    ) -> Tensor:
+    ) -> Tensor | tuple[Tensor, Tensor, Tensor]:
         """Classify features.
 
         Args:
@@ -44,7 +53,7 @@ class Head(nn.Module):
             draws: (B, K, 256) random numbers of the samples for dropout; None takes torch's own.
             mask: (B, L) of the tokens, for a fusion that is not ``pooled``.
         Returns:
-            logits (B, C).
+            logits (B, C); in training with branches those of the fusion, the text and the image.
         """
         for place, layer in enumerate(self._dropouts()):
             layer.draws = None if draws is None else draws[:, place]  # (B, 256)
@@ -53,7 +62,12 @@ class Head(nn.Module):
         if self.image_projection is not None:
             image = self.image_projection(image)  # (B, 256)
         features = (text, image) if self.fusion.pooled else (text, image, mask)
-        return self.fusion(*features)  # (B, C)
+        logits = self.fusion(*features)  # (B, C)
+        if self.text_branch is None or not self.training:
+            return logits
+        if not self.fusion.pooled:
+            text, image = mean_of_tokens(text, mask), image.mean(1)  # (B, 256) each
+        return logits, self.text_branch(text), self.image_branch(image)
 
 
 class ImageTextClassifier(nn.Module):
@@ -62,11 +76,11 @@ class ImageTextClassifier(nn.Module):
     Pixels arrive as bytes, a quarter of the traffic, and are normalised here with the encoder's
     mean and standard deviation. So a batch is the same for every model."""
 
-    def __init__(self, encoder: Encoder, fusion: str, classes: int):
+    def __init__(self, encoder: Encoder, fusion: str, classes: int, branches: bool = False):
         super().__init__()
         self.encoder = encoder
         self.frozen = False
-        self.head = Head(encoder.text_dim, encoder.image_dim, fusion, classes)
+        self.head = Head(encoder.text_dim, encoder.image_dim, fusion, classes, branches)
         mean = torch.tensor(encoder.mean).view(1, 3, 1, 1)
         std = torch.tensor(encoder.std).view(1, 3, 1, 1)
         self.register_buffer("pixel_scale", 1 / (255 * std), persistent=False)
@@ -91,7 +105,7 @@ class ImageTextClassifier(nn.Module):
         attention_mask: Tensor,
         pixel_values: Tensor,
         draws: Tensor | None = None,
-    ) -> Tensor:
+    ) -> Tensor | tuple[Tensor, Tensor, Tensor]:
         """Classify a batch.
 
         Args:
@@ -99,7 +113,7 @@ class ImageTextClassifier(nn.Module):
             pixel_values: (B, 3, H, W) uint8.
             draws: (B, K, 256), see ``Head.forward``.
         Returns:
-            logits (B, C).
+            what ``Head.forward`` returns.
         """
         text, image = self.encode(input_ids, attention_mask, pixel_values)
         return self.head(text, image, draws, attention_mask)

@@ -34,9 +34,8 @@ from ..files import (
 )
 from ..tensors import read_tensors
 from . import layout
-from .identity import differences
 from .layout import CHECKPOINT, OWNER
-from .reading import read_choices
+from .reading import differences, read_choices
 
 
 class RunFolder:
@@ -165,12 +164,11 @@ class RunFolder:
 
     # The finished run
 
-    def replaced_run(self, record: dict[str, Any]) -> str:
-        """Say what becomes of the finished run that has this name, in words; "" if there is none.
-        ``record`` has the blocks of the new one that ``identity.differences`` compares."""
+    def replaced_run(self, protocol: dict[str, Any], model: dict[str, Any]) -> str:
+        """Say what becomes of the finished run that has this name, in words; "" if there is none."""
         if not os.path.lexists(self.final):
             return ""
-        different = differences(read_choices(self.final), record)
+        different = differences(read_choices(self.final), {"protocol": protocol, "model": model})
         if not different:
             return f"{self.final.name} was trained before: it is trained anew and then replaced"
         # The hash of other pairs tells a reader nothing.

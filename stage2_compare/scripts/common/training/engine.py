@@ -209,18 +209,23 @@ class Trainer:
 
     def _backward(self, batch: Batch, weight: float) -> Tensor:
         """Add a micro-batch's part to the gradients; return its part of the step's loss, a scalar
-        on the device."""
+        on the device: that of the fusion, which compares with the validation loss."""
         if len(batch["labels"]):
             self._spare = batch
         else:  # the others wait for this process: it repeats samples, which must not count
             batch, weight = self._spare, math.inf
         inputs, labels = to_device(batch, self.device)
         with self.precision.autocast():
-            logits = self.joined_model(**inputs)
+            made = self.joined_model(**inputs)
+        logits, *of_branches = made if isinstance(made, tuple) else (made,)
         options = {"weight": self.class_weights, "reduction": "sum"}
         loss = F.cross_entropy(logits.float(), labels, **options) / weight
+        whole = loss
+        for each in of_branches:
+            own = F.cross_entropy(each.float(), labels, **options) / weight
+            whole = whole + self.protocol.branch_loss * own
         # Several processes take the mean of their gradients: it shall be their sum.
-        self.scaler.scale(loss * self.processes.count).backward()
+        self.scaler.scale(whole * self.processes.count).backward()
         return loss.detach()
 
     def _take_step(self) -> None:

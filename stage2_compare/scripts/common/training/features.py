@@ -92,7 +92,7 @@ def encode(
         The features, and the seconds it took to make them, when they were made; None where the
         cache does not say. 0 where they are made again whenever they are asked for.
     """
-    encoder, read = model.encoder, partial(_read, model, precision)
+    encoder, read = model.encoder, partial(read_batch, model, precision)
     apart = len(encoder.uses) == 1 or encoder.weights_of
     uses = [(name,) for name in encoder.uses] if apart else [encoder.uses]
     pairs = _joined(datasets)
@@ -262,7 +262,9 @@ def _now(read: Read, dataset: PairDataset, indices: np.ndarray) -> tuple[Tensor,
 
 
 @torch.no_grad()
-def _read(model: ImageTextClassifier, precision: Precision, batch: Batch) -> list[Tensor | None]:
+def read_batch(
+    model: ImageTextClassifier, precision: Precision, batch: Batch
+) -> list[Tensor | None]:
     """Let the encoder read a batch: text and image features, float32 on the CPU."""
     model.to(precision.device)
     model.encoder.eval()  # the head may be training

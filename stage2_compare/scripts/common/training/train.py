@@ -6,6 +6,7 @@ import gc
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,11 @@ from .device import (
 )
 from .engine import TrainingResult, fit
 from .features import encode_splits
+from .modality_dropout import with_modality_dropout
 from .prepare import PreparedRun, prepare, print_lines
 from .processes import Processes, joined
 from .record import complete, is_incomplete, write_run
-from .resume import BENEATH, changed, choices, named, unfinished
+from .resume import changed, choices, named, unfinished
 
 
 def train(settings: TrainingRun, pairs: tuple | None = None) -> None:
@@ -116,6 +118,9 @@ def learn(
         micro = run.micro if run.halvings else run.settings.micro_batch
         run.features, run.encode_sec = encode_splits(run, model, micro)
         trained, datasets, workers = model.head, run.features, 0
+    train = datasets["train"]
+    if protocol.modality_dropout:
+        train = with_modality_dropout(run, model, train)
     best = checkpoint["best"] if checkpoint else {}
     kept = {"best": best, "halvings": run.halvings, "choices": choices(run.settings)}
     kept["contents"] = run.contents
@@ -133,7 +138,7 @@ def learn(
         learned = sum(p.numel() for p in trained.parameters())
         folder.need_space(4e-6 * (everything + 7 * learned))
     schedule = BatchSchedule(
-        train=datasets["train"],
+        train=train,
         val=datasets["val"],
         seed=protocol.seed,
         epochs=range(_epochs_done(checkpoint) + 1, protocol.epochs + 1),
@@ -201,8 +206,7 @@ def _check_shares(run: PreparedRun, processes: Processes) -> None:
             f"{processes.count} processes are too many: a step has {step} samples "
             f"(--effective-batch-size), and the smaller split has {pairs} pairs. Start fewer"
         )
-    chosen = choices(run.settings)
-    found = {k: chosen[k] for k in chosen.keys() - BENEATH.keys()} | run.contents
+    found = {**choices(run.settings), **run.contents}
     keys = changed(processes.from_first(lambda: found), found)
     if keys:
         raise UserError(
@@ -218,7 +222,11 @@ def _announce(run: PreparedRun, folder: RunFolder, processes: Processes) -> None
     device = f"{device_name(run.precision.device)}, {run.precision.name}"
     shared = f", {count} processes" if count > 1 else ""
     pairs = f"{train_pairs} training and {val_pairs} validation pairs"
-    lines = [f"{settings.name}: {pairs} on {device}{shared}", folder.replaced_run(run.identity)]
+    model = settings.model_record(settings.micro_batch, run.max_length)
+    lines = [
+        f"{settings.name}: {pairs} on {device}{shared}",
+        folder.replaced_run(asdict(settings.protocol), model),
+    ]
     asked, from_each = settings.machine.batch_size, " from each process" if count > 1 else ""
     if run.micro < asked:
         lines.append(
