@@ -3,15 +3,18 @@
 import json
 import re
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 
+import compare_all
 import compare_blip
 import compare_clip
 import compare_train
 import pytest
+from common import sweep
 from common.comparison.models import models
+from common.comparison.protocol import by_protocol
 from common.errors import UserError
 from common.page.sources import find_sources
 from common.runs.layout import BEST, METRICS_JSON, SUBMISSION
@@ -20,14 +23,7 @@ from common.sweep import Job
 from common.training import train
 from helpers.hub import CLIP
 from helpers.run_folders import make_run
-from helpers.small_project import (
-    change_weights,
-    compare_dir,
-    jobs_of,
-    make_small_project,
-    record,
-    run_small,
-)
+from helpers.small_project import compare_dir, make_small_project, record, run_small
 from helpers.tables import read_rows
 
 
@@ -79,6 +75,14 @@ def test_any_folder_of_a_model_gives_a_run_folder_that_readers_see(tmp_path):
 # Finished runs
 
 
+def jobs_of(project: Path, hub, *flags: str) -> list[Job]:
+    """Return what compare_all.py would make of a small run of CLIP."""
+    sweep._pairs.cache_clear()
+    line = ["--project-root", str(project), "--models", "clip", "--clip-model", hub.folder(CLIP)]
+    line += ["--image-size", "32", "--batch-size", "4", "--effective-batch-size", "4", *flags]
+    return compare_all.parse(line)[0]
+
+
 def test_frozen_encoders_have_a_rate_of_their_own_and_runs_of_before_count_by_their_record(
     project, hub
 ):
@@ -109,6 +113,24 @@ def test_frozen_encoders_have_a_rate_of_their_own_and_runs_of_before_count_by_th
     assert run_small(project, hub, "clip", *head) == made
     (kept,) = (made.parent / "earlier").iterdir()
     assert record(kept)["protocol"]["lr"] == 2e-5 and record(made)["protocol"]["lr"] == 1e-3
+
+
+def test_a_finished_run_of_before_a_flag_had_its_default(project, hub):
+    """Not whatever the flag says now: that is another run, and of another protocol."""
+    more = ["--output-dir", "outputs/before", "--epochs", "1", "--freeze-encoders"]
+    made = run_small(project, hub, "clip", *more)
+    asked = {"--modality-dropout": "0.2", "--branch-loss": "1", "--patience": "2"}
+    found = record(made)
+    for flag in asked:
+        del found["protocol"][flag[2:].replace("-", "_")]
+    (made / METRICS_JSON).write_text(json.dumps(found), encoding="utf-8")
+    assert [job.is_finished() for job in jobs_of(project, hub, *more)] == [True]
+    for flag in asked.items():
+        assert [job.is_finished() for job in jobs_of(project, hub, *more, *flag)] == [False], flag
+    (run,) = read_runs(made.parent)[0]
+    now = {**run.metrics["protocol"], "branch_loss": 1.0}
+    other = replace(run, name="other", metrics={**run.metrics, "protocol": now})
+    assert len(by_protocol([run, run, other])) == 2
 
 
 def test_texts_that_differ_in_crlf_and_lf_are_the_same_pairs_also_for_earlier_fingerprints(
@@ -195,7 +217,6 @@ def test_a_run_of_another_protocol_or_model_is_kept_when_its_name_is_taken(
 
     # Another checkpoint may lie in a folder of the same name.
     folder = Path(shutil.copytree(hub.folder(CLIP), tmp_path / Path(hub.folder(CLIP)).name))
-    change_weights(folder)
     assert run_small(project, hub, "clip", *more, "--model-name", str(folder)) == newer
     names = [record(path)["model"]["name"] for path in (newer.parent / "earlier").iterdir()]
     assert names == [hub.folder(CLIP)] * 3 and record(newer)["model"]["name"] == str(folder)
