@@ -321,11 +321,13 @@ def test_each_pair_is_validated_in_one_fold_and_copies_in_the_same(tmp_path, cap
 
 
 def test_missing_and_broken_files_are_told_at_once_listed_and_left_out_on_request(tmp_path, capsys):
-    """Pairs 0 to 3 and the test pair 61: no text, no picture, two broken pictures, no picture."""
+    """Pairs 0 to 3 and the test pair 61: no text, no picture, two broken pictures, and one of a kind
+    that is not read."""
     make_project(tmp_path)
     add_tests(tmp_path, "60", "61")
-    for name in ("0.txt", "1.png", "61.png"):
+    for name in ("0.txt", "1.png"):
         (tmp_path / "data" / name).unlink()
+    (tmp_path / "data/61.png").rename(tmp_path / "data/61.HEIC")
     for guid in "23":
         (tmp_path / "data" / f"{guid}.png").write_bytes(b"no picture")
     with pytest.raises(UserError) as caught:
@@ -333,7 +335,8 @@ def test_missing_and_broken_files_are_told_at_once_listed_and_left_out_on_reques
     message = str(caught.value)
     assert "train.txt: 5 files are missing or unreadable: row 2: " in message
     assert re.search(r"0\.txt' \(.*1\.jpg' \(.*2\.png' \(not an image.*3\.png' \(", message)
-    assert re.search(r"in .*test_without_label\.txt: row 3: '.*61\.jpg' \(", message)
+    beside = r"row 3: '.*61\.jpg' \(61\.HEIC is there: save it as one of \.jpg .*\.png "
+    assert re.search(rf"in .*test_without_label\.txt: {beside}", message)
     assert "--skip-broken" in message and "broken.csv lists all" in message
     assert list(content(tmp_path)) == ["broken.csv"]
     broken = tables(tmp_path / "outputs/splits")["broken"]

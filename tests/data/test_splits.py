@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 from common.data import tables
 from common.data.pair_files import IMAGE_SUFFIXES
-from common.data.splits import Split, class_names, label_indices, read_training_splits
+from common.data.splits import (
+    Split,
+    check_classes,
+    class_names,
+    label_indices,
+    read_training_splits,
+)
 from common.errors import UserError
 from helpers.pairs import read_split, write_pair
 
@@ -179,8 +185,22 @@ def test_labels_become_indices_and_a_strange_one_is_named(root):
     says = r"split.csv, row 3: label 'negative' is not a class .*; its classes are 'neutral, pos"
     with pytest.raises(UserError, match=says):
         label_indices(split, ["neutral", "positive"])
-    with pytest.raises(UserError, match="'a' is the only class"):
-        label_indices(read(root, "guid,label\n1,a\n2,a\n"), ["a"])
+
+
+def test_labels_that_are_no_classes_are_refused_and_many_classes_are_not():
+    def labelled(*labels: object) -> Split:
+        guids = [str(i) for i in range(len(labels))]
+        return Split(Path("a.csv"), guids, guids, guids, list(map(str, labels)), [])
+
+    with pytest.raises(UserError, match="^a.csv: 'x' is the only class"):
+        check_classes(labelled("x", "x"))
+    scores = [f"{i / 7:.2f}" for i in range(60)]
+    for labels in (scores, [-i for i in range(60)], [*scores, *scores[:50]], range(11)):
+        with pytest.raises(UserError, match=f"{len(set(labels))} different .* look like scores"):
+            check_classes(labelled(*labels))
+    names = [f"class {i}" for i in range(60)]
+    for labels in ([*range(60)] * 3, names, range(10), [*range(20), "a"], [1.5, 2, 2.5] * 9):
+        check_classes(labelled(*labels))
 
 
 def test_all_faults_of_a_kind_are_told_at_once(root):
@@ -205,9 +225,11 @@ def test_all_faults_of_a_kind_are_told_at_once(root):
 UNMEASURED = "no label, so they are predicted, not measured"
 
 
-def training(root: Path, test: str | None = None, **options) -> tuple[dict[str, Split], list[str]]:
+def training(
+    root: Path, test: str | None = None, val: str = "1,b\n", **options
+) -> tuple[dict[str, Split], list[str]]:
     (root / "train.csv").write_text("guid,tag\n1,a\n2,b\n", encoding="utf-8")
-    (root / "val.csv").write_text("guid,tag\n3,a\n", encoding="utf-8")
+    (root / "val.csv").write_text(f"guid,tag\n3,a\n{val}", encoding="utf-8")
     if test is not None:
         (root / "test.csv").write_text(test, encoding="utf-8")
     paths = {name: f"{name}.csv" for name in ("train", "val", "test")}
@@ -224,10 +246,21 @@ def test_a_list_without_labels_is_read_to_be_predicted(root):
         assert remarks == [f"{root / 'test.csv'}: its pairs have {UNMEASURED}"]
     splits, remarks = training(root, "guid,tag\n1,a\n2,N/A\n3,\n")
     assert splits["unlabelled"].labels == ["a", "", ""]
-    assert remarks == [f"{root / 'test.csv'}: 2 of its pairs have {UNMEASURED}"]
+    (remark,) = remarks
+    assert remark.startswith(
+        f"{root / 'test.csv'}: 2 of its 3 pairs have no label, so all are pred"
+    )
     for labels in (["a", "b"], ["a", "a"], ["A", "A"]):  # label_indices then refuses the last
-        splits, remarks = training(root, "guid,tag\n1,{}\n2,{}\n".format(*labels))
-        assert splits["test"].labels == labels and remarks == []
+        splits, _ = training(root, "guid,tag\n1,{}\n2,{}\n".format(*labels))
+        assert splits["test"].labels == labels
+
+
+def test_a_class_that_cannot_be_measured_is_named(root):
+    assert training(root)[1] == []
+    _, remarks = training(root, "guid,tag\n1,b\n2,b\n", val="")
+    lacking = {"val.csv": "'b'", "test.csv": "'a'"}
+    for remark, (name, label) in zip(remarks, lacking.items(), strict=True):
+        assert remark.startswith(f"warning: {root / name} has no pair of class {label}: ")
 
 
 def test_only_the_default_test_list_may_be_missing(root):

@@ -18,7 +18,7 @@ from .copies import Keys, keys_of
 from .image_store import inspect_images
 from .pair_files import Fault, describe
 from .report import QUALITY, of_data, quality_json
-from .splits import FOLD, UNFINISHED, Split, read_splits
+from .splits import FOLD, UNFINISHED, Split, check_classes, read_splits
 from .splitting import choose_folds, choose_validation, connected_groups
 
 BROKEN, SIDES = "broken.csv", ("train", "val")
@@ -40,6 +40,7 @@ def make_splits(flags: Namespace) -> None:
     lists = _find_lists(flags, folder, say)
     splits, keys, left_out = _read_pairs(flags, lists)
     split, test = splits["labelled"], splits.get("test")
+    check_classes(split)
     # 2. Choose the sides. Copies stay together.
     groups = connected_groups(keys["labelled"].near_texts, keys["labelled"].near_photos)
     pairs = groups, split.labels, split.guids

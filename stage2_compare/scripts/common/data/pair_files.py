@@ -65,7 +65,8 @@ def find_files(
     Raises:
         UserError: a cell or guid names no file, or there is no data folder.
     """
-    # 1. What the table says: for each pair the name to show, and paths of which the first counts.
+    # 1. What the table says: for each pair the name to show, paths of which the first counts, and
+    # what is there instead of them.
     named = {}
     if split.image_paths:
         named["image_path"] = _of_cells(split, "image_path", split.image_paths, root)
@@ -80,7 +81,8 @@ def find_files(
     contents, faults, windows_paths = [], [], 0
     for column, of_pairs in named.items():
         paths = []
-        for row, guid, (shown, candidates) in zip(split.rows, split.guids, of_pairs, strict=True):
+        for row, guid, names in zip(split.rows, split.guids, of_pairs, strict=True):
+            shown, candidates, instead = names
             path = next((path for path in candidates if not file_problem(path)), candidates[0])
             problem, content = file_problem(path), b""
             if column == "text_path":
@@ -91,7 +93,7 @@ def find_files(
                     problem = reason_of(error)
                 contents.append(content)
             if problem:
-                faults.append(Fault(split.path, row, guid, shown, problem))
+                faults.append(Fault(split.path, row, guid, shown, instead or problem))
             windows_paths += bool(split.image_paths) and path != candidates[0]
             paths.append(path)
         named[column] = paths
@@ -103,7 +105,7 @@ def find_files(
 
 def _of_cells(
     split: Split, column: str, cells: list[str], root: Path
-) -> list[tuple[str, list[str]]]:
+) -> list[tuple[str, list[str], str]]:
     faults = {}
     named = []
     for row, cell in zip(split.rows, cells, strict=True):
@@ -112,12 +114,14 @@ def _of_cells(
         candidates = [os.path.join(root, cell)]
         if "\\" in cell and not PureWindowsPath(cell).drive:  # maybe written on Windows
             candidates.append(os.path.join(root, cell.replace("\\", "/")))
-        named.append((cell, candidates))
+        named.append((cell, candidates, ""))
     refuse(split.path, faults, "give the file, or remove the row")
     return named
 
 
-def _of_guids(split: Split, folder: Path, suffixes: Sequence[str]) -> list[tuple[str, list[str]]]:
+def _of_guids(
+    split: Split, folder: Path, suffixes: Sequence[str]
+) -> list[tuple[str, list[str], str]]:
     """Name ``folder/<guid><suffix>``, in the order of the suffixes; their letter case is free."""
     names: dict[str, dict[str, str]] = defaultdict(dict)  # stem -> suffix -> name
     with suppress(OSError):  # a folder may be readable file by file alone
@@ -132,7 +136,9 @@ def _of_guids(split: Split, folder: Path, suffixes: Sequence[str]) -> list[tuple
         found = names.get(os.path.normcase(guid), {})
         known = [found[suffix] for suffix in suffixes if suffix in found]
         candidates = [os.path.join(folder, name) for name in known or [guid + suffixes[0]]]
-        named.append((candidates[0], candidates))
+        others = [found[suffix] for suffix in found if suffix not in (*IMAGE_SUFFIXES, ".txt")]
+        instead = f"{', '.join(others)} is there: save it as one of {' '.join(suffixes)}"
+        named.append((candidates[0], candidates, instead if others and not known else ""))
     refuse(split.path, faults, "use plain names")
     return named
 

@@ -149,10 +149,13 @@ def _of_classes(
     table = table.rename(index={"": say("row_no_label")}).map("{:,}".format)
     with pd.option_context("display.unicode.east_asian_width", True):
         lines = table.to_string(col_space=8).splitlines()
-    for name in class_names(split.labels):
-        for side in ("train", "val"):
-            if not counts[side][name]:
-                lines.append(say("class_lacking", side=side, label=quoted(name)))
+    for side in ("train", "val"):
+        lacking = [name for name in class_names(split.labels) if not counts[side][name]]
+        if lacking:
+            lines.append(say("class_lacking", side=side, label=list(map(quoted, lacking))))
+    unlabelled = test.labels.count("") if test else 0
+    if test and 0 < unlabelled < len(test):
+        lines.append(say("partly_labelled", n=unlabelled, all=len(test)))
     return lines
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -32,6 +33,8 @@ FOLD = "fold_"  # begins the name of a fold's folder, which lies beside the spli
 # files have them, and CRLF, as they had them where the run was made.
 LINE_ENDS = ("\n", None, "\r\n")
 _CLASS_ORDER = ("negative", "neutral", "positive")
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?%?")
+_FEW = 10  # so many classes may each have one pair, as in an attempt
 
 
 def read_splits(
@@ -107,8 +110,18 @@ def read_training_splits(
     if "test" in splits and "" in splits["test"].labels:
         test = splits[UNLABELLED] = splits.pop("test")
         count = test.labels.count("")
-        some = "its pairs have" if count == len(test) else f"{count:,} of its pairs have"
-        remarks.append(f"{test.path}: {some} no label, so they are predicted, not measured")
+        told = "its pairs have no label, so they are predicted, not measured"
+        if count < len(test):
+            told = f"{count:,} of its {len(test):,} pairs have no label, so all are predicted and "
+            told += "none is measured: label the others too to measure them"
+        remarks.append(f"{test.path}: {told}")
+    classes = class_names(splits["train"].labels)
+    for split in [splits[name] for name in ("val", "test") if name in splits]:
+        if lacking := [quoted(each) for each in classes if each not in split.labels]:
+            remarks.append(
+                f"warning: {split.path} has no pair of class {listed(lacking)}: its macro-F1 is a mean "
+                "over the other classes"
+            )
     return splits, [*remarks, *encoding_remarks(splits.values())]
 
 
@@ -126,6 +139,7 @@ def read_pairs(
         test_is_optional=paths.test_csv is None,
         text_encoding=paths.text_encoding,
     )
+    check_classes(splits["train"])
     return splits, folds, remarks
 
 
@@ -180,6 +194,23 @@ def check_finished(csv_paths: Iterable[Path]) -> None:
             )
 
 
+def check_classes(split: Split) -> None:
+    """Refuse training pairs of one class, and labels that are scores: numbers, most of which occur
+    once or twice."""
+    labels = set(split.labels)
+    if len(labels) < 2:
+        raise UserError(
+            f"{split.path}: {quoted(split.labels[0])} is the only class, and there is nothing to "
+            "learn from one class: is the label column the right one?"
+        )
+    if len(labels) > max(_FEW, len(split) / 2) and all(map(_NUMBER.fullmatch, labels)):
+        raise UserError(
+            f"{split.path}: {len(labels):,} different labels in {len(split):,} pairs, all of them "
+            f"numbers such as {quoted(split.labels[0])}, look like scores, and here classes are "
+            "compared: put the scores into 3 to 5 classes, such as low, middle and high"
+        )
+
+
 def class_names(labels: Iterable[str]) -> list[str]:
     """Return the classes: negative, neutral, positive if there are no others, else sorted."""
     found = set(labels)
@@ -221,13 +252,7 @@ def to_predict(splits: dict[str, Split]) -> Split | None:
 def label_indices(
     split: Split, classes: list[str], remedy: str = "correct it, or make the splits again"
 ) -> list[int]:
-    """Return the labels as indices into ``classes`` (N,); raise UserError for one that is none, and
-    for a single class."""
-    if len(classes) < 2:
-        raise UserError(
-            f"{split.path}: {quoted(classes[0])} is the only class; "
-            "there is nothing to learn from one class"
-        )
+    """Return the labels as indices into ``classes`` (N,); raise UserError for one that is none."""
     faults = {
         row: f"label {quoted(label)} is not a class of the training split"
         for row, label in zip(split.rows, split.labels, strict=True)

@@ -141,7 +141,7 @@ def _finish(
     folder.finish()
     if UNLABELLED in run.splits:
         count = len(run.splits[UNLABELLED])
-        print(f"{count:,} pairs without labels: {folder.final / layout.SUBMISSION}", flush=True)
+        print(f"{count:,} test pairs predicted: {folder.final / layout.SUBMISSION}", flush=True)
 
 
 def _validation_record(
