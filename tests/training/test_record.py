@@ -105,7 +105,7 @@ def test_a_list_without_labels_is_answered_in_its_own_order_and_line_ends(handed
     answers = [f"{guid.lstrip(chr(39))},{tag}" for guid, tag, *_ in rows]
     path = run.path / "test_with_label.txt"
     assert path.read_bytes() == "\r\n".join(["guid,tag", *answers, ""]).encode()
-    assert f"6 pairs without labels: {path}" in printed
+    assert f"6 test pairs predicted: {path}" in printed
     assert re.search("of the test pairs .* 1 their photo", printed)
     assert run.test is None and "test_f1_macro" not in run.metrics  # nothing to be measured
     assert run.metrics["samples"]["unlabelled"] == 6
