@@ -118,7 +118,9 @@ def test_a_labelled_list_is_measured_once_at_the_end_and_changes_nothing(
     splits = project / "outputs" / "splits"
     shutil.copy(splits / "val.csv", splits / "test.csv")
     calls, real = [], recording.evaluate
-    monkeypatch.setattr(recording, "evaluate", lambda *args: calls.append(1) or real(*args))
+    monkeypatch.setattr(
+        recording, "evaluate", lambda *given, **how: calls.append(1) or real(*given, **how)
+    )
     folder = run_small(project, hub, "clip")
     (splits / "test.csv").unlink()
     assert len(calls) == 1
