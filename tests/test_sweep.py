@@ -287,6 +287,28 @@ def test_runs_that_share_a_frozen_encoder_follow_each_other():
     assert found == [*joined, "image", "image", "text", "text", "blip", "blip", "clip", "clip"]
 
 
+def test_the_quickest_model_of_each_comparison_is_made_first(tmp_path):
+    """By the weights on this disk; what shares a frozen encoder stays together."""
+    line = ["--models", "blip,clip,late,concat", "--baselines", "--seeds", "2,1"]
+    for name, size in (("blip", 30), ("clip", 20), ("text", 20)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(bytes(size))
+        line += [f"--{name}-model", str(tmp_path / name)]
+
+    def order(*more: str) -> list[str]:
+        jobs = sweep.quickest_first(compare_all.parse([*line, *more])[0])
+        names = [job.run.model.family.replace("bert_resnet", job.run.model.fusion) for job in jobs]
+        return [f"{n} {job.run.protocol.seed}" for n, job in zip(names, jobs, strict=True)]
+
+    once = ["text", "image", "clip", "late", "concat", "blip"]  # equal ones as they were given
+    assert order() == [f"{name} {seed}" for seed in (2, 1) for name in once]
+    frozen = ["image", "text", "late concat", "clip", "blip"]
+    frozen = [f"{n} {seed}" for names in frozen for seed in (2, 1) for n in names.split()]
+    assert order("--freeze-encoders") == frozen
+    unknown = order("--text-model", "no/where", "--blip-model", "no/where")
+    assert unknown[2:6] == ["clip 2", "blip 2", "late 2", "concat 2"]
+
+
 def test_blip_keeps_its_batch_and_every_model_gets_the_flags_that_it_has():
     line = ["--batch-size", "32", "--image-backbone", "resnet50", "--epochs", "7"]
     jobs = {job.run.model.family: job.run for job in compare_all.parse(line)[0]}

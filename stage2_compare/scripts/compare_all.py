@@ -31,22 +31,23 @@ from common.errors import UserError
 from common.files import listed
 from common.runs import layout
 from common.settings import (
+    BASELINES,
     FAMILIES,
     FUSION_NAMES,
     Family,
     Machine,
     Paths,
     Protocol,
+    device,
     not_negative_int,
     positive_float,
     positive_int,
     usual_lr,
 )
-from common.sweep import Job, disk_needed, print_commands, run_all
+from common.sweep import Job, disk_needed, print_commands, quickest_first, run_all
 from common.words import Language
 
 THE_FIVE = ("concat", "gated", "late", "clip", "blip")
-BASELINES = ("text", "image")
 JOINED = "bert_resnet"  # the family of which each fusion is a model of its own
 OTHERS = [family for family in FAMILIES if family != JOINED]
 _ALL = dict.fromkeys([*THE_FIVE, *FUSION_NAMES, *OTHERS])
@@ -80,7 +81,9 @@ def main(argv: list[str] | None = None) -> None:
     faults = {}
     if left:
         print(disk_needed(left, len(devices), say), flush=True)
-        faults = run_all(left, devices, say)
+        if len({job.run.model for job in left}) > 1:
+            print(say("quickest_first"), flush=True)
+        faults = run_all(quickest_first(left), devices, say)
     try:
         if any(job.folder.is_dir() for job in jobs):
             flags = ["--project-root", str(args.project_root), "--lang", args.lang]
@@ -109,7 +112,8 @@ def parse(argv: list[str] | None = None) -> tuple[list[Job], argparse.Namespace]
         if getattr(args, flag[2:].replace("-", "_")) is not None:
             raise UserError(f"{flag} is of a single run: give {instead}")
     args.lrs = args.lrs or f"{usual_lr(args.freeze_encoders)}"
-    readers = {"models": _model, "seeds": not_negative_int, "lrs": positive_float, "devices": str}
+    readers = {"models": _model, "seeds": not_negative_int, "lrs": positive_float}
+    readers["devices"] = device
     for name, read in readers.items():
         setattr(args, name, _values(parser, name, getattr(args, name), read))
     # By identity: a flag that names its default is a flag too.

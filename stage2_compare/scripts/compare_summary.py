@@ -9,6 +9,8 @@ Leaves in outputs/compare/
                            its seeds at its best learning rate, and the verdict; then a row per
                            ensemble; the last is what always predicting the most frequent class
                            reaches
+    other/                 the files of predictions that were made elsewhere and given to --with:
+                           they are shown until they are deleted here
 
 Runs of one protocol form a group; seed, fold and learning rate may vary. Verdicts are within a
 group, the one with the most evidence is told first. ``--lang`` is the language of what it prints;
@@ -18,29 +20,52 @@ Imports no torch.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from common.command import results_parser, run_command
+from common.errors import UserError
+from common.files import write_result
+from common.settings import path
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = results_parser("Put all finished runs into one table.")
     strict = "runs of different protocols are an error"
     parser.add_argument("--strict", action="store_true", help=strict)
+    with_ = "predictions made elsewhere, as a model of that name: guid,pred or guid,tag, p_<class>"
+    named = {"type": _named, "action": "append", "default": None, "dest": "given"}
+    parser.add_argument("--with", metavar="[NAME=]CSV", help=with_, **named)
     args = parser.parse_args(argv)
 
     # Imported here: pandas and scipy would delay --help.
     from common.comparison.compare import compare, require_one_protocol
     from common.comparison.console import report
+    from common.comparison.imported import with_imported
     from common.comparison.tables import write_tables
+    from common.runs.layout import OTHER
     from common.runs.reading import load_runs
     from common.words import Language
 
     compare_dir = args.project_root / args.compare_dir
-    results = compare(load_runs(compare_dir), args.group)
+    given = {name: args.project_root / file for name, file in args.given or ()}
+    if len({name.casefold() for name in given}) < len(args.given or ()):
+        raise UserError("two files of --with have one name: give another as NAME=FILE")
+    results = with_imported(compare(load_runs(compare_dir), args.group), compare_dir, given)
     if args.strict:
         require_one_protocol(results)
+    for name, file in given.items():
+        write_result(compare_dir / OTHER / f"{name}.csv", file.read_bytes())
     write_tables(compare_dir, results)
     print(report(results, Language(args.lang)))
     print(compare_dir / "compare_summary.csv")
+
+
+def _named(text: str) -> tuple[str, Path]:
+    """Read ``NAME=FILE``, or a file whose name it is then; a path may hold the sign too."""
+    name, sign, file = text.partition("=")
+    if not sign or "/" in name or "\\" in name:
+        return path(text).stem, path(text)
+    return name, path(file)
 
 
 if __name__ == "__main__":

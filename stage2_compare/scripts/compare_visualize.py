@@ -33,12 +33,13 @@ def main(argv: list[str] | None = None) -> None:
     from common.charts import PICTURES, draw  # imported here: --help answers at once
     from common.charts.styles import looks
     from common.comparison.compare import compare
+    from common.comparison.imported import with_imported
     from common.page import write_page
     from common.runs.reading import load_runs
     from common.words import Language
 
     visuals = args.project_root / args.compare_dir / "visuals"
-    results = compare(load_runs(visuals.parent), args.group)
+    results = with_imported(compare(load_runs(visuals.parent), args.group), visuals.parent)
     say = Language(args.lang)
 
     def save(name: str, content: bytes) -> None:

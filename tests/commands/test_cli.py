@@ -104,6 +104,7 @@ def test_what_no_setting_takes_is_refused_with_its_bounds(capsys):
         "--warmup-ratio": ("1", "must be 0 or more and less than 1, got 1"),
         "--batch-size": ("x", "invalid int value: 'x'"),
         "--fusion": ("sum", "invalid choice: 'sum'"),
+        "--device": ("GPU", "'GPU' is no device: give auto, cpu, cuda, or cuda:1"),
     }
     for flag, (value, says) in wrong.items():
         with pytest.raises(SystemExit) as stopped:
@@ -120,6 +121,13 @@ def test_what_no_setting_takes_is_refused_with_its_bounds(capsys):
     assert compare_blip.parse(["--modality-dropout", "0.2"]).protocol.modality_dropout == 0.2
     with pytest.raises(UserError, match="--fold 1 stands for its own two files"):
         compare_train.parse(["--fold", "1", "--train-csv", "outputs/splits/train.csv"])
+    with pytest.raises(UserError, match="--fusion image uses one only"):
+        compare_train.parse(["--probe", "--fusion", "image"])
+    for name in ("gpu", "gpu:0", "cuda0", "0", "cuda:0,cuda:1", "cuda:", ""):
+        with pytest.raises(SystemExit):
+            compare_train.parse(["--device", name])
+    for name in ("auto", "cpu", "cuda", "cuda:1", "mps", "npu:0"):
+        assert compare_train.parse(["--device", name]).machine.device == name
 
 
 def test_a_path_is_the_one_that_was_meant(tmp_path, monkeypatch):

@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import compare_all
 import numpy as np
 import pandas as pd
 import torch
+from common import sweep
+from common.sweep import Job
 from PIL import Image
 
 from .hub import BERT, BLIP, CLIP
@@ -47,6 +50,22 @@ def run_small(project: Path, hub, kind: str, *more: str) -> Path:
     command = ["--project-root", str(project), *arguments(hub, kind, *more)]
     module.main(command)
     return compare_dir(project, *more) / module.parse(command).name
+
+
+def jobs_of(project: Path, hub, *flags: str) -> list[Job]:
+    """Return what compare_all.py would make of a small run of CLIP."""
+    sweep._pairs.cache_clear()
+    line = ["--project-root", str(project), "--models", "clip", "--clip-model", hub.folder(CLIP)]
+    line += ["--image-size", "32", "--batch-size", "4", "--effective-batch-size", "4", *flags]
+    return compare_all.parse(line)[0]
+
+
+def change_weights(checkpoint: Path) -> None:
+    """Change a weight of a local CLIP."""
+    (path,) = checkpoint.glob("*.bin")
+    state = torch.load(path, weights_only=True)
+    state["text_projection.weight"] += 1
+    torch.save(state, path)
 
 
 def compare_dir(project: Path, *more: str) -> Path:

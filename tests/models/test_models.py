@@ -9,7 +9,7 @@ from common.models.classifier import Head
 from common.models.encoder import Encoder
 from common.models.fusion import FUSIONS, WIDTH, Fusion, SampleDropout
 from common.models.loading import load_tokenizer
-from common.settings import FUSION_NAMES
+from common.settings import BASELINES, FUSION_NAMES
 from helpers.hub import BERT, BLIP, CHINESE_CLIP, CLIP
 from helpers.models import KINDS, SIZE, build, choice, encoder, folder, inputs
 from torch import nn
@@ -224,6 +224,7 @@ def test_random_weights_on_request(hub):
 
 def test_the_command_line_knows_all_fusions():
     assert list(FUSION_NAMES) == list(FUSIONS)
+    assert {name for name in FUSIONS if len(FUSIONS[name].uses) == 1} == set(BASELINES)
 
 
 def test_a_fusion_may_have_more_dropout_layers_than_those_of_today(monkeypatch):

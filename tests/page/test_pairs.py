@@ -17,7 +17,7 @@ READS = ("concat", "text", "late", "image")  # what each of four models joins, b
 
 def model(name: str, fusion: str | None) -> SimpleNamespace:
     run = SimpleNamespace(recorded=lambda *keys: fusion)
-    return SimpleNamespace(name=name, runs=[run])
+    return SimpleNamespace(name=name, runs=[run], imported=False)
 
 
 def table_of(shares: np.ndarray, labels: np.ndarray, fusions=READS, **more) -> PairTable:

@@ -7,12 +7,10 @@ from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 
-import compare_all
 import compare_blip
 import compare_clip
 import compare_train
 import pytest
-from common import sweep
 from common.comparison.models import models
 from common.comparison.protocol import by_protocol
 from common.errors import UserError
@@ -23,7 +21,14 @@ from common.sweep import Job
 from common.training import train
 from helpers.hub import CLIP
 from helpers.run_folders import make_run
-from helpers.small_project import compare_dir, make_small_project, record, run_small
+from helpers.small_project import (
+    change_weights,
+    compare_dir,
+    jobs_of,
+    make_small_project,
+    record,
+    run_small,
+)
 from helpers.tables import read_rows
 
 
@@ -73,14 +78,6 @@ def test_any_folder_of_a_model_gives_a_run_folder_that_readers_see(tmp_path):
 
 
 # Finished runs
-
-
-def jobs_of(project: Path, hub, *flags: str) -> list[Job]:
-    """Return what compare_all.py would make of a small run of CLIP."""
-    sweep._pairs.cache_clear()
-    line = ["--project-root", str(project), "--models", "clip", "--clip-model", hub.folder(CLIP)]
-    line += ["--image-size", "32", "--batch-size", "4", "--effective-batch-size", "4", *flags]
-    return compare_all.parse(line)[0]
 
 
 def test_frozen_encoders_have_a_rate_of_their_own_and_runs_of_before_count_by_their_record(
@@ -217,6 +214,7 @@ def test_a_run_of_another_protocol_or_model_is_kept_when_its_name_is_taken(
 
     # Another checkpoint may lie in a folder of the same name.
     folder = Path(shutil.copytree(hub.folder(CLIP), tmp_path / Path(hub.folder(CLIP)).name))
+    change_weights(folder)
     assert run_small(project, hub, "clip", *more, "--model-name", str(folder)) == newer
     names = [record(path)["model"]["name"] for path in (newer.parent / "earlier").iterdir()]
     assert names == [hub.folder(CLIP)] * 3 and record(newer)["model"]["name"] == str(folder)

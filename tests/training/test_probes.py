@@ -1,6 +1,5 @@
 """Probes tell what each modality and their interaction contribute."""
 
-import compare_train
 import numpy as np
 import pytest
 import torch
@@ -8,12 +7,10 @@ from common.data.batches import read_through
 from common.data.dataset import PairDataset
 from common.data.image_store import load_images
 from common.data.tokens import tokenise
-from common.errors import UserError
 from common.models.classifier import ImageTextClassifier
 from common.models.loading import load_tokenizer
 from common.training import probes
 from common.training.engine import evaluate, logit_scores
-from common.training.prepare import prepare
 from common.training.probes import emap, probe
 from helpers.hub import BERT, BLIP, CLIP
 from helpers.twelve_pairs import COUNT, FLOAT32, SIZE, make_model, make_part, make_photos
@@ -110,5 +107,3 @@ def test_a_large_split_is_represented_by_a_stated_number_of_pairs(hub, images, m
     monkeypatch.setattr(probes, "EXPENSIVE", (1, 5))
     found = probed(hub, make_model(hub, BLIP), BLIP, make_part(hub, BLIP, images))
     assert found["emap_pairs"] == 5 and found["permutations"] == 1
-    with pytest.raises(UserError, match="--fusion text uses one only"):
-        prepare(compare_train.parse(["--probe", "--fusion", "text"]))

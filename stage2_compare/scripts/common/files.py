@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import glob
 import hashlib
+import io
 import os
 import re
 import stat
@@ -186,6 +188,33 @@ def open_file(path: str | Path, most: int = 1 << 30) -> BinaryIO:
     if os.path.getsize(path) > most:
         raise OSError(f"larger than {most / 1e6:,.0f} MB")
     return open(path, "rb")
+
+
+def read_csv(path: Path, most: int) -> tuple[list[str], list[list[str]]]:
+    """Return the header (K cells) and the rows (N of K cells) of a csv file in UTF-8, each cell as
+    it was written.
+
+    A file with a mark is for spreadsheets, in which texts are escaped. The csv module refuses a
+    million columns at once, which take pandas minutes.
+
+    Raises:
+        OSError: it is no regular file of at most ``most`` bytes.
+        ValueError, csv.Error: it is not UTF-8, or its rows are no table.
+    """
+    with open_file(path, most) as file:
+        content = file.read()
+    try:
+        text = content.removeprefix(MARK).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError("it is no text in UTF-8: save it as CSV UTF-8") from error
+    rows: list[list[str]] = []
+    for row in filter(None, csv.reader(io.StringIO(text, newline=""), strict=True)):
+        rows.append([unescaped(cell) for cell in row] if content.startswith(MARK) else row)
+        if len(row) != len(rows[0]):
+            raise ValueError(f"row {len(rows)} has {len(row)} cells, the header {len(rows[0])}")
+    if len(rows) < 2:
+        raise ValueError("it has no row")
+    return rows[0], rows[1:]
 
 
 def printable(text: str) -> str:

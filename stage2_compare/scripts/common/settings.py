@@ -70,6 +70,14 @@ LARGEST_IMAGE = 4096
 pixels = number(int, f"1 to {LARGEST_IMAGE:,}", lambda value: 1 <= value <= LARGEST_IMAGE)
 
 
+def device(text: str) -> str:
+    """Read the name of a device; only torch knows whether it is there."""
+    if text.startswith("gpu") or not re.fullmatch(r"[a-z]+(:\d+)?", text):
+        known = "auto, cpu, cuda, or cuda:1 for the second card"
+        raise ArgumentTypeError(f"{quoted(text)} is no device: give {known}")
+    return text
+
+
 @dataclass(frozen=True)
 class Family:
     """Encoders that one command trains."""
@@ -106,6 +114,7 @@ FAMILIES = {
 _TABLE = re.compile(r"^FUSIONS\b.*?^}", re.DOTALL | re.MULTILINE)
 _SOURCE = (Path(__file__).parent / "models" / "fusion.py").read_text(encoding="utf-8")
 FUSION_NAMES = tuple(re.findall(r'^    "(\w+)":', _TABLE.search(_SOURCE)[0], re.MULTILINE))
+BASELINES = ("text", "image")  # those of them that use one modality only
 
 SINGLE = ("text", "image")  # fusions of one modality
 ENCODINGS = ("auto", "utf-8", "gb18030", "cp1252", "utf-16")
@@ -151,6 +160,9 @@ class Paths:
     @property
     def cache(self) -> Path:
         return self.project_root / "outputs" / "cache"
+
+
+CHECKPOINTS = ("name", "image_backbone")  # fields of ModelChoice that may name one
 
 
 @dataclass(frozen=True)
@@ -269,7 +281,7 @@ class Machine:
     batch_size: int = _flag(Family.batch_size, "what fits in memory at once", positive_int)
     num_workers: int = _flag(0, "threads that prepare batches ahead", not_negative_int)
     pin_memory: bool = _flag(False, "faster copies to a CUDA device, if there is one")
-    device: str = _flag("auto", "auto, cpu, cuda, cuda:1, ...")
+    device: str = _flag("auto", "auto, cpu, cuda, cuda:1, ...", device)
     amp: str = _flag(
         "auto", "number format on a CUDA device", choices=("auto", "bf16", "fp16", "off")
     )

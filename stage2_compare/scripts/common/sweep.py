@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import importlib
+import math
 import multiprocessing
 import os
 import re
@@ -31,10 +32,10 @@ from typing import Any
 
 from .errors import Busy, UserError, reason_of
 from .files import WAITING, lock, printable, quoted, unlock
-from .models.checkpoint import local_folder
+from .models.checkpoint import checkpoint_records, local_folder
 from .runs import layout
 from .runs.reading import is_complete, is_run_of
-from .settings import Paths, TrainingRun
+from .settings import BASELINES, Paths, TrainingRun
 from .words import Language
 
 SILENCE_SEC = 1800.0  # without a sign of life, after which a run counts as hanging
@@ -75,9 +76,8 @@ class Job:
         if not self.folder.is_dir():
             return False
         pairs, test = self.pairs()
-        return is_run_of(self.folder, self.run, pairs) and is_complete(
-            self.folder, test, self.run.probe
-        )
+        same = is_run_of(self.folder, self.run, pairs, checkpoint_records)
+        return same and is_complete(self.folder, test, self.run.probe)
 
     def pairs(self) -> tuple[list[dict[str, str]], Any]:
         """Read and check the pairs, and return what a protocol may have recorded of them, and the
@@ -97,18 +97,41 @@ def _pairs(paths: Paths, fold: int | None, image_size: int) -> tuple[list[dict[s
     return fingerprints(splits, images), to_predict(splits)
 
 
+@cache
+def _weights(name: str) -> int | None:
+    """Return the size of a checkpoint's weights in bytes; None where they are not on this disk."""
+    folder = local_folder(name)
+    return folder and max(map(os.path.getsize, folder.iterdir()), default=0)
+
+
 def disk_needed(jobs: list[Job], devices: int, say: Language) -> str:
     """Return a line about the disk that runs need, by the weights of their checkpoints."""
     # Of a run stay its best weights; while it is made, there are two checkpoints of four numbers
     # for each weight, see ``training.train.learn``. Frozen encoders are not written.
-    folders = [local_folder(j.run.model.name) for j in jobs if not j.run.protocol.frozen_encoders]
-    known = filter(None, folders)
-    sizes = [max(map(os.path.getsize, folder.iterdir()), default=0) for folder in known]
+    found = [_weights(j.run.model.name) for j in jobs if not j.run.protocol.frozen_encoders]
+    sizes = list(filter(None, found))
     needed = (sum(sizes) + 8 * devices * max(sizes, default=0)) / 1e9
-    unknown = say("without_checkpoints") if None in folders else ""
+    unknown = say("without_checkpoints") if None in found else ""
     place = next(path for path in jobs[0].folder.parents if path.is_dir())
     free = shutil.disk_usage(place).free / 1e9
     return say("disk_needed", needed=needed, unknown=unknown, free=free)
+
+
+def quickest_first(jobs: list[Job]) -> list[Job]:
+    """Order runs so that there are results soon. Of each comparison those of one modality come first,
+    then the others by the size of their weights; last those whose size is not known. Comparisons
+    stay in their order, and runs that share a frozen encoder together."""
+
+    def comparison(job: Job) -> tuple:
+        told = job.run.protocol
+        return () if told.frozen_encoders else (told.seed, told.lr, told.fold)
+
+    def cost(job: Job) -> tuple[bool, float]:
+        size = _weights(job.run.model.name)
+        return job.run.model.fusion not in BASELINES, math.inf if size is None else size
+
+    places = {each: place for place, each in enumerate(dict.fromkeys(map(comparison, jobs)))}
+    return sorted(jobs, key=lambda job: (places[comparison(job)], *cost(job)))
 
 
 def print_commands(jobs: list[Job]) -> None:

@@ -23,7 +23,7 @@ def intervals(shown: Shown) -> Figure:
     """Draw a forest plot, best first: a row per model, its runs as small marks below its interval."""
     group, say = shown.group, shown.say
     rows = [(model, group.judged(model)) for model in shown.judged]
-    tests = [group.test.models.get(model.name) if group.test else None for model, _ in rows]
+    tests = [group.tested(model) for model, _ in rows]
     method = [phrase("about_intervals", pairs=phrase("validation_pairs", n=group.pairs))]
     method.append(about_seeds(group))
     if len(rows) > 1 and not group.validation.too_few:

@@ -6,6 +6,7 @@ import io
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from xml.sax.saxutils import quoteattr
 
 import matplotlib.style
@@ -15,6 +16,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from ..comparison.models import Model
 from ..comparison.results import Results
 from ..runs.layout import PREDICTIONS
 from ..words import ENGLISH, Language
@@ -85,19 +87,25 @@ def draw(
         fonts = choose_fonts()
     spoken = ENGLISH if without_glyph(say.texts("charts"), fonts) else say
     missing = without_glyph([*names, *classes], fonts)
-    shown = Shown(
-        group=group,
-        models=group.models[:MOST_MODELS],
-        table=results.table(group).iloc[:MOST_MODELS],
-        looks=looks(names),
-        names=drawable(classes, missing, 22) | drawable(names, missing, 200),
-        say=spoken,
-    )
+    drawn = drawable(names, missing, 200)
+    drawn |= {name: spoken("imported_name", name=drawn[name]) for name in group.imported}
+    drawn, table, marks = drawable(classes, missing, 22) | drawn, results.table(group), looks(names)
+
+    def of(models: list[Model]) -> Shown:
+        best = models[:MOST_MODELS]
+        own = table.loc[[model.name for model in best]]
+        return Shown(replace(group, models=models), best, own, marks, drawn, spoken)
+
+    shown = of(group.models)
+    trained = of([model for model in group.models if not model.imported])
+    sure = of([model for model in group.models if model.has_probabilities])
+    of_some = {params_time: trained, loss_curves: trained, reliability: sure}
     files = {}
     advance.cache_clear()
     with matplotlib.style.context(["default", _LOOK | {"font.family": fonts}]):
         for name, chart in CHARTS.items():
-            figure = None if chart in _OF_PREDICTIONS and not shown.judged else chart(shown)
+            own = of_some.get(chart, shown)
+            figure = None if chart in _OF_PREDICTIONS and not own.judged else chart(own)
             for kind, canvas in _CANVASES.items() if figure else ():
                 content = _written(figure, kind, canvas)
                 files[f"{name}.{kind}"] = content

@@ -23,7 +23,7 @@ from .models import Model, Trial, models
 from .pairs import join, key
 from .protocol import by_protocol, differences, without_copies
 from .remarks import remarks
-from .results import UNKNOWN, Group, Results
+from .results import NO, UNKNOWN, Group, Results
 from .wording import BEST, NOT_ABOVE
 from .worth import worth_of_fusion
 
@@ -72,7 +72,8 @@ def require_one_protocol(results: Results) -> None:
         for group in results.groups[1:]
         for model in group.models
     ]
-    unknown = results.runs[results.runs["comparable"] == UNKNOWN]
+    table = results.runs
+    unknown = table[(table["comparable"] == UNKNOWN) & (table["imported"] == NO)]
     problems += [f"{name}: no protocol recorded" for name in unknown["model"]]
     if problems:
         listed = "; ".join(problems)
@@ -88,14 +89,9 @@ def _group(members: list[Model]) -> Group:
     if majority:
         validation = _above(majority[MAIN.column], validation)
 
-    def height(model: Model) -> tuple:
-        judged = validation.models.get(model.name) if validation else None
-        best = max(run.best[MAIN.column] for run in model.runs)
-        return -(judged.estimates[MAIN.column].centre if judged else best), model.folder
-
     group = Group(
         number=1,
-        models=sorted(members, key=height),
+        models=members,
         differs=[],
         validation=validation,
         test=test,
@@ -105,7 +101,7 @@ def _group(members: list[Model]) -> Group:
         majority=majority,
         notes=[],
     )
-    return replace(group, notes=remarks(group))
+    return replace(group, models=sorted(members, key=group.height), notes=remarks(group))
 
 
 def _above(majority: float, judgement: Judgement) -> Judgement:

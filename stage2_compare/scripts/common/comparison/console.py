@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 
 from ..files import console_width, padded, printable
 from ..metrics import BESIDE, MAIN
 from ..runs.labels import BETWEEN
 from ..words import Language
-from .results import MODEL, Results, shown, spent
+from .results import MODEL, YES, Results, shown, spent
 from .wording import REFERENCE, conclusion, method, metric_short, metric_title, other_groups
 
 WIDTH = 100
@@ -41,11 +42,14 @@ def _table(results: Results, say: Language) -> str:
         say("verdict"): ["" if each == REFERENCE else say(each) for each in rows["verdict"]],
         **{say(metric_short(metric)): shown(rows, metric).map(_figure) for metric in BESIDE},
         say("console_time"): [
-            duration(time, say) if kind == MODEL else ""
-            for time, kind in zip(spent(rows), rows["kind"], strict=True)
+            "" if np.isnan(time) else duration(time, say) for time in spent(rows)
         ],
     }
-    names = list(rows["model"][rows["kind"] == MODEL])
+    models = rows[rows["kind"] == MODEL]
+    names = [
+        say("imported_name", name=name) if imported == YES else name
+        for name, imported in zip(models["model"], models["imported"], strict=True)
+    ]
     others = [say(name) for name in results.groups[0].ensembles]
     if results.groups[0].majority:
         others.append(say("always", name=results.groups[0].majority_class))

@@ -7,16 +7,16 @@ chosen again in every draw.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .bootstrap import PLACE, Answers, Figures, metrics, resample, without_selection_bias
 from .draws import Draws
-from .judging import Contender, Judged, Judgement, judged_as, ranked
+from .judging import Contender, Judged, Judgement, beside
 from .pairs import Pairs
 from .selection import centred
-from .wording import BETTER, NO_DIFFERENCE, NOT_CORRECTED, TOO_FEW, WORSE
+from .wording import NOT_CORRECTED, TOO_FEW
 
 ALL, BEST_TWO = "ensemble of all models", "ensemble of the best two"  # phrases
 _MOST_WORK = 2_000_000_000  # probabilities that are added up
@@ -36,7 +36,7 @@ _Model = list[list[_Voice]]  # the seeds of a model, each with its folds
 
 
 def ensembles(judgement: Judgement) -> dict[str, Judged]:
-    """Judge ensembles against the best of the models, by name.
+    """Judge ensembles, each by itself, against the best of the models, by name.
 
     There is none where fewer than two models have kept their probabilities. What other seeds would
     change in an ensemble is not known, and not in its interval.
@@ -47,15 +47,19 @@ def ensembles(judgement: Judgement) -> dict[str, Judged]:
         return {}
     runs = sum(len(folds) for model in models for folds in model)
     correct = runs * len(pairs) * len(pairs.classes) * draws.resamples <= _MOST_WORK
-    found = []
+    found = {}
     for name, once, in_draws in _choices(judgement.figures):
         said = _said(models, once, None, pairs)
         answers = [Answers(np.arange(len(pairs)), said[None])]
         own = resample(answers, pairs.labels, len(pairs.classes), draws)
         if correct:
             own = _corrected(own, models, in_draws, pairs, draws)
-        found.append(Contender(name=name, figures=[own], predicted=said[None]))
-    return _judged(judgement, found, correct)
+        ensemble = Contender(name=name, figures=[own], predicted=said[None])
+        judged = beside(judgement, [ensemble], [own])[name]
+        if not correct and judged.verdict != TOO_FEW:
+            judged = replace(judged, verdict=NOT_CORRECTED, p=None)
+        found[name] = judged
+    return found
 
 
 def _choices(figures: list[Figures]) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -68,23 +72,6 @@ def _choices(figures: list[Figures]) -> list[tuple[str, np.ndarray, np.ndarray]]
         in_draws = np.argsort(-centred(observed, main), axis=0, kind="stable")[:2]
         found.append((BEST_TWO, np.argsort(-observed, kind="stable")[:2], in_draws))
     return found
-
-
-def _judged(judgement: Judgement, found: list[Contender], correct: bool) -> dict[str, Judged]:
-    """Test each ensemble together with all models, of which the best is what it has to beat."""
-    pairs, contenders, judged = judgement.pairs, list(judgement.models.values()), {}
-    for ensemble in found:
-        (own,) = ensemble.figures
-        ranking = ranked([*contenders, ensemble], [*judgement.figures, own], pairs)
-        first = ranking.best == len(contenders)
-        place = judgement.ranking.best if first else len(contenders)
-        verdict, p = NO_DIFFERENCE, float(ranking.p[place])
-        if ranking.worse[place]:
-            verdict = BETTER if first else WORSE
-        if judgement.too_few or not correct:
-            verdict, p = (TOO_FEW if judgement.too_few else NOT_CORRECTED), None
-        judged[ensemble.name] = judged_as(ensemble, own, pairs, verdict, p)
-    return judged
 
 
 def _model(contender: Contender, pairs: Pairs) -> _Model | None:

@@ -19,7 +19,7 @@ from .models import Model, Trial
 from .pairs import Pairs
 from .ranking import Ranking, rank, too_few
 from .seeds import over_seeds
-from .wording import BEST, NO_DIFFERENCE, TOO_FEW, WORSE
+from .wording import BEST, BETTER, NO_DIFFERENCE, TOO_FEW, WORSE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ def judge(pairs: Pairs, measure: Callable[[Draws], list[Contender]], answers: in
 
 def _judge(pairs: Pairs, draws: Draws, contenders: list[Contender]) -> Judgement:
     figures = over_seeds([model.figures for model in contenders])
-    ranking = ranked(contenders, figures, pairs)
+    ranking = _ranked(contenders, figures, pairs)
     few = too_few(pairs.independent, len(contenders))
     models = {}
     for place, model in enumerate(contenders):
@@ -92,19 +92,46 @@ def _judge(pairs: Pairs, draws: Draws, contenders: list[Contender]) -> Judgement
             verdict, p = (TOO_FEW if few else BEST), None
         elif ranking.worse[place]:
             verdict = WORSE
-        models[model.name] = judged_as(model, figures[place], pairs, verdict, p)
+        models[model.name] = _judged_as(model, figures[place], pairs, verdict, p)
     return Judgement(pairs, draws, models, figures, ranking, few)
 
 
-def ranked(contenders: list[Contender], figures: list[Figures], pairs: Pairs) -> Ranking:
-    """Rank models by macro-F1; ``figures`` are theirs, over their seeds."""
+def beside(
+    judgement: Judgement, others: list[Contender], figures: list[Figures]
+) -> dict[str, Judged]:
+    """Judge others together with the models of a judgement, by name, against the best of those.
+
+    They are no candidates for the best, and change no verdict on a model.
+
+    Args:
+        figures: of the others, over their seeds.
+    """
+    pairs, models = judgement.pairs, list(judgement.models.values())
+    everyone, best = [*models, *others], judgement.ranking.best
+    ranking = _ranked(everyone, [*judgement.figures, *figures], pairs, best)
+    few = judgement.too_few or too_few(pairs.independent, len(everyone))
+    found = {}
+    for place, (other, own) in enumerate(zip(others, figures, strict=True), len(models)):
+        verdict, p = NO_DIFFERENCE, float(ranking.p[place])
+        if few:
+            verdict, p = TOO_FEW, None
+        elif ranking.worse[place] or ranking.better[place]:
+            verdict = WORSE if ranking.worse[place] else BETTER
+        found[other.name] = _judged_as(other, own, pairs, verdict, p)
+    return found
+
+
+def _ranked(
+    contenders: list[Contender], figures: list[Figures], pairs: Pairs, best: int | None = None
+) -> Ranking:
+    """Rank models by macro-F1, see ``rank``; ``figures`` are theirs, over their seeds."""
     observed = np.array([of_model.corrected[PLACE] for of_model in figures])
     draws = np.array([of_model.draws[PLACE] for of_model in figures])
     left_out = np.array([of_model.left_out[PLACE] for of_model in figures])
-    return rank(observed, draws, left_out, _differing(contenders, pairs))
+    return rank(observed, draws, left_out, _differing(contenders, pairs), best)
 
 
-def judged_as(
+def _judged_as(
     model: Contender, figures: Figures, pairs: Pairs, verdict: str, p: float | None
 ) -> Judged:
     places = pairs.one_of_each_group
@@ -146,11 +173,13 @@ def on_test(model: Model, rate: float | None, pairs: Pairs, draws: Draws) -> Con
     """
     predicted = []
     for trial in model.by_rate[rate]:
+        if len(trial.runs) == 1:  # ties of rounded probabilities were decided in training
+            predicted.append(said([trial.runs[0].test], pairs))
+            continue
         shares = np.zeros((len(pairs), len(pairs.classes)))
         for run in trial.runs:
             shares[pairs.rows(run.test)] += run.test.probabilities
-        alone = len(trial.runs) == 1  # ties of rounded probabilities were decided in training
-        predicted.append(said([trial.runs[0].test], pairs) if alone else shares.argmax(1))
+        predicted.append(shares.argmax(1))
     rows = np.arange(len(pairs))
     figures = [
         resample([Answers(rows, row[None])], pairs.labels, len(pairs.classes), draws)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from ..files import folder_name
 from ..runs.labels import plain_name, without_fold_and_seed
 from ..runs.reading import Run
 
@@ -58,6 +59,15 @@ class Model:
         return [trial for trial in self.trials if trial.missing]
 
     @property
+    def imported(self) -> bool:
+        """Say if its predictions were made elsewhere: nothing is known of its training."""
+        return self.runs[0].imported
+
+    @property
+    def has_probabilities(self) -> bool:
+        return all(run.predictions and run.predictions.probabilities for run in self.runs)
+
+    @property
     def seeds(self) -> tuple:
         return tuple(sorted({run.seed for run in self.runs}, key=str))
 
@@ -68,7 +78,10 @@ def models(runs: Iterable[Run]) -> list[Model]:
     for run in sorted(runs, key=lambda run: run.name):
         recorded = dict(run.recorded("model") or {})
         recorded.pop("batch_size", None)  # it depends on the memory that was free
-        groups[plain_name(run), json.dumps(recorded, sort_keys=True)].append(run)
+        # One of the hub may also have been given as a folder, whose name has no owner before it.
+        name = str(recorded.get("name"))
+        folder = plain_name(run).replace(folder_name(name), folder_name(name.rpartition("/")[2]))
+        groups[folder, json.dumps(recorded, sort_keys=True)].append(run)
     named = []
     for members in groups.values():
         of_one_rate = len({run.number("protocol", "lr") for run in members}) == 1

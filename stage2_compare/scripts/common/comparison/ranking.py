@@ -27,14 +27,19 @@ class Ranking:
 
     best: int
     p: np.ndarray  # (M,) adjusted; 1 for the best itself
-    worse: np.ndarray  # (M,) true where p is at most 5 %
+    worse: np.ndarray  # (M,) true where p is at most 5 %, and the best is higher
+    better: np.ndarray  # (M,) true where p is at most 5 %, and the best is lower
     close: bool  # to 5 %: with other draws a verdict may be another one
     critical: float  # normal deviate that a significant difference reaches
     smallest_difference: float | None  # that each of the others would have shown with 80 % power
 
 
 def rank(
-    observed: np.ndarray, draws: np.ndarray, left_out: np.ndarray, differing: np.ndarray
+    observed: np.ndarray,
+    draws: np.ndarray,
+    left_out: np.ndarray,
+    differing: np.ndarray,
+    best: int | None = None,
 ) -> Ranking:
     """Test which of M models are worse than the best, which was chosen on the same samples.
 
@@ -49,12 +54,13 @@ def rank(
         draws: (M, B) the metric in the draws.
         left_out: (M, G) the metric without one group of pairs.
         differing: (M, M) number of groups of pairs on which two models differ.
+        best: place of the model that the others are held against; by default the highest.
     """
-    best = int(observed.argmax())
+    best = int(observed.argmax()) if best is None else best
     others = np.delete(np.arange(len(observed)), best)
     p = np.ones(len(observed))
     if not len(others):
-        return Ranking(best, p, np.zeros(1, bool), False, np.nan, None)
+        return Ranking(best, p, np.zeros(1, bool), np.zeros(1, bool), False, np.nan, None)
     # 1. The largest difference that chance alone makes, in each draw.
     comparisons = len(observed) * len(others) // 2
     moved = (draws - observed[:, None])[:, :: 1 + comparisons * draws.shape[1] // _MOST_WORK]
@@ -62,8 +68,9 @@ def rank(
     # 2. The differences from the best, in their standard errors, as normal deviates.
     gaps, from_best = observed[best] - observed[others], differing[best, others]  # (M - 1,) each
     errors = standard_errors(moved[best] - moved[others])
+    sizes = np.abs(gaps)
     t = np.divide(
-        gaps, errors, out=np.where(gaps > _ROUNDING, np.inf, 0.0), where=errors > _ROUNDING
+        sizes, errors, out=np.where(sizes > _ROUNDING, np.inf, 0.0), where=errors > _ROUNDING
     )
     freedom = _degrees_of_freedom(left_out[best] - left_out[others])  # (M - 1,)
     deviates = -ndtri(stdtr(freedom, -t))
@@ -76,7 +83,8 @@ def rank(
     critical = float(significant[0] if len(significant) else largest[-1])
     smallest = _smallest_difference(errors, freedom, critical, from_best)
     close = bool((np.abs(p[others] - _LEVEL) < _CLOSE * _error(_LEVEL, len(largest))).any())
-    return Ranking(best, p, p <= _LEVEL, close, critical, smallest)
+    worse, better = ((p <= _LEVEL) & (sign * (observed - observed[best]) > 0) for sign in (-1, 1))
+    return Ranking(best, p, worse, better, close, critical, smallest)
 
 
 def _smallest_difference(

@@ -7,7 +7,7 @@ its verdict belongs.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -57,10 +57,14 @@ class Group:
     majority_class: str | None  # the most frequent one of the training split
     majority: dict[str, float] | None  # by COLUMNS, of always predicting it
     notes: list[Phrase]  # what weakens the comparison, a line each
+    # By name: models of other programs, held against the best of those that are trained here.
+    imported: dict[str, Judged] = field(default_factory=dict)
+    imported_test: dict[str, Judged] = field(default_factory=dict)
 
     @property
     def runs(self) -> list[Run]:
-        return [run for model in self.models for run in model.runs]
+        """Return the runs that are trained here."""
+        return [run for model in self.models if not model.imported for run in model.runs]
 
     @property
     def pairs(self) -> int:
@@ -81,8 +85,10 @@ class Group:
 
     @property
     def ranked(self) -> list[str]:
-        """Return the names of the models that are judged, the highest macro-F1 first."""
-        return [model.name for model in self.models if self.judged(model)]
+        """Return the names of the candidates for the best, the highest macro-F1 first: of the models
+        that are judged those that are trained here."""
+        judged = self.validation.models if self.validation else {}
+        return [model.name for model in self.models if model.name in judged]
 
     @property
     def scope(self) -> str:
@@ -91,7 +97,19 @@ class Group:
         return MODELS if any(len(each.trials) > 1 for each in judged) else RUNS
 
     def judged(self, model: Model) -> Judged | None:
-        return self.validation.models.get(model.name) if self.validation else None
+        judged = self.validation.models if self.validation else {}
+        return judged.get(model.name) or self.imported.get(model.name)
+
+    def tested(self, model: Model) -> Judged | None:
+        """Return its figures and the verdict on it on the test pairs."""
+        judged = self.test.models if self.test else {}
+        return judged.get(model.name) or self.imported_test.get(model.name)
+
+    def height(self, model: Model) -> tuple:
+        """Return what sorts models, the highest macro-F1 first."""
+        judged = self.judged(model)
+        best = max(run.best[MAIN.column] for run in model.runs)
+        return -(judged.estimates[MAIN.column].centre if judged else best), model.folder
 
     def trials(self, model: Model) -> list[Trial]:
         """Return the trials behind a model's figures, at its best rate; [] where it is not judged."""
@@ -102,8 +120,8 @@ class Group:
         """Return what a model says of the validation pairs, its seeds and folds joined.
 
         Returns:
-            The predicted classes (N,), and the mean probabilities (N, C); None where it is not
-            judged.
+            The predicted classes (N,), and the mean probabilities (N, C), nan where they are not
+            known; None where it is not judged.
         """
         of_trials = self.of_trials(model)
         if not of_trials:
@@ -119,7 +137,8 @@ class Group:
             pairs, parts = self.validation.pairs, [run.predictions for run in trial.runs]
             shares = np.zeros((len(pairs), len(pairs.classes)))
             for part in parts:
-                shares[pairs.rows(part)] = part.probabilities
+                known = part.probabilities
+                shares[pairs.rows(part)] = np.nan if known is None else known
             found.append((said(parts, pairs), shares))
         return found
 
@@ -167,8 +186,9 @@ def shown(table: pd.DataFrame, metric: Metric) -> pd.Series:
 
 
 def spent(table: pd.DataFrame) -> pd.Series:
-    """Return the seconds that training took, with the reading of pairs by a frozen encoder."""
-    return table[["train_time_sec", "encode_time_sec"]].astype(float).sum(axis=1)
+    """Return the seconds that training took, with the reading of pairs by a frozen encoder; nan
+    where neither is known."""
+    return table[["train_time_sec", "encode_time_sec"]].astype(float).sum(axis=1, min_count=1)
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -186,7 +206,7 @@ def _model_row(model: Model, group: Group) -> dict[str, Any]:
     """Return the row of a model; None where something is not known."""
     judged, runs = group.judged(model), model.runs
     trials = judged.trials if judged else model.trials
-    test = group.test.models.get(model.name) if group.test else None
+    test = group.tested(model)
     folds = runs[0].recorded("protocol", "folds")
     folds = folds if isinstance(folds, int) else None
     first = len(group.ranked) > 1 and group.ranked[0] == model.name
@@ -208,12 +228,13 @@ def _model_row(model: Model, group: Group) -> dict[str, Any]:
         "test_verdict": test and test.verdict,
         "test_by": f"ensemble of {folds} folds" if test and folds else None,
         "runs": " ".join(run.name for run in runs),
-        "seeds": len(trials) if judged else len(model.seeds),
+        "seeds": None if model.imported else len(trials) if judged else len(model.seeds),
         "folds": folds,
-        "rates": len(model.by_rate) or 1,
+        "rates": None if model.imported else len(model.by_rate) or 1,
         "lr": judged.rate if judged and len(model.by_rate) > 1 else None,
         "epochs": runs[0].recorded("protocol", "epochs") or runs[0].recorded("epochs"),
         **{key: _mean(run.number(key) for run in runs) for key in _COSTS},
+        "imported": YES if model.imported else NO,
     }
 
 
@@ -232,10 +253,13 @@ def _runs(model: Model, group: Group) -> list[dict[str, Any]]:
             **_verdict(model if judged else Model("", [run]), group, judged),
             **{column: run.recorded(*keys) for column, keys in _RECORDED.items()},
             **{key: run.number("probe", key) for key in PROBE},
-            "best_epoch": int(run.best["epoch"]),
-            "last_val_f1_macro": run.history[-1][MAIN.column],
-            "epochs_run": len(run.history),
+            **dict.fromkeys(("best_epoch", "last_val_f1_macro", "epochs_run")),
+            "imported": YES if run.imported else NO,
         }
+        if run.history:
+            row["best_epoch"] = int(run.best["epoch"])
+            row["last_val_f1_macro"] = run.history[-1][MAIN.column]
+            row["epochs_run"] = len(run.history)
         rows.append(row)
     return rows
 

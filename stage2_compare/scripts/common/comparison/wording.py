@@ -40,9 +40,13 @@ def conclusion(results: Results, say: Language) -> list[str]:
     if group.test:
         sentences.append(_about_test(group))
     sentences += [*_about_worth(group), about_seeds(group), *_about_power(group)]
-    unjudged = [model.name for model in group.models if model.name not in group.ranked]
+    unjudged = [model.name for model in group.models if not group.judged(model)]
     if unjudged:
         sentences.append(phrase("not_part", names=unjudged))
+    if group.imported:
+        found = {name: phrase(judged.verdict) for name, judged in group.imported.items()}
+        each = [phrase("with_verdict", name=name, verdict=v) for name, v in found.items()]
+        sentences.append(phrase("about_imported", each=each))
     return [say(sentence) for sentence in sentences]
 
 

@@ -5,14 +5,17 @@ commit. Its weights are downloaded last: where they are, the other files are who
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError, reason_of
 from ..files import is_disk_full, quoted, remedy
+from ..settings import CHECKPOINTS, ModelChoice
 
 CONFIG = "config.json"
 PIXEL_STATISTICS = "preprocessor_config.json"
@@ -113,6 +116,43 @@ def find_weights(name: str) -> list[Path]:
             "weights of TensorFlow or Flax cannot be used"
         )
     return found
+
+
+def checkpoint_records(choice: ModelChoice) -> dict[str, dict[str, Any]]:
+    """Return what a run records of each checkpoint of its model: if its name is one of the hub, and
+    a hash of the files that are read of it, wherever they lie; None where they cannot be read."""
+    found = {}
+    for key in CHECKPOINTS:
+        if name := getattr(choice, key):
+            try:
+                said = _sha256_of_files(local_folder(name))
+            except OSError:  # who reads them next says what is wrong
+                said = None
+            found[key] = {"from_hub": not os.path.isdir(name), "sha256": said}
+    return found
+
+
+def _sha256_of_files(folder: Path | None) -> str | None:
+    if folder is None or not (weights := _weights_in(folder)):
+        return None
+    small = {file: folder / file for file in _SMALL_FILES if _has(folder, file)}
+    # Git on Windows gives texts other line ends.
+    parts = {file: path.read_bytes().replace(b"\r\n", b"\n") for file, path in small.items()}
+    digests = {file: hashlib.sha256(part).hexdigest() for file, part in parts.items()}
+    for path in weights:
+        found = path.stat()
+        digests[path.name] = _sha256_of(path, found.st_size, found.st_mtime_ns)
+    return hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest()
+
+
+@lru_cache
+def _sha256_of(path: Path, size: int, changed: int) -> str:
+    """Return the hash of a file, which is read once while its size and time stay."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager

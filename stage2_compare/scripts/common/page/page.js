@@ -151,7 +151,7 @@ function address(changes) {
 const said = (model, pair) => parseInt(model.chosen.slice(2 * pair, 2 * pair + 2), 36);
 const share = (model, pair, kind) => {
   const at = 2 * (pair * head.classes.length + kind);
-  return parseInt(model.shares.slice(at, at + 2), 36) / 1000;
+  return parseInt(model.shares.slice(at, at + 2), 36) / 1000; // NaN: not known
 };
 
 /** Return a test of pairs by what a model does with them, or null where nothing is asked. */
@@ -192,9 +192,10 @@ function matching() {
 function prediction(model, pair) {
   const kind = said(model, pair), sure = share(model, pair, kind), right = kind === pairs.labels[pair];
   const bar = make("span", { className: "share" });
-  bar.style.width = `${100 * sure}%`;
-  const what = `${right ? "✓" : "✗"} ${head.classes[kind]} ${Math.round(100 * sure)}%`;
-  const title = head.classes.map((name, each) => `${name} ${Math.round(100 * share(model, pair, each))}%`).join("\n");
+  bar.style.width = `${100 * sure || 0}%`;
+  const percent = (name, value) => (isNaN(value) ? name : `${name} ${Math.round(100 * value)}%`);
+  const what = `${right ? "✓" : "✗"} ${percent(head.classes[kind], sure)}`;
+  const title = sure ? head.classes.map((name, each) => percent(name, share(model, pair, each))).join("\n") : "";
   const row = make("li", { className: right ? "right" : "wrong", title }, bar,
     make("bdi", { className: "name", textContent: model.model }), make("bdi", { className: "what", textContent: what }));
   row.querySelector(".name").insertAdjacentHTML("afterbegin", `<svg class="mark" aria-hidden="true"><use href="#mark${Number(model.mark)}"/></svg>`);
@@ -230,7 +231,7 @@ function enlarge(pair, thumb) {
 function save() {
   const rows = [["guid", "text", "image_path", "label", "p_label", ...models.flatMap(({ model }) => [model, `p ${model}`])]];
   for (const i of matching()) {
-    const answers = models.flatMap((model) => [head.classes[said(model, i)], String(share(model, i, said(model, i)))]);
+    const answers = models.flatMap((model) => [head.classes[said(model, i)], String(share(model, i, said(model, i)) || "")]);
     rows.push([pairs.guids[i], pairs.texts[i] ?? "", pairs.photos[i], head.classes[pairs.labels[i]], String(pairs.doubt[i] / 1000), ...answers]);
   }
   const url = URL.createObjectURL(new Blob(["\ufeff" + csv(rows) + "\r\n"], { type: "text/csv" }));

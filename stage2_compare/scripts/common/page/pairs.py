@@ -24,7 +24,7 @@ class PairTable:
     labels: np.ndarray  # (N,) places in classes
     models: list[Model]  # (M,) with an answer for every pair, best first
     predicted: np.ndarray  # (M, N) places in classes
-    shares: np.ndarray  # (M, N, C) probabilities
+    shares: np.ndarray  # (M, N, C) probabilities; nan where an imported model has told none
     copies: np.ndarray | None  # (N,) has a copy among the pairs; None where no run recorded it
     cut: np.ndarray  # (N,) has a text that is too long for at least one model
 
@@ -39,7 +39,7 @@ class PairTable:
     def of_label(self) -> np.ndarray:
         """(N,) mean probability of the given label: low where the label may be the error, as in
         Northcutt, Jiang and Chuang 2021, Confident Learning."""
-        return self.shares.mean(0)[np.arange(len(self)), self.labels]
+        return np.nanmean(self.shares, 0)[np.arange(len(self)), self.labels]
 
     @property
     def disagreement(self) -> np.ndarray:
@@ -50,7 +50,7 @@ class PairTable:
     @property
     def confidence(self) -> np.ndarray:
         """(N,) mean probability of what each model says."""
-        return self.shares.max(-1).mean(0)
+        return np.nanmean(self.shares.max(-1), 0)
 
     @property
     def only_right(self) -> np.ndarray:
@@ -76,10 +76,12 @@ class PairTable:
     def modalities(self) -> dict[str, int]:
         """The places of the best model that reads the "text" alone, of the best that reads the
         "image" alone, and of the best that reads "both"; empty where one of them is missing."""
-        reads = [model.runs[0].recorded("model", "fusion") for model in self.models]
-        reads = [read if read in SINGLE else "both" for read in reads]
-        found = {name: reads.index(name) for name in (*SINGLE, "both") if name in reads}
-        return found if len(found) == 3 else {}
+        found: dict[str, int] = {}
+        for place, model in enumerate(self.models):
+            fusion = model.runs[0].recorded("model", "fusion")
+            if not model.imported:
+                found.setdefault(fusion if fusion in SINGLE else "both", place)
+        return {name: found[name] for name in (*SINGLE, "both")} if len(found) == 3 else {}
 
 
 def gather(group: Group) -> PairTable | None:

@@ -35,7 +35,7 @@ def model_parts(table: PairTable, marks: list[str]) -> Iterator[dict[str, Any]]:
     """Yield what each model said of all pairs, and the place of its marker.
 
     ``chosen`` has two digits to base 36 for each pair, the class; ``shares`` two for each pair and
-    class, the probability in thousandths. Such strings take a fourth of the memory of numbers, and
+    class, the probability in thousandths, or nothing where none are known. Such strings take a fourth of the memory of numbers, and
     the script reads only those it shows.
     """
     for model, chosen, shares in zip(table.models, table.predicted, table.shares, strict=True):
@@ -43,7 +43,9 @@ def model_parts(table: PairTable, marks: list[str]) -> Iterator[dict[str, Any]]:
             "model": model.name,
             "mark": marks.index(model.name),
             "chosen": "".join(_TWO_DIGITS[each] for each in chosen.tolist()),
-            "shares": "".join(_TWO_DIGITS[each] for each in _thousandths(shares.ravel())),
+            "shares": ""
+            if np.isnan(shares).any()
+            else "".join(_TWO_DIGITS[each] for each in _thousandths(shares.ravel())),
         }
 
 

@@ -97,6 +97,7 @@ def model_table(results: Results, say: Language) -> Table:
         *(Column(say(key), True, True) for key in ("test", "test_interval") if has_test),
     ]
     names = {name: say(name) for name in group.ensembles}
+    names |= {name: say("imported_name", name=name) for name in group.imported}
     if group.majority:
         names[f"always {group.majority_class}"] = say("always", name=group.majority_class)
     rows, first = [], set()
@@ -106,7 +107,7 @@ def model_table(results: Results, say: Language) -> Table:
             first.add(place)
         rows.append(
             [
-                Cell(name, model=name) if row["kind"] == MODEL else Cell(names[name]),
+                Cell(names.get(name, name), model=name if row["kind"] == MODEL else ""),
                 number(figures[f1][place]),
                 interval(row["f1_low"], row["f1_high"]),
                 Cell(_DASH if verdict == REFERENCE else say(verdict)),
@@ -151,6 +152,8 @@ def run_table(results: Results, say: Language) -> Table:
     rows = []
     for group in results.groups:
         for model in group.models:
+            if model.imported:
+                continue
             names = run_names(model.name, model.runs)
             for name, run in zip(names, model.runs, strict=True):
                 epoch, device = run.best["epoch"], run.recorded("device")

@@ -178,7 +178,7 @@ def _render(
             looks=looks,
             places={name: place for place, name in enumerate(looks)},
             tiers=found_tiers,
-            equal=len(found_tiers.get(NO_DIFFERENCE, [])),
+            equal=sum(row.model in group.ranked for row in found_tiers.get(NO_DIFFERENCE, [])),
             axis=axis,
             models=model_table(results, say),
             runs=run_table(results, say),

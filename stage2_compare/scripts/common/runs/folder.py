@@ -34,8 +34,9 @@ from ..files import (
 )
 from ..tensors import read_tensors
 from . import layout
+from .identity import differences
 from .layout import CHECKPOINT, OWNER
-from .reading import differences, read_choices
+from .reading import read_choices
 
 
 class RunFolder:
@@ -164,11 +165,12 @@ class RunFolder:
 
     # The finished run
 
-    def replaced_run(self, protocol: dict[str, Any], model: dict[str, Any]) -> str:
-        """Say what becomes of the finished run that has this name, in words; "" if there is none."""
+    def replaced_run(self, record: dict[str, Any]) -> str:
+        """Say what becomes of the finished run that has this name, in words; "" if there is none.
+        ``record`` has the blocks of the new one that ``identity.differences`` compares."""
         if not os.path.lexists(self.final):
             return ""
-        different = differences(read_choices(self.final), {"protocol": protocol, "model": model})
+        different = differences(read_choices(self.final), record)
         if not different:
             return f"{self.final.name} was trained before: it is trained anew and then replaced"
         # The hash of other pairs tells a reader nothing.

@@ -12,6 +12,7 @@ Below outputs/compare/:
 - .<name>.old: an earlier finished run, while the new one takes its name
 - earlier/: runs of another protocol or model whose name was taken
 - logs/<name>.log: what a run printed that compare_all.py started
+- other/<name>.csv: predictions that were made elsewhere, as compare_summary.py --with keeps them
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ WHOLE = (METRICS_JSON, HISTORY, PREDICTIONS)  # a run with these is finished, al
 PARTIAL, OLD, LOCK = ".partial", ".old", ".lock"
 EARLIER = "earlier"  # holds runs whose name was taken by a run of another protocol or model
 LOGS = "logs"
-NOT_RUNS = ("visuals", EARLIER, LOGS)  # folders beside the runs
+OTHER = "other"  # holds predictions that were made elsewhere
+NOT_RUNS = ("visuals", EARLIER, LOGS, OTHER)  # folders beside the runs
 MOST_CLASSES = 200  # resampling takes memory with the square of their number
 MAY_VARY = ("seed", "fold", "lr")  # fields of the protocol in which comparable runs may differ
 

@@ -5,24 +5,25 @@ A run is read only if its own files agree; other folders are left out with the r
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
+import os
 import sys
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import UserError, reason_of
-from ..files import MARK, open_file, printable, unescaped
+from ..files import open_file, printable, read_csv
 from ..metrics import MAIN, METRICS, confusion_matrix, run_scores, scores
-from ..settings import TrainingRun, recorded_protocol
+from ..settings import CHECKPOINTS, ModelChoice, TrainingRun, recorded_protocol
 from . import layout
+from .identity import CHOICES, RECORDS, differences, recorded, under_one_name
 
 _LARGEST = sys.float_info.max
 _COLUMNS = ("epoch", "train_loss", *layout.REQUIRED)  # of history.csv
@@ -33,7 +34,6 @@ _NUMBERS += ("params_million", "trainable_params_million")
 _OPTIONAL_NUMBERS = ("encode_time_sec", "peak_memory_mb", "truncated_rate", "unknown_rate")
 _OPTIONAL_NUMBERS += ("tokens_per_character",)
 _BLOCKS = ("protocol", "model", "samples", "class_counts", "duplicates", "probe")
-_CHOICES = ("protocol", "model")  # the blocks that tell one run from another
 # Apart from optional metrics, a run records nothing negative.
 _BOUNDS = {metric.column: metric.bounds for metric in METRICS}
 _ROUNDING = 1e-4  # two files of one run may differ by this much
@@ -50,7 +50,7 @@ class Predictions:
     guids: list[str]  # (N,)
     labels: list[int]  # (N,) places in classes
     predicted: list[int]  # (N,) places in classes
-    probabilities: list[list[float]]  # (N, C)
+    probabilities: list[list[float]] | None  # (N, C); None: of imported ones, none are known
     groups: list[str] | None = None  # (N,) guid of the first copy of each; None: not recorded
     cut: list[bool] | None = None  # (N,) where the text was longer than the model reads
 
@@ -73,13 +73,11 @@ class Run:
     epochs: np.ndarray | None = field(default=None, compare=False)  # (E, N) places in the classes
     test: Predictions | None = None
     shares: np.ndarray | None = field(default=None, compare=False)  # (E, N, C) float16
+    imported: bool = False  # it was made elsewhere: nothing but best and predictions is known
 
     def recorded(self, *keys: str) -> Any:
         """Return the value of metrics.json under these keys, or None where it is not recorded."""
-        value: Any = self.metrics
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        return value
+        return recorded(self.metrics, *keys)
 
     def number(self, *keys: str) -> float | None:
         """Return the same, but None also where the value is not a finite number."""
@@ -130,6 +128,8 @@ def read_runs(compare_dir: Path) -> tuple[list[Run], list[str]]:
     count = sum(path.is_dir() for path in earlier.iterdir()) if earlier.is_dir() else 0
     if count:
         problems.append(f"{layout.EARLIER}: {count} whose names were taken by newer runs")
+    named = under_one_name([run.metrics for run in runs])
+    runs = [replace(run, metrics=metrics) for run, metrics in zip(runs, named, strict=True)]
     return sorted(runs, key=lambda run: run.name), problems
 
 
@@ -190,17 +190,31 @@ def _read_run(folder: Path, name: str) -> Run:
 
 
 def read_choices(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the blocks ``protocol`` and ``model`` of a finished run; {} where they cannot be read."""
+    """Return the blocks of a finished run that ``identity.differences`` compares; {} where they
+    cannot be read."""
     try:
         record = read_record(folder / layout.METRICS_JSON)
-        return {block: dict(record[block]) for block in _CHOICES}
+        blocks = {block: dict(record[block]) for block in CHOICES}
+        return {**blocks, "content": record.get("content")}
     except Exception:  # a stranger's file can fail in any way
         return {}
 
 
-def is_run_of(folder: Path, asked: TrainingRun, pairs: list[dict[str, str]]) -> bool:
+def is_run_of(
+    folder: Path,
+    asked: TrainingRun,
+    pairs: list[dict[str, str]],
+    checkpoints: Callable[[ModelChoice], dict[str, Any]],
+    content: dict[str, Any] | None = None,
+) -> bool:
     """Tell if a folder holds the whole run of these settings, and of pairs with one of these
-    fingerprints."""
+    fingerprints.
+
+    Args:
+        checkpoints: returns what a run of a model records of its checkpoints; asked only where the
+            name does not decide, since it reads their files.
+        content: the block of this name, where it is known.
+    """
     if not all((folder / name).is_file() for name in layout.WHOLE):
         return False
     record, protocol = read_choices(folder), asdict(asked.protocol)
@@ -208,7 +222,15 @@ def is_run_of(folder: Path, asked: TrainingRun, pairs: list[dict[str, str]]) -> 
     # What else is empty is found in the data when the run is made.
     known = {key: value for key, value in protocol.items() if key in flags or value}
     model = asdict(asked.model)
-    return any(not differences(record, {"protocol": known | p, "model": model}) for p in pairs)
+    names = [model[key] for key in CHECKPOINTS]
+    if names != [recorded(record, "model", key) for key in CHECKPOINTS] or any(
+        os.path.isdir(name or "") for name in names
+    ):
+        model[RECORDS] = checkpoints(asked.model)
+    return any(
+        not differences(record, {"protocol": known | p, "model": model, "content": content})
+        for p in pairs
+    )
 
 
 def is_complete(folder: Path, test: Any, probe: bool) -> bool:
@@ -226,20 +248,6 @@ def is_complete(folder: Path, test: Any, probe: bool) -> bool:
     except Exception:  # not there, or a stranger's
         return False
     return told == ([test.guids] if "" in test.labels else [test.guids, test.labels])
-
-
-def differences(earlier: dict[str, Any], newer: dict[str, Any]) -> dict[str, str]:
-    """Return what the earlier run had otherwise in its protocol or model, by key and in short."""
-    if not (earlier and newer):
-        return {"protocol": "unknown"}
-    different = {}
-    for block in _CHOICES:
-        old, new = earlier[block], json.loads(json.dumps(newer[block]))
-        for key in old.keys() & new.keys():  # what a version did not record is no difference
-            # The micro-batch is what fits in memory: another one is the same model.
-            if key != "batch_size" and old[key] != new[key]:
-                different[key] = str(old[key])[:40]
-    return dict(sorted(different.items()))
 
 
 # Files. A reader raises ValueError, or anything else, with what is wrong in the file
@@ -282,21 +290,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _read_table(path: Path) -> tuple[list[str], np.ndarray]:
-    """Return the header (K,) and the rows (N, K) of a csv file, each cell as it was written.
-
-    A file with a mark is for spreadsheets, in which texts are escaped; those of the first version
-    are not. The csv module refuses a million columns at once, which take pandas minutes.
-    """
-    text, mark = _read_text(path), MARK.decode("utf-8")
-    lines = csv.reader(io.StringIO(text.removeprefix(mark), newline=""), strict=True)
-    rows: list[list[str]] = []
-    for row in filter(None, lines):
-        rows.append([unescaped(cell) for cell in row] if text.startswith(mark) else row)
-        if len(row) != len(rows[0]):
-            raise ValueError(f"row {len(rows)} has {len(row)} cells, the header {len(rows[0])}")
-    if len(rows) < 2:
-        raise ValueError("it has no row")
-    return rows[0], np.array(rows[1:], dtype=object)
+    """Return the header (K,) and the rows (N, K) of a csv file, each cell as it was written."""
+    header, rows = read_csv(path, 10**6 * _MEGABYTES[path.suffix])
+    return header, np.array(rows, dtype=object)
 
 
 def _read_history(path: Path, found: dict[str, Any]) -> list[dict[str, float | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -16,9 +16,10 @@ from ..data.splits import UNLABELLED, Split, class_names, fingerprints, label_in
 from ..data.tokens import Tokens, check_tokens, language_warning, tokenise
 from ..errors import UserError
 from ..models.build import build_classifier
+from ..models.checkpoint import checkpoint_records
 from ..models.classifier import ImageTextClassifier
-from ..models.fusion import FUSIONS
 from ..models.loading import load_config, load_tokenizer
+from ..runs.identity import RECORDS
 from ..runs.layout import MOST_CLASSES
 from ..settings import TrainingRun
 from .device import Precision, choose_precision, find_device
@@ -37,6 +38,7 @@ class PreparedRun:
     empty_text: Tokens  # one text without a word, for the probes
     max_length: int  # of a text in tokens, at most what the model reads
     contents: dict[str, Any]  # what lies beneath the settings, see resume.contents
+    checkpoints: dict[str, Any]  # what is recorded of them, see checkpoint.checkpoint_records
     config: Any  # of the checkpoint, of transformers
     tokenizer: Any  # of transformers
     build: Callable[[], ImageTextClassifier]  # the same model each time, on the CPU
@@ -50,6 +52,16 @@ class PreparedRun:
     def classes(self) -> list[str]:
         return self.settings.protocol.classes
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Return the blocks of metrics.json that tell runs apart, see runs.identity."""
+        model = self.settings.model_record(self.micro, self.max_length)
+        return {
+            "protocol": asdict(self.settings.protocol),
+            "model": {**model, RECORDS: self.checkpoints},
+            "content": self.contents,
+        }
+
 
 def prepare(
     settings: TrainingRun, device: torch.device | None = None, pairs: tuple | None = None
@@ -58,11 +70,6 @@ def prepare(
     UserError for all that can be known before the first batch."""
     # 1. The device, the splits, the classes
     protocol, choice = settings.protocol, settings.model
-    if settings.probe and FUSIONS[choice.fusion].uses != ("text", "image"):
-        raise UserError(
-            f"--probe asks what each modality adds, but --fusion {choice.fusion} uses one only: "
-            "leave it out"
-        )
     device = device or find_device(settings.machine.device)
     precision = choose_precision(settings.machine.amp, device)
     splits, folds, remarks = pairs or read_pairs(settings.paths, protocol.fold)
@@ -123,6 +130,7 @@ def prepare(
         empty_text=tokenise([""], tokenizer, max_length),
         max_length=max_length,
         contents=contents(complete, model, config, datasets, max_length),
+        checkpoints=checkpoint_records(choice),
         config=config,
         tokenizer=tokenizer,
         build=lambda: unused.pop() if unused else build(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
+import os
 import platform
 import re
 import shutil
@@ -12,7 +13,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def write_run(
 ) -> None:
     """Write all results of a run, of so many processes, into its folder, and finish the folder; the
     model has its best weights."""
-    settings, precision, parameters = run.settings, run.precision, list(model.parameters())
+    precision, parameters = run.precision, list(model.parameters())
     commit, clean = git_state()
     record = {
         "best_val_f1_macro": result.best_row["val_f1_macro"],
@@ -71,9 +71,7 @@ def write_run(
         "trainable_params_million": sum(p.numel() for p in parameters if p.requires_grad) / 1e6,
         "best_epoch": result.best_epoch,
         **_validation_record(result, run.datasets["val"].labels, run.classes),
-        "protocol": asdict(settings.protocol),
-        "model": settings.model_record(run.micro, run.max_length),
-        "content": run.contents,
+        **run.identity,
         "out_of_memory": run.halvings,
         "processes": processes,
         "device": device_name(precision.device),
@@ -94,11 +92,15 @@ def write_run(
 
 def is_incomplete(run: PreparedRun, asked: TrainingRun, folder: RunFolder) -> bool:
     """Tell if the run that is ``asked`` for is finished, but lacks what its best.pt can add."""
-    if is_complete(folder.final, to_predict(run.splits), asked.probe):
-        return False
     pairs = fingerprints(run.splits, {name: each.images for name, each in run.datasets.items()})
+    same = folder.final, asked, pairs, lambda choice: run.checkpoints
+    whole = is_complete(folder.final, to_predict(run.splits), asked.probe)
+    # One of an earlier version, whose checkpoint lies elsewhere now, is known by its contents alone:
+    # it lacks the record of the checkpoint's files.
+    if whole and (is_run_of(*same) or not (folder.final / layout.BEST).is_file()):
+        return False
     unfinished = (folder.partial / layout.CHECKPOINT).exists()
-    return not unfinished and is_run_of(folder.final, asked, pairs)
+    return not unfinished and is_run_of(*same, run.contents)
 
 
 def complete(run: PreparedRun, folder: RunFolder) -> None:
@@ -112,6 +114,7 @@ def complete(run: PreparedRun, folder: RunFolder) -> None:
     shutil.copytree(folder.final, folder.partial, ignore=earlier, dirs_exist_ok=True)
     record = read_record(folder.final / layout.METRICS_JSON)
     record = {key: value for key, value in record.items() if not key.startswith("test_")}
+    record["model"] |= run.identity["model"] | {"batch_size": record["model"]["batch_size"]}
     model, path = run.build(), folder.final / layout.BEST
     try:
         model.load_state_dict(read_tensors(path)["model_state"])
@@ -167,10 +170,11 @@ def _validation_record(
 def _data_record(run: PreparedRun) -> dict[str, Any]:
     """Return what was read and what the tokenizer made of it, for training and validation
     together."""
-    root, paths = run.settings.paths.project_root, {}
+    root, paths = Path(os.path.abspath(run.settings.paths.project_root)), {}
     for name, split in run.splits.items():
-        inside = split.path.is_relative_to(root)
-        paths[f"{name}_csv"] = (split.path.relative_to(root) if inside else split.path).as_posix()
+        path = Path(os.path.abspath(split.path))  # however it was typed
+        inside = path.is_relative_to(root)
+        paths[f"{name}_csv"] = (path.relative_to(root) if inside else path).as_posix()
     splits = [run.splits[name] for name in ("train", "val")]
     datasets = [run.datasets[name] for name in ("train", "val")]
     weights = [len(dataset) for dataset in datasets]

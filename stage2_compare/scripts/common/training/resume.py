@@ -43,6 +43,14 @@ CONTENTS = {
     "pixel_statistics": "mean and standard deviation of the pixels",
     "code_sha256": "the code of this program",
 }
+# Choices of which the contents decide, by their keys there, and not the path that was typed.
+BENEATH = {
+    "model name": ("weights_sha256", "config_sha256", "tokens_sha256", "pixel_statistics"),
+    "model image_backbone": ("weights_sha256", "pixel_statistics"),
+    "train_csv": ("train_sha256",),
+    "val_csv": ("val_sha256",),
+    "text_encoding": ("train_sha256", "val_sha256"),
+}
 _DOCSTRING = re.compile(r"(?<=body=)\[Expr\(value=Constant\(value=(['\"])(\\?.)*?\1\)\)(, )?")
 COMMON = Path(__file__).resolve().parents[1]
 # Below common/: what decides results. Of settings.py it is the values, which are choices.
@@ -61,8 +69,14 @@ def unfinished(run: PreparedRun, folder: RunFolder) -> dict[str, Any] | None:
     checkpoint = None if run.settings.restart else folder.read_checkpoint()
     if checkpoint:
         wanted, earlier = choices(run.settings), checkpoint.get("choices")
+        moved = changed(checkpoint.get("contents", {}), run.contents)
         # What was not recorded is no other choice: a flag is new.
-        others = [key for key in changed(earlier or {}, wanted) if key in (earlier or {})]
+        others = [
+            key
+            for key in changed(earlier or {}, wanted)
+            if key in (earlier or {})
+            and (key not in BENEATH or not set(BENEATH[key]).isdisjoint(moved))
+        ]
         reason = "" if earlier else "is of an earlier version of this program"
         for key in others[:1]:
             values = earlier[key], wanted.get(key)
@@ -74,11 +88,10 @@ def unfinished(run: PreparedRun, folder: RunFolder) -> dict[str, Any] | None:
     if not checkpoint:
         folder.clear()
         return None
-    keys = changed(checkpoint["contents"], run.contents)
-    if keys:
+    if moved:
         raise UserError(
             f"the unfinished run in {folder.partial} cannot go on as if nothing had happened: "
-            f"changed since it stopped: {named(keys)}. It is kept: undo the change to go on, or "
+            f"changed since it stopped: {named(moved)}. It is kept: undo the change to go on, or "
             "give --restart to begin anew"
         )
     return checkpoint

@@ -6,7 +6,6 @@ import gc
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ from .modality_dropout import with_modality_dropout
 from .prepare import PreparedRun, prepare, print_lines
 from .processes import Processes, joined
 from .record import complete, is_incomplete, write_run
-from .resume import changed, choices, named, unfinished
+from .resume import BENEATH, changed, choices, named, unfinished
 
 
 def train(settings: TrainingRun, pairs: tuple | None = None) -> None:
@@ -206,7 +205,8 @@ def _check_shares(run: PreparedRun, processes: Processes) -> None:
             f"{processes.count} processes are too many: a step has {step} samples "
             f"(--effective-batch-size), and the smaller split has {pairs} pairs. Start fewer"
         )
-    found = {**choices(run.settings), **run.contents}
+    chosen = choices(run.settings)
+    found = {k: chosen[k] for k in chosen.keys() - BENEATH.keys()} | run.contents
     keys = changed(processes.from_first(lambda: found), found)
     if keys:
         raise UserError(
@@ -222,11 +222,7 @@ def _announce(run: PreparedRun, folder: RunFolder, processes: Processes) -> None
     device = f"{device_name(run.precision.device)}, {run.precision.name}"
     shared = f", {count} processes" if count > 1 else ""
     pairs = f"{train_pairs} training and {val_pairs} validation pairs"
-    model = settings.model_record(settings.micro_batch, run.max_length)
-    lines = [
-        f"{settings.name}: {pairs} on {device}{shared}",
-        folder.replaced_run(asdict(settings.protocol), model),
-    ]
+    lines = [f"{settings.name}: {pairs} on {device}{shared}", folder.replaced_run(run.identity)]
     asked, from_each = settings.machine.batch_size, " from each process" if count > 1 else ""
     if run.micro < asked:
         lines.append(
