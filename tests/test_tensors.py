@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from common.errors import UserError
-from common.models.bert_resnet import load_resnet
+from common.models.image_towers import load_image_tower
 from common.models.weights import load_weights
 from common.predicting.answer import load_run
 from common.runs.folder import RunFolder
@@ -110,7 +110,7 @@ def test_torchscript_that_would_run_code_is_refused_by_every_reader(tmp_path, mo
     readers = {
         "best.pt": lambda: load_run(SimpleNamespace(folder=tmp_path)),
         "pytorch_model.bin": lambda: load_weights(None, str(tmp_path), None, True),
-        "ResNet weights": lambda: load_resnet("resnet18", True),
+        "weights resnet18": lambda: load_image_tower("resnet18", 32, True, True),
     }
     for name, read in readers.items():
         with pytest.raises(UserError, match=f"{name}.*it holds .*, which is no part of tensors"):

@@ -1,4 +1,4 @@
-"""Train CLIP or Chinese-CLIP with the common head under the protocol.
+"""Train CLIP, Chinese-CLIP, SigLIP or AltCLIP with the common head under the protocol.
 
     python stage2_compare/scripts/compare_clip.py --project-root . --model-name openai/clip-vit-base-patch32
         --epochs 5 --batch-size 16 --num-workers 2 --pin-memory
@@ -13,7 +13,11 @@ from common.settings import TrainingRun
 
 
 def parse(argv: list[str] | None = None) -> TrainingRun:
-    return training_run("clip", "Train CLIP or Chinese-CLIP with a head.", argv)
+    return training_run(
+        "clip",
+        "Train CLIP, Chinese-CLIP, SigLIP or AltCLIP, by the checkpoint's type, with a head.",
+        argv,
+    )
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Train BERT + ResNet under the protocol, with the fusion of your choice.
+"""Train a text encoder and an image encoder under the protocol, with the fusion of your choice.
 
     python stage2_compare/scripts/compare_train.py --project-root . --model-name bert-base-chinese
         --image-backbone resnet18 --fusion concat --epochs 5 --batch-size 16 --num-workers 2 --pin-memory
@@ -13,7 +13,9 @@ from common.settings import TrainingRun
 
 
 def parse(argv: list[str] | None = None) -> TrainingRun:
-    return training_run("bert_resnet", "Train BERT + ResNet with one fusion.", argv)
+    return training_run(
+        "bert_resnet", "Train a text encoder and an image encoder with one fusion.", argv
+    )
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -10,8 +10,8 @@ from unittest.mock import Mock
 
 import pytest
 from common.errors import UserError
-from common.models import bert_resnet, checkpoint
-from common.models.loading import image_statistics
+from common.models import checkpoint, image_towers
+from common.models.loading import CLIP_PIXELS, image_statistics
 from demo.checkpoints import hub_variables, snapshot_folder
 from helpers.hub import BERT, BLIP, CLIP, STAGE2, LocalHub
 from huggingface_hub.utils import LocalEntryNotFoundError
@@ -110,14 +110,14 @@ def test_statistics_that_another_program_left_out_are_asked_for(own, monkeypatch
     path = snapshot_folder(own / "hf" / "hub", BLIP) / "preprocessor_config.json"
     monkeypatch.setattr(checkpoint, "_cache", lambda: str(own / "hf" / "hub"))
     path.unlink()
-    assert image_statistics(BLIP) == (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
+    assert image_statistics(BLIP, CLIP_PIXELS) == (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
 
     def download(name, patterns, folder, lacks):
         path.write_text('{"image_mean": [0.5, 0.5, 0.5], "image_std": [1, 1, 1]}')
         return folder
 
     monkeypatch.setattr(checkpoint, "_download", download)
-    assert image_statistics(BLIP) == ([0.5, 0.5, 0.5], [1, 1, 1])
+    assert image_statistics(BLIP, CLIP_PIXELS) == ([0.5, 0.5, 0.5], [1, 1, 1])
 
 
 def test_what_is_cached_needs_no_hub_and_what_is_not_names_the_folder_first_and_then_the_mirror(
@@ -149,11 +149,11 @@ def test_resnet_weights_come_from_torch_home_or_fail_soon(hub, monkeypatch, tmp_
     import torchvision
 
     model = torchvision.models.resnet18()
-    monkeypatch.setattr(bert_resnet, "_SILENCE", 1.0)
+    monkeypatch.setattr(image_towers, "_SILENCE", 1.0)
     with LocalHub(silent=True) as dead:
-        bert_resnet._load_published(model, f"{dead.url}/resnet18-f37072fd.pth")
+        image_towers._load_published(model, f"{dead.url}/resnet18-f37072fd.pth")
         assert dead.asked == []
         monkeypatch.setenv("TORCH_HOME", str(tmp_path))
         with pytest.raises(UserError, match="resnet18-f37072fd.pth.*put it in"):
-            bert_resnet._load_published(model, f"{dead.url}/resnet18-f37072fd.pth")
+            image_towers._load_published(model, f"{dead.url}/resnet18-f37072fd.pth")
         assert dead.asked == ["GET /resnet18-f37072fd.pth"]

@@ -185,7 +185,6 @@ def test_blip_text_at_a_position_sees_the_past_only(hub):
 
 def test_a_checkpoint_of_the_wrong_kind_is_named(hub):
     for kind, name, says in (
-        ("text", CLIP, "compare_clip.py"),
         ("text", BLIP, "compare_blip.py"),
         ("clip", BERT, "bert checkpoint"),
         ("blip", CLIP, "clip checkpoint"),

@@ -41,6 +41,28 @@ def test_the_checkpoint_is_named_where_two_of_a_kind_are_compared():
     ]
 
 
+def test_encoders_are_named_as_people_write_them():
+    pairs = {
+        ("roberta-base", "vit_b_16"): "RoBERTa + ViT-B/16",
+        ("xlm-roberta-base", "google/vit-large-patch32-384"): "XLM-R + ViT-L/32-384",
+        ("distilbert-base-cased", "facebook/dinov2-small"): "DistilBERT + DINOv2-small",
+        (
+            "google/siglip-base-patch16-224",
+            "openai/clip-vit-base-patch32",
+        ): "SigLIP + CLIP ViT-B/32",
+        ("roberta-x", "microsoft/swin-tiny-patch4-window7-224"): "RoBERTa + Swin-tiny",
+        ("nobody/robertson", "mobilenet_v3_small"): "robertson + MobileNet-v3-small",
+        ("bert-base", "D:\\my-net\\model"): "BERT + my-net/model",
+    }
+    for (text, image), name in pairs.items():
+        model = {**bert("concat", text), "image_backbone": image}
+        assert names(model) == [f"{name} · concat"]
+    assert names(clip("google/siglip-base-patch16-224"), clip("BAAI/AltCLIP")) == [
+        "SigLIP",
+        "AltCLIP",
+    ]
+
+
 @pytest.mark.parametrize("folder", ["model", "checkpoint-500", "best", "500"])
 def test_a_folder_whose_name_says_nothing_takes_its_parent_in(folder):
     assert names(bert("late", f"D:\\weibo\\{folder}\\"), clip(f"/home/me/memes/{folder}")) == [

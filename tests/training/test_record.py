@@ -196,7 +196,7 @@ def test_the_encoder_files_name_no_code(hub, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     config, tokenizer = load_config(str(folder)), load_tokenizer(str(folder))
-    save_encoder(out, config, tokenizer, (0.5,) * 3, (0.5,) * 3)
+    save_encoder(out, {"text": config, "image": "resnet18"}, tokenizer, (0.5,) * 3, (0.5,) * 3)
     assert not any("auto_map" in path.read_text(encoding="utf-8") for path in out.iterdir())
     assert load_config(str(out)).to_dict() == config.to_dict()
 

@@ -43,7 +43,7 @@ _GROUPS = (
     (
         "machine",
         Machine,
-        "what is learned stays the same up to rounding, but BatchNorm in BERT + ResNet sees "
+        "what is learned stays the same up to rounding, but BatchNorm in ResNet and its kin sees "
         "--batch-size; runs that are compared need the same --amp",
     ),
     ("output", TrainingRun, None),
@@ -158,9 +158,8 @@ def add_training_flags(
         "--model-name": {"default": own.checkpoint},
         "--batch-size": {"default": own.batch_size},
     }
-    if own.image_backbones:
-        backbones = {"default": own.image_backbones[0], "choices": own.image_backbones}
-        changes["--image-backbone"] = backbones
+    if own.image_backbone:
+        changes["--image-backbone"] = {"default": own.image_backbone}
     else:
         leave_out = {*leave_out, "--image-backbone"}
     groups = {title: parser.add_argument_group(title, says) for title, _, says in _GROUPS}

@@ -85,22 +85,17 @@ class Family:
     command: str  # its script, without .py
     encoder: str  # module:class, below models/
     checkpoint: str  # without --model-name
-    model_types: tuple[str, ...] = ()  # of transformers, that no other family takes
+    model_types: tuple[str, ...] = ()  # of transformers, whose texts no other family reads
     batch_size: int = 16  # without --batch-size
     reads_apart: bool = True  # False: the text is read in the light of the image
-    image_backbones: tuple[str, ...] = ()  # choices, where a checkpoint reads texts only
+    image_backbone: str | None = None  # without --image-backbone, where a family has that flag
 
 
 FAMILIES = {
-    "bert_resnet": Family(
-        "compare_train",
-        "bert_resnet:BertResNet",
-        "bert-base-chinese",
-        image_backbones=("resnet18", "resnet50"),
+    "bert_resnet": Family(  # whatever its two encoders are: a name that run folders have
+        "compare_train", "two_encoders:TwoEncoders", "bert-base-chinese", image_backbone="resnet18"
     ),
-    "clip": Family(
-        "compare_clip", "clip:Clip", "openai/clip-vit-base-patch32", ("clip", "chinese_clip")
-    ),
+    "clip": Family("compare_clip", "clip:Clip", "openai/clip-vit-base-patch32"),
     "blip": Family(
         "compare_blip",
         "blip:Blip",
@@ -172,7 +167,13 @@ class ModelChoice:
     family: str  # a key of FAMILIES
     name: str = _flag(MISSING, "name on the hub, or a local folder", typed, flag="--model-name")
     # None where the checkpoint brings its own image encoder.
-    image_backbone: str | None = _flag(None, "image encoder", str)
+    image_backbone: str | None = _flag(
+        None,
+        "image encoder: a network of torchvision (resnet18, vit_b_16, swin_t, ...), or a checkpoint "
+        "(ViT, DINOv2, Swin, ConvNeXt, or that of CLIP, SigLIP, Chinese-CLIP, AltCLIP, BLIP) as a "
+        "name on the hub or a local folder",
+        typed,
+    )
     fusion: str = _flag(
         "concat",
         "how text and image are joined; text and image use one modality only",
@@ -180,12 +181,17 @@ class ModelChoice:
     )
 
     def __post_init__(self):
-        if os.path.isdir(self.name) or _HUB_NAME.fullmatch(self.name):
-            return
-        raise UserError(
-            f"cannot load {quoted(self.name)}: --model-name is neither a folder that exists nor a "
-            "name on the hub such as bert-base-chinese or openai/clip-vit-base-patch32"
-        )
+        examples = {
+            "--model-name": (self.name, "bert-base-chinese or openai/clip-vit-base-patch32"),
+            "--image-backbone": (self.image_backbone, "facebook/dinov2-small"),
+        }
+        for flag, (name, example) in examples.items():
+            if name is None or os.path.isdir(name) or _HUB_NAME.fullmatch(name):
+                continue
+            raise UserError(
+                f"cannot load {quoted(name)}: {flag} is neither a folder that exists nor a name on "
+                f"the hub such as {example}"
+            )
 
 
 @dataclass(frozen=True)
@@ -352,12 +358,14 @@ def run_name(model: ModelChoice, protocol: Protocol, unsaid_lr: float | None = N
     A local folder is named by its last part. The suffixes stand in one order. ``unsaid_lr`` is the
     rate that is not said, if not the usual one.
     """
-    is_folder = os.path.isdir(model.name)
-    checkpoint = Path(model.name).resolve().name if is_folder else model.name
+
+    def part(name: str) -> str:
+        return Path(name).resolve().name if os.path.isdir(name) else name
+
     if model.image_backbone:
-        parts = [checkpoint, model.image_backbone, model.fusion]
+        parts = [part(model.name), part(model.image_backbone), model.fusion]
     else:
-        parts = [model.family, checkpoint]
+        parts = [model.family, part(model.name)]
         if model.fusion != ModelChoice.fusion:
             parts.append(model.fusion)
     if protocol.frozen_encoders:

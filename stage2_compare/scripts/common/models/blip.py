@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import UserError
 from ..files import quoted
 from ..settings import ModelChoice
-from .encoder import Encoder, patches_per_side, resize_positions
-from .loading import image_statistics
+from .encoder import Encoder, fit_positions
+from .loading import CLIP_PIXELS, image_statistics
 from .weights import load_weights
 
 
@@ -36,7 +36,7 @@ class Blip(Encoder):
                 f"{quoted(choice.name)} is a {config.model_type} checkpoint: "
                 "compare_blip.py takes BLIP captioning ones"
             )
-        self.mean, self.std = image_statistics(choice.name)
+        self.mean, self.std = image_statistics(choice.name, CLIP_PIXELS)
         # text_decoder.cls only predicts words and is dropped here, so a checkpoint may lack it.
         blip, _ = load_weights(
             BlipForConditionalGeneration,
@@ -52,20 +52,15 @@ class Blip(Encoder):
             for layer in self.decoder.encoder.layer:
                 del layer.crossattention
         else:
-            self._set_resolution(image_size, config.vision_config.patch_size)
+            # 4.39.3 would slice the first rows of the 24 x 24 table at a lower resolution: a wrong
+            # grid.
+            embeddings, patch = self.vision.embeddings, config.vision_config.patch_size
+            fit_positions(embeddings, "position_embedding", image_size, patch)
         self.text_dim = config.text_config.hidden_size if self.decoder is not None else 0
         self.image_dim = config.vision_config.hidden_size if self.vision is not None else 0
         self.bos_token_id = config.text_config.bos_token_id
         self.vocabulary = config.text_config.vocab_size
         self.positions = config.text_config.max_position_embeddings
-
-    def _set_resolution(self, image_size: int, patch: int) -> None:
-        # 4.39.3 would slice the first rows of the 24 x 24 table at a lower resolution: a wrong
-        # grid.
-        embeddings = self.vision.embeddings
-        table = embeddings.position_embedding.detach()[0]  # (1 + g*g, D)
-        table = resize_positions(table, patches_per_side(image_size, patch))
-        embeddings.position_embedding = nn.Parameter(table.unsqueeze(0))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor | None) -> tuple:
         patches = image = text = None

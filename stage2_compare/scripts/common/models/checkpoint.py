@@ -19,6 +19,7 @@ from ..settings import CHECKPOINTS, ModelChoice
 
 CONFIG = "config.json"
 PIXEL_STATISTICS = "preprocessor_config.json"
+IMAGE_ENCODER = "image"  # in the folder of a run's encoder: an image encoder of another checkpoint
 _VOCABULARIES = (
     "tokenizer.json",
     "vocab.txt",
@@ -78,17 +79,17 @@ def local_folder(name: str) -> Path | None:
         return None
 
 
-def find_folder(name: str, also: str = CONFIG) -> Path:
-    """Return the folder with the configuration and the tokenizer of a checkpoint, where there are
-    any.
+def find_folder(name: str, also: str = CONFIG, tokenizer: bool = False) -> Path:
+    """Return the folder with the configuration of a checkpoint, where there is any.
 
     Args:
         also: a small file that it may lack; then the hub is asked for it.
+        tokenizer: True where that is needed too; a checkpoint that reads images only has none.
     Raises:
         UserError: it is neither in the cache nor can it be downloaded.
     """
     folder = local_folder(name)
-    usable = _has(folder, CONFIG) and any(_has(folder, file) for file in _VOCABULARIES)
+    usable = _has(folder, CONFIG) and (not tokenizer or has_tokenizer(folder))
     whole = usable and _has(folder, also) and _weights_in(folder)
     if whole or os.path.isdir(name):
         return folder
@@ -174,13 +175,11 @@ def faults_named(name: str, part: str) -> Iterator[None]:
 def of_other_kind(name: str) -> UserError | None:
     """Say what a folder is that lacks a part of a checkpoint; None where that is not known."""
     folder = Path(name)
-    has_tokenizer = any(_has(folder, file) for file in _VOCABULARIES)
-    whole_model = _has(folder, CONFIG) and _weights_in(folder)
-    if not folder.is_dir() or (whole_model and has_tokenizer):
+    if not folder.is_dir() or (_has(folder, CONFIG) and _weights_in(folder)):
         return None
     for pattern, (kind, advice) in _OTHERS.items():
         found = next(iter(sorted(folder.glob(pattern))), None)
-        if found and not whole_model:
+        if found:
             advice = advice.format(there=quoted(str(found.parent)), file=found.name)
             return UserError(f"{quoted(name)} is {kind}: {advice}")
     if not _has(folder, CONFIG):
@@ -188,12 +187,12 @@ def of_other_kind(name: str) -> UserError | None:
             f"{quoted(name)} is no checkpoint, it has no {CONFIG}: give a folder as "
             "save_pretrained writes it"
         )
-    if not has_tokenizer:
-        return UserError(
-            f"{quoted(name)} has no tokenizer: copy its files, such as tokenizer.json or vocab.txt, "
-            "from the checkpoint that it was trained from"
-        )
     return None
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Tell if a checkpoint's folder holds the vocabulary of a tokenizer."""
+    return any(_has(folder, file) for file in _VOCABULARIES)
 
 
 def _has(folder: Path | None, file: str) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +14,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..settings import ModelChoice
 from .fusion import FUSIONS
+from .loading import UNLIMITED
 
 
 class Encoder(nn.Module):
@@ -29,6 +33,8 @@ class Encoder(nn.Module):
             different pairs can be combined; False where the text is read in the light of the image.
         weights_of: for encoders whose ``forward`` reads one modality alone where the other one is
             None: how the names of the weights of each begin. Empty: pairs are read whole.
+        configs: of each modality the configuration, of transformers, of the checkpoint that reads it,
+            or the name of a network of torchvision; set here to that of the one checkpoint.
     """
 
     uses: tuple[str, ...]
@@ -41,6 +47,7 @@ class Encoder(nn.Module):
     vocabulary: int
     reads_apart: bool
     weights_of: dict[str, str] = {}
+    configs: dict[str, Any]
 
     def __init__(self, choice: ModelChoice, config: Any, image_size: int, pretrained: bool):
         """Load the encoder.
@@ -55,6 +62,7 @@ class Encoder(nn.Module):
         super().__init__()
         fusion = FUSIONS[choice.fusion]
         self.uses, self.pooled = fusion.uses, fusion.pooled
+        self.configs = {"text": config, "image": config}
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor | None
@@ -76,30 +84,124 @@ class Encoder(nn.Module):
         weights."""
 
 
+@dataclass(frozen=True)
+class TextTower:
+    """What reads texts alone."""
+
+    model: nn.Module  # all its weights, under the names that transformers gives them
+    dim: int
+    positions: int  # the longest text in tokens
+    vocabulary: int  # the number of token ids
+    # input_ids and attention_mask, (B, L) int64 each -> (B, dim), or tokens (B, L, dim)
+    encode: Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class ImageTower:
+    """What reads images alone."""
+
+    model: nn.Module  # all its weights, under the names that its library gives them
+    config: Any  # of the checkpoint, of transformers; or the name of a network of torchvision
+    dim: int
+    mean: Sequence[float]  # of the pixels of its training, on a scale of 0 to 1
+    std: Sequence[float]
+    encode: Callable[[Tensor], Tensor]  # (B, 3, H, W) float32 -> (B, dim), or patches (B, P, dim)
+
+
+class TowerEncoder(Encoder):
+    """An encoder of two towers, one for each modality that the fusion uses.
+
+    To make one, call ``take`` in ``__init__``, and register the modules of the towers."""
+
+    reads_apart = True
+
+    def take(self, text: TextTower | None, image: ImageTower | None) -> None:
+        """Read texts and images with these towers."""
+        self._text, self._image = text, image
+        self.text_dim = text.dim if text else 0
+        self.image_dim = image.dim if image else 0
+        if text:
+            self.positions, self.vocabulary = text.positions, text.vocabulary
+        if image:
+            self.mean, self.std = image.mean, image.std
+
+    def forward(
+        self, input_ids: Tensor | None, attention_mask: Tensor | None, pixels: Tensor | None
+    ) -> tuple:
+        text = image = None
+        if self._text and input_ids is not None:
+            text = self._text.encode(input_ids, attention_mask)
+        if self._image and pixels is not None:
+            image = self._image.encode(pixels)
+        return text, image
+
+
+def longest_text(text: nn.Module | None, config: Any) -> int:
+    """Return the longest text in tokens of a text tower. RoBERTa's table begins with rows that no
+    token uses, and models with relative positions give no length, or -1."""
+    parts = {} if text is None else dict(text.named_modules())
+    tables = [part for name, part in parts.items() if name.endswith("position_embeddings")]
+    padding = getattr(tables[0], "padding_idx", None) if tables else None
+    unused = padding + 1 if padding is not None else 0
+    rows = getattr(config, "max_position_embeddings", None)
+    return rows - unused if isinstance(rows, int) and rows > 0 else UNLIMITED
+
+
+def fit_positions(embeddings: nn.Module, name: str, image_size: int, patch: int) -> None:
+    """Resize the position embeddings of a vision transformer, once and in place: transformers
+    interpolates some of them at every step, cuts others wrongly, and fails with the rest.
+
+    Args:
+        embeddings: the module of which they are the attribute ``name``, a parameter (1, P, D) or an
+            nn.Embedding (P, D).
+        image_size, patch: side of an image and of a patch in pixels.
+    """
+    old, grid = getattr(embeddings, name), patches_per_side(image_size, patch)
+    if isinstance(old, nn.Embedding):
+        table = resize_positions(old.weight.detach(), grid)
+        setattr(embeddings, name, nn.Embedding.from_pretrained(table, freeze=False))
+        position_ids = torch.arange(len(table)).unsqueeze(0)  # (1, P)
+        embeddings.register_buffer("position_ids", position_ids, persistent=False)
+    else:
+        table = resize_positions(old.detach()[0], grid)
+        setattr(embeddings, name, nn.Parameter(table.unsqueeze(0)))
+
+
 def resize_positions(table: Tensor, grid: int) -> Tensor:
     """Resize the position embeddings of a vision transformer to another resolution.
 
     Args:
-        table: (1 + g*g, D), the class token first, then the g x g patches row by row.
+        table: (1 + g*g, D), the class token first, or (g*g, D) without one; then the g x g patches
+            row by row.
         grid: patches per side wanted.
     Returns:
-        (1 + grid*grid, D), bicubic on the grid, class token as it was; the table itself where the
-        size is the same.
+        (1 + grid*grid, D) or (grid*grid, D), bicubic on the grid, class token as it was; the table
+        itself where the size is the same.
     """
-    side = round((table.shape[0] - 1) ** 0.5)
-    if not side or side * side + 1 != table.shape[0]:
-        raise UserError(f"the checkpoint's {table.shape[0]} positions of an image make no square")
+    rows = len(table)
+    before = int(math.isqrt(rows) ** 2 != rows)  # 1: a class token
+    side = math.isqrt(rows - before)
+    if side * side + before != rows:
+        raise UserError(f"the checkpoint's {rows} positions of an image make no square")
     if side == grid:
         return table
-    patches = table[1:].T.reshape(1, -1, side, side)  # (1, D, g, g)
+    patches = table[before:].T.reshape(1, -1, side, side)  # (1, D, g, g)
     patches = F.interpolate(patches, size=(grid, grid), mode="bicubic", align_corners=False)
-    return torch.cat([table[:1], patches.flatten(2)[0].T])
+    return torch.cat([table[:before], patches.flatten(2)[0].T])
 
 
 def patches_per_side(image_size: int, patch: int) -> int:
-    """Return how many patches of a vision transformer fit one side of an image."""
+    """Return how many patches of a vision transformer fit one side of an image; say it where they
+    leave a strip of the image out."""
     if image_size < patch:
         raise UserError(
             f"--image-size {image_size} is less than one {patch} px patch of this model"
+        )
+    seen = image_size - image_size % patch
+    if seen < image_size:
+        print(
+            f"patches of {patch} px: of {image_size} x {image_size} px the model sees the upper "
+            f"left {seen} x {seen}",
+            flush=True,
         )
     return image_size // patch

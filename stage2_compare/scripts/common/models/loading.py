@@ -11,10 +11,26 @@ from typing import Any
 
 from ..errors import UserError
 from ..files import open_file, quoted
-from .checkpoint import CONFIG, PIXEL_STATISTICS, faults_named, find_folder, of_other_kind
+from .checkpoint import (
+    CONFIG,
+    IMAGE_ENCODER,
+    PIXEL_STATISTICS,
+    faults_named,
+    find_folder,
+    has_tokenizer,
+    of_other_kind,
+)
 
 TRANSFORMERS = "4.39.3"
 UNLIMITED = 2**31  # stands for the length or vocabulary of what has no limit
+# Mean and standard deviation of the pixels of an image encoder's training, on a scale of 0 to 1
+Statistics = tuple[Sequence[float], Sequence[float]]
+IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+CLIP_PIXELS: Statistics = (
+    (0.48145466, 0.4578275, 0.40821073),
+    (0.26862954, 0.26130258, 0.27577711),
+)
+HALF: Statistics = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 # What only concerns the form of a model's answers, its former classes, or foreign code. Some of it
 # is made for other programs and would break this one.
 _UNUSED_SETTINGS = {
@@ -65,9 +81,15 @@ def load_config(name: str) -> Any:
 def load_tokenizer(name: str) -> Any:
     """Load the tokenizer, a fast one where there is one; its ``model_max_length`` is an int. Raise
     UserError where it is absent or broken, needs a package that is not installed, or cannot pad."""
-    config, folder = load_config(name), find_folder(name)
+    config, folder = load_config(name), find_folder(name, tokenizer=True)
+    if not has_tokenizer(folder):
+        raise UserError(
+            f"{quoted(name)} has no tokenizer: copy its files, such as tokenizer.json or vocab.txt, "
+            "from the checkpoint that it was trained from"
+        )
     part = "its tokenizer"
-    if any(folder.glob("*.model")) and not (folder / "tokenizer.json").is_file():
+    is_slow = config.model_type == "siglip"  # whatever the folder holds
+    if any(folder.glob("*.model")) and (is_slow or not (folder / "tokenizer.json").is_file()):
         part += (
             ", which needs two packages (python -m pip install sentencepiece protobuf if they are "
             "not installed),"
@@ -125,25 +147,35 @@ def _joined(merge: Any) -> Any:
     return merge if isinstance(merge, str) or " " in "".join(merge) else " ".join(merge)
 
 
-def image_statistics(name: str) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation of the checkpoint's preprocessing, CLIP's where it has
+def image_statistics(name: str, default: Statistics) -> Statistics:
+    """Return mean and standard deviation of the checkpoint's preprocessing, the default where it has
     none."""
-    from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
-
     path = find_folder(name, also=PIXEL_STATISTICS) / PIXEL_STATISTICS
     with faults_named(name, PIXEL_STATISTICS):
         settings = json.loads(path.read_text(encoding="utf-8-sig")) if path.is_file() else {}
-        mean = settings.get("image_mean", OPENAI_CLIP_MEAN)
-        std = settings.get("image_std", OPENAI_CLIP_STD)
+        mean = settings.get("image_mean", default[0])
+        std = settings.get("image_std", default[1])
     return list(mean), list(std)
 
 
 def save_encoder(
-    folder: Path, config: Any, tokenizer: Any, mean: Sequence[float], std: Sequence[float]
+    folder: Path,
+    configs: dict[str, Any],
+    tokenizer: Any,
+    mean: Sequence[float],
+    std: Sequence[float],
 ) -> None:
-    """Write what the functions above give, so that a run is opened without its checkpoint."""
-    config.save_pretrained(folder)
+    """Write what the functions above give, so that a run is opened without its checkpoints.
+
+    ``configs`` are those of ``encoder.Encoder``: an image encoder with a checkpoint of its own gets a
+    folder in the folder."""
+    text, image = configs["text"], configs["image"]
+    places = {folder: text}
+    if image is not text and not isinstance(image, str):
+        places[folder / IMAGE_ENCODER] = image
+    statistics = json.dumps({"image_mean": list(mean), "image_std": list(std)}) + "\n"
+    for place, config in places.items():
+        config.save_pretrained(place)
+        (place / PIXEL_STATISTICS).write_text(statistics, encoding="utf-8")
     tokenizer.init_kwargs.pop("auto_map", None)  # names code
     tokenizer.save_pretrained(folder)
-    statistics = {"image_mean": list(mean), "image_std": list(std)}
-    (folder / PIXEL_STATISTICS).write_text(json.dumps(statistics) + "\n", encoding="utf-8")

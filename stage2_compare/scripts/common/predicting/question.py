@@ -15,7 +15,7 @@ from ..data.splits import Split, label_indices, read_splits
 from ..data.tables import without_placeholders
 from ..errors import UserError, reason_of
 from ..files import file_problem, quoted
-from ..models.checkpoint import CONFIG
+from ..models.checkpoint import CONFIG, IMAGE_ENCODER
 from ..runs.layout import ENCODER, HISTORY, METRICS_JSON
 from ..runs.reading import read_record
 from ..settings import LARGEST_IMAGE, ModelChoice, Paths
@@ -109,9 +109,12 @@ def open_run(folder: Path, model_name: str | None) -> OpenedRun:
         encodings = record.get("text_encodings", {})
         has_encoder = (folder / ENCODER / CONFIG).is_file()
         name = str(folder / ENCODER) if has_encoder else model_name or str(block.get("name"))
+        image, backbone = folder / ENCODER / IMAGE_ENCODER, block["image_backbone"]
+        if (image / CONFIG).is_file():
+            backbone = str(image)
         return OpenedRun(
             folder,
-            ModelChoice(block["family"], name, block["image_backbone"], block["fusion"]),
+            ModelChoice(block["family"], name, backbone, block["fusion"]),
             classes=record["labels"],
             image_size=protocol["image_size"],
             max_length=int(block["max_length"]),

@@ -152,7 +152,7 @@ class RunFolder:
         try:
             path.mkdir()
             write(path)
-            for file in path.iterdir():
+            for file in filter(os.path.isfile, path.rglob("*")):
                 with open(file, "r+b") as written:
                     os.fsync(written.fileno())  # before the run takes its name
         except Exception as error:

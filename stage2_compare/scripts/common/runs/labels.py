@@ -1,6 +1,7 @@
 """The names of models and of their runs, the same in every table, picture and sentence.
 
-    BERT + ResNet18 · concat      CLIP      CLIP ViT-L/14 · frozen      CLIP · seed 43 · fold 2
+    BERT + ResNet18 · concat      RoBERTa + ViT-B/16 · late      CLIP ViT-L/14 · frozen
+    SigLIP · seed 43 · fold 2
 
 A name says no more than what tells the models of one folder apart, and two models never share one.
 Names are the same in every language.
@@ -19,9 +20,30 @@ from .layout import MAY_VARY
 from .reading import Run
 
 BETWEEN = " · "
-_KINDS = {"chinese-clip": "Chinese-CLIP", "clip": "CLIP", "bert": "BERT", "blip": "BLIP"}
-_VIT = re.compile(r"vit-(base|large|huge|giant)-patch(\d+)")
-_SIZES = {"base": "B", "large": "L", "huge": "H", "giant": "g"}
+# How the names of checkpoints and of networks begin -> how people write it
+_KINDS = {
+    "bert": "BERT",
+    "roberta": "RoBERTa",
+    "xlm-roberta": "XLM-R",
+    "distilbert": "DistilBERT",
+    "deberta": "DeBERTa",
+    "clip": "CLIP",
+    "chinese-clip": "Chinese-CLIP",
+    "siglip": "SigLIP",
+    "altclip": "AltCLIP",
+    "blip": "BLIP",
+    "resnet": "ResNet",
+    "resnext": "ResNeXt",
+    "regnet": "RegNet",
+    "efficientnet": "EfficientNet",
+    "mobilenet": "MobileNet",
+    "convnext": "ConvNeXt",
+    "convnextv2": "ConvNeXtV2",
+    "swin": "Swin",
+    "dinov2": "DINOv2",
+}
+_VIT = re.compile(r"vit[-_](base|large|huge|giant|b|l|h)[-_](?:patch)?(\d+)", re.IGNORECASE)
+_USUAL = re.compile(r"(-patch\d+-window\d+)?-224$")  # how a checkpoint of the usual size ends
 # A folder of such a name says nothing of the model in it: its parent does.
 _NO_NAME = re.compile(r"(model|checkpoint|best|final|output|weights)?[-_]?\d*", re.IGNORECASE)
 _LONGEST = 80  # characters of a recorded name
@@ -85,7 +107,7 @@ def _model(run: Run, checkpoints: dict[str | None, set]) -> str:
         kind = checkpoint
     fusion, backbone = (run.recorded("model", key) for key in ("fusion", "image_backbone"))
     # Nothing where one checkpoint has both encoders.
-    image = "" if backbone is None else _shortened(backbone).replace("resnet", "ResNet")
+    image = "" if backbone is None else _image(str(backbone))
     if fusion in ("text", "image"):
         return f"{image if image and fusion == 'image' else kind}{BETWEEN}{fusion} only"
     encoders = f"{kind} + {image}" if image else kind
@@ -98,18 +120,33 @@ def _kind(run: Run) -> tuple[str | None, str | None]:
     name adds to it: "CLIP ViT-L/14"; None where no model is recorded."""
     if not all(isinstance(run.recorded("model", key), str) for key in ("family", "name")):
         return None, None
-    # 1. The last part of the name that says something.
-    parts = list(filter(None, re.split(r"[/\\]", run.recorded("model", "name")))) or ["?"]
+    own, kind, rest = _parts(run.recorded("model", "name"))
+    return kind or own, f"{kind} {rest.strip('-_')}".strip() if kind else rest
+
+
+def _image(backbone: str) -> str:
+    """Return the name of an image encoder: ResNet18, ViT-B/16, DINOv2-small, CLIP ViT-B/32."""
+    _, kind, rest = _parts(backbone)
+    return kind + rest.replace("_", "-").replace("-ViT", " ViT") if kind else rest
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """Return the part of a recorded name that says something, the kind at its start, "" where that
+    is unknown, and what follows it, written as people do."""
+    parts = list(filter(None, re.split(r"[/\\]", name))) or ["?"]
     own = parts[-1]
     if _NO_NAME.fullmatch(own) and len(parts) > 1:
         own = f"{parts[-2]}/{own}"
     own = _shortened(own)
-    # 2. The kind, at its start.
-    full = _VIT.sub(lambda found: f"ViT-{_SIZES[found[1]]}/{found[2]}", own)
+    written = _VIT.sub(lambda vit: f"ViT-{_size(vit[1])}/{vit[2]}", _USUAL.sub("", own))
     for start, kind in _KINDS.items():
-        if re.match(rf"{start}([-_]|$)", own.lower()):
-            return kind, f"{kind} {full[len(start) :].strip('-_')}".strip()
-    return own, full
+        if re.match(rf"{start}(?![a-z])", own.lower()):
+            return own, kind, written[len(start) :]
+    return own, "", written
+
+
+def _size(word: str) -> str:
+    return "g" if word == "giant" else word[0].upper()
 
 
 def _protocol(equal: list[Run]) -> list[str]:

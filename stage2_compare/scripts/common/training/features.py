@@ -7,6 +7,7 @@ and learning rates share it. The pairs of a test split have arrays of their own.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -29,10 +31,12 @@ from ..models.encoder import Encoder
 from ..progress import Progress
 from .device import Precision, device_name
 from .prepare import PreparedRun
-from .resume import weights_sha256
+from .resume import config_sha256
 
 ROWS = 32  # of a batch, where so many fit in memory
 _SHARE_OF_THE_DISK = 0.5  # of what is free: the runs need the rest
+# Hashes of the towers of frozen encoders, which several runs of one process may share
+_TOWERS: WeakKeyDictionary[Encoder, dict[str, str]] = WeakKeyDictionary()
 
 # Gives what the encoder makes of a batch: of its texts and of its images, None where it has none.
 Read = Callable[[Batch], list[Tensor | None]]
@@ -46,11 +50,8 @@ def encode_splits(
     ``encode``. ``micro`` samples fit in memory in training."""
     machine, precision, cache = prepared.settings.machine, prepared.precision, None
     if machine.feature_cache:
-        same = ("code_sha256", "config_sha256", "pixel_statistics")
-        decides = {
-            **{key: prepared.contents[key] for key in same},
-            "image_size": prepared.settings.protocol.image_size,
-            "padding": prepared.empty_text.pad_id,
+        of_both = {
+            "code": prepared.contents["code_sha256"],
             "rows": _rows(micro),
             "precision": precision.name,
             "deterministic": machine.deterministic,
@@ -59,6 +60,14 @@ def encode_splits(
             "threads": torch.get_num_threads(),
             "instructions": torch.backends.cpu.get_cpu_capability(),
             "torch": torch.__version__,
+        }
+        decides = {
+            "text": {**of_both, "padding": prepared.empty_text.pad_id},
+            "image": {
+                **of_both,
+                "size": prepared.settings.protocol.image_size,
+                "statistics": prepared.contents["pixel_statistics"],
+            },
         }
         cache = prepared.settings.paths.cache, decides
     learned = [name for name in prepared.datasets if name in ("train", "val")]
@@ -76,7 +85,7 @@ def encode(
     datasets: Sequence[PairDataset],
     micro: int,
     precision: Precision,
-    cache: tuple[Path, dict[str, Any]] | None = None,
+    cache: tuple[Path, dict[str, dict[str, Any]]] | None = None,
 ) -> tuple[list[Dataset], float | None]:
     """Read datasets with an encoder; the features are float32 on the CPU, in the order of each
     split.
@@ -86,7 +95,8 @@ def encode(
 
     Args:
         datasets: share their photos.
-        cache: a folder, and what decides all features of a run, as JSON can hold it.
+        cache: a folder, and what decides the features of each modality besides the encoder, as JSON
+            can hold it.
 
     Returns:
         The features, and the seconds it took to make them, when they were made; None where the
@@ -218,14 +228,21 @@ class _Part:
         return {name: numbers[name].reshape(-1, self._dims[name]) for name in self.uses}
 
 
-def _keep(parts: list[_Part], encoder: Encoder, folder: Path, decides: dict[str, Any]) -> bool:
-    """Map what the encoder makes of all parts; return False where it cannot be kept, and say why."""
+def _keep(
+    parts: list[_Part], encoder: Encoder, folder: Path, decides: dict[str, dict[str, Any]]
+) -> bool:
+    """Map what the encoder makes of all parts; return False where it cannot be kept, and say why.
+
+    Nothing of the other modality decides what a tower makes of its own, so models share towers."""
     try:
         for part in parts:
-            weights = weights_sha256(encoder, start=encoder.weights_of.get(part.name, ""))
-            key = json.dumps([decides, weights, encoder.pooled, *part.contents], sort_keys=True)
+            weights = _tower_sha256(encoder, encoder.weights_of.get(part.name, ""))
+            configs = [config_sha256(encoder.configs[name]) for name in part.uses]
+            others = [decides[name] for name in part.uses]
+            key = [weights, configs, others, encoder.pooled, *part.contents]
             name = f"features_{part.name}"
-            part.fill(keep(folder, name, key.encode(), part.plan, _SHARE_OF_THE_DISK))
+            content = json.dumps(key, sort_keys=True).encode()
+            part.fill(keep(folder, name, content, part.plan, _SHARE_OF_THE_DISK))
     except OSError as error:
         print(
             f"warning: features cannot be kept in {folder}: {reason_of(error)}. This run goes on "
@@ -234,6 +251,22 @@ def _keep(parts: list[_Part], encoder: Encoder, folder: Path, decides: dict[str,
         )
         return False
     return True
+
+
+def _tower_sha256(encoder: Encoder, start: str) -> str:
+    """Return a hash of the weights of a frozen encoder whose names begin with ``start``, whichever
+    part of it they are in: CLIP's own towers are those that stand beside others."""
+    known = _TOWERS.setdefault(encoder, {})
+    if start not in known:
+        digest = hashlib.sha256()
+        for name, weight in encoder.state_dict().items():
+            if name.startswith(start):
+                values = np.ascontiguousarray(weight.cpu().numpy())
+                own = name.partition(".")[2]
+                digest.update(f"{own} {values.dtype} {values.shape}".encode())
+                digest.update(values.reshape(-1))
+        known[start] = digest.hexdigest()
+    return known[start]
 
 
 def _looked_up(

@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..models.build import build_classifier
 from ..models.checkpoint import checkpoint_records
 from ..models.classifier import ImageTextClassifier
-from ..models.loading import load_config, load_tokenizer
+from ..models.loading import load_tokenizer
 from ..runs.identity import RECORDS
 from ..runs.layout import MOST_CLASSES
 from ..settings import TrainingRun
@@ -39,7 +39,6 @@ class PreparedRun:
     max_length: int  # of a text in tokens, at most what the model reads
     contents: dict[str, Any]  # what lies beneath the settings, see resume.contents
     checkpoints: dict[str, Any]  # what is recorded of them, see checkpoint.checkpoint_records
-    config: Any  # of the checkpoint, of transformers
     tokenizer: Any  # of transformers
     build: Callable[[], ImageTextClassifier]  # the same model each time, on the CPU
     micro: int  # samples that go through the model at once; fewer after memory ran out
@@ -120,7 +119,6 @@ def prepare(
 
     pairs = fingerprints(splits, images)[0]
     complete = replace(protocol, precision=precision.name, classes=classes, **pairs, **folds)
-    config = load_config(choice.name)
     return PreparedRun(
         settings=replace(settings, protocol=complete),
         precision=precision,
@@ -129,9 +127,8 @@ def prepare(
         duplicates=met["val"],
         empty_text=tokenise([""], tokenizer, max_length),
         max_length=max_length,
-        contents=contents(complete, model, config, datasets, max_length),
+        contents=contents(complete, model, datasets, max_length),
         checkpoints=checkpoint_records(choice),
-        config=config,
         tokenizer=tokenizer,
         build=lambda: unused.pop() if unused else build(),
         micro=settings.micro_batch,

@@ -263,7 +263,8 @@ def submission_table(answers: pd.DataFrame) -> pd.DataFrame:
 def _write_encoder(run: PreparedRun, folder: RunFolder, model: ImageTextClassifier) -> None:
     """Write the encoder's files, with which the run is opened anywhere. Keep them only if their
     tokenizer reads the validation texts as the run did; else say so."""
-    content = run.config, run.tokenizer, model.encoder.mean, model.encoder.std
+    encoder = model.encoder
+    content = encoder.configs, run.tokenizer, encoder.mean, encoder.std
     try:
         folder.write_folder(layout.ENCODER, lambda path: save_encoder(path, *content))
         saved = load_tokenizer(str(folder.partial / layout.ENCODER))

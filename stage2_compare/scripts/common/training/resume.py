@@ -46,7 +46,7 @@ CONTENTS = {
 # Choices of which the contents decide, by their keys there, and not the path that was typed.
 BENEATH = {
     "model name": ("weights_sha256", "config_sha256", "tokens_sha256", "pixel_statistics"),
-    "model image_backbone": ("weights_sha256", "pixel_statistics"),
+    "model image_backbone": ("weights_sha256", "config_sha256", "pixel_statistics"),
     "train_csv": ("train_sha256",),
     "val_csv": ("val_sha256",),
     "text_encoding": ("train_sha256", "val_sha256"),
@@ -111,7 +111,6 @@ def choices(settings: TrainingRun) -> dict[str, Any]:
 def contents(
     protocol: Protocol,
     model: ImageTextClassifier,
-    config: Any,
     datasets: dict[str, PairDataset],
     max_length: int,
 ) -> dict[str, Any]:
@@ -120,19 +119,17 @@ def contents(
     Args:
         protocol: complete.
         model: as it is built, before any training.
-        config: the checkpoint's configuration, of transformers.
     """
     texts = [digest for name in ("train", "val") for digest in datasets[name].tokens.digests]
-    of_the_model = config.to_dict()
-    for key in ("_name_or_path", "transformers_version"):
-        of_the_model.pop(key, None)
     encoder = model.encoder
+    # The name of a network of torchvision is a choice.
+    configs = [each for each in encoder.configs.values() if not isinstance(each, str)]
     names = ("classes", "train_sha256", "val_sha256", "val_pairs_sha256", "folds_sha256")
     return {
         **{name: getattr(protocol, name) for name in names},
         "longest_text": max_length,
         "weights_sha256": weights_sha256(encoder, model.head),
-        "config_sha256": _sha256_of_json(of_the_model),
+        "config_sha256": " ".join(dict.fromkeys(map(config_sha256, configs))),
         "tokens_sha256": hashlib.sha256(b"".join(texts)).hexdigest(),
         "pixel_statistics": [float(value) for value in (*encoder.mean, *encoder.std)],
         "code_sha256": code_sha256(),
@@ -163,9 +160,20 @@ def code_sha256(common: Path = COMMON) -> str:
     return digest.hexdigest()
 
 
-def weights_sha256(*modules: nn.Module, start: str = "") -> str:
-    """Return a hash of the weights whose names begin with ``start``; each weight of a frozen module
-    is hashed once, since several runs of one process may share it."""
+def config_sha256(config: Any) -> str:
+    """Return a hash of a configuration, of transformers, but for where it lay and who wrote it; a
+    name as it is."""
+    if isinstance(config, str):
+        return config
+    content = config.to_dict()
+    for key in ("_name_or_path", "transformers_version"):
+        content.pop(key, None)
+    return _sha256_of_json(content)
+
+
+def weights_sha256(*modules: nn.Module) -> str:
+    """Return a hash of all weights; each weight of a frozen module is hashed once, since several
+    runs of one process may share it."""
     found: dict[str, str] = {}
     for module in modules:
         digests = _FROZEN.get(module, {})
@@ -177,7 +185,7 @@ def weights_sha256(*modules: nn.Module, start: str = "") -> str:
                 digests[name] = digest.hexdigest()
         if not any(parameter.requires_grad for parameter in module.parameters()):
             _FROZEN[module] = digests
-        found |= {name: each for name, each in digests.items() if name.startswith(start)}
+        found |= digests
     return _sha256_of_json(found)
 
 

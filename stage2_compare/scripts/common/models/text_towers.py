@@ -1,0 +1,72 @@
+"""Text towers: what reads texts beside an image encoder of another checkpoint.
+
+Any text encoder of transformers gives ``pooler_output`` where its checkpoint really holds the
+pooler's weights, else the mean of its tokens; CLIP and its kin give what ``two_towers`` says."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..errors import UserError
+from ..files import quoted
+from ..settings import FAMILIES
+from . import two_towers
+from .encoder import TextTower, longest_text
+from .fusion import mean_of_tokens
+from .weights import load_weights
+
+
+def load_text_tower(name: str, config: Any, pretrained: bool, pooled: bool) -> TextTower:
+    """Load the text tower of a checkpoint; ``pooled`` as in ``fusion.Fusion``. Raise UserError where
+    it has none, is broken, or lacks a weight in use."""
+    if config.model_type in two_towers.KINDS:
+        # Nothing is resized: the vision tower is not there.
+        model = two_towers.load(name, config, 0, pretrained, ("text",), pooled)
+        return two_towers.text_tower(model, pooled)
+    model = _load_encoder(name, config, pretrained)
+    if not pooled and hasattr(model, "pooler"):
+        model.pooler = None
+    return TextTower(
+        model,
+        dim=config.hidden_size,
+        positions=longest_text(model, config),
+        vocabulary=config.vocab_size,
+        encode=partial(_encode, model, pooled),
+    )
+
+
+def _load_encoder(name: str, config: Any, pretrained: bool) -> nn.Module:
+    """Load the encoder with ``AutoModel``; drop the pooler where the checkpoint lacks its
+    weights."""
+    from transformers import AutoModel
+
+    for family in FAMILIES.values():
+        if config.model_type in family.model_types:
+            raise UserError(
+                f"{quoted(name)} is a {config.model_type} checkpoint: train it with "
+                f"{family.command}.py"
+            )
+    is_encoder = hasattr(config, "vocab_size") and hasattr(config, "hidden_size")
+    if config.is_encoder_decoder or not is_encoder:
+        raise UserError(
+            f"{quoted(name)} is a {config.model_type} checkpoint, not a text encoder such as "
+            "bert-base-chinese"
+        )
+    model, missing = load_weights(AutoModel, name, config, pretrained, optional=("pooler.",))
+    if missing:
+        model.pooler = None
+    return model
+
+
+def _encode(model: nn.Module, pooled: bool, ids: Tensor, mask: Tensor) -> Tensor:
+    output = model(input_ids=ids, attention_mask=mask)
+    tokens = output.last_hidden_state
+    if not pooled:
+        # Fails where an encoder shortens its texts: its tokens would not fit their mask.
+        return tokens.reshape(*ids.shape, tokens.shape[-1])  # (B, L, hidden)
+    if getattr(model, "pooler", None) is not None:
+        return output.pooler_output  # (B, hidden)
+    return mean_of_tokens(tokens, mask)  # (B, hidden)

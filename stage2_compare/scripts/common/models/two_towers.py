@@ -1,0 +1,117 @@
+"""CLIP and its kin: checkpoints of a text and an image tower whose features share one space.
+
+Each tower gives the feature of that space; its tokens, or its patches (the class token first, if
+there is one), are taken there in the way of the one that is pooled. SigLIP pools its patches by
+attention, so as patches they are what this attention sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch.nn.functional as F
+import transformers
+from torch import Tensor, nn
+
+from .encoder import ImageTower, TextTower, fit_positions, longest_text
+from .loading import CLIP_PIXELS, HALF, image_statistics
+from .weights import load_weights
+
+# model_type in config.json -> class of transformers. A kind whose parts have the same names needs
+# its line here and no more. The whole class is loaded, for a part of it too: transformers' classes
+# of single towers look for other names in the same file, and would leave every weight random.
+KINDS = {
+    "clip": "CLIPModel",
+    "chinese_clip": "ChineseCLIPModel",
+    "altclip": "AltCLIPModel",
+    "siglip": "SiglipModel",
+}
+
+
+def load(
+    name: str,
+    config: Any,
+    image_size: int,
+    pretrained: bool,
+    uses: Sequence[str] = ("text", "image"),
+    pooled: bool = True,
+) -> nn.Module:
+    """Load what is used of a checkpoint of KINDS: a module of transformers without its other parts.
+
+    ``uses`` and ``pooled`` are those of ``fusion.Fusion``."""
+    kind = getattr(transformers, KINDS[config.model_type])
+    model, _ = load_weights(kind, name, config, pretrained)
+    # Temperature and bias of the contrastive loss: no logit of ours needs them.
+    unused = ["logit_scale", "logit_bias"]
+    if "text" not in uses:
+        unused += ["text_model", "text_projection"]
+    if "image" not in uses:
+        unused += ["vision_model", "visual_projection"]
+    for part in unused:
+        if hasattr(model, part):
+            delattr(model, part)
+    if "image" in uses:
+        vision, patch = model.vision_model, config.vision_config.patch_size
+        fit_positions(vision.embeddings, "position_embedding", image_size, patch)
+        if not pooled and hasattr(vision, "head"):
+            vision.head = nn.Identity()
+    return model
+
+
+def pixel_statistics(name: str, config: Any) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation of the pixels that a checkpoint of KINDS expects."""
+    return image_statistics(name, HALF if config.model_type == "siglip" else CLIP_PIXELS)
+
+
+def text_tower(model: nn.Module, pooled: bool) -> TextTower:
+    """Return the text tower of what ``load`` gave."""
+    config, text = model.config.text_config, model.text_model
+    to_space = getattr(model, "text_projection", None) or text.head  # SigLIP's
+    return TextTower(
+        model,
+        dim=to_space.out_features,
+        positions=longest_text(text, config),
+        vocabulary=config.vocab_size,
+        encode=partial(_encode_text, model, to_space, pooled),
+    )
+
+
+def _encode_text(
+    model: nn.Module, to_space: nn.Module, pooled: bool, ids: Tensor, mask: Tensor
+) -> Tensor:
+    length, words = ids.shape[1], {"input_ids": ids, "attention_mask": mask}
+    if model.config.model_type == "siglip":
+        # It was trained on texts padded to full length, without a mask, and pools the last place.
+        config = model.config.text_config
+        ids = ids.masked_fill(mask == 0, config.pad_token_id)
+        spare = config.max_position_embeddings - length
+        words = {"input_ids": F.pad(ids, (0, spare), value=config.pad_token_id)}
+    if pooled:
+        return model.get_text_features(**words)  # (B, D)
+    tokens = model.text_model(**words).last_hidden_state  # (B, L, text hidden)
+    return to_space(tokens[:, :length])  # (B, L, D)
+
+
+def image_tower(
+    model: nn.Module, pooled: bool, mean: Sequence[float], std: Sequence[float]
+) -> ImageTower:
+    """Return the image tower of what ``load`` gave, see ``pixel_statistics``."""
+    config = model.config.vision_config
+    to_space = getattr(model, "visual_projection", None)
+    dim = to_space.out_features if to_space else config.hidden_size
+    encode = partial(_encode_image, model, to_space, pooled)
+    return ImageTower(model, model.config, dim, mean, std, encode)
+
+
+def _encode_image(
+    model: nn.Module, to_space: nn.Module | None, pooled: bool, pixels: Tensor
+) -> Tensor:
+    if pooled:
+        return model.get_image_features(pixel_values=pixels)  # (B, D)
+    vision = model.vision_model
+    patches = vision(pixel_values=pixels).last_hidden_state  # (B, P, vision hidden)
+    if to_space is None:
+        return patches
+    return to_space(vision.post_layernorm(patches))  # (B, 1 + g*g, D)
