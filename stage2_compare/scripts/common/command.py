@@ -20,7 +20,6 @@ from typing import Any, NoReturn
 from .errors import UserError, reason_of
 from .files import is_disk_full, printable, quoted
 from .settings import (
-    BASELINES,
     FAMILIES,
     FROZEN_LR,
     Machine,
@@ -101,11 +100,6 @@ def training_run(family: str, description: str, argv: list[str] | None) -> Train
         raise UserError(
             f"--fold {flags['fold']} stands for its own two files: leave out --train-csv and "
             "--val-csv"
-        )
-    if flags["probe"] and flags["fusion"] in BASELINES:
-        raise UserError(
-            f"--probe asks what each modality adds, but --fusion {flags['fusion']} uses one only: "
-            "leave it out"
         )
     if flags["lr"] is Protocol.lr:  # by identity, too
         flags["lr"] = usual_lr(flags["freeze_encoders"])

@@ -111,7 +111,6 @@ _SOURCE = (Path(__file__).parent / "models" / "fusion.py").read_text(encoding="u
 FUSION_NAMES = tuple(re.findall(r'^    "(\w+)":', _TABLE.search(_SOURCE)[0], re.MULTILINE))
 BASELINES = ("text", "image")  # those of them that use one modality only
 
-SINGLE = ("text", "image")  # fusions of one modality
 ENCODINGS = ("auto", "utf-8", "gb18030", "cp1252", "utf-16")
 MOST_FOLDS = 100
 FROZEN_LR = 1e-3  # without --lr, where only the head learns: at less it barely does
@@ -321,11 +320,13 @@ class TrainingRun:
         of_both = {
             "--modality-dropout": protocol.modality_dropout,
             "--branch-loss": protocol.branch_loss,
+            "--probe": self.probe,
         }
-        for flag in (flag for flag, value in of_both.items() if value and fusion in SINGLE):
+        given = [flag for flag, value in of_both.items() if value]
+        if given and fusion in BASELINES:
             raise UserError(
-                f"{flag} needs both modalities, but --fusion {fusion} uses one only: leave out the "
-                "flag or this model"
+                f"{given[0]} is about both modalities, but --fusion {fusion} uses one only: leave "
+                "out the flag or this model"
             )
         if protocol.branch_loss and not FAMILIES[self.model.family].reads_apart:
             raise UserError(
