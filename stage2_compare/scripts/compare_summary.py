@@ -9,6 +9,7 @@ Leaves in outputs/compare/
                            its seeds at its best learning rate, and the verdict; then a row per
                            ensemble; the last is what always predicting the most frequent class
                            reaches
+    doubtful.csv           a row per pair, the label that the models believe least first
     other/                 the files of predictions that were made elsewhere and given to --with:
                            they are shown until they are deleted here
 
@@ -35,12 +36,15 @@ def main(argv: list[str] | None = None) -> None:
     with_ = "predictions made elsewhere, as a model of that name: guid,pred or guid,tag, p_<class>"
     named = {"type": _named, "action": "append", "default": None, "dest": "given"}
     parser.add_argument("--with", metavar="[NAME=]CSV", help=with_, **named)
+    corrected = "labels that were checked on the page: verdicts under these too"
+    parser.add_argument("--labels", type=path, metavar="CSV", help=corrected)
     args = parser.parse_args(argv)
 
     # Imported here: pandas and scipy would delay --help.
     from common.comparison.compare import compare, require_one_protocol
     from common.comparison.console import report
     from common.comparison.imported import with_imported
+    from common.comparison.relabelled import corrected_labels, relabelled, side_by_side
     from common.comparison.tables import write_tables
     from common.runs.layout import OTHER
     from common.runs.reading import load_runs
@@ -53,10 +57,15 @@ def main(argv: list[str] | None = None) -> None:
     results = with_imported(compare(load_runs(compare_dir), args.group), compare_dir, given)
     if args.strict:
         require_one_protocol(results)
+    group = results.groups[0]
+    meant = corrected_labels(args.project_root / args.labels, group) if args.labels else {}
     for name, file in given.items():
         write_result(compare_dir / OTHER / f"{name}.csv", file.read_bytes())
     write_tables(compare_dir, results)
-    print(report(results, Language(args.lang)))
+    say = Language(args.lang)
+    print(report(results, say))
+    if meant:
+        print("\n" + side_by_side(group, relabelled(group, meant), len(meant), say) + "\n")
     print(compare_dir / "compare_summary.csv")
 
 

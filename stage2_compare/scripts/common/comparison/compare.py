@@ -44,7 +44,7 @@ def compare(runs: list[Run], first: int = 1) -> Results:
     names = iter(model_names([model.runs for model in everyone]))
     parts = [[replace(model, name=next(names)) for model in part] for part in parts]
     # 2. Each group by itself; the one with the most evidence is the first.
-    groups = sorted(map(_group, parts), key=_evidence)
+    groups = sorted(map(judged_group, parts), key=_evidence)
     if not 1 <= first <= len(groups):
         raise UserError(f"there is no group {first} of runs: --group takes 1 to {len(groups)}")
     groups.insert(0, groups.pop(first - 1))
@@ -80,7 +80,7 @@ def require_one_protocol(results: Results) -> None:
         raise UserError(f"not one protocol, so nothing written: {listed}. Train these again")
 
 
-def _group(members: list[Model]) -> Group:
+def judged_group(members: list[Model]) -> Group:
     """Judge the models of one protocol on the validation pairs, and on the test pairs."""
     ranked = [model for model in members if model.by_rate]
     validation = _on_validation(ranked)

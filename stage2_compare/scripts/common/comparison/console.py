@@ -53,7 +53,7 @@ def _table(results: Results, say: Language) -> str:
     others = [say(name) for name in results.groups[0].ensembles]
     if results.groups[0].majority:
         others.append(say("always", name=results.groups[0].majority_class))
-    return _laid_out(names, others, columns, say)
+    return laid_out(names, others, columns, say)
 
 
 def duration(seconds: float, say: Language) -> str:
@@ -65,7 +65,7 @@ def duration(seconds: float, say: Language) -> str:
     return f"{seconds:.0f} {say('unit_s')}"
 
 
-def _laid_out(
+def laid_out(
     names: list[str], others: list[str], columns: dict[str, Iterable[str]], say: Language
 ) -> str:
     """Align columns beside the names of models, then of other rows.

@@ -51,7 +51,7 @@ def with_imported(results: Results, folder: Path, given: dict[str, Path] | None 
             if name in given:
                 raise UserError(f"--with {path}: {reason_of(error)}") from error
             print(printable(f"left out: {OTHER}/{path.name}: {reason_of(error)}"), file=sys.stderr)
-    return Results.of([_joined(group, models), *results.groups[1:]]) if models else results
+    return Results.of([joined(group, models), *results.groups[1:]]) if models else results
 
 
 def _read(name: str, path: Path, group: Group) -> Run:
@@ -116,7 +116,7 @@ def _of_pairs(cells: dict[str, list[str]], pairs: Pairs) -> Predictions:
     return Predictions(pairs.classes, pairs.guids, pairs.labels.tolist(), predicted, shares)
 
 
-def _joined(group: Group, models: list[Model]) -> Group:
+def joined(group: Group, models: list[Model]) -> Group:
     """Return a group with models that were made elsewhere."""
     validation, test = group.validation, group.test
     said = [on_validation(model, validation.pairs, validation.draws) for model in models]

@@ -65,7 +65,7 @@ class Model:
 
     @property
     def has_probabilities(self) -> bool:
-        return all(run.predictions and run.predictions.probabilities for run in self.runs)
+        return not self.imported or self.runs[0].predictions.probabilities is not None
 
     @property
     def seeds(self) -> tuple:

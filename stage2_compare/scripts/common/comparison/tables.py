@@ -1,4 +1,5 @@
-"""The two csv files: compare_summary.csv, a row per run, and compare_families.csv, per model.
+"""The csv files: compare_summary.csv, a row per run, compare_families.csv, per model, and
+doubtful.csv, per pair.
 
 Other programs read their columns: new ones go to the end.
 """
@@ -11,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ..files import escaped, write_result
+from .doubtful import doubtful
 from .results import Results
 
 _RUN_COLUMNS = """
@@ -37,19 +39,21 @@ f1_as_best f1_as_best_low f1_as_best_high scope test_by
 
 
 def write_tables(folder: Path, results: Results) -> None:
-    """Write both files into a folder.
+    """Write them into a folder.
 
     Raises:
         UserError: a file cannot be written.
     """
-    _write(folder / "compare_summary.csv", results.runs, _RUN_COLUMNS)
-    _write(folder / "compare_families.csv", results.models.drop(columns="kind"), _MODEL_COLUMNS)
+    models = results.models.drop(columns="kind")
+    tables = ("summary", results.runs, _RUN_COLUMNS), ("families", models, _MODEL_COLUMNS)
+    for name, table, first in tables:
+        columns = dict.fromkeys([*first.split(), *table.columns])
+        _write(folder / f"compare_{name}.csv", table[list(columns)])
+    _write(folder / "doubtful.csv", doubtful(results.groups[0]))
 
 
-def _write(path: Path, table: pd.DataFrame, first: str) -> None:
+def _write(path: Path, table: pd.DataFrame) -> None:
     """Write UTF-8 with a byte order mark, without which Excel on a Chinese Windows reads GBK."""
-    columns = dict.fromkeys([*first.split(), *table.columns])
-    table = table[list(columns)]
     cells = [list(map(_spreadsheet_cell, row)) for row in table.itertuples(index=False)]
     # With dtype=object, whole numbers beside an empty cell stay whole.
     table = pd.DataFrame(cells, columns=table.columns, dtype=object)

@@ -206,7 +206,7 @@ function card(pair) {
   const text = pairs.texts[pair], guid = pairs.guids[pair], label = head.classes[pairs.labels[pair]];
   let shown = text || t(text === null ? "text_unknown" : "empty_text");
   if (text && pairs.lengths[pair] > [...text].length) shown += t("cut", { count: pairs.lengths[pair].toLocaleString() });
-  const doubt = t("of_label", { share: Math.round(pairs.doubt[pair] / 10) });
+  const doubt = t("of_label", { share: Math.round(pairs.of_label[pair] / 10) });
   const words = make("div", {},
     make("h3", {}, make("bdi", { className: "guid", textContent: guid }), ` · ${t("label")}: `, make("bdi", { textContent: label }), " ", make("small", { textContent: doubt })),
     make("p", { className: "text", dir: "auto", textContent: shown }),
@@ -232,7 +232,7 @@ function save() {
   const rows = [["guid", "text", "image_path", "label", "p_label", ...models.flatMap(({ model }) => [model, `p ${model}`])]];
   for (const i of matching()) {
     const answers = models.flatMap((model) => [head.classes[said(model, i)], String(share(model, i, said(model, i)) || "")]);
-    rows.push([pairs.guids[i], pairs.texts[i] ?? "", pairs.photos[i], head.classes[pairs.labels[i]], String(pairs.doubt[i] / 1000), ...answers]);
+    rows.push([pairs.guids[i], pairs.texts[i] ?? "", pairs.photos[i], head.classes[pairs.labels[i]], String(pairs.of_label[i] / 1000), ...answers]);
   }
   const url = URL.createObjectURL(new Blob(["\ufeff" + csv(rows) + "\r\n"], { type: "text/csv" }));
   make("a", { href: url, download: `${filter.preset || "pairs"}.csv` }).click();

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ..comparison.doubtful import label_scores, of_label
 from ..comparison.models import Model
 from ..comparison.results import Group
 from ..comparison.worth import SINGLE
@@ -37,9 +38,14 @@ class PairTable:
 
     @cached_property
     def of_label(self) -> np.ndarray:
-        """(N,) mean probability of the given label: low where the label may be the error, as in
-        Northcutt, Jiang and Chuang 2021, Confident Learning."""
-        return np.nanmean(self.shares, 0)[np.arange(len(self)), self.labels]
+        """(N,) mean probability of the given label."""
+        return of_label(self.shares, self.labels)
+
+    @cached_property
+    def doubt(self) -> np.ndarray:
+        """(N,) places from 0, the most doubtful label first, as in doubtful.csv."""
+        scores = label_scores(self.shares, self.labels)
+        return np.lexsort((self.guids, scores)).argsort()
 
     @property
     def disagreement(self) -> np.ndarray:

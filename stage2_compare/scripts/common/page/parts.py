@@ -58,7 +58,8 @@ def pair_parts(
         "guids": table.guids,
         "labels": table.labels.tolist(),
         "masks": masks.tolist(),
-        "doubt": _thousandths(table.of_label),
+        "doubt": table.doubt.tolist(),
+        "of_label": _thousandths(table.of_label),
         "disagreement": _thousandths(table.disagreement),
         "sure": _thousandths(table.confidence),
     }

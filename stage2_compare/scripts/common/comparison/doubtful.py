@@ -1,0 +1,58 @@
+"""Labels that may be wrong: the pairs whose given label the models believe least.
+
+All models judge pairs that they were not trained on. The idea is that of Northcutt, Jiang and Chuang
+(2021, Confident Learning).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ..files import escaped
+from .results import Group
+
+
+def of_label(shares: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the mean probability (N,) of the given labels (N,), over the models whose probabilities
+    are known.
+
+    Args:
+        shares: (M, N, C), nan where a model has told none.
+    """
+    return np.nanmean(shares, 0)[np.arange(len(labels)), labels]
+
+
+def label_scores(shares: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the same, divided by its mean over the class: the lowest (N,) are the most doubtful.
+
+    Models give the labels of a rare class less probability. Undivided, they would come first.
+    """
+    probability = of_label(shares, labels)
+    counts = np.maximum(np.bincount(labels), 1)
+    means = np.bincount(labels, probability) / counts  # (C,)
+    return probability / np.maximum(means, 1e-12)[labels]
+
+
+def doubtful(group: Group) -> pd.DataFrame:
+    """Return all pairs, the most doubtful first: ``guid,label,suggested,score`` and, in a column a
+    model, the probability that it gives the label. One vote a model: its seeds and folds are joined."""
+    models = [model for model in group.models if group.judged(model) and model.has_probabilities]
+    columns = ["guid", "label", "suggested", "score", *(escaped(model.name) for model in models)]
+    if not models:
+        return pd.DataFrame(columns=columns)
+    pairs = group.validation.pairs
+    shares = np.array([group.answers(model)[1] for model in models])  # (M, N, C)
+    scores, names = label_scores(shares, pairs.labels), np.array(pairs.classes, dtype=object)
+    given = shares[:, np.arange(len(pairs)), pairs.labels]  # (M, N)
+    rows = zip(
+        pairs.guids,
+        names[pairs.labels],
+        names[shares.mean(0).argmax(1)],
+        scores,
+        *given,
+        strict=True,
+    )
+    return pd.DataFrame(
+        sorted(rows, key=lambda row: (row[3], row[0])), columns=columns, dtype=object
+    )
