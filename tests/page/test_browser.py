@@ -250,6 +250,37 @@ def test_the_pairs_that_are_shown_are_saved_as_csv(opened):
     assert all(0 <= float(cell) <= 1 for row in rows for cell in row[6::2])
 
 
+def test_labels_are_checked_with_answers_hidden_and_random_pairs_among_doubtful_ones(opened):
+    page = opened()
+    page.click("#checking summary")
+    page.fill("#check-count", "10")
+    page.press("#check-count", "Enter")
+    page.wait_for_function("document.querySelectorAll('.marks').length < 20")
+    shown = guids(page)
+    doubtful = show_all(opened("#sort=doubt"))[:10]
+    assert set(doubtful) < set(shown) and len(shown) <= 20 and shown[: len(doubtful)] != doubtful
+    assert page.locator(".card .said, .card h3 small:not(:empty)").count() == 0
+    for place in range(len(shown)):
+        card = page.locator(".card").nth(place)
+        if place % 2:
+            card.locator("button", has_text="Label right").click()
+        else:
+            card.locator("select").select_option(index=1)
+    assert re.search(r"Of the 10 random ones .* wrong, \d+ labels", page.inner_text("#checked"))
+    page.reload()
+    page.click("#checking summary")
+    with page.expect_download() as download:
+        page.click("#save-marks")
+    header, *rows = csv.reader(io.StringIO(download.value.path().read_text("utf-8-sig")))
+    assert header == ["guid", "label", "mark", "corrected"] and len(rows) == len(shown)
+    for guid, label, mark, corrected in rows:
+        is_right = shown.index(int(guid[4:])) % 2
+        assert mark == ("right" if is_right else "wrong") and corrected != label
+        assert bool(corrected) != is_right
+    page.click("#checking summary")
+    page.wait_for_function("document.querySelectorAll('.card .said').length === 20")
+
+
 @pytest.fixture
 def copied(opened):
     """Return what a button copies."""

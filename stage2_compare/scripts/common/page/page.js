@@ -39,7 +39,7 @@ by("theme").addEventListener("click", () => {
 });
 addEventListener("beforeprint", () => { // paper shows what nobody has opened or scrolled to
   for (const image of document.images) image.loading = "eager";
-  for (const details of all("details")) details.open = true;
+  for (const details of all("details:not(#checking)")) details.open = true;
 });
 
 // ---------------------------------------------------------------- tables: sort and copy
@@ -207,10 +207,11 @@ function card(pair) {
   let shown = text || t(text === null ? "text_unknown" : "empty_text");
   if (text && pairs.lengths[pair] > [...text].length) shown += t("cut", { count: pairs.lengths[pair].toLocaleString() });
   const doubt = t("of_label", { share: Math.round(pairs.of_label[pair] / 10) });
+  const isHidden = by("checking").open; // answers, from who checks the label
   const words = make("div", {},
-    make("h3", {}, make("bdi", { className: "guid", textContent: guid }), ` · ${t("label")}: `, make("bdi", { textContent: label }), " ", make("small", { textContent: doubt })),
+    make("h3", {}, make("bdi", { className: "guid", textContent: guid }), ` · ${t("label")}: `, make("bdi", { textContent: label }), " ", make("small", { textContent: isHidden ? "" : doubt })),
     make("p", { className: "text", dir: "auto", textContent: shown }),
-    make("ul", { className: "said" }, ...models.map((model) => prediction(model, pair))));
+    isHidden ? marking(pair) : make("ul", { className: "said" }, ...models.map((model) => prediction(model, pair))));
   if (!pairs.thumbs[pair]) return make("article", { className: "card bare" }, words);
   const thumb = `page/thumbs/${pairs.thumbs[pair]}`;
   const image = make("img", { loading: "lazy", width: 256, height: 256, alt: t("photo_of", { guid }), src: thumb });
@@ -234,13 +235,76 @@ function save() {
     const answers = models.flatMap((model) => [head.classes[said(model, i)], String(share(model, i, said(model, i)) || "")]);
     rows.push([pairs.guids[i], pairs.texts[i] ?? "", pairs.photos[i], head.classes[pairs.labels[i]], String(pairs.of_label[i] / 1000), ...answers]);
   }
+  download(rows, `${filter.preset || "pairs"}.csv`);
+}
+
+function download(rows, name) {
   const url = URL.createObjectURL(new Blob(["\ufeff" + csv(rows) + "\r\n"], { type: "text/csv" }));
-  make("a", { href: url, download: `${filter.preset || "pairs"}.csv` }).click();
+  make("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
+// ---------------------------------------------------------------- labels that a person checks
+
+const marks = head ? JSON.parse(remembered(head.key) || "{}") : {}; // by guid: mark, class that is meant
+
+/** Return pairs in a random order, the same one after a reload. */
+function shuffled(list) {
+  let state = 20000;
+  for (let i = list.length - 1; i > 0; i--) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0; // Numerical Recipes
+    const j = Math.floor((state / 2 ** 32) * (i + 1));
+    [list[i], list[j]] = [list[j], list[i]];
+  }
+  return list;
+}
+
+/** Return what is to be checked: the most doubtful pairs, and as many of all drawn at random. */
+function toCheck() {
+  const count = Math.max(1, Number(by("check-count").value) || 1), all = pairs.guids.map((_, i) => i);
+  const random = shuffled([...all]).slice(0, count);
+  const doubtful = all.sort((a, b) => pairs.doubt[a] - pairs.doubt[b]).slice(0, count);
+  return { random, all: shuffled([...new Set([...doubtful, ...random])].sort((a, b) => a - b)) };
+}
+
+function marking(pair) {
+  const guid = pairs.guids[pair], given = head.classes[pairs.labels[pair]];
+  const others = head.classes.filter((name) => name !== given);
+  const buttons = ["right", "unsure"].map((mark) => make("button", { type: "button", textContent: t(`mark_${mark}`), onclick: () => set(mark, "") }));
+  const wrong = make("select", { onchange: () => (wrong.value ? set("wrong", wrong.value) : show()) },
+    make("option", { value: "", textContent: t("mark_wrong") }), ...others.map((name) => make("option", { value: name, textContent: name })));
+  const show = () => {
+    const [mark, meant] = marks[guid] || [];
+    buttons.forEach((button, i) => { button.ariaPressed = String(mark === ["right", "unsure"][i]); });
+    wrong.value = meant || "";
+  };
+  const set = (...mark) => {
+    marks[guid] = mark;
+    remembered(head.key, JSON.stringify(marks));
+    show();
+    tell();
+  };
+  show();
+  return make("div", { className: "marks" }, buttons[0], wrong, buttons[1]);
+}
+
+/** Say how far it is; at the end also which share of the labels is wrong, by the random pairs. */
+function tell(isEnd = false) {
+  const { random, all } = toCheck(), mark = (pair) => marks[pairs.guids[pair]]?.[0];
+  const sure = random.filter((pair) => ["right", "wrong"].includes(mark(pair)));
+  const wrong = sure.filter((pair) => mark(pair) === "wrong").length;
+  const found = { n: all.filter(mark).length, total: all.length, wrong, sure: sure.length, share: Math.round((100 * wrong) / (sure.length || 1)) };
+  by("checked").textContent = t(isEnd || found.n === found.total ? "checked_share" : "checked", found);
+}
+
+function saveMarks() {
+  const rows = pairs.guids.map((guid, i) => marks[guid] && [guid, head.classes[pairs.labels[i]], ...marks[guid]]).filter(Boolean);
+  download([["guid", "label", "mark", "corrected"], ...rows], "corrected.csv");
+  tell(true);
+}
+
 function explore() {
-  const found = matching(), pages = Math.max(1, Math.ceil(found.length / PER_PAGE));
+  const found = by("checking").open ? toCheck().all : matching(), pages = Math.max(1, Math.ceil(found.length / PER_PAGE));
   const at = Math.min(Math.max(1, parseInt(filter.page, 10) || 1), pages);
   for (const field of by("filter").elements) if (field !== document.activeElement || field.name !== "q") field.value = filter[field.name];
   for (const link of all("#presets a")) {
@@ -251,6 +315,7 @@ function explore() {
   }
   by("count").textContent = t(found.length ? "count" : "none_found", { found: found.length.toLocaleString(), total: pairs.guids.length.toLocaleString() });
   by("found").replaceChildren(...found.slice(PER_PAGE * (at - 1), PER_PAGE * at).map(card));
+  if (by("checking").open) tell();
   by("at").textContent = t("page_of", { page: at, pages });
   for (const [id, page, isEnd] of [["previous", at - 1, at === 1], ["next", at + 1, at === pages]]) {
     by(id).disabled = isEnd;
@@ -272,6 +337,8 @@ if (head) {
     location.replace(address({ q: target.value })); // no step of the back button for each letter
   });
   by("save").onclick = save;
+  by("save-marks").onclick = saveMarks;
+  for (const [id, event] of [["checking", "toggle"], ["check-count", "change"]]) by(id).addEventListener(event, explore);
   by("photo").addEventListener("click", () => by("photo").close());
   addEventListener("hashchange", () => {
     const asked = readAddress();

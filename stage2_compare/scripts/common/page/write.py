@@ -125,6 +125,7 @@ def write_page(
         except ValueError:  # another drive of Windows
             root = project_root.absolute().as_uri()
         head = {"classes": table.classes, "sets": list(explorer.sets), "root": f"{root}/"}
+        head["key"] = table.key
         pairs = pair_parts(table, sources.of_pair, thumbnails, explorer.masks())
         statements = map(script, [head, *model_parts(table, list(looks)), *pairs])
         inline, beside = distribute(statements)
