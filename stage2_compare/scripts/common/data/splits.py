@@ -115,7 +115,7 @@ def read_training_splits(
             told = f"{count:,} of its {len(test):,} pairs have no label, so all are predicted and "
             told += "none is measured: label the others too to measure them"
         remarks.append(f"{test.path}: {told}")
-    classes = class_names(splits["train"].labels)
+    classes = class_names(splits["train"].labels) if "train" in splits else []
     for split in [splits[name] for name in ("val", "test") if name in splits]:
         if lacking := [quoted(each) for each in classes if each not in split.labels]:
             remarks.append(
