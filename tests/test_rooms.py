@@ -11,7 +11,7 @@ SCRIPTS = STAGE2 / "scripts"
 COMMON = SCRIPTS / "common"
 # From the ground up; a room may import those below it. On the ground they may import each other.
 FLOORS = (
-    {"errors", "files", "progress", "tensors", "seeding", "metrics", "words", "settings"},
+    {"errors", "files", "marks", "progress", "tensors", "seeding", "metrics", "words", "settings"},
     {"data", "models", "runs"},
     {"training", "comparison"},
     {"charts", "page", "predicting", "sweep"},
