@@ -4,7 +4,8 @@
         --csv outputs/splits/test.csv --output test_with_label.txt
     python stage2_compare/scripts/predict.py --run outputs/compare/<run> --text "..." --image photo.jpg
 
-Reads the folder of a run wherever it lies, without network. Several runs: the mean of their
+Reads the folder of a run wherever it lies, without network; that of a frozen run with the folder
+encoders/ beside it, or as ``--export`` writes it. Several runs: the mean of their
 probabilities.
 """
 
@@ -39,10 +40,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
     group = parser.add_argument_group("output")
     group.add_argument("--output", type=path, help="file for guid,tag in the order of the csv")
-    probabilities = "file for probabilities, as in predictions.csv; without FILE: in --output"
+    probabilities = "file for guid,pred,p_<class>; without FILE: in --output, with the labels where all are known"
     group.add_argument(
         "--probs", nargs="?", type=path, const=True, metavar="FILE", help=probabilities
     )
+
+    whole = "only write the run, with the encoder that frozen runs share, into this new folder"
+    group.add_argument("--export", type=path, metavar="FOLDER", help=whole)
 
     group = parser.add_argument_group("machine")
     size = "what fits in memory at once (default: as in the training of the run)"
@@ -51,6 +55,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add_flag(group, Machine, "amp")
 
     asked = parser.parse_args(argv)
+    if asked.export is not None:
+        others = (asked.csv, asked.text, asked.image, asked.output, asked.probs)
+        if len(asked.run) > 1 or any(given is not None for given in others):
+            raise UserError("--export writes one run: give one --run, no pairs and no --output")
+        return asked
     one = asked.text is not None or asked.image is not None
     if one == (asked.csv is not None):
         raise UserError("give either --csv, or --text and --image")
@@ -62,12 +71,15 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     asked = parse(argv)
-    from common.predicting.question import read_question  # pandas: --help must not wait
+    from common.predicting import question  # pandas: --help must not wait
 
-    question = read_question(asked)
-    from common.predicting.answer import predict  # torch takes seconds: errors must not wait
+    found = (question.read_export if asked.export else question.read_question)(asked)
+    from common.predicting import answer  # torch takes seconds: errors must not wait
 
-    predict(asked, question)
+    if asked.export:
+        answer.export(*found)
+    else:
+        answer.predict(asked, found)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import torch
 from common.data.batches import BatchSchedule, Prefetcher
 from common.models import build as building
 from common.models.clip import Clip
+from common.runs.weights import read_best
 from common.settings import Protocol
 from common.training import features
 from common.training.engine import fit
@@ -74,8 +75,7 @@ def test_each_text_and_photo_is_read_once_by_all_runs(hub, tmp_path, monkeypatch
     folder = run_small(project, hub, "clip", *frozen)
     assert seen == TEXTS + PHOTOS
     assert read_record(folder)["protocol"]["augmentation"] == "none"
-    # The whole model, so that it can be used by itself
-    saved = torch.load(folder / "best.pt", weights_only=True)["model_state"]
+    saved = read_best(folder)["model_state"]
     before = build(hub, f"clip {fusion}", 32).state_dict()
     encoder = [key for key in saved if key.startswith("encoder.")]
     assert encoder and all(torch.equal(saved[key], before[key]) for key in encoder)

@@ -118,7 +118,7 @@ def test_a_stop_at_any_rename_changes_nothing(project, hub, monkeypatch):
             else:
                 break
         assert_same_run(run_small(project, hub, "clip", *more, "outputs/renames"), whole)
-        assert [path.name for path in earlier.parent.iterdir()] == [earlier.name]
+        assert {path.name for path in earlier.parent.iterdir()} == {earlier.name, "encoders"}
     assert cuts >= 10
 
 

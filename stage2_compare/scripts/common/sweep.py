@@ -107,10 +107,14 @@ def _weights(name: str) -> int | None:
 def disk_needed(jobs: list[Job], devices: int, say: Language) -> str:
     """Return a line about the disk that runs need, by the weights of their checkpoints."""
     # Of a run stay its best weights; while it is made, there are two checkpoints of four numbers
-    # for each weight, see ``training.train.learn``. Frozen encoders are not written.
+    # for each weight, see ``training.train.learn``. A frozen encoder is written once for all runs,
+    # and one of a single modality is another one.
     found = [_weights(j.run.model.name) for j in jobs if not j.run.protocol.frozen_encoders]
     sizes = list(filter(None, found))
-    needed = (sum(sizes) + 8 * devices * max(sizes, default=0)) / 1e9
+    frozen = [j.run.model for j in jobs if j.run.protocol.frozen_encoders]
+    shared = {(m.name, m.fusion if m.fusion in BASELINES else ""): _weights(m.name) for m in frozen}
+    found += shared.values()
+    needed = (sum(filter(None, found)) + 8 * devices * max(sizes, default=0)) / 1e9
     unknown = say("without_checkpoints") if None in found else ""
     place = next(path for path in jobs[0].folder.parents if path.is_dir())
     free = shutil.disk_usage(place).free / 1e9

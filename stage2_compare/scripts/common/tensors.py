@@ -7,6 +7,8 @@ or if they claim more than its bytes. All files of weights are read here."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import mmap
 import pickle
 import re
@@ -17,7 +19,9 @@ import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from .files import open_file
 
@@ -87,3 +91,22 @@ def _check_archive(file: BinaryIO) -> None:
     stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
     if not stored or sum(max(m.file_size, m.compress_size) for m in members) > end:
         raise ValueError("its members claim more bytes than it has")
+
+
+def sha256_of_tensor(name: str, tensor: Tensor) -> str:
+    """Return a hash of a tensor: of its name, type, shape and bytes."""
+    values = tensor.cpu().numpy()
+    digest = hashlib.sha256(f"{name} {values.dtype} {values.shape}".encode())
+    digest.update(np.ascontiguousarray(values).reshape(-1))
+    return digest.hexdigest()
+
+
+def sha256_of_tensors(state: dict[str, Tensor]) -> str:
+    """Return a hash of tensors by name, in any order."""
+    return sha256_of_json({name: sha256_of_tensor(name, each) for name, each in state.items()})
+
+
+def sha256_of_json(content: dict[str, Any]) -> str:
+    """Return a hash of what JSON can hold; of the rest it takes the text."""
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

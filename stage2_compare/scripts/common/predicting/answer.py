@@ -5,6 +5,8 @@ that it was trained from."""
 
 from __future__ import annotations
 
+import shutil
+import uuid
 from argparse import Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +23,16 @@ from ..data.image_store import ImageStore, ImagesUnusable, load_images
 from ..data.splits import Split, label_indices
 from ..data.tokens import check_tokens, tokenise
 from ..errors import UserError, reason_of
-from ..files import console_width, padded, printable, quoted, write_result
+from ..files import (
+    cannot_write,
+    console_width,
+    move,
+    padded,
+    printable,
+    quoted,
+    replacing,
+    write_result,
+)
 from ..metrics import METRICS, run_scores
 from ..models.build import build_classifier
 from ..models.classifier import ImageTextClassifier
@@ -29,8 +40,8 @@ from ..models.loading import check_transformers, load_tokenizer
 from ..progress import Progress
 from ..runs.folder import spreadsheet_bytes, table_bytes
 from ..runs.layout import BEST, ENCODER
+from ..runs.weights import read_best
 from ..settings import Paths
-from ..tensors import read_tensors
 from ..training.device import (
     allow_fast_float32,
     choose_precision,
@@ -92,24 +103,58 @@ def predict(asked: Namespace, question: Question) -> None:
 # The run
 
 
-def load_run(run: OpenedRun) -> tuple[ImageTextClassifier, Any]:
-    """Build the classifier with the weights of best.pt, on the CPU, and load its tokenizer. Raise
-    UserError where they cannot be read, or do not fit, or the encoder's files are not found."""
-    path = run.folder / BEST
+def export(folder: Path, target: Path) -> None:
+    """Write a finished run with all its weights into a new folder, whole or not at all. Raise
+    UserError where its weights cannot be read, or the folder cannot be written."""
+    content = _read_weights(folder)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(folder, temporary, ignore=_not_copied)
+        with replacing(temporary / BEST) as file:
+            torch.save(content, file)
+        move(temporary, target)
+    except (OSError, RuntimeError) as error:  # torch.save reports a full disk as the latter
+        raise cannot_write(target, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    print(f"{target}: the whole run, which predict.py reads anywhere", flush=True)
+
+
+def _not_copied(place: str, names: list[str]) -> list[str]:
+    """Leave out best.pt, and what is no plain file: a stranger's run may hold a link to any file."""
+    paths = {name: Path(place, name) for name in names}
+    plain = {n for n, p in paths.items() if not p.is_symlink() and (p.is_file() or p.is_dir())}
+    return [name for name in names if name == BEST or name not in plain]
+
+
+def _read_weights(folder: Path) -> dict[str, Any]:
+    """Return what best.pt holds, see ``runs.weights.read_best``. Raise UserError where it, or the
+    encoder that it shares, cannot be read."""
+    path = folder / BEST
     if not path.is_file():
         raise UserError(
-            f"{run.folder} has no {BEST}, which its answers need: copy it back, or run the training "
+            f"{folder} has no {BEST}, which its answers need: copy it back, or run the training "
             "command of this run again"
         )
     try:
-        state = read_tensors(path)["model_state"]
-        if not all(isinstance(value, Tensor) for value in state.values()):
+        content = read_best(folder)
+        if not all(isinstance(value, Tensor) for value in content["model_state"].values()):
             raise TypeError("it holds no table of weights")
+        return content
+    except UserError:
+        raise
     except Exception as error:  # a broken or foreign file can fail in any way
         raise UserError(
             f"{path} cannot be read: {reason_of(error)}. It may be cut off, or of an older "
             "program: copy it again, or train the run again"
         ) from error
+
+
+def load_run(run: OpenedRun) -> tuple[ImageTextClassifier, Any]:
+    """Build the classifier with the weights of best.pt, on the CPU, and load its tokenizer. Raise
+    UserError where they cannot be read, or do not fit, or the encoder's files are not found."""
+    state = _read_weights(run.folder)["model_state"]
     try:
         tokenizer = load_tokenizer(run.choice.name)
         model = build_classifier(run.choice, len(run.classes), run.image_size, state=state)
@@ -119,7 +164,7 @@ def load_run(run: OpenedRun) -> tuple[ImageTextClassifier, Any]:
         raise UserError(f"{run.folder} keeps no {ENCODER}/ of its own, and {error}") from error
     except (RuntimeError, KeyError) as error:
         raise UserError(
-            f"the weights in {path} do not fit the model of {quoted(run.choice.name)}: "
+            f"the weights of {run.folder} do not fit the model of {quoted(run.choice.name)}: "
             f"{reason_of(error)}"
         ) from error
     return model, tokenizer
@@ -182,7 +227,8 @@ def _write(asked: Namespace, split: Split, shares: np.ndarray, classes: list[str
     if beside != target:
         write_result(target, table_bytes(submission_table(table), split.line_end))
     if beside:
-        write_result(beside, spreadsheet_bytes(table))
+        told = table if asked.probs is True else table.drop(columns="label", errors="ignore")
+        write_result(beside, spreadsheet_bytes(told))
     if "" not in split.labels:
         found = run_scores(np.array(label_indices(split, classes)), shares.argmax(1))
         print(", ".join(f"{metric.title} {found[metric.key]:.4f}" for metric in METRICS))

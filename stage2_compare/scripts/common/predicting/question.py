@@ -16,7 +16,7 @@ from ..data.tables import without_placeholders
 from ..errors import UserError, reason_of
 from ..files import file_problem, quoted
 from ..models.checkpoint import CONFIG, IMAGE_ENCODER
-from ..runs.layout import ENCODER, HISTORY, METRICS_JSON
+from ..runs.layout import ENCODER, ENCODERS, HISTORY, METRICS_JSON, PARTIAL
 from ..runs.reading import read_record
 from ..settings import LARGEST_IMAGE, ModelChoice, Paths
 
@@ -73,6 +73,16 @@ def read_question(asked: Namespace) -> Question:
     if targets[0].resolve() in [target.resolve() for target in targets[1:]]:
         raise UserError("--output and --probs name the same file: give --probs another one")
     return Question(runs, split, unread, blank_texts)
+
+
+def read_export(asked: Namespace) -> tuple[Path, Path]:
+    """Return the run that is to be written whole, and its new folder. Raise UserError where there is
+    no such run, or the folder is there already."""
+    folder, target = find_run(asked.project_root, asked.run[0]), asked.project_root / asked.export
+    if os.path.lexists(target):
+        raise UserError(f"--export {target} is there already: give the name of a new folder")
+    _check_place(target)
+    return folder, target
 
 
 # The runs
@@ -188,9 +198,7 @@ def _check_target(target: Path, sources: Iterable[str | Path]) -> None:
     """Refuse to write over what is no file that this command wrote before, as far as is known."""
     if os.path.isdir(target):
         raise UserError(f"{target} is a folder: give a file in it, such as predicted.csv")
-    for folder in target.resolve().parents:
-        if _is_run(folder) and not file_problem(folder / HISTORY):
-            raise UserError(f"{target} lies in the run {folder}: give another place")
+    _check_place(target)
     if not os.path.lexists(target):
         return
     if os.path.islink(target) or file_problem(target):
@@ -200,3 +208,14 @@ def _check_target(target: Path, sources: Iterable[str | Path]) -> None:
             f"{target} is one of the files to predict, or their list, and would be "
             "overwritten: give another name"
         )
+
+
+def _check_place(target: Path) -> None:
+    """Refuse a place in what the training commands write: a run, also one in progress, or the
+    encoders that runs share."""
+    for folder in target.resolve().parents:
+        in_progress = folder.name.startswith(".") and folder.name.endswith(PARTIAL)
+        if in_progress or (_is_run(folder) and not file_problem(folder / HISTORY)):
+            raise UserError(f"{target} lies in the run {folder}: give another place")
+        if folder.name == ENCODERS and any(folder.glob("*/encoder.pt")):
+            raise UserError(f"{target} lies in {folder}, which runs need: give another place")

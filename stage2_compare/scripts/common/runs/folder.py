@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from ..errors import Busy, UserError, reason_of
 from ..files import (
@@ -29,6 +30,7 @@ from ..files import (
     move,
     open_file,
     quoted,
+    remove_left_overs,
     replacing,
     unlock,
 )
@@ -127,6 +129,20 @@ class RunFolder:
     def write_tensors(self, name: str, content: dict[str, Any]) -> None:
         """Write a file of tensors and plain types, loadable with ``weights_only=True``."""
         self.write(name, lambda file: torch.save(content, file))
+
+    def write_encoder(self, digest: str, state: dict[str, Tensor]) -> None:
+        """Write the encoder of this hash beside the runs, unless it is there. Where two runs end at
+        once, both write the same."""
+        path = layout.encoder(self.parent, digest)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            remove_left_overs(path.parent, ".*.tmp")
+            if not path.is_file():
+                with _signals_delayed(), replacing(path) as file:
+                    torch.save(state, file)
+        except (OSError, RuntimeError) as error:
+            if not path.is_file():
+                raise cannot_write(path, error) from error
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"

@@ -11,6 +11,7 @@ Below outputs/compare/:
 - .<name>.lock: held, by the system, by the one process that may work on it
 - .<name>.old: an earlier finished run, while the new one takes its name
 - earlier/: runs of another protocol or model whose name was taken
+- encoders/<hash>/encoder.pt: the weights of a frozen encoder, once for all runs that have it
 - logs/<name>.log: what a run printed that compare_all.py started
 - other/<name>.csv: predictions that were made elsewhere, as compare_summary.py --with keeps them
 """
@@ -41,7 +42,8 @@ PARTIAL, OLD, LOCK = ".partial", ".old", ".lock"
 EARLIER = "earlier"  # holds runs whose name was taken by a run of another protocol or model
 LOGS = "logs"
 OTHER = "other"  # holds predictions that were made elsewhere
-NOT_RUNS = ("visuals", EARLIER, LOGS, OTHER)  # folders beside the runs
+ENCODERS = "encoders"  # holds the encoders that frozen runs share
+NOT_RUNS = ("visuals", EARLIER, LOGS, OTHER, ENCODERS)  # folders beside the runs
 MOST_CLASSES = 200  # resampling takes memory with the square of their number
 MAY_VARY = ("seed", "fold", "lr")  # fields of the protocol in which comparable runs may differ
 
@@ -54,6 +56,10 @@ HISTORY_COLUMNS = ("epoch", "train_loss", *REQUIRED, "val_loss", *TIMES, *OPTION
 
 def old(parent: Path, name: str) -> Path:
     return parent / f".{name}{OLD}"
+
+
+def encoder(parent: Path, digest: str) -> Path:
+    return parent / ENCODERS / digest / "encoder.pt"
 
 
 def lock(parent: Path, name: str) -> Path:

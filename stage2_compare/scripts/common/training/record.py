@@ -35,15 +35,15 @@ from ..progress import Progress
 from ..runs import layout
 from ..runs.folder import RunFolder, spreadsheet_bytes, table_bytes
 from ..runs.reading import is_complete, is_run_of, read_record
+from ..runs.weights import ENCODER_SHA256, read_best
 from ..settings import TrainingRun
-from ..tensors import read_tensors
 from .card import model_card
 from .device import device_name, peak_memory_mb
 from .engine import TrainingResult, evaluate, logit_scores, probabilities
 from .features import encode_splits
 from .prepare import PreparedRun
 from .probes import probe
-from .resume import COMMON
+from .resume import COMMON, weights_sha256
 
 _PATIENCE = 10  # seconds for git, which may have to read a slow disk
 _PACKAGES = ("torch", "torchvision", "transformers", "numpy", "Pillow", "tokenizers")
@@ -85,6 +85,8 @@ def write_run(
         "code": {"sha256": run.contents["code_sha256"], "git_commit": commit, "git_clean": clean},
         **_data_record(run),
     }
+    if model.frozen:
+        record[ENCODER_SHA256] = weights_sha256(model.encoder)
     _write_validation(run, folder, result)
     _write_encoder(run, folder, model)
     _finish(run, folder, model, record)
@@ -117,7 +119,9 @@ def complete(run: PreparedRun, folder: RunFolder) -> None:
     record["model"] |= run.identity["model"] | {"batch_size": record["model"]["batch_size"]}
     model, path = run.build(), folder.final / layout.BEST
     try:
-        model.load_state_dict(read_tensors(path)["model_state"])
+        model.load_state_dict(read_best(folder.final)["model_state"])
+    except UserError:
+        raise
     except Exception as error:  # a broken file can fail in any way
         raise UserError(
             f"{path} cannot be read ({reason_of(error)[:200]}): copy it again, remove it to keep the "

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import json
 import re
 from dataclasses import asdict, fields
 from functools import cache
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
 from torch import nn
 
 from ..data.dataset import PairDataset
@@ -25,6 +23,7 @@ from ..files import quoted
 from ..models.classifier import ImageTextClassifier
 from ..runs.folder import RunFolder
 from ..settings import Protocol, TrainingRun
+from ..tensors import sha256_of_json, sha256_of_tensor
 
 if TYPE_CHECKING:
     from .prepare import PreparedRun
@@ -168,7 +167,7 @@ def config_sha256(config: Any) -> str:
     content = config.to_dict()
     for key in ("_name_or_path", "transformers_version"):
         content.pop(key, None)
-    return _sha256_of_json(content)
+    return sha256_of_json(content)
 
 
 def weights_sha256(*modules: nn.Module) -> str:
@@ -179,16 +178,8 @@ def weights_sha256(*modules: nn.Module) -> str:
         digests = _FROZEN.get(module, {})
         if not digests:
             for name, weight in module.state_dict().items():
-                values = weight.cpu().numpy()
-                digest = hashlib.sha256(f"{name} {values.dtype} {values.shape}".encode())
-                digest.update(np.ascontiguousarray(values).reshape(-1))
-                digests[name] = digest.hexdigest()
+                digests[name] = sha256_of_tensor(name, weight)
         if not any(parameter.requires_grad for parameter in module.parameters()):
             _FROZEN[module] = digests
         found |= digests
-    return _sha256_of_json(found)
-
-
-def _sha256_of_json(content: dict[str, Any]) -> str:
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_of_json(found)

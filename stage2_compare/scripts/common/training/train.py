@@ -17,7 +17,8 @@ from ..errors import UserError
 from ..models.classifier import ImageTextClassifier
 from ..models.loading import check_transformers
 from ..runs.folder import RunFolder
-from ..runs.layout import BEST, CHECKPOINT
+from ..runs.layout import BEST, CHECKPOINT, encoder
+from ..runs.weights import ENCODER_SHA256
 from ..settings import TrainingRun
 from .device import (
     SAVE_MEMORY,
@@ -34,7 +35,7 @@ from .modality_dropout import with_modality_dropout
 from .prepare import PreparedRun, prepare, print_lines
 from .processes import Processes, joined
 from .record import complete, is_incomplete, write_run
-from .resume import BENEATH, changed, choices, named, unfinished
+from .resume import BENEATH, changed, choices, named, unfinished, weights_sha256
 
 
 def train(settings: TrainingRun, pairs: tuple | None = None) -> None:
@@ -133,9 +134,10 @@ def learn(
     if processes.first:
         # Two checkpoints, since the old and the new one lie side by side for a moment; each holds
         # four numbers for a weight: its value, two of AdamW, and the best one so far.
-        everything = sum(p.numel() for p in model.parameters())
-        learned = sum(p.numel() for p in trained.parameters())
-        folder.need_space(4e-6 * (everything + 7 * learned))
+        written = learned = sum(p.numel() for p in trained.parameters())
+        if model.frozen and not encoder(folder.parent, weights_sha256(model.encoder)).is_file():
+            written = sum(p.numel() for p in model.parameters())
+        folder.need_space(4e-6 * (written + 7 * learned))
     schedule = BatchSchedule(
         train=train,
         val=datasets["val"],
@@ -158,8 +160,14 @@ def learn(
         result = fit(trained, batches, *how, save, checkpoint, processes)
     if processes.first:
         trained.load_state_dict(best)
-        content = {"model_state": model.state_dict(), "args": run.settings.arguments}
-        folder.write_tensors(BEST, {**content, "labels": run.classes})
+        content = {"args": run.settings.arguments, "labels": run.classes}
+        if model.frozen:
+            digest = weights_sha256(model.encoder)
+            folder.write_encoder(digest, model.encoder.state_dict())
+            content |= {"model_state": trained.state_dict(prefix="head."), ENCODER_SHA256: digest}
+        else:
+            content["model_state"] = model.state_dict()
+        folder.write_tensors(BEST, content)
     return result
 
 
