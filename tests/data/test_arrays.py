@@ -3,8 +3,11 @@
 import errno
 import os
 import shutil
+import subprocess
+import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,22 @@ import pytest
 from common.data import arrays
 from common.data.arrays import Kept, Plan, keep
 from common.files import WAITING, alone
+from helpers.hub import STAGE2
 
+# Keeps an array that takes a second to make, and uses it when it is told to.
+PROGRAM = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from common.data.arrays import Plan, keep
+def plan():
+    print("made")
+    return Plan((2,), np.dtype("f4"), (time.sleep(0.5) or np.ones(1, "f4") for _ in range(2)))
+kept = keep(Path(sys.argv[1]), "features", b"key", plan)
+print("kept", flush=True)
+sys.stdin.readline()
+print("sum", kept.values.sum())
+"""
 VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)
 
 
@@ -124,3 +142,20 @@ def test_of_two_commands_one_makes_and_the_other_waits_for_it(kept, made, tmp_pa
             path.write_bytes(whole)
         np.testing.assert_array_equal(second.result().values, VALUES)
     assert len(made) == 1
+
+
+def test_on_a_cold_cache_one_of_two_commands_makes_a_file_whose_loss_harms_neither(tmp_path):
+    """Windows removes no file that is mapped."""
+    line, pipe = [sys.executable, "-c", PROGRAM, str(tmp_path)], subprocess.PIPE
+    how = {"cwd": STAGE2 / "scripts", "stdin": pipe, "stdout": pipe, "encoding": "utf-8"}
+    commands = [subprocess.Popen(line, **how) for _ in range(2)]
+    told = []
+    for command in commands:
+        for said in command.stdout:
+            told.append(said)
+            if said == "kept\n":
+                break
+    with suppress(PermissionError):
+        next(tmp_path.glob("*.npy")).unlink()
+    ends = [command.communicate("\n", timeout=60)[0] for command in commands]
+    assert ends == ["sum 2.0\n"] * 2 and told.count("made\n") == 1
