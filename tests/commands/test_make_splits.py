@@ -256,7 +256,7 @@ def test_two_commands_write_one_split_one_after_the_other(tmp_path, capsys):
             second = pool.submit(cut, tmp_path, "--seed", "7")
             assert WAITING.wait(60) and content(tmp_path).items() >= before.items()
         second.result()
-    assert "waiting for another command, which makes train.csv" in capsys.readouterr().out
+    assert "waiting for another command, which makes train.csv" in capsys.readouterr().err
     assert content(tmp_path)["val.csv"] != before["val.csv"]
 
 

@@ -10,6 +10,7 @@ import io
 import os
 import re
 import stat
+import sys
 import threading
 import time
 import unicodedata
@@ -98,7 +99,9 @@ def alone(path: Path) -> Iterator[None]:
     marker = path.with_name(f"{path.name}.lock")
     held = lock(marker)
     if held is None:
-        print(f"waiting for another command, which makes {path.name}", flush=True)
+        # On stderr: what --dry-run prints are commands.
+        said = f"waiting for another command, which makes {path.name}"
+        print(said, file=sys.stderr, flush=True)
         WAITING.set()
         try:
             while (held := lock(marker)) is None:
