@@ -37,14 +37,6 @@ def test_a_log_gets_a_line_at_most_every_half_minute_and_none_of_short_work(cloc
     ]
 
 
-def test_what_is_gone_through_is_counted_too(clock, capsys):
-    for _ in Progress(range(3), desc="reading"):
-        clock.now += 40
-    assert capsys.readouterr().err == (
-        "reading: 1 of 3, about 80 s left\nreading: 2 of 3, about 40 s left\n"
-    )
-
-
 def test_a_terminal_gets_a_bar(clock, monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any
 
 from tqdm import tqdm
 
@@ -18,21 +16,11 @@ class Progress(tqdm):
 
     postfix = ""  # set by ``set_postfix_str``
 
-    def __init__(
-        self, items: Iterable | None = None, *, desc: str, total: int | None = None, unit: str = ""
-    ):
+    def __init__(self, desc: str, total: int | None, unit: str = ""):
         # disable=None: tqdm shows nothing where there is no terminal
-        super().__init__(items, desc, total, unit=unit, disable=None, leave=False)
+        super().__init__(desc=desc, total=total, unit=unit, disable=None, leave=False)
         self._title, self._of = desc, f"of {self.total or 0:,}{unit}"
         self._started = self._told = time.monotonic()
-
-    def __iter__(self) -> Iterator[Any]:
-        if not self.disable:
-            yield from super().__iter__()
-            return
-        for each in self.iterable:
-            yield each
-            self.update()
 
     def update(self, n: int = 1) -> bool | None:
         """Count ``n`` more as done."""

@@ -172,6 +172,9 @@ def _write_thumbnail(task: tuple[Path, str]) -> None:
 
 def _in_threads(function, items: list, title: str) -> list:
     """Return ``function(item)`` of each item, in order; Pillow and hashlib work side by side."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        results = pool.map(function, items)
-        return list(Progress(results, desc=title, total=len(items)))
+    results = []
+    with ThreadPoolExecutor(_THREADS) as pool, Progress(title, len(items)) as bar:
+        for result in pool.map(function, items):
+            results.append(result)
+            bar.update()
+    return results
