@@ -130,7 +130,7 @@ def test_what_is_cached_needs_no_hub_and_what_is_not_names_the_folder_first_and_
     assert cached == ["", "", ""]  # an image alone needs no weights of BERT
     for said, lacks in ((weights, "model.safetensors"), (config, "config.json")):
         assert f"{lacks} is not in the cache" in said, said
-        assert "give its folder as --model-name, or set HF_ENDPOINT to a mirror" in said, said
+        assert "give its folder in place of the name, or set HF_ENDPOINT to a mirror" in said, said
     assert silent.asked == ["HEAD /"]
 
 

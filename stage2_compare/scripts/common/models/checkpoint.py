@@ -231,8 +231,8 @@ def _download(name: str, patterns: tuple[str, ...], folder: Path | None, lacks: 
         return Path(found)
     except Exception as error:  # the network and the disk can fail in any way
         advice = (
-            "Either download the checkpoint by other means and give its folder as --model-name, or "
-            "set HF_ENDPOINT to a mirror"
+            "Either download the checkpoint by other means and give its folder in place of the name, "
+            "or set HF_ENDPOINT to a mirror"
         )
         if isinstance(error, RepositoryNotFoundError):  # the same for a name that is private
             advice = "Check the name; log in with huggingface-cli login if it is private"

@@ -88,14 +88,19 @@ def load_tokenizer(name: str) -> Any:
             "from the checkpoint that it was trained from"
         )
     part = "its tokenizer"
-    is_slow = config.model_type == "siglip"  # whatever the folder holds
-    if any(folder.glob("*.model")) and (is_slow or not (folder / "tokenizer.json").is_file()):
+    if any(folder.glob("*.model")) and not (folder / "tokenizer.json").is_file():
         part += (
             ", which needs two packages (python -m pip install sentencepiece protobuf if they are "
             "not installed),"
         )
     with faults_named(name, part):
-        tokenizer = _read_tokenizer(folder, config)
+        try:
+            tokenizer = _read_tokenizer(folder, config)
+        except ImportError as error:  # SigLIP's, whatever the folder holds
+            raise UserError(
+                f"the tokenizer of {quoted(name)} cannot be read: {str(error).strip().split('. ')[0]}. "
+                "For SentencePiece: python -m pip install sentencepiece protobuf"
+            ) from error
     tokenizer.model_max_length = int(min(tokenizer.model_max_length, UNLIMITED))
     if tokenizer.pad_token_id is None:
         raise UserError(
