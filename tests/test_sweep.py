@@ -319,6 +319,44 @@ def test_blip_keeps_its_batch_and_every_model_gets_the_flags_that_it_has():
     assert blip.run.machine.batch_size == 4
 
 
+def test_models_may_have_encoders_of_their_own(tmp_path, capsys):
+    """In a list or a file; of each encoder one baseline is made."""
+    file = tmp_path / "models.txt"
+    file.write_text("# one a line\nlate@r/obert+swin_t\nclip@a/siglip # by type\n\n", "utf-8-sig")
+    root = ["--project-root", str(tmp_path)]
+    models = ["--models", "concat@r/obert+vit_b_16,gated@r/obert"]
+
+    def made(*line: str) -> list[str]:
+        return [job.name for job in compare_all.parse([*root, *line])[0]]
+
+    pairs = ["r_obert_vit_b_16_concat", "r_obert_resnet18_gated"]
+    from_file = ["r_obert_swin_t_late", "clip_a_siglip"]
+    assert made(*models) == pairs
+    assert made("--models-file", "models.txt") == from_file
+    assert made(*models, "--models-file", "models.txt") == pairs + from_file
+    singles = ["r_obert_vit_b_16_text", "r_obert_vit_b_16_image", "r_obert_resnet18_image"]
+    assert made(*models, "--baselines") == pairs + singles
+    # Said twice, it is made once.
+    assert made("--models", "concat,concat@bert-base-chinese+resnet18") == [
+        "bert-base-chinese_resnet18_concat"
+    ]
+
+    for text in ("clip@a+b", "concat@", "concat@a+", "text@a"):
+        with pytest.raises(SystemExit):
+            compare_all.parse(["--models", text])
+        assert "argument --models: " in capsys.readouterr().err
+    for text, says in (("late\nlaet", "line 2: 'laet' is none of"), ("# x", "names no model")):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(UserError, match=says):
+            made("--models-file", "models.txt")
+    with pytest.raises(UserError, match="--models-file .*nowhere.txt cannot be read"):
+        made("--models-file", "nowhere.txt")
+    for folder in ("a", "b"):
+        (tmp_path / folder / "my").mkdir(parents=True)
+    with pytest.raises(UserError, match="two models would have the run folder my_resnet18_late"):
+        made("--models", f"late@{tmp_path}/a/my,late@{tmp_path}/b/my")
+
+
 def test_all_output_goes_to_the_log_though_the_streams_are_those_of_a_console(tmp_path):
     """Those of a Windows console do not write to their file number."""
     code = """

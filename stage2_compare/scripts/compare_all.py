@@ -3,6 +3,7 @@
     python stage2_compare/scripts/compare_all.py --project-root . --seeds 42,43,44 --baselines
     python stage2_compare/scripts/compare_all.py --project-root . --folds --devices cuda:0,cuda:1
     python stage2_compare/scripts/compare_all.py --project-root . --lrs 1e-5,2e-5,5e-5 --dry-run
+    python stage2_compare/scripts/compare_all.py --project-root . --models concat@roberta-base+vit_b_16,clip
 
 Each run is what its own command would have made. Runs that are finished are skipped and interrupted
 ones go on, so the same command may be given again at any time. Imports no torch: the processes that
@@ -15,7 +16,7 @@ import argparse
 import itertools
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import compare_summary
 import compare_visualize
@@ -27,8 +28,8 @@ from common.command import (
     run_command,
     training_run,
 )
-from common.errors import UserError
-from common.files import listed
+from common.errors import UserError, reason_of
+from common.files import listed, quoted
 from common.runs import layout
 from common.settings import (
     BASELINES,
@@ -36,10 +37,12 @@ from common.settings import (
     FUSION_NAMES,
     Family,
     Machine,
+    ModelChoice,
     Paths,
     Protocol,
     device,
     not_negative_int,
+    path,
     positive_float,
     positive_int,
     usual_lr,
@@ -58,6 +61,18 @@ REPLACED = {
     "--fusion": "--models",
     **{f"--{name}": f"--{name}s" for name in ("seed", "lr", "fold", "device")},
 }
+
+
+class Model(NamedTuple):
+    """What --models says of a model: concat, concat@roberta-base+vit_b_16, clip@<checkpoint>."""
+
+    kind: str  # a fusion, or one of OTHERS
+    checkpoint: str = ""  # "": that of --text-model, --clip-model or --blip-model
+    image: str = ""  # "": that of --image-backbone
+
+    @property
+    def family(self) -> str:
+        return self.kind if self.kind in OTHERS else JOINED
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -114,18 +129,38 @@ def parse(argv: list[str] | None = None) -> tuple[list[Job], argparse.Namespace]
     args.lrs = args.lrs or f"{usual_lr(args.freeze_encoders)}"
     readers = {"models": _model, "seeds": not_negative_int, "lrs": positive_float}
     readers["devices"] = device
+    from_file = _models_of(args) if args.models_file else []
+    if from_file and args.models is parser.get_default("models"):
+        del readers["models"]
+        args.models = []
     for name, read in readers.items():
         setattr(args, name, _values(parser, name, getattr(args, name), read))
+    args.models += from_file
     # By identity: a flag that names its default is a flag too.
     given = {name: vars(args)[name] for name in shared if vars(args)[name] is not shared[name]}
     given["project_root"] = args.project_root
-    return [_job(args, given, *choice) for choice in _choices(args)], args
+    jobs: dict[str, Job] = {}
+    for choice in _choices(args):
+        job = _job(args, given, *choice)
+        other = jobs.setdefault(job.name, job).run.model
+        if other != job.run.model:
+            raise UserError(
+                f"two models would have the run folder {job.name}, with the checkpoints "
+                f"{_checkpoints(other)} and {_checkpoints(job.run.model)}: rename a folder of one"
+            )
+    return list(jobs.values()), args
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("runs", "lists take commas, spaces or both").add_argument
-    names = f"{', '.join(MODELS)}; all but {' and '.join(OTHERS)} are fusions of BERT + ResNet"
+    names = (
+        f"{', '.join(MODELS)}; all but {' and '.join(OTHERS)} are fusions of a text and an image "
+    )
+    names += "encoder. With encoders of its own: concat@roberta-base+vit_b_16, "
+    names += "clip@openai/clip-vit-large-patch14"
     add("--models", nargs="+", default=",".join(THE_FIVE), metavar="MODEL", help=names)
+    lines = "models, one a line, in place of --models or beside it; # begins a comment"
+    add("--models-file", type=path, metavar="FILE", help=lines)
     add("--baselines", action="store_true", help="text alone and image alone too")
     each = "all models with each of them"
     few = f"{each}; three to five are meant, two show less than one"
@@ -148,10 +183,44 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     add_language(parser)
 
 
-def _model(text: str) -> str:
-    if text not in MODELS:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(MODELS)}")
-    return text
+def _model(text: str) -> Model:
+    kind, with_checkpoints, checkpoints = text.partition("@")
+    if kind not in MODELS:
+        raise argparse.ArgumentTypeError(f"{kind!r} is none of {', '.join(MODELS)}")
+    checkpoint, with_image, image = checkpoints.partition("+")
+    model = Model(kind, checkpoint, image)
+    if with_image and model.family != JOINED:
+        fault = f"{text!r}: {kind} has an image encoder of its own, leave out +{image}"
+        raise argparse.ArgumentTypeError(fault)
+    if (with_checkpoints and not checkpoint) or (with_image and not image):
+        fault = f"{text!r} lacks a name; give it as concat@roberta-base+vit_b_16"
+        raise argparse.ArgumentTypeError(fault)
+    return model
+
+
+def _models_of(args: argparse.Namespace) -> list[Model]:
+    """Read --models-file."""
+    file, found = args.project_root / args.models_file, []
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"--models-file {file} cannot be read: {reason_of(error)}; give a file of models in "
+            "UTF-8, one a line"
+        ) from error
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        try:
+            found += [_model(text)] if text else []
+        except argparse.ArgumentTypeError as error:
+            raise UserError(f"{file}, line {number}: {error}") from None
+    if not found:
+        raise UserError(f"--models-file {file} names no model: give one a line, such as concat")
+    return found
+
+
+def _checkpoints(model: ModelChoice) -> str:
+    return " and ".join(quoted(name) for name in (model.name, model.image_backbone) if name)
 
 
 def _values(
@@ -171,12 +240,20 @@ def _values(
     parser.error(f"argument --{name}: {fault}")
 
 
-def _choices(args: argparse.Namespace) -> list[tuple[str, int, float, int | None]]:
+def _choices(args: argparse.Namespace) -> list[tuple[Model, int, float, int | None]]:
     """Return model, seed, learning rate and fold of each run.
 
     One comparison is whole before the next begins; but where encoders are frozen, the runs that
     share one follow each other."""
-    models = list(dict.fromkeys([*args.models, *(BASELINES if args.baselines else ())]))
+    models = list(args.models)
+    if args.baselines:  # of each encoder one, beside the first that the other modality has
+        pairs = [model for model in models if model.family == JOINED] or [Model("")]
+        texts, images = {}, {}
+        for pair in pairs:
+            texts.setdefault(pair.checkpoint, pair._replace(kind="text"))
+            images.setdefault(pair.image, pair._replace(kind="image"))
+        models += [*texts.values(), *images.values()]
+    models = dict.fromkeys(models)
     folds = [None]
     if args.folds:
         from common.data.splits import read_folds  # pandas: --help must not wait
@@ -185,28 +262,31 @@ def _choices(args: argparse.Namespace) -> list[tuple[str, int, float, int | None
     others = itertools.product(args.seeds, args.lrs, folds)
     choices = [(model, *other) for other, model in itertools.product(others, models)]
     if args.freeze_encoders:  # a baseline has an encoder of its own
-        choices.sort(key=lambda c: (_family(c[0]), c[0] if c[0] in BASELINES else ""))
+
+        def shared(choice: tuple) -> tuple:
+            kind, *checkpoints = choice[0]
+            return choice[0].family, checkpoints, kind if kind in BASELINES else ""
+
+        choices.sort(key=shared)
     return choices
 
 
-def _family(model: str) -> str:
-    return model if model in OTHERS else JOINED
-
-
-def _job(args: argparse.Namespace, given: dict[str, Any], model: str, *choice: Any) -> Job:
+def _job(args: argparse.Namespace, given: dict[str, Any], model: Model, *choice: Any) -> Job:
     """Return a run, with those of the flags ``given`` that its command has."""
-    family, (seed, lr, fold) = _family(model), choice
+    family, (seed, lr, fold) = model.family, choice
     own, flags = FAMILIES[family], given.copy()
     if family == JOINED:
-        flags |= {"model_name": args.text_model, "fusion": model}
+        flags |= {"model_name": model.checkpoint or args.text_model, "fusion": model.kind}
+        flags["image_backbone"] = model.image or flags.get("image_backbone")
     else:
-        flags |= {"model_name": getattr(args, f"{family}_model"), "image_backbone": None}
+        own_name = model.checkpoint or getattr(args, f"{family}_model")
+        flags |= {"model_name": own_name, "image_backbone": None}
     if own.batch_size != Family.batch_size:
         flags["batch_size"] = getattr(args, f"{family}_batch_size")
     flags["seed"] = seed if seed != Protocol.seed else None
     flags["lr"] = lr if lr != usual_lr(args.freeze_encoders) else None
     flags["fold"] = fold
-    if model in BASELINES:
+    if model.kind in BASELINES:
         flags["probe"] = None  # it asks what each of two modalities adds
     arguments = []
     for name, value in flags.items():

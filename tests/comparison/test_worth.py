@@ -32,6 +32,24 @@ def test_it_is_measured_only_where_both_modalities_were_trained_by_themselves():
         assert not worth_of(**{fusion: row for fusion, row in said.items() if fusion != missing})
 
 
+def test_a_single_modality_counts_for_all_pairs_that_have_its_encoder():
+    """Each encoder is trained by itself once, beside whatever encoder of the other modality."""
+    models = {
+        "a+x": bert("late", "a") | {"image_backbone": "x"},
+        "a+y": bert("late", "a") | {"image_backbone": "y"},
+        "b+y": bert("late", "b") | {"image_backbone": "y"},
+        "a": bert("text", "a") | {"image_backbone": "x"},
+        "x": bert("image", "a") | {"image_backbone": "x"},
+        "y": bert("image", "b") | {"image_backbone": "y"},
+    }
+    rows = some_predictions(len(models), 0.6)
+    runs = [
+        made_run(name, row, recorded={"model": model})
+        for (name, model), row in zip(models.items(), rows, strict=True)
+    ]
+    assert len(compare(runs).groups[0].worth) == 2  # nobody trained b's texts alone
+
+
 def test_the_best_of_equal_figures_loses_what_choosing_it_adds():
     """The highest of five independent normal figures is 1.163 standard deviations too high."""
     random = np.random.default_rng(0)

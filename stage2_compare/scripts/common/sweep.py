@@ -35,7 +35,7 @@ from .files import WAITING, lock, printable, quoted, unlock
 from .models.checkpoint import checkpoint_records, local_folder
 from .runs import layout
 from .runs.reading import is_complete, is_run_of
-from .settings import BASELINES, Paths, TrainingRun
+from .settings import BASELINES, ModelChoice, Paths, TrainingRun
 from .words import Language
 
 SILENCE_SEC = 1800.0  # without a sign of life, after which a run counts as hanging
@@ -104,12 +104,20 @@ def _weights(name: str) -> int | None:
     return folder and max(map(os.path.getsize, folder.iterdir()), default=0)
 
 
+def _size(model: ModelChoice) -> int | None:
+    """Return the same for a model; an image encoder that is not there counts as nothing, as the
+    small networks of torchvision do."""
+    size = _weights(model.name)
+    image = _weights(model.image_backbone) if model.image_backbone else 0
+    return None if size is None else size + (image or 0)
+
+
 def disk_needed(jobs: list[Job], devices: int, say: Language) -> str:
     """Return a line about the disk that runs need, by the weights of their checkpoints."""
     # Of a run stay its best weights; while it is made, there are two checkpoints of four numbers
     # for each weight, see ``training.train.learn``. A frozen encoder is written once for all runs,
     # and one of a single modality is another one.
-    found = [_weights(j.run.model.name) for j in jobs if not j.run.protocol.frozen_encoders]
+    found = [_size(j.run.model) for j in jobs if not j.run.protocol.frozen_encoders]
     sizes = list(filter(None, found))
     frozen = [j.run.model for j in jobs if j.run.protocol.frozen_encoders]
     shared = {(m.name, m.fusion if m.fusion in BASELINES else ""): _weights(m.name) for m in frozen}
@@ -131,7 +139,7 @@ def quickest_first(jobs: list[Job]) -> list[Job]:
         return () if told.frozen_encoders else (told.seed, told.lr, told.fold)
 
     def cost(job: Job) -> tuple[bool, float]:
-        size = _weights(job.run.model.name)
+        size = _size(job.run.model)
         return job.run.model.fusion not in BASELINES, math.inf if size is None else size
 
     places = {each: place for place, each in enumerate(dict.fromkeys(map(comparison, jobs)))}

@@ -28,7 +28,8 @@ class Worth:
 
 
 def worth_of_fusion(models: list[Model], judgement: Judgement) -> list[Worth]:
-    """Return the gain for each pair of encoders of which both single modalities were trained.
+    """Return the gain for each pair of encoders of which both single modalities were trained, beside
+    whatever encoder of the other modality.
 
     The highest of five is higher than the highest of two even where all are equal. So the fusion
     and the single modality are chosen anew in each draw, as the epoch is.
@@ -36,18 +37,22 @@ def worth_of_fusion(models: list[Model], judgement: Judgement) -> list[Worth]:
     Args:
         models: those of the judgement, in its order.
     """
-    of_encoders = defaultdict(list)
+    fusions_of, single_of = defaultdict(list), defaultdict(list)
     for place, model in enumerate(models):
         recorded = model.runs[0].recorded("model") or {}
         # As texts: a stranger's record may hold anything there.
-        encoders = str([recorded.get(key) for key in ("family", "name", "image_backbone")])
-        of_encoders[encoders].append((place, str(recorded.get("fusion") or "")))
+        family, text, image = (str(recorded.get(k)) for k in ("family", "name", "image_backbone"))
+        encoders = {"text": (family, text), "image": (family, text if image == "None" else image)}
+        fusion = str(recorded.get("fusion") or "")
+        if fusion in SINGLE:
+            single_of[fusion, encoders[fusion]].append(place)
+        elif fusion:
+            fusions_of[tuple(encoders.items())].append(place)
     found = []
-    for members in of_encoders.values():
-        fusions = [place for place, fusion in members if fusion and fusion not in SINGLE]
-        singles = [place for place, fusion in members if fusion in SINGLE]
-        if fusions and {fusion for _, fusion in members} >= set(SINGLE):
-            found.append(gained(judgement.figures, fusions, singles))
+    for encoders, fusions in fusions_of.items():
+        singles = [single_of[each] for each in encoders]
+        if all(singles):
+            found.append(gained(judgement.figures, fusions, sum(singles, [])))
     return found
 
 
