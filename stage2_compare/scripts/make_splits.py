@@ -46,6 +46,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     folds = "also write K folds, fold_1 and so on: every pair is in the val.csv of one fold"
     add("--folds", type=count, metavar="K", help=folds)
     add("--seed", type=not_negative_int, default=Protocol.seed, help="of the choice of pairs")
+    checked = "labels that were checked on the page of results take the place of the given ones"
+    add("--labels", type=path, metavar="CSV", help=checked)
     add_flag(parser, Paths, "text_encoding")
     skip = "leave out pairs with files that are missing or broken, and list them in broken.csv"
     add("--skip-broken", action="store_true", help=skip)

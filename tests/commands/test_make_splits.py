@@ -499,3 +499,29 @@ def test_the_report_is_in_the_language_that_is_asked_for(tmp_path, capsys):
     ):
         assert said in out
     assert "合计" in out and not re.search("warning|wrote|texts|same", out)
+
+
+def test_corrected_labels_take_the_place_of_the_given_ones_on_the_same_sides_and_are_recorded(
+    tmp_path, capsys
+):
+    make_project(tmp_path)
+    given = cut(tmp_path, "--folds", "3")
+    rows = [["3", "negative", "wrong", "positive"], ["25", "neutral", "wrong", "negative"]]
+    rows += [["7", "negative", "unsure", ""], ["elsewhere", "neutral", "wrong", "negative"]]
+    write_rows(tmp_path / "corrected.csv", [["guid", "label", "mark", "corrected"], *rows])
+    corrected = cut(tmp_path, "--folds", "3", "--labels", "corrected.csv", "--lang", "en")
+    assert "labels of 2 pairs are corrected" in capsys.readouterr().out
+    meant = {"3": "positive", "25": "negative"}
+    assert corrected == {
+        name: [{**row, "label": meant.get(row["guid"], row["label"])} for row in table]
+        for name, table in given.items()
+    }
+    folder = tmp_path / "outputs" / "splits"
+    assert read_quality(folder / "val.csv")["corrected_labels"]["pairs"] == 2
+    write_rows(
+        tmp_path / "corrected.csv",
+        [["guid", "label", "mark", "corrected"], ["3", "positive", "wrong", "neutral"]],
+    )
+    with pytest.raises(UserError, match="row 2: the label of '3' is 'negative' now"):
+        cut(tmp_path, "--labels", "corrected.csv")
+    assert tables(folder) == corrected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from argparse import Namespace
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ import numpy as np
 
 from ..errors import UserError, reason_of
 from ..files import MARK, alone, remove_left_overs, replacing, write_result
+from ..marks import read_marks
 from ..settings import MOST_FOLDS
 from ..words import Language
 from .copies import Keys, keys_of
@@ -41,6 +43,9 @@ def make_splits(flags: Namespace) -> None:
     splits, keys, left_out = _read_pairs(flags, lists)
     split, test = splits["labelled"], splits.get("test")
     check_classes(split)
+    given, meant = dict(zip(split.guids, split.labels, strict=True)), {}
+    if flags.labels:
+        meant = read_marks(root / flags.labels, given)
     # 2. Choose the sides. Copies stay together.
     groups = connected_groups(keys["labelled"].near_texts, keys["labelled"].near_photos)
     pairs = groups, split.labels, split.guids
@@ -52,13 +57,18 @@ def make_splits(flags: Namespace) -> None:
     for place, val in chosen.items():
         sides[f"{place}train"] = [i for i in by_guid if i not in val]
         sides[f"{place}val"] = [i for i in by_guid if i in val]
-    # 3. Write the tables and report.
+    # 3. Write the tables and report. The sides are the same without corrected labels.
+    split.labels = list((given | meant).values())
     tables = {f"{side}.csv": _table(split, indices, root) for side, indices in sides.items()}
     if test:
         tables["test.csv"] = _table(test, range(len(test)), root, test.line_end)
     if left_out:
         tables[BROKEN] = _broken_table(left_out)
     facts, lines = of_data(splits, keys, sides, groups, left_out, say)
+    if meant:
+        digest = hashlib.sha256((root / flags.labels).read_bytes()).hexdigest()
+        facts["corrected_labels"] = {"pairs": len(meant), "sha256": digest}
+        lines.append(say("labels_corrected", n=len(meant), path=root / flags.labels))
     tables[QUALITY] = quality_json(tables, facts)
     lines += _write(folder, tables, len(folds), say)
     old = folder / "test.csv"

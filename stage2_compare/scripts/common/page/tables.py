@@ -23,7 +23,7 @@ from .pairs import PairTable
 _DATA = ("samples", "class_counts", "text_encodings", "text_notes", "image_notes", "duplicates")
 _QUALITY = (
     *("class_counts", "text_encodings", "text_notes", "same_text", "near_text"),
-    *("same_photo", "near_photo", "largest_group", "left_out"),
+    *("same_photo", "near_photo", "largest_group", "left_out", "corrected_labels"),
 )
 _SHA256 = re.compile("[0-9a-f]{64}")
 _LONGEST_VALUE = 80  # characters of a setting
