@@ -65,6 +65,7 @@ class Model:
 
     @property
     def has_probabilities(self) -> bool:
+        """Say if its probabilities are known; imported predictions may lack them."""
         return not self.imported or self.runs[0].predictions.probabilities is not None
 
     @property
