@@ -21,6 +21,7 @@ Imports no torch.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from common.command import results_parser, run_command
@@ -46,6 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     from common.comparison.imported import with_imported
     from common.comparison.relabelled import corrected_labels, relabelled, side_by_side
     from common.comparison.tables import write_tables
+    from common.predicting.test_list import unanswered
     from common.runs.layout import OTHER
     from common.runs.reading import load_runs
     from common.words import Language
@@ -54,7 +56,10 @@ def main(argv: list[str] | None = None) -> None:
     given = {name: args.project_root / file for name, file in args.given or ()}
     if len({name.casefold() for name in given}) < len(args.given or ()):
         raise UserError("two files of --with have one name: give another as NAME=FILE")
-    results = with_imported(compare(load_runs(compare_dir), args.group), compare_dir, given)
+    runs, say = load_runs(compare_dir), Language(args.lang)
+    if remark := unanswered([run.path for run in runs], args.project_root, say):
+        print(remark, file=sys.stderr)
+    results = with_imported(compare(runs, args.group), compare_dir, given)
     if args.strict:
         require_one_protocol(results)
     group = results.groups[0]
@@ -62,7 +67,6 @@ def main(argv: list[str] | None = None) -> None:
     for name, file in given.items():
         write_result(compare_dir / OTHER / f"{name}.csv", file.read_bytes())
     write_tables(compare_dir, results)
-    say = Language(args.lang)
     print(report(results, say))
     if meant:
         print("\n" + side_by_side(group, relabelled(group, meant), len(meant), say) + "\n")

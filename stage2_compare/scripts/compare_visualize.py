@@ -35,12 +35,15 @@ def main(argv: list[str] | None = None) -> None:
     from common.comparison.compare import compare
     from common.comparison.imported import with_imported
     from common.page import write_page
+    from common.predicting.test_list import unanswered
     from common.runs.reading import load_runs
     from common.words import Language
 
     visuals = args.project_root / args.compare_dir / "visuals"
-    results = with_imported(compare(load_runs(visuals.parent), args.group), visuals.parent)
-    say = Language(args.lang)
+    runs, say = load_runs(visuals.parent), Language(args.lang)
+    if remark := unanswered([run.path for run in runs], args.project_root, say):
+        print(remark, file=sys.stderr)
+    results = with_imported(compare(runs, args.group), visuals.parent)
 
     def save(name: str, content: bytes) -> None:
         if name in PICTURES:

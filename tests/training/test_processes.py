@@ -76,6 +76,18 @@ def test_a_head_learns_alone_also_where_a_process_has_no_sample(project, hub):
 
 
 @needs_torchrun
+def test_processes_add_a_test_list_to_a_finished_run_without_training(tmp_path, hub):
+    project = make_small_project(tmp_path)
+    splits = project / "outputs" / "splits"
+    folder = run_small(project, hub, "clip", "--epochs", "1")
+    shutil.copy(splits / "val.csv", splits / "test.csv")
+    again, status, printed, complaints = run_shared(project, hub, "clip", "--epochs", "1")
+    assert (again, status, complaints) == (folder, 0, [])
+    assert "nothing is trained" in printed and "epoch 1/1" not in printed
+    assert (folder / "test_predictions.csv").is_file()
+
+
+@needs_torchrun
 def test_the_saved_batchnorm_statistics_are_those_that_were_measured(tmp_path, hub):
     """The same pairs as a test list, which the first process alone reads in the end."""
     project = make_small_project(tmp_path)

@@ -94,7 +94,8 @@ def _pairs(paths: Paths, fold: int | None, image_size: int) -> tuple[list[dict[s
     splits, _, _ = read_pairs(paths, fold)
     photos = {name: split.image_paths for name, split in splits.items()}
     images = load_splits(photos, image_size, paths.cache)
-    return fingerprints(splits, images), to_predict(splits)
+    test = to_predict(splits, lambda name: images[name].digests)
+    return fingerprints(splits, images), test
 
 
 @cache

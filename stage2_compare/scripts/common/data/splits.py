@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -245,8 +245,14 @@ def fingerprints(splits: dict[str, Split], images: dict[str, ImageStore]) -> lis
     ]
 
 
-def to_predict(splits: dict[str, Split]) -> Split | None:
-    return splits.get("test", splits.get(UNLABELLED))
+def to_predict(
+    splits: dict[str, Split], digests: Callable[[str], Iterable[str]]
+) -> tuple[Split, str] | None:
+    """Return the test list and the fingerprint of its pairs, or None where there is no such list;
+    ``digests`` gives those of the photos of a split, by its name."""
+    for name in splits.keys() & {"test", UNLABELLED}:
+        return splits[name], fingerprint(splits[name], digests(name))
+    return None
 
 
 def label_indices(

@@ -4,6 +4,7 @@ wrong with a question is told at once."""
 from __future__ import annotations
 
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from ..models.checkpoint import CONFIG, IMAGE_ENCODER
 from ..runs.layout import ENCODER, ENCODERS, HISTORY, METRICS_JSON, PARTIAL
 from ..runs.reading import read_record
 from ..settings import LARGEST_IMAGE, ModelChoice, Paths
+from ..words import ENGLISH
+from .test_list import unanswered
 
 REMEDY = "or give --blank-missing to let them pass"
 
@@ -70,6 +73,10 @@ def read_question(asked: Namespace) -> Question:
     targets = [root / path for path in (asked.output, asked.probs) if isinstance(path, Path)]
     for target in targets:
         _check_target(target, [split.path, *split.image_paths, *split.text_paths])
+    own = (root / Paths.output_dir).resolve()
+    ours = [run.folder for run in runs if own in run.folder.resolve().parents]
+    if remark := unanswered(ours, root, ENGLISH):
+        print(remark, file=sys.stderr)
     if targets[0].resolve() in [target.resolve() for target in targets[1:]]:
         raise UserError("--output and --probs name the same file: give --probs another one")
     return Question(runs, split, unread, blank_texts)

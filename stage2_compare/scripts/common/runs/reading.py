@@ -234,20 +234,30 @@ def is_run_of(
 
 
 def is_complete(folder: Path, test: Any, probe: bool) -> bool:
-    """Tell if a finished run has predicted the test list ``test``, a ``data.tables.Split`` or None,
-    and is probed where that is asked; also where no best.pt is there to add it."""
+    """Tell if a finished run has predicted the test list, see ``data.splits.to_predict``, and is
+    probed where that is asked; also where no best.pt is there to add it."""
     if not (folder / layout.BEST).is_file():
         return True
     try:
         if probe and "probe" not in read_record(folder / layout.METRICS_JSON):
             return False
-        if not test:
-            return True
+    except Exception:  # a stranger's
+        return False
+    return test is None or has_predicted(folder, test)
+
+
+def has_predicted(folder: Path, test: tuple[Any, str]) -> bool:
+    """Tell if a finished run has predicted these pairs: a ``data.tables.Split`` and its fingerprint,
+    which earlier versions did not record."""
+    split, digest = test
+    try:
+        known = recorded(read_record(folder / layout.METRICS_JSON), "data", "test_sha256")
         header, cells = _read_table(folder / layout.TEST_PREDICTIONS)
         told = cells[:, : 1 + (header[1] == "label")].T.tolist()
     except Exception:  # not there, or a stranger's
         return False
-    return told == ([test.guids] if "" in test.labels else [test.guids, test.labels])
+    pairs = [split.guids] if "" in split.labels else [split.guids, split.labels]
+    return told == pairs and known in (None, digest)
 
 
 # Files. A reader raises ValueError, or anything else, with what is wrong in the file

@@ -94,9 +94,11 @@ def write_run(
 
 def is_incomplete(run: PreparedRun, asked: TrainingRun, folder: RunFolder) -> bool:
     """Tell if the run that is ``asked`` for is finished, but lacks what its best.pt can add."""
-    pairs = fingerprints(run.splits, {name: each.images for name, each in run.datasets.items()})
+    images = {name: dataset.images for name, dataset in run.datasets.items()}
+    pairs = fingerprints(run.splits, images)
     same = folder.final, asked, pairs, lambda choice: run.checkpoints
-    whole = is_complete(folder.final, to_predict(run.splits), asked.probe)
+    test = to_predict(run.splits, lambda name: images[name].digests)
+    whole = is_complete(folder.final, test, asked.probe)
     # One of an earlier version, whose checkpoint lies elsewhere now, is known by its contents alone:
     # it lacks the record of the checkpoint's files.
     if whole and (is_run_of(*same) or not (folder.final / layout.BEST).is_file()):
@@ -179,6 +181,8 @@ def _data_record(run: PreparedRun) -> dict[str, Any]:
         path = Path(os.path.abspath(split.path))  # however it was typed
         inside = path.is_relative_to(root)
         paths[f"{name}_csv"] = (path.relative_to(root) if inside else path).as_posix()
+    if test := to_predict(run.splits, lambda name: run.datasets[name].images.digests):
+        paths["test_sha256"] = test[1]
     splits = [run.splits[name] for name in ("train", "val")]
     datasets = [run.datasets[name] for name in ("train", "val")]
     weights = [len(dataset) for dataset in datasets]

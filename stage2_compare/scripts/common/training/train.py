@@ -62,8 +62,11 @@ def train(settings: TrainingRun, pairs: tuple | None = None) -> None:
         run = prepare(settings, processes.device, pairs)
         run.micro = settings.micro_batch_of(processes.count)
         _check_shares(run, processes)
-        if processes.count == 1 and not settings.restart and is_incomplete(run, settings, folder):
-            complete(run, folder)
+        if not settings.restart and processes.from_first(
+            lambda: is_incomplete(run, settings, folder)
+        ):
+            if processes.first:
+                complete(run, folder)
             return
         if processes.first:
             _announce(run, folder, processes)
