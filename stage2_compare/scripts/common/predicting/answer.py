@@ -161,7 +161,10 @@ def load_run(run: OpenedRun) -> tuple[ImageTextClassifier, Any]:
     except UserError as error:
         if run.choice.name == str(run.folder / ENCODER):
             raise
-        raise UserError(f"{run.folder} keeps no {ENCODER}/ of its own, and {error}") from error
+        raise UserError(
+            f"{run.folder} keeps no {ENCODER}/ of its own: give its checkpoint as --model-name "
+            f"({error})"
+        ) from error
     except (RuntimeError, KeyError) as error:
         raise UserError(
             f"the weights of {run.folder} do not fit the model of {quoted(run.choice.name)}: "
