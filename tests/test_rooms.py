@@ -15,6 +15,7 @@ FLOORS = (
     {"data", "models", "runs"},
     {"training", "comparison"},
     {"charts", "page", "predicting", "sweep"},
+    {"report"},
     {"command"},
 )
 # Beyond the floors: results are read without what made them.
@@ -22,8 +23,9 @@ FORBIDDEN = {
     "comparison": {"training", "models", "data"},
     "charts": {"training", "models", "data"},
     "page": {"training", "models"},
+    "report": {"training", "models"},
 }
-READERS = ("runs.reading", "comparison.compare", "comparison.wording", "charts", "page")
+READERS = ("runs.reading", "comparison.compare", "comparison.wording", "charts", "page", "report")
 
 
 def rooms() -> dict[Path, str]:

@@ -34,7 +34,7 @@ def test_no_room_says_what_another_one_says():
 
 def test_every_phrase_that_is_asked_for_is_there():
     asked = set()
-    for path in (*COMMON.glob("page/page.html"), *COMMON.glob("page/page.js")):
+    for path in (*COMMON.glob("page/page.*"), *COMMON.glob("report/*.jinja")):
         text = path.read_text(encoding="utf-8")
         asked |= set(re.findall(r"""\b(?:t|say|section)\(["'](\w+)["'][),]""", text))
     for path in COMMON.rglob("*.py"):

@@ -56,6 +56,7 @@ _LOOK = {
     "svg.hashsalt": "",  # equal pictures are equal files
 }
 _CANVASES = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}
+_UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 _THEME = {INK: "ink", GREY: "grey", PALE: "pale", BAND: "band", PAPER: "paper"}
 # Of a picture that is opened alone; in a page, the page sets the colours.
 _DARK = (
@@ -65,7 +66,10 @@ _DARK = (
 
 
 def draw(
-    results: Results, say: Language, save: Callable[[str, bytes], None] = lambda name, file: None
+    results: Results,
+    say: Language,
+    save: Callable[[str, bytes], None] = lambda name, file: None,
+    captions: dict[str, str] | None = None,
 ) -> tuple[dict[str, bytes], list[str]]:
     """Draw all pictures of the first group; of more than MOST_MODELS models the best.
 
@@ -73,6 +77,8 @@ def draw(
 
     Args:
         save: called with the name and the content of each file as soon as it is drawn.
+        captions: takes the method of each picture by its name. Then neither title nor method stand in
+            the pictures, which are PDF only.
 
     Returns:
         Files by their names, each picture as ``radar.png``, ``radar.svg`` and ``radar.pdf``; and
@@ -106,6 +112,10 @@ def draw(
         for name, chart in CHARTS.items():
             own = of_some.get(chart, shown)
             figure = None if chart in _OF_PREDICTIONS and not own.judged else chart(own)
+            if figure and captions is not None:
+                captions[name] = say.sentences(own.methods[figure])
+                files[f"{name}.pdf"] = _for_a_caption(figure)
+                continue
             for kind, canvas in _CANVASES.items() if figure else ():
                 content = _written(figure, kind, canvas)
                 files[f"{name}.{kind}"] = content
@@ -116,8 +126,7 @@ def draw(
 def _written(figure: Figure, kind: str, canvas: type[FigureCanvasBase]) -> bytes:
     """Return a file of this kind. The canvas draws once, where ``savefig`` would draw twice."""
     buffer = io.BytesIO()
-    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    getattr(canvas(figure), f"print_{kind}")(buffer, metadata=undated.get(kind))
+    getattr(canvas(figure), f"print_{kind}")(buffer, metadata=_UNDATED.get(kind))
     if kind != "svg":
         return buffer.getvalue()
     # A page can hold the picture as it is, and it follows the colours of the page.
@@ -130,6 +139,15 @@ def _written(figure: Figure, kind: str, canvas: type[FigureCanvasBase]) -> bytes
     title = quoteattr(figure.get_suptitle())
     text = text.replace("<svg ", f'<svg role="img" aria-label={title} ', 1)
     return text.replace("<defs>", f"<style>{_DARK}</style>\n<defs>", 1).encode("utf-8")
+
+
+def _for_a_caption(figure: Figure) -> bytes:
+    """Return a PDF file without the title and the method, which the caption below it tells."""
+    for text in figure.texts:
+        text.set_visible(False)
+    buffer, options = io.BytesIO(), {"bbox_inches": "tight", "pad_inches": 0.02}
+    FigureCanvasPdf(figure).print_figure(buffer, format="pdf", metadata=_UNDATED["pdf"], **options)
+    return buffer.getvalue()
 
 
 def _notes(shown: Shown, say: Language, missing: str) -> list[str]:

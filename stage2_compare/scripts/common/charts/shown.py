@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -38,6 +38,7 @@ class Shown:
     looks: dict[str, Look]  # of all models of the group, by name
     names: dict[str, str]  # what is drawn for a name of a model or of a class
     say: Language
+    methods: dict[Figure, list[Phrase | None]] = field(default_factory=dict)  # of pictures
 
     @cached_property
     def judged(self) -> list[Model]:
@@ -79,7 +80,8 @@ def new_figure(
     figure.suptitle(title, x=0.012, ha="left", size=11, weight="bold")
     drawn, total = len(models or shown.models), len(shown.group.models)
     left_out = phrase("best_of", n=drawn, total=total) if drawn < total else None
-    text = wrap(shown.say.sentences([*method, left_out]), SMALL, WIDTH - 0.15)
+    shown.methods[figure] = [*method, left_out]
+    text = wrap(shown.say.sentences(shown.methods[figure]), SMALL, WIDTH - 0.15)
     figure.supxlabel(text, x=0.012, ha="left", size=SMALL, color=GREY, linespacing=1.35)
     return figure, figure.subfigures()
 

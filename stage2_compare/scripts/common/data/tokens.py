@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +13,12 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..files import quoted
+from .language import suits, usual_tokens
 
 _PORTION = 256  # texts at once: the tokenizer's own objects take some hundred bytes a character
 # A token has at most some twenty characters; what follows so many is cut before tokenising, since
 # a text of a million characters would take 20 seconds and 1 GB.
 _CHARACTERS_PER_TOKEN = 200
-_HAN = re.compile("[\u4e00-\u9fff]")
 
 
 @dataclass(frozen=True)
@@ -118,12 +117,8 @@ def check_tokens(tokens: Tokens, vocabulary: int, name: str) -> None:
 
 def language_warning(texts: list[str], tokens: Tokens, name: str) -> str:
     """Return a warning, or "" where the vocabulary suits the language of the texts."""
-    characters = sum(map(len, texts))
-    chinese = sum(len(_HAN.findall(text)) for text in texts) / max(characters, 1)
-    # Tokens per character: 1.0 for Chinese and 0.30 to 0.33 for English tweets with a vocabulary of
-    # the language; bert-base-chinese needs 0.42 for the latter, CLIP 2.5 for the former.
-    usual = chinese + 0.3 * (1 - chinese)
-    if tokens.unknown_rate < 0.05 and tokens.per_character < 1.25 * usual:
+    usual = usual_tokens(texts)
+    if suits(tokens.per_character, tokens.unknown_rate, usual):
         return ""
     return (
         f"warning: the vocabulary of {quoted(name)} does not suit these texts "

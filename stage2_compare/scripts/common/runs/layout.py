@@ -43,7 +43,7 @@ EARLIER = "earlier"  # holds runs whose name was taken by a run of another proto
 LOGS = "logs"
 OTHER = "other"  # holds predictions that were made elsewhere
 ENCODERS = "encoders"  # holds the encoders that frozen runs share
-NOT_RUNS = ("visuals", EARLIER, LOGS, OTHER, ENCODERS)  # folders beside the runs
+NOT_RUNS = ("visuals", "report", EARLIER, LOGS, OTHER, ENCODERS)  # folders beside the runs
 MOST_CLASSES = 200  # resampling takes memory with the square of their number
 MAY_VARY = ("seed", "fold", "lr")  # fields of the protocol in which comparable runs may differ
 

@@ -1,0 +1,191 @@
+"""What the template of the report asks for: tables, bad cases, and values of the records."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..charts.ablation import KINDS, measurements
+from ..comparison import wording
+from ..comparison.results import Group, Results
+from ..comparison.wording import metric_short, metric_title
+from ..metrics import METRICS
+from ..page.pairs import PairTable
+from ..page.tables import Cell, Column, Table, number, rate
+from ..runs.reading import Run
+from ..words import Language
+from .numbers import class_f1
+
+MARKS = {  # of verdicts
+    **{wording.BEST: "★", wording.NO_DIFFERENCE: "≈", wording.WORSE: "↓", wording.BETTER: "↑"},
+    **{wording.NOT_ABOVE: "○", wording.TOO_FEW: "◇", wording.INCOMPLETE: "△"},
+    **{wording.NO_PREDICTIONS: "△", wording.NOT_COMPARABLE: "†", wording.NOT_CORRECTED: "‡"},
+}
+# What the name of a checkpoint, or of an image encoder, cites; the first that fits.
+_PAPERS = {
+    r"chinese[-_]?clip": "yang2022",
+    r"(^|[-_])clip\b": "radford2021",
+    r"(^|[-_])blip\b": "li2022",
+    r"(^|[-_])roberta\b": "liu2019",
+    r"^bert\b": "devlin2019",
+    r"^resnet": "he2016",
+    r"(^|[-_])dinov2\b": "oquab2024",
+    r"(^|[-_])swin[-_]": "liu2021",
+    r"(^|[-_])convnext[-_]": "liu2022",
+    r"^vit[-_]": "dosovitskiy2021",
+    r"^adamw$": "loshchilov2019",
+    r"^cosine$": "loshchilov2017",
+}
+_SETTINGS = (
+    *("optimizer", "lr", "weight_decay", "schedule", "warmup_ratio", "clip_norm", "epochs"),
+    *("patience", "effective_batch_size", "loss", "branch_loss", "class_weights", "max_length"),
+    *("image_size", "augmentation", "modality_dropout", "precision", "frozen_encoders", "seed"),
+)
+_MOST_CLASSES = 20  # rows of a table; the pictures have as many
+_MOST_CASES = 10
+
+
+class Case(NamedTuple):
+    """A pair that most models get wrong."""
+
+    guid: str
+    label: str
+    said: str  # the most frequent wrong answer
+    wrong: int  # models
+    models: int  # that told probabilities
+    share: float  # mean probability of the wrong answers
+
+
+def values(runs: list[Run], *keys: str) -> list[Any]:
+    """Return the different values that runs have recorded under these keys, in their order."""
+    found = [run.recorded(*keys) for run in runs]
+    return list({json.dumps(each): each for each in found if each is not None}.values())
+
+
+def shown(values: list[Any]) -> str:
+    """Return values as text; of a hash the first twelve digits."""
+    texts = [each if isinstance(each, str) else json.dumps(each) for each in values]
+    return ", ".join(re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b", r"\1", text) for text in texts)
+
+
+def with_paper(name: str) -> str:
+    """Return a name with what it cites, if that is known."""
+    own = re.split(r"[/\\]", name.rstrip("/\\"))[-1].lower()
+    paper = next((key for pattern, key in _PAPERS.items() if re.search(pattern, own)), None)
+    return f"{name} [@{paper}]" if paper else name
+
+
+def settings(runs: list[Run], say: Language) -> list[str]:
+    """Say the settings that have a value; a warm-up of 0 is none."""
+    parts = []
+    for key in _SETTINGS:
+        found = [each for each in values(runs, "protocol", key) if each]
+        texts = [rate(each).text if key == "lr" else shown([each]) for each in found]
+        if found:
+            text = ", ".join(map(with_paper, texts))
+            parts.append(say(f"set_{key}", value=text, n=len(found)))
+    return parts
+
+
+def readings(group: Group) -> dict[tuple, list[str]]:
+    """Return the models by how they read the texts: the share that was cut, tokens per character, the
+    share of tokens that are unknown."""
+    found = defaultdict(list)
+    for model in group.models:
+        run = model.runs[0]
+        keys = ("truncated_rate", "tokens_per_character", "unknown_rate")
+        reads = tuple(run.number(key) for key in keys)
+        if None not in reads and run.recorded("model", "fusion") != "image":
+            found[reads].append(model.name)
+    return found
+
+
+def picked(table: Table, titles: list[str], only: list[str] | None = None) -> Table:
+    """Return some columns of the table of models, behind the number of each model.
+
+    ``only``: the models that are shown; without it, also the rows that are no models.
+    """
+    own = [column.title for column in table.columns]
+    places = [own.index(title) for title in titles if title in own]
+    # A column in which nothing is known tells nothing.
+    places = [0, *(at for at in places if any(row[at] != Cell() for row in table.rows))]
+    found = Table("", [Column("#", True), *(table.columns[place] for place in places)], [])
+    for place, row in enumerate(table.rows):
+        if only is None or row[0].model in only:
+            if only is None and place in table.first:  # bold tells a verdict
+                found.first.add(len(found.rows))
+            count = Cell(str(place + 1) if row[0].model else "")
+            found.rows.append([count, *(row[each] for each in places)])
+    return found
+
+
+def result_table(results: Results, models: Table, say: Language) -> tuple[Table, list[str]]:
+    """Return the table of results with marks for the verdicts, and what these mean."""
+    frame = results.models[results.models["group"] == results.groups[0].number]
+    at, meanings = [column.title for column in models.columns].index(say("verdict")), {}
+    for row, verdict in zip(models.rows, frame["verdict"], strict=True):
+        row[at] = Cell(MARKS.get(verdict, ""))
+        if row[at].text:
+            meanings[f"{row[at].text} {say(verdict)}"] = None
+    models.columns[at] = Column("")
+    short = {say(metric_title(metric)): say(metric_short(metric)) for metric in METRICS}
+    acc, f1, *others = short
+    keys = map(say, ("sd", "test", "test_interval"))
+    table = picked(models, [f1, say("interval"), "", say("p"), acc, *others, *keys])
+    table.columns = [
+        each._replace(title=short.get(each.title, each.title)) for each in table.columns
+    ]
+    return table, list(meanings)
+
+
+def class_table(group: Group, numbers: dict[str, int], say: Language) -> Table:
+    """Return F1 of each class and model, which stands there by its number; of many classes the
+    commonest."""
+    pairs = group.validation.pairs
+    counts = np.bincount(pairs.labels, minlength=len(pairs.classes))  # (C,)
+    f1 = {place: class_f1(group, name) for name, place in numbers.items()}
+    f1 = {place: of_class for place, of_class in f1.items() if len(of_class)}
+    columns = [Column(say("true_class")), Column(say("n"), True)]
+    columns += [Column(f"({place})", True) for place in f1]
+    rows = [
+        [Cell(pairs.classes[at]), number(counts[at], 0), *(number(own[at]) for own in f1.values())]
+        for at in sorted(np.argsort(-counts, kind="stable")[:_MOST_CLASSES].tolist())
+    ]
+    return Table("", columns, rows)
+
+
+def probe_table(group: Group, say: Language) -> Table:
+    """Return what is left of each probed model without a modality, the mean over its runs."""
+    found = {
+        model.name: [measurements(run) for run in model.runs if run.recorded("probe")]
+        for model in group.models
+    }
+    kinds = [kind for kind in KINDS if any(kind in one for own in found.values() for one in own)]
+    rows = []
+    for name, own in found.items():
+        cells = [[one[kind] for one in own if kind in one] for kind in kinds]
+        if own:
+            rows.append([Cell(name), *(number(np.mean(each) if each else None) for each in cells)])
+    columns = [Column(say("model")), *(Column(say(kind), True) for kind in kinds)]
+    return Table("", columns, rows)
+
+
+def bad_cases(pairs: PairTable) -> list[Case]:
+    """Return the pairs that most models get wrong, those first of which they are surest."""
+    told = ~np.isnan(pairs.shares).any((1, 2))  # (M,) not so all imported models
+    predicted, sure = pairs.predicted[told], pairs.shares[told].max(-1)  # (m, N)
+    wrong = predicted != pairs.labels  # (m, N)
+    score = np.where(wrong.mean(0) > 0.5, (wrong * sure).mean(0), 0)  # (N,)
+    found = []
+    for place in np.argsort(-score, kind="stable")[:_MOST_CASES]:
+        of_pair = wrong[:, place]  # (m,)
+        if score[place]:
+            said = np.bincount(predicted[of_pair, place]).argmax()
+            names = pairs.classes[pairs.labels[place]], pairs.classes[said]
+            counts, share = (int(of_pair.sum()), len(wrong)), float(sure[of_pair, place].mean())
+            found.append(Case(pairs.guids[place], *names, *counts, share))
+    return found
