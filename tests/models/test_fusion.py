@@ -146,9 +146,10 @@ def test_attention_looks_both_ways_and_takes_the_means():
 def test_transformer_layer_is_that_of_torch_beside_a_zero():
     """torch's own layer over one token more, of which keys and values are 0, is the twin."""
     layer = TransformerLayer().eval()
-    twin = nn.TransformerEncoderLayer(WIDTH, 4, 4 * WIDTH, 0.0, batch_first=True).eval()
-    names = {"attention.attention": "self_attn", "attention.norm": "norm1", "norm": "norm2"}
-    names |= {"perceptron.0": "linear1", "perceptron.2": "linear2"}
+    how = {"batch_first": True, "norm_first": True}
+    twin = nn.TransformerEncoderLayer(WIDTH, 4, 4 * WIDTH, 0.0, **how).eval()
+    names = {"norm": "norm1", "attention": "self_attn", "perceptron.0": "norm2"}
+    names |= {"perceptron.1": "linear1", "perceptron.3": "linear2"}
     for own, other in names.items():
         twin.get_submodule(other).load_state_dict(layer.get_submodule(own).state_dict())
     x = torch.randn(2, 5, WIDTH)
