@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import sys
 
-from common.command import results_parser, run_command
+from common.command import add_lists, results_parser, run_command
 from common.files import printable
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = results_parser("Write the results as a report: Markdown, LaTeX, figures, references.")
+    add_lists(parser)
     args = parser.parse_args(argv)
 
     from common.charts import draw  # imported here: --help answers at once
@@ -39,7 +40,8 @@ def main(argv: list[str] | None = None) -> None:
     for note in notes:
         print(printable(note), file=sys.stderr)
     folder = compare_dir / "report"
-    write_report(folder, results, figures, captions, args.project_root, say)
+    lists = args.lists or ()
+    write_report(folder, results, figures, captions, args.project_root, say, lists)
     print(folder / "report.md")
     print(folder / "report.tex")
 

@@ -15,18 +15,16 @@ from __future__ import annotations
 import sys
 import webbrowser
 
-from common.command import results_parser, run_command
+from common.command import add_lists, results_parser, run_command
 from common.errors import UserError
 from common.files import printable, write_result
-from common.settings import path
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = results_parser("Draw all finished runs, and write a page of their results.")
     without = "write the page without texts and photos, to pass it on"
-    lists = "folder outside the project: the page may open the lists of pairs in it"
     parser.add_argument("--without-pairs", action="store_true", help=without)
-    parser.add_argument("--lists", type=path, nargs="+", metavar="FOLDER", help=lists)
+    add_lists(parser)
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     args = parser.parse_args(argv)
 

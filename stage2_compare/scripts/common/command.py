@@ -213,6 +213,13 @@ def results_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def add_lists(parser: argparse.ArgumentParser) -> None:
+    help = (
+        "folder outside the project: lists of pairs in it may be opened for their texts and photos"
+    )
+    parser.add_argument("--lists", type=path, nargs="+", metavar="FOLDER", help=help)
+
+
 def run_command(main: Callable[[], None]) -> None:
     """Run a command and end it as its user expects.
 

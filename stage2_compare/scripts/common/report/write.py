@@ -30,6 +30,7 @@ from . import facts
 from .escaping import ENTRIES, can_be_set, markdown, reference, tex
 from .numbers import numbers_tex
 
+_FIGURES = "figures"
 _COST = ("params", "trainable", "epochs", "time", "memory")
 _CITES = {"ablation": "[@hessel2020]", "agreement": "[@cohen1960]"}  # of pictures
 _CITES["reliability"] = "[@guo2017; @wilson1927]"
@@ -76,8 +77,8 @@ def write_report(
     }
     files = {name: text.encode("utf-8", "backslashreplace") for name, text in texts.items()}
     for name in captions:
-        if f"figures/{name}.pdf" in texts["report.tex"]:
-            files[f"figures/{name}.pdf"] = figures[f"{name}.pdf"]
+        if f"{_FIGURES}/{name}.pdf" in texts["report.tex"]:
+            files[f"{_FIGURES}/{name}.pdf"] = figures[f"{name}.pdf"]
     _replace(folder, files)
 
 
@@ -137,12 +138,11 @@ def _replace(folder: Path, files: dict[str, bytes]) -> None:
     remove_left_overs(folder.parent, f".{folder.name}.*.tmp")
     new, old = (folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp") for _ in range(2))
     try:
+        if folder.exists():  # what LaTeX or the user has put there stays
+            shutil.copytree(folder, new, ignore=shutil.ignore_patterns(_FIGURES))
         for name, content in files.items():
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             (new / name).write_bytes(content)
-        for path in folder.glob("*"):  # what LaTeX or the user has put there
-            if path.is_file() and not (new / path.name).exists():
-                shutil.copy2(path, new / path.name)
         if folder.exists():  # Windows moves no folder of which a file is open
             move(folder, old)
         move(new, folder)

@@ -10,6 +10,7 @@ Below outputs/compare/:
   at its end the files of a finished run
 - .<name>.lock: held, by the system, by the one process that may work on it
 - .<name>.old: an earlier finished run, while the new one takes its name
+- visuals/, report/: what compare_visualize.py and compare_report.py write
 - earlier/: runs of another protocol or model whose name was taken
 - encoders/<hash>/encoder.pt: the weights of a frozen encoder, once for all runs that have it
 - logs/<name>.log: what a run printed that compare_all.py started
