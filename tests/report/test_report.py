@@ -168,8 +168,10 @@ def test_it_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 @pytest.mark.parametrize("say", [ENGLISH, CHINESE], ids=lambda say: say.code)
 def test_it_compiles_without_an_overfull_box_or_a_missing_glyph(tmp_path, monkeypatch, say):
     engine = "xelatex" if say == CHINESE else "pdflatex"
-    if not shutil.which(engine):
-        pytest.skip(f"{engine} is not installed")
+    needed = ["ctexart.cls", "FandolSong-Regular.otf"] if say == CHINESE else ["lmodern.sty"]
+    find = ["kpsewhich", "booktabs.sty", "float.sty", *needed]
+    if not shutil.which(engine) or subprocess.run(find, capture_output=True).returncode:
+        pytest.skip(f"{engine}, or a package that the report needs, is not installed")
     monkeypatch.setattr("common.charts.shown.DPI", 30)
     labels = LABELS[:200]
     for place, name in enumerate(["late", "正 \\$%_&", "w" * 90]):
