@@ -34,12 +34,11 @@ from .weights import load_weights
 NETWORKS = ("resnet", "resnext", "wide_resnet", "regnet", "convnext", "efficientnet", "mobilenet")
 NETWORKS += ("swin", "vit")
 # model_type in config.json -> mean and standard deviation of the pixels where no file says them.
-# A kind that AutoModel loads, and whose parts have the same names, needs its line here and no more.
+# A kind that AutoModel loads, and whose parts have the same names, needs no more than its line here.
 KINDS = {
     "vit": HALF,
     "dinov2": IMAGENET,
     "swin": IMAGENET,
-    "swinv2": IMAGENET,
     "convnext": IMAGENET,
     "convnextv2": IMAGENET,
     "blip": CLIP_PIXELS,
@@ -71,15 +70,13 @@ def load_image_tower(name: str, image_size: int, pretrained: bool, pooled: bool)
     config = load_config(name)
     if config.model_type in two_towers.KINDS:
         model = two_towers.load(name, config, image_size, pretrained, ("image",), pooled)
-        tower = two_towers.image_tower(model, pooled, *two_towers.pixel_statistics(name, config))
-    elif config.model_type in KINDS:
-        tower = _transformer(name, config, image_size, pretrained, pooled)
-    else:
+        return two_towers.image_tower(model, pooled, *two_towers.pixel_statistics(name, config))
+    if config.model_type not in KINDS:
         raise UserError(
             f"{quoted(name)} is a {config.model_type} checkpoint: --image-backbone takes those of "
             f"{', '.join((*KINDS, *two_towers.KINDS))}, and networks of torchvision"
         )
-    return tower
+    return _transformer(name, config, image_size, pretrained, pooled)
 
 
 # Networks of torchvision
@@ -106,8 +103,8 @@ def _network(name: str, image_size: int, pretrained: bool, pooled: bool) -> Imag
         model.image_size, model.heads = image_size, nn.Identity()
         read = model if pooled else partial(_tokens, model)
     elif pooled:
-        parent, _, last = f".{linear}".rpartition(".")
-        parent = model.get_submodule(parent.lstrip("."))
+        *path, last = linear.split(".")
+        parent = model.get_submodule(".".join(path))
         for child, part in parent.named_children():
             if child == last or isinstance(part, nn.Dropout):  # the head has its own dropout
                 setattr(parent, child, nn.Identity())

@@ -20,7 +20,7 @@ from .loading import CLIP_PIXELS, HALF, image_statistics
 from .weights import load_weights
 
 # model_type in config.json -> class of transformers. A kind whose parts have the same names needs
-# its line here and no more. The whole class is loaded, for a part of it too: transformers' classes
+# no more than its line here. The whole class is loaded, for a part of it too: transformers' classes
 # of single towers look for other names in the same file, and would leave every weight random.
 KINDS = {
     "clip": "CLIPModel",
@@ -31,12 +31,7 @@ KINDS = {
 
 
 def load(
-    name: str,
-    config: Any,
-    image_size: int,
-    pretrained: bool,
-    uses: Sequence[str] = ("text", "image"),
-    pooled: bool = True,
+    name: str, config: Any, image_size: int, pretrained: bool, uses: Sequence[str], pooled: bool
 ) -> nn.Module:
     """Load what is used of a checkpoint of KINDS: a module of transformers without its other parts.
 
