@@ -84,7 +84,8 @@ def settings(runs: list[Run], say: Language) -> list[str]:
     parts = []
     for key in _SETTINGS:
         found = [each for each in values(runs, "protocol", key) if each]
-        texts = [rate(each).text if key == "lr" else shown([each]) for each in found]
+        rates = key == "lr" and all(isinstance(each, float) for each in found)
+        texts = [rate(each).text if rates else shown([each]) for each in found]
         if found:
             text = ", ".join(map(with_paper, texts))
             parts.append(say(f"set_{key}", value=text, n=len(found)))
