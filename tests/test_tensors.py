@@ -130,6 +130,17 @@ def test_a_few_bytes_that_claim_gigabytes_are_refused(path):
             read_tensors(path)
 
 
+def test_a_value_that_stands_for_gigabytes_is_refused_wherever_it_lies(path):
+    claim = torch.zeros(1).expand(10**5, 10**5)
+    nested = [claim]
+    for _ in range(60):  # 2**60 ways lead to it
+        nested = [nested, nested]
+    for content in (claim, {"a": {"b": claim}}, nested):
+        torch.save(content, path)
+        with pytest.raises(ValueError, match="claims more values"):
+            read_tensors(path)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows keeps its pipes elsewhere")
 def test_a_pipe_is_no_file_of_tensors(tmp_path):
     os.mkfifo(tmp_path / "best.pt")

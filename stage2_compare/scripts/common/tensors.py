@@ -61,13 +61,32 @@ def read_tensors(path: Path, mapped: bool = False) -> Any:
         # torch maps a file by its name, which must be UTF-8; what it reads is what was checked.
         name = str(path) if mapped and is_archive and str(path).isprintable() else None
         try:
-            return torch.load(
+            content = torch.load(
                 name or file, map_location="cpu", weights_only=True, mmap=name is not None
             )
         except pickle.UnpicklingError:  # torch would say how to run what it holds
             raise ValueError(
                 "it holds Python objects such as a whole model, save its state_dict() alone"
             ) from None
+    _check_sizes(content)
+    return content
+
+
+def _check_sizes(content: Any) -> None:
+    """Raise ValueError for a tensor that claims more values than the file holds for it: ``expand``
+    makes gigabytes of one value."""
+    waiting, seen = [content], set()
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:  # a list may hold itself
+            continue
+        seen.add(id(each))
+        if isinstance(each, Tensor) and each.nbytes > each.untyped_storage().nbytes():
+            raise ValueError(f"a tensor {tuple(each.shape)} claims more values than it has")
+        if isinstance(each, dict):
+            waiting += each.values()
+        elif isinstance(each, (list, tuple)):
+            waiting += each
 
 
 def _check_archive(file: BinaryIO) -> None:
