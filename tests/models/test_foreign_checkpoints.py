@@ -11,7 +11,7 @@ import transformers
 from common.data.tokens import tokenise
 from common.errors import UserError
 from common.models.build import build_classifier
-from common.models.loading import load_tokenizer
+from common.models.loading import CLIP_PIXELS, image_statistics, load_tokenizer
 from common.settings import ModelChoice
 from demo.checkpoints import byte_pairs, wordpieces, write_bert_tokenizer
 from helpers.models import SIZE
@@ -291,6 +291,7 @@ FAULTS = [
     ("config.json or its weights", settings(hidden_act="nothing")),
     ("pip install sentencepiece protobuf", NO_TOKENIZER, content("spm.model", b"\n\x0e")),
     ("its tokenizer cannot", content("tokenizer.json", b"[" * 100_000)),
+    ("model_max_length is 0", tokenizer_settings(model_max_length=0)),
     ("Nobody", tokenizer_settings(tokenizer_class="Nobody")),
 ]
 
@@ -346,6 +347,14 @@ def test_every_loading_error_names_the_fault_and_its_own_remedy(tmp_path, faults
             classifier(folder)
         assert "HF_ENDPOINT" not in str(caught.value)  # no mirror helps here
         assert len(str(caught.value)) < 1000 and str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize("mean", [None, "abc", [0.5], [0.5, float("nan"), 0.5]])
+def test_statistics_of_pixels_are_three_numbers(tmp_path, mean):
+    write_json(tmp_path / "config.json", {})
+    write_json(tmp_path / "preprocessor_config.json", {"image_mean": mean})
+    with pytest.raises(UserError, match="preprocessor_config.json cannot be used"):
+        image_statistics(str(tmp_path), CLIP_PIXELS)
 
 
 HARMLESS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -101,7 +102,9 @@ def load_tokenizer(name: str) -> Any:
                 f"the tokenizer of {quoted(name)} cannot be read: {str(error).strip().split('. ')[0]}. "
                 "For SentencePiece: python -m pip install sentencepiece protobuf"
             ) from error
-    tokenizer.model_max_length = int(min(tokenizer.model_max_length, UNLIMITED))
+        tokenizer.model_max_length = int(min(tokenizer.model_max_length, UNLIMITED))
+        if tokenizer.model_max_length < 1:
+            raise ValueError(f"its model_max_length is {tokenizer.model_max_length}")
     if tokenizer.pad_token_id is None:
         raise UserError(
             f"the tokenizer of {quoted(name)} has no padding token, so batches cannot be made: use "
@@ -158,9 +161,11 @@ def image_statistics(name: str, default: Statistics) -> Statistics:
     path = find_folder(name, also=PIXEL_STATISTICS) / PIXEL_STATISTICS
     with faults_named(name, PIXEL_STATISTICS):
         settings = json.loads(path.read_text(encoding="utf-8-sig")) if path.is_file() else {}
-        mean = settings.get("image_mean", default[0])
-        std = settings.get("image_std", default[1])
-    return list(mean), list(std)
+        mean = [float(value) for value in settings.get("image_mean", default[0])]
+        std = [float(value) for value in settings.get("image_std", default[1])]
+        if not (len(mean) == len(std) == 3 and all(map(math.isfinite, mean + std)) and all(std)):
+            raise ValueError(f"image_mean {mean} and image_std {std} are not three numbers each")
+    return mean, std
 
 
 def save_encoder(
