@@ -97,6 +97,11 @@ def test_what_was_not_recorded_is_said_as_such(tmp_path):
     assert files["references.bib"] == "" and r"\bibliography" not in files["report.tex"]
 
 
+def test_a_rate_that_is_no_finite_number_is_shown_as_it_was_recorded(tmp_path):
+    make_run(tmp_path / "outputs/compare", "odd", protocol={"seed": 1, "lr": float("nan")})
+    assert "NaN" in report_of(tmp_path)["report.md"]
+
+
 def test_only_what_was_used_is_cited_and_listed(tmp_path):
     folder = tmp_path / "outputs/compare"
     protocol = {"seed": 42, "optimizer": "AdamW", "schedule": "constant"}

@@ -16,7 +16,7 @@ from ..comparison.wording import metric_short, metric_title
 from ..metrics import METRICS
 from ..page.pairs import PairTable
 from ..page.tables import Cell, Column, Table, number, rate
-from ..runs.reading import Run
+from ..runs.reading import Run, is_number
 from ..words import Language
 from .numbers import class_f1
 
@@ -84,7 +84,7 @@ def settings(runs: list[Run], say: Language) -> list[str]:
     parts = []
     for key in _SETTINGS:
         found = [each for each in values(runs, "protocol", key) if each]
-        rates = key == "lr" and all(isinstance(each, float) for each in found)
+        rates = key == "lr" and all(map(is_number, found))
         texts = [rate(each).text if rates else shown([each]) for each in found]
         if found:
             text = ", ".join(map(with_paper, texts))

@@ -82,7 +82,7 @@ class Run:
     def number(self, *keys: str) -> float | None:
         """Return the same, but None also where the value is not a finite number."""
         value = self.recorded(*keys)
-        return value if _is_number(value) else None
+        return value if is_number(value) else None
 
     @property
     def seed(self) -> int | None:
@@ -286,7 +286,7 @@ def _read_figures(path: Path, found: dict[str, Any]) -> dict[str, Any]:
         value = record.get(key)
         if value is None and key in _OPTIONAL_NUMBERS:
             record.pop(key, None)
-        elif not (_is_number(value) and value >= 0):
+        elif not (is_number(value) and value >= 0):
             raise ValueError(f"{key} is {value!r}, not a number in its range")
     for key in _BLOCKS:
         if not isinstance(record.get(key, {}), dict):
@@ -294,7 +294,8 @@ def _read_figures(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Tell if a value of a record is a finite number."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_number and abs(value) <= _LARGEST  # NaN is not
 
