@@ -138,7 +138,7 @@ DAMAGES = [
     ("history.csv", "\n1,", "\nx,", "could not convert string to float: 'x'"),
     ("history.csv", "(\n3,)[^,]+", r"\1nan", "row 4: train_loss is 'nan'"),
     ("history.csv", "\n3,", "\n4,", "its epochs are not 1, 2, 3"),
-    ("predictions.csv", "label,pred", "pred,label", "it begins with 'guid,pred,label,p_negative"),
+    ("predictions.csv", "label,pred", "pred,label", "its columns are not guid,label,pred"),
     ("predictions.csv", "pair0,negative", "pair0,sad", "row 2: 'sad' is none of negative, neut"),
     ("predictions.csv", "pair3,", "pair3,x,", "row 5 has 9 cells, the header 8"),
     ("predictions.csv", ",0[.]", ",7.", "are no probabilities"),

@@ -348,7 +348,8 @@ def _read_predictions(path: Path, found: dict[str, Any], split: str = "val") -> 
     end = len(header) - len(more)
     classes = [column.removeprefix("p_") for column in header[3:end]]
     if header != ["guid", "label", "pred", *layout.probability_columns(classes), *more]:
-        raise ValueError(f"it begins with {','.join(header)!r}, not with guid,label,pred,p_<class>")
+        # It may be a link to any file, so nothing of it is quoted.
+        raise ValueError("its columns are not guid,label,pred,p_<class>,...")
     if not 0 < len(classes) <= layout.MOST_CLASSES:
         raise ValueError(f"it has {len(classes)} classes, not 1 to {layout.MOST_CLASSES}")
     # 2. The rows.
