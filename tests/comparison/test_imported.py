@@ -1,5 +1,6 @@
 """Predictions that were made elsewhere take part: a csv file is a row, and never the first place."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -153,6 +154,14 @@ def test_two_equal_names_and_names_of_models_or_of_no_file_are_refused(root, nam
     write(root / "a.csv")
     with pytest.raises(UserError, match=fault):
         summarise(root, *names)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps its pipes elsewhere")
+def test_a_kept_file_that_is_a_pipe_is_not_waited_for(root):
+    (root / "outputs/compare/other").mkdir()
+    os.mkfifo(root / "outputs/compare/other/a.csv")
+    with pytest.raises(UserError, match="a.csv holds others"):
+        summarise(root, str(write(root / "a.csv")))
 
 
 def test_the_page_shows_it_and_pictures_leave_it_out_where_nothing_is_known(root, monkeypatch):

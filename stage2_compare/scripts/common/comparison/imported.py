@@ -8,6 +8,7 @@ are known; its other columns are not read. ``compare_summary.py --with`` keeps a
 
 from __future__ import annotations
 
+import filecmp
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -45,7 +46,7 @@ def with_imported(results: Results, folder: Path, given: dict[str, Path] | None 
         try:
             models.append(Model(name, [_read(name, path, group)], name))
             there = folder / OTHER / f"{name}.csv"
-            if there.exists() and there.read_bytes() != path.read_bytes():
+            if there.exists() and not filecmp.cmp(there, path, shallow=False):
                 raise ValueError(f"{there} holds others: delete it, or give another NAME=FILE")
         except Exception as error:  # a stranger's file can fail in any way
             if name in given:
