@@ -222,6 +222,28 @@ SPOILED = {
     "no record": (lambda f: (f / "metrics.json").unlink(), "no metrics.json there"),
     "no JSON": (lambda f: (f / "metrics.json").write_text("{"), NO_RECORD),
     "huge photos": (lambda f: edit_block(f, "protocol", image_size=10**6), NO_RECORD),
+    **{
+        f"{block} {key} {value}": (
+            lambda f, b=block, k=key, v=value: edit_block(f, b, **{k: v}),
+            NO_RECORD,
+        )
+        for block, key, values in (
+            ("model", "family", ("other", None)),
+            ("model", "fusion", ("other", [])),
+            ("model", "max_length", (0, "64")),
+            ("model", "batch_size", (-1, True)),
+            ("protocol", "image_size", (32.5, None)),
+        )
+        for value in values
+    },
+    **{
+        f"labels {value}": (lambda f, v=value: edit(f, labels=v), NO_RECORD)
+        for value in ([], "abc", None, [1, 2, 3], ["a", "a", "b"], {"a": 1, "b": 2, "c": 3})
+    },
+    "names that are none": (
+        lambda f: torch.save({"model_state": {1: torch.ones(1)}}, f / "best.pt"),
+        "best.pt cannot be read",
+    ),
     "no weights": (lambda f: (f / "best.pt").unlink(), "has no best.pt"),
     "cut weights": (lambda f: os.truncate(f / "best.pt", 999), "best.pt cannot be read"),
     "pickled weights": (
@@ -248,6 +270,22 @@ def test_a_folder_that_cannot_be_opened_is_named(project, run, tmp_path):
             predict(project, "--run", str(folder))
 
 
+@pytest.mark.parametrize("path", ["/etc", "\\\\\\\\server\\\\share", "../..", "C:/x", None])
+def test_no_path_that_a_record_names_is_followed(project, run, tmp_path, monkeypatch, path):
+    folder = shutil.copytree(run, tmp_path / "run")
+    looked: list[str] = []
+    isdir = os.path.isdir
+    monkeypatch.setattr(os.path, "isdir", lambda place: looked.append(str(place)) or isdir(place))
+    edit_block(folder, "model", family="bert_resnet", image_backbone=path)
+    with pytest.raises(UserError, match=NO_RECORD):
+        predict(project, "--run", str(folder))
+    shutil.rmtree(folder / "encoder")
+    edit_block(folder, "model", family="clip", name=path)
+    with pytest.raises(UserError, match=NO_RECORD):
+        predict(project, "--run", str(folder))
+    assert path not in looked
+
+
 def test_runs_of_other_classes_are_not_averaged(project, run, tmp_path):
     folder = shutil.copytree(run, tmp_path / "other")
     edit(folder, labels=["a", "b", "c"])
@@ -270,7 +308,10 @@ def test_the_answer_takes_the_place_of_no_other_file(project, run, tmp_path):
         str(run / "best.pt"): "lies in the run",
         str(run / "encoder" / "new.csv"): "lies in the run",
         str(tmp_path / "link"): "is no regular file",
+        "outputs/splits/train.csv": "holds no predictions",
+        str(tmp_path / "train.txt"): "holds no predictions",
     }
+    (tmp_path / "train.txt").write_text("guid,tag\n1,neutral\n", encoding="utf-8")
     line = ["--csv", "outputs/splits/val.csv", "--output"]
     for target, says in targets.items():
         for more in ((target,), ("predicted.csv", "--probs", target)):

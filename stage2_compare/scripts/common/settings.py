@@ -116,7 +116,7 @@ MOST_FOLDS = 100
 FROZEN_LR = 1e-3  # without --lr, where only the head learns: at less it barely does
 TEST_CSV = Path("outputs/splits/test.csv")
 # The hub's own rule: https://huggingface.co/docs/huggingface_hub, validate_repo_id
-_HUB_NAME = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.|\.git$))(\w[\w.-]*/)?\w([\w.-]*\w)?", re.ASCII)
+HUB_NAME = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.|\.git$))(\w[\w.-]*/)?\w([\w.-]*\w)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class ModelChoice:
             "--image-backbone": (self.image_backbone, "facebook/dinov2-small"),
         }
         for flag, (name, example) in examples.items():
-            if name is None or os.path.isdir(name) or _HUB_NAME.fullmatch(name):
+            if name is None or os.path.isdir(name) or HUB_NAME.fullmatch(name):
                 continue
             raise UserError(
                 f"cannot load {quoted(name)}: {flag} is neither a folder that exists nor a name on "

@@ -18,7 +18,7 @@ from ..settings import MOST_FOLDS
 from ..words import Language
 from .copies import Keys, keys_of
 from .image_store import inspect_images
-from .pair_files import Fault, describe
+from .pair_files import TEST_LIST, TRAIN_LIST, Fault, describe
 from .report import QUALITY, of_data, quality_json
 from .splits import FOLD, UNFINISHED, Split, check_classes, read_splits
 from .splitting import choose_folds, choose_validation, connected_groups
@@ -90,16 +90,16 @@ def _find_lists(flags: Namespace, output: Path, say: Language) -> dict[str, Path
         folders = [root / "data", root / "data/project5", root]
         if data_dir:
             folders = [root / data_dir, (root / data_dir).parent, root]
-        candidates = [folder / "train.txt" for folder in dict.fromkeys(folders)]
+        candidates = [folder / TRAIN_LIST for folder in dict.fromkeys(folders)]
         # unlike Path.is_file, os.path.isfile accepts a name that is too long
         train = next(filter(os.path.isfile, candidates), None)
         if train is None:
             raise UserError(
-                f"no train.txt found (looked for {', '.join(map(str, candidates))}); check "
+                f"no {TRAIN_LIST} found (looked for {', '.join(map(str, candidates))}); check "
                 "--project-root, or give --train-file"
             )
     lists = {"labelled": train}
-    test = train.parent / "test_without_label.txt"
+    test = train.parent / TEST_LIST
     if flags.test_file or os.path.isfile(test):
         lists["test"] = root / flags.test_file if flags.test_file else test
     top = ("train.csv", "val.csv", "test.csv", BROKEN, QUALITY)

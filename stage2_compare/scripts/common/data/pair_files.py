@@ -17,6 +17,7 @@ from ..errors import UserError, reason_of
 from ..files import file_problem, listed, open_file, quoted
 from .tables import Split, refuse
 
+TRAIN_LIST, TEST_LIST = "train.txt", "test_without_label.txt"  # beside the data folder
 DATA_FOLDERS = ("data/data", "data/project5/data", "data")  # below the project root
 # Of several photos of a guid the first in this order is taken, on every system.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".jfif", ".jpe")

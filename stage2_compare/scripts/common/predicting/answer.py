@@ -139,7 +139,8 @@ def _read_weights(folder: Path) -> dict[str, Any]:
         )
     try:
         content = read_best(folder)
-        if not all(isinstance(value, Tensor) for value in content["model_state"].values()):
+        state = content["model_state"].items()
+        if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state):
             raise TypeError("it holds no table of weights")
         return content
     except UserError:
@@ -165,7 +166,7 @@ def load_run(run: OpenedRun) -> tuple[ImageTextClassifier, Any]:
             f"{run.folder} keeps no {ENCODER}/ of its own: give its checkpoint as --model-name "
             f"({error})"
         ) from error
-    except (RuntimeError, KeyError) as error:
+    except Exception as error:  # a stranger's configuration can fail in any way
         raise UserError(
             f"the weights of {run.folder} do not fit the model of {quoted(run.choice.name)}: "
             f"{reason_of(error)}"

@@ -11,19 +11,21 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from ..data.pair_files import describe
+from ..data.pair_files import TEST_LIST, TRAIN_LIST, describe
 from ..data.splits import Split, label_indices, read_splits
 from ..data.tables import without_placeholders
 from ..errors import UserError, reason_of
-from ..files import file_problem, quoted
+from ..files import MARK, file_problem, quoted
 from ..models.checkpoint import CONFIG, IMAGE_ENCODER
 from ..runs.layout import ENCODER, ENCODERS, HISTORY, METRICS_JSON, PARTIAL
 from ..runs.reading import read_record
-from ..settings import LARGEST_IMAGE, ModelChoice, Paths
+from ..settings import FAMILIES, FUSION_NAMES, HUB_NAME, LARGEST_IMAGE, ModelChoice, Paths
 from ..words import ENGLISH
 from .test_list import unanswered
 
 REMEDY = "or give --blank-missing to let them pass"
+# How a file begins that this command has written, see ``training.record.answers_table``.
+_ANSWERS = (b"guid,tag", b"guid,pred", b"guid,label,pred")
 
 
 @dataclass(frozen=True)
@@ -121,21 +123,28 @@ def open_run(folder: Path, model_name: str | None) -> OpenedRun:
     try:
         record = read_record(path)
         block, protocol = record["model"], record["protocol"]
-        if not 0 < protocol["image_size"] <= LARGEST_IMAGE:  # it must not fill the memory
-            raise ValueError(f"photos of {protocol['image_size']} px")
+        family, fusion, classes = block["family"], block["fusion"], record["labels"]
+        sizes = protocol["image_size"], block["max_length"], block["batch_size"]
+        if family not in FAMILIES or fusion not in FUSION_NAMES:
+            raise ValueError(f"it has no family or fusion of this program: {family!r}, {fusion!r}")
+        names_only = isinstance(classes, list) and all(isinstance(each, str) for each in classes)
+        if not (names_only and 0 < len(set(classes)) == len(classes)):
+            raise ValueError("its labels are no list of classes")
+        if not all(type(size) is int and size > 0 for size in sizes) or sizes[0] > LARGEST_IMAGE:
+            raise ValueError(f"its image_size, max_length and batch_size are {sizes}")
         encodings = record.get("text_encodings", {})
         has_encoder = (folder / ENCODER / CONFIG).is_file()
-        name = str(folder / ENCODER) if has_encoder else model_name or str(block.get("name"))
+        name = str(folder / ENCODER) if has_encoder else model_name or _named(block["name"])
         image, backbone = folder / ENCODER / IMAGE_ENCODER, block["image_backbone"]
         if (image / CONFIG).is_file():
             backbone = str(image)
+        elif FAMILIES[family].image_backbone:
+            backbone = _named(backbone)
         return OpenedRun(
             folder,
-            ModelChoice(block["family"], name, backbone, block["fusion"]),
-            classes=record["labels"],
-            image_size=protocol["image_size"],
-            max_length=int(block["max_length"]),
-            batch_size=int(block["batch_size"]),
+            ModelChoice(family, name, backbone, fusion),
+            classes,
+            *sizes,
             precision=protocol["precision"],
             text_encoding=next((n for n in ("gb18030", "cp1252") if encodings.get(n)), "auto"),
         )
@@ -146,6 +155,17 @@ def open_run(folder: Path, model_name: str | None) -> OpenedRun:
             f"{path} is not the record of a run ({type(error).__name__}: {reason_of(error)[:200]}): "
             "copy the folder again, or give another --run"
         ) from error
+
+
+def _named(checkpoint: str) -> str:
+    """Return the name of a checkpoint that a record has, unless it is a path: a stranger's record
+    names any, and Windows logs in on another machine to follow one."""
+    if not HUB_NAME.fullmatch(checkpoint):
+        raise ValueError(
+            f"the checkpoint {quoted(checkpoint)} that it names is no name on the hub: give "
+            "its folder as --model-name"
+        )
+    return checkpoint
 
 
 # The pairs
@@ -215,6 +235,10 @@ def _check_target(target: Path, sources: Iterable[str | Path]) -> None:
             f"{target} is one of the files to predict, or their list, and would be "
             "overwritten: give another name"
         )
+    with open(target, "rb") as file:
+        start = file.readline(100).removeprefix(MARK)
+    if target.name in (TRAIN_LIST, TEST_LIST) or (start and not start.startswith(_ANSWERS)):
+        raise UserError(f"{target} holds no predictions: give another name, or delete it before")
 
 
 def _check_place(target: Path) -> None:
