@@ -9,6 +9,7 @@ import torch
 from common.data.batches import BatchSchedule, Prefetcher
 from common.models import build as building
 from common.models.clip import Clip
+from common.runs.reading import read_runs
 from common.runs.weights import read_best
 from common.settings import Protocol
 from common.training import features
@@ -20,6 +21,7 @@ from helpers.small_project import assert_near_run, assert_same_run, make_small_p
 from helpers.small_project import record as read_record
 from helpers.twelve_pairs import FLOAT32, make_model, make_part, make_photos
 from PIL import Image
+from scipy.special import softmax
 
 FROZEN = ("--freeze-encoders",)
 TEXTS = [(14, 0)]  # of the small project, different ones
@@ -126,6 +128,10 @@ def test_with_and_without_kept_features_runs_are_nearly_equal(
     assert_near_run(without, made)
     probes = [read_record(folder)["probe"] for folder in (without, made)]
     assert probes[0] == pytest.approx(probes[1]) and probes[0]["emap_pairs"] == 6
+    # The parts of the logits add up to what the run says of each pair.
+    (found,) = (run for run in read_runs(made.parent)[0] if run.path == made)
+    shares = softmax(found.parts.sum(0), 1)
+    np.testing.assert_allclose(shares, found.predictions.probabilities, atol=1e-4)
     again = run_small(project, hub, kind, *frozen, "--output-dir", "c")
     assert_same_run(made, again)
     times = [read_record(folder)["encode_time_sec"] for folder in (without, made, again)]

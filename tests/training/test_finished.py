@@ -15,7 +15,7 @@ from common.comparison.models import models
 from common.comparison.protocol import by_protocol
 from common.errors import UserError
 from common.page.sources import find_sources
-from common.runs.layout import BEST, METRICS_JSON, SUBMISSION
+from common.runs.layout import BEST, METRICS_JSON, PROJECTION, SUBMISSION
 from common.runs.reading import read_runs
 from common.sweep import Job
 from common.training import train
@@ -180,6 +180,11 @@ def test_what_came_later_is_added_to_a_finished_run_without_training(
     run_small(project, hub, "clip", *more, "--probe")
     assert jobs_of(project, hub, *asked, "--probe")[0].is_finished()
     assert record(folder).keys() - before.keys() == {"probe"}
+    projection = (folder / PROJECTION).read_bytes()
+    (folder / PROJECTION).unlink()  # as earlier versions left it
+    assert not jobs_of(project, hub, *asked, "--probe")[0].is_finished()
+    run_small(project, hub, "clip", *more, "--probe")
+    assert (folder / PROJECTION).read_bytes() == projection
     assert {path.name for path in folder.parent.iterdir()} - {"encoders"} == {folder.name}
     (folder.parents[1] / "splits" / "test.csv").write_text("\n".join(pairs), encoding="utf-8")
     (folder / BEST).write_bytes(weights[:999])

@@ -11,7 +11,7 @@ from common.models.classifier import ImageTextClassifier
 from common.models.loading import load_tokenizer
 from common.training import probes
 from common.training.engine import evaluate, logit_scores
-from common.training.probes import emap, probe
+from common.training.probes import probe, projection
 from helpers.hub import BERT, BLIP, CLIP
 from helpers.twelve_pairs import COUNT, FLOAT32, SIZE, make_model, make_part, make_photos
 from PIL import Image
@@ -24,18 +24,22 @@ def images(tmp_path_factory):
 
 def probed(hub, model: ImageTextClassifier, name: str, part: PairDataset) -> dict:
     empty = tokenise([""], load_tokenizer(hub.folder(name)), 16)
-    return probe(model, part, empty, 4, FLOAT32, 42)
+    return probe(model, part, empty, 4, FLOAT32, 42)[0]
 
 
-def test_emap_by_hand_and_of_an_additive_function():
-    """f(t, v) = t + v + t v for t in (0, 2) and v in (0, 4)."""
-    table = torch.tensor([[[0.0], [4.0]], [[2.0], [14.0]]])
-    # row means 2, 8; column means 1, 9; mean 5: (2 + 1 - 5, 8 + 9 - 5)
-    assert emap(table).flatten().tolist() == [-2.0, 12.0]
+def test_the_projection_by_hand_and_of_an_additive_function():
+    """Logits f(t, v) and -f(t, v), of f(t, v) = t + v + t v for t in (0, 2) and v in (0, 4)."""
+    f = torch.tensor([[0.0, 4.0], [2.0, 14.0]])
+    parts = projection(torch.stack([f, -f], -1) + 7)  # what all classes have is taken off
+    # row means 2, 8; column means 1, 9; mean 5; rest: 0 - (5 - 3 - 4), 14 - (5 + 3 + 4)
+    assert parts[..., 0].tolist() == [[5, 5], [-3, 3], [-4, 4], [2, 2]]
+    assert (parts[..., 1] == -parts[..., 0]).all()
     random = torch.Generator().manual_seed(0)
     text, image = torch.randn(9, 3, generator=random), torch.randn(9, 3, generator=random)
-    additive = emap(text[:, None] + image[None, :])
-    torch.testing.assert_close(additive.float(), text + image)
+    *additive, rest = projection(text[:, None] + image[None, :])
+    centred = text + image - (text + image).mean(1, keepdim=True)
+    torch.testing.assert_close(sum(additive).float(), centred)
+    assert rest.abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("name, fusion", [(BERT, "concat"), (CLIP, "attention"), (BLIP, "concat")])
@@ -43,8 +47,8 @@ def test_all_pairs_are_those_of_the_plain_model(hub, images, name: str, fusion, 
     """Through stored features or through the whole model: row i, column j is text i with image j."""
     model, part = make_model(hub, name, fusion).eval(), make_part(hub, name, images)
     tables = []
-    real = probes.emap
-    monkeypatch.setattr(probes, "emap", lambda table: tables.append(table) or real(table))
+    real = probes.projection
+    monkeypatch.setattr(probes, "projection", lambda table: tables.append(table) or real(table))
     probed(hub, model, name, part)
     (table,) = tables
     assert table.shape == (COUNT, COUNT, 3)
@@ -88,6 +92,28 @@ def test_blanked_is_what_empty_texts_and_plain_pictures_give(
         f1 = logit_scores(expected, part.labels)["f1_macro"]
         assert found[f"f1_{which}_blanked"] == f1
     assert found["f1_same_pairs"] == found["f1_macro"]
+
+
+def test_the_parts_of_late_fusion_are_its_branches(hub, images):
+    """Each branch adds its half of the logits, so nothing is left as an interaction."""
+    model, part = make_model(hub, BERT, "late").eval(), make_part(hub, BERT, images)
+    empty = tokenise([""], load_tokenizer(hub.folder(BERT)), 16)
+    _, places, (mean, *branches, rest) = probe(model, part, empty, 4, FLOAT32, 42)
+    assert rest.abs().max() < 1e-5 and places.tolist() == list(range(COUNT))
+    torch.testing.assert_close(mean, mean[:1].expand_as(mean))
+    batch = part.batch(0, 0, places)
+    with torch.no_grad():
+        logits = [
+            model(batch["input_ids"], batch["attention_mask"], batch["pixel_values"][[0] * COUNT]),
+            model(
+                *(batch[key][[0] * COUNT] for key in ("input_ids", "attention_mask")),
+                batch["pixel_values"],
+            ),
+        ]  # only the text differs, only the image
+    for found, own in zip(branches, logits, strict=True):
+        own = own.double() - own.double().mean(1, keepdim=True)
+        torch.testing.assert_close(found, own - own.mean(0), atol=1e-5, rtol=1e-5)
+        assert found.abs().max() > 1e-3
 
 
 def test_late_fusion_is_its_own_emap_and_blanking_what_is_not_used_changes_nothing(hub, images):

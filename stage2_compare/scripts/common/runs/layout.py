@@ -4,8 +4,8 @@ Below outputs/compare/:
 
 - <name>: a finished run: best.pt, metrics.json, history.csv, predictions.csv (of the best epoch),
   epoch_predictions.csv and epoch_probabilities.npz (of every epoch), test_predictions.csv and, of
-  test pairs without labels, test_with_label.txt; encoder/, with which the run is opened anywhere,
-  and README.md, the model card
+  test pairs without labels, test_with_label.txt; of a probed run additive_projection.csv;
+  encoder/, with which the run is opened anywhere, and README.md, the model card
 - .<name>.partial: the run in progress: owner.json, checkpoint.pt with the best weights so far, and
   at its end the files of a finished run
 - .<name>.lock: held, by the system, by the one process that may work on it
@@ -31,6 +31,8 @@ EPOCH_PREDICTIONS = "epoch_predictions.csv"
 EPOCH_PROBABILITIES = "epoch_probabilities.npz"
 PROBABILITIES = "probabilities"  # the one array in it, (E, N, C) float16
 TEST_PREDICTIONS = "test_predictions.csv"
+PROJECTION = "additive_projection.csv"  # of the validation pairs that --probe took
+PARTS = ("mean", "text", "image", "rest")  # of logits in it
 SUBMISSION = "test_with_label.txt"  # guid,tag of test pairs without labels
 ENCODER = "encoder"  # folder: configuration, tokenizer and pixel statistics of the checkpoint
 CARD = "README.md"  # the model card
@@ -73,6 +75,11 @@ GROUP, CUT = "group", "cut"  # last columns of predictions.csv
 def probability_columns(classes: list[str]) -> list[str]:
     """Columns of predictions.csv that follow ``guid,label,pred``."""
     return [f"p_{name}" for name in classes]
+
+
+def part_columns(classes: list[str]) -> list[str]:
+    """Columns of additive_projection.csv that follow ``guid``."""
+    return [f"{part}_{name}" for part in PARTS for name in classes]
 
 
 def epoch_columns(epochs: int) -> list[str]:

@@ -39,6 +39,7 @@ _BOUNDS = {metric.column: metric.bounds for metric in METRICS}
 _ROUNDING = 1e-4  # two files of one run may differ by this much
 # The most that is read of a file. A table takes up to 30 times as much memory meanwhile.
 _MEGABYTES = {".json": 5, ".csv": 100, ".npz": 500}
+_LARGEST_LOGIT = 1e9
 _HEADER = 10_000  # bytes before the values of an array, at most
 
 
@@ -73,6 +74,7 @@ class Run:
     epochs: np.ndarray | None = field(default=None, compare=False)  # (E, N) places in the classes
     test: Predictions | None = None
     shares: np.ndarray | None = field(default=None, compare=False)  # (E, N, C) float16
+    parts: np.ndarray | None = field(default=None, compare=False)  # see _read_projection
     imported: bool = False  # it was made elsewhere: nothing but best and predictions is known
 
     def recorded(self, *keys: str) -> Any:
@@ -165,6 +167,7 @@ def _read_run(folder: Path, name: str) -> Run:
         "epochs": (layout.EPOCH_PREDICTIONS, _read_epochs),
         "test": (layout.TEST_PREDICTIONS, _read_test),
         "shares": (layout.EPOCH_PROBABILITIES, _read_shares),
+        "parts": (layout.PROJECTION, _read_projection),
     }
     found: dict[str, Any] = {}
     for part, (file, read) in readers.items():
@@ -238,10 +241,7 @@ def is_complete(folder: Path, test: Any, probe: bool) -> bool:
     probed where that is asked; also where no best.pt is there to add it."""
     if not (folder / layout.BEST).is_file():
         return True
-    try:
-        if probe and "probe" not in read_record(folder / layout.METRICS_JSON):
-            return False
-    except Exception:  # a stranger's
+    if probe and not (folder / layout.PROJECTION).is_file():  # earlier versions kept none
         return False
     return test is None or has_predicted(folder, test)
 
@@ -421,6 +421,24 @@ def _read_shares(path: Path, found: dict[str, Any]) -> np.ndarray:
     if not ((shares >= 0) & (shares <= 1)).all():
         raise ValueError("a probability is not between 0 and 1")
     return shares
+
+
+def _read_projection(path: Path, found: dict[str, Any]) -> np.ndarray:
+    """Return the parts of the logits (4, N, C), as in layout.PARTS; nan for pairs without them."""
+    classes, guids = found["predictions"].classes, found["predictions"].guids
+    header, cells = _read_table(path)
+    if header != ["guid", *layout.part_columns(classes)]:
+        raise ValueError("its columns are not guid and mean, text, image and rest of each class")
+    places = {guid: place for place, guid in enumerate(guids)}
+    rows = [places.get(guid) for guid in cells[:, 0]]
+    if None in rows or len(set(rows)) < len(rows):
+        raise ValueError(f"a guid is not in {layout.PREDICTIONS}, or stands twice")
+    values = cells[:, 1:].astype(float)
+    if not (abs(values) < _LARGEST_LOGIT).all():
+        raise ValueError("a part is not a number in its range")
+    parts = np.full((len(layout.PARTS), len(guids), len(classes)), np.nan)
+    parts[:, rows] = values.reshape(len(rows), len(layout.PARTS), -1).swapaxes(0, 1)
+    return parts
 
 
 def _check_scores(

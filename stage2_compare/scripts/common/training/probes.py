@@ -35,7 +35,7 @@ def probe(
     precision: Precision,
     seed: int,
     features: FeatureDataset | None = None,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], np.ndarray, Tensor]:
     """Measure what is lost when images, or texts, are shuffled between the pairs or blanked, and
     without any interaction.
 
@@ -44,7 +44,12 @@ def probe(
     A split too large for all its pairs is represented by ``emap_pairs`` samples; ``f1_macro``, also
     called ``f1_same_pairs``, and ``acc`` are the model's own on them, and they are what is blanked.
     ``empty_text`` is one text, without a word; ``features`` are those of the dataset, where a
-    frozen encoder has read it already."""
+    frozen encoder has read it already.
+
+    Returns:
+        The record, the places (M,) of the samples of the projection, and the parts of their logits
+        (4, M, C), see ``projection``.
+    """
     # Features of different pairs can be combined if each is one of its own modality alone.
     cheap = model.encoder.reads_apart and model.encoder.pooled
     if cheap and features is None:
@@ -71,13 +76,15 @@ def probe(
     table = predict(np.repeat(chosen, len(chosen)), np.tile(chosen, len(chosen)))
     table = table.reshape(len(chosen), len(chosen), -1)  # (M, M, C)
     labels = dataset.labels[chosen]
-    own, additive = logit_scores(table.diagonal().T, labels), logit_scores(emap(table), labels)
+    found = projection(table)
+    own = logit_scores(table.diagonal().T, labels)
+    additive = logit_scores(found[:3].sum(0), labels)
     blanked = {}
     for name, blank in parts.items():
         logits = predictor(model, dataset, micro, precision, blank=blank, bar=bar)(chosen, chosen)
         blanked[f"f1_{name}_blanked"] = logit_scores(logits, labels)["f1_macro"]
     bar.close()
-    return {
+    record = {
         "f1_drop_images_shuffled": float(images[0]),
         "acc_drop_images_shuffled": float(images[1]),
         "f1_drop_texts_shuffled": float(texts[0]),
@@ -91,15 +98,23 @@ def probe(
         "emap_acc": additive["acc"],
         "emap_pairs": len(chosen),
     }
+    return record, chosen, found
 
 
-def emap(table: Tensor) -> Tensor:
-    """Return the empirical multimodally-additive projection, (M, M, C) -> (M, C).
+def projection(table: Tensor) -> Tensor:
+    """Return the four parts of the logits of each pair, (M, M, C) -> (4, M, C).
 
-    It is the mean over the images that a text could have had, plus the mean over the texts that an
-    image could have had, less the mean of all."""
+    In the order of ``layout.PARTS``: the mean of all M x M logits; the part of the text, its mean
+    over all images less that mean; the part of the image, likewise; and the rest, which is their
+    interaction. They add up to the logits of the pair, centred over the classes; the first three
+    are the additive projection. They are parts of what the model answers, not of its layers: so a
+    model that reads the text in the light of the image has them too.
+    """
     table = table.double()
-    return table.mean(1) + table.mean(0) - table.mean((0, 1))
+    table = table - table.mean(-1, keepdim=True)
+    mean = table.mean((0, 1)).expand(len(table), -1)  # (M, C)
+    text, image = table.mean(1) - mean, table.mean(0) - mean
+    return torch.stack([mean, text, image, table.diagonal().T - mean - text - image])
 
 
 def predictor(

@@ -142,7 +142,13 @@ def _finish(
     if settings.probe:
         measured = run.datasets["val"], run.empty_text, run.micro, run.precision
         features = run.features.get("val")
-        record["probe"] = probe(model, *measured, settings.protocol.seed, features)
+        found = probe(model, *measured, settings.protocol.seed, features)
+        record["probe"], places, parts = found
+        guids = [run.splits["val"].guids[place] for place in places]
+        cells = parts.transpose(0, 1).flatten(1).numpy().round(6)  # (M, 4 C)
+        table = pd.DataFrame(cells, columns=layout.part_columns(run.classes))
+        table.insert(0, "guid", guids)
+        folder.write(layout.PROJECTION, spreadsheet_bytes(table))
     for name in run.splits.keys() & {"test", UNLABELLED}:
         record |= _write_test(run, folder, model, name)
     folder.write_json(layout.METRICS_JSON, record)
