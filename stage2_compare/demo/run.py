@@ -10,6 +10,7 @@ result is not as it must be.
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
@@ -72,7 +73,9 @@ def main() -> int:
         name: json.loads((compare_dir / name / "metrics.json").read_text(encoding="utf-8"))
         for name in CEILING_OF
     }
-    all_right = print_verdict(records)
+    with open(compare_dir / "compare_families.csv", encoding="utf-8-sig", newline="") as file:
+        models = {row["run"]: row for row in csv.DictReader(file)}
+    all_right = print_verdict(records) & print_decided(models)
     page = compare_dir / "visuals" / "index.html"
     print(f"\nPictures: {page.parent}\nAll of it on one page: {page.as_uri()}")
     result = "All as it must be" if all_right else "NOT as it must be, see above"
@@ -118,6 +121,26 @@ def print_verdict(records: dict[str, dict]) -> bool:
         all_right = all_right and not found
     put_in = "".join(f"{value:>10.4f}" for value in (*pairs.SHUFFLED.values(), most))
     print(f"{'(best joint model; most that is additive)':<64}{put_in}")
+    return all_right
+
+
+def print_decided(models: dict[str, dict[str, str]]) -> bool:
+    """Print what decides the answers of each model beside what was put in; return True if the
+    interaction decides none of late fusion's and, in joint models, as many as it must."""
+    known, all_right = pairs.DECIDED, True
+    print(f"\n{'Answers decided by':<44}{''.join(f'{each:>12}' for each in known)}")
+    for run, kind in CEILING_OF.items():
+        if kind not in ("sum", "joint"):
+            continue
+        found = {each: float(models[run][f"decided_{each}"]) for each in known}
+        noise = ERRORS * standard_error(known["interaction"], float(models[run]["decided_pairs"]))
+        least = known["interaction"] - noise - SHORTFALL
+        is_so = found["interaction"] == 0 if kind == "sum" else found["interaction"] > least
+        cells = "".join(f"{share:>12.4f}" for share in found.values())
+        verdict = "as it must be" if is_so else "not what was put in"
+        print(f"{run.removesuffix(f'_lr{LR}'):<44}{cells}  {verdict}")
+        all_right &= is_so
+    print(f"{'(put in)':<44}{''.join(f'{share:>12.4f}' for share in known.values())}")
     return all_right
 
 

@@ -11,6 +11,7 @@ import compare_all
 import make_splits
 import numpy as np
 import pytest
+from common.comparison.decided import kinds
 from demo import pairs, pictures, run
 from helpers.pairs import read_split
 from helpers.tables import read_rows
@@ -75,6 +76,20 @@ def test_what_the_best_joint_model_relies_on_by_a_plain_loop():
         images += shares[:, other].sum() * p[t, v, p[t, other].argmax()]
         texts += shares[other].sum() * p[t, v, p[other, v].argmax()]
     assert pytest.approx({"images": images, "texts": texts}) == pairs.SHUFFLED
+
+
+def test_what_decides_the_answers_of_the_best_joint_model():
+    """By its log-probabilities: interaction where the sum of their mean effects says otherwise."""
+    p = pairs.joint()
+    shares = p.sum(-1)  # (3, 3)
+    logits = np.log(p / shares[..., None])
+    text = np.broadcast_to(np.einsum("v,tvc->tc", shares.sum(0), logits)[:, None], p.shape)
+    image = np.broadcast_to(np.einsum("t,tvc->vc", shares.sum(1), logits), p.shape)
+    mean = np.broadcast_to(np.einsum("tv,tvc->c", shares, logits), p.shape)
+    parts = mean, text - mean, image - mean, logits - text - image + mean
+    found = kinds(np.reshape(parts, (4, 9, 3)))
+    for kind, share in pairs.DECIDED.items():
+        assert shares.ravel()[found == kind].sum() == pytest.approx(share)
 
 
 # The pairs
@@ -166,3 +181,17 @@ def test_results_that_cannot_be_or_are_poor_are_said(capsys):
     good[name]["probe"]["acc_drop_images_shuffled"] = 0.0
     assert not run.print_verdict(good)
     assert "not what was put into images" in capsys.readouterr().out
+
+
+def test_an_interaction_in_late_fusion_and_none_in_a_joint_model_are_said(capsys):
+    def row(**shares: float) -> dict[str, str]:
+        told = {f"decided_{kind}": str(share) for kind, share in (pairs.DECIDED | shares).items()}
+        return {"decided_pairs": "500", **told}
+
+    good = {name: row(interaction=float(kind != "sum")) for name, kind in run.CEILING_OF.items()}
+    assert run.print_decided(good)
+    for name, wrong in (("late", 0.002), ("gated", 0.0)):
+        (found,) = [each for each in good if name in each]
+        assert not run.print_decided({**good, found: row(interaction=wrong)})
+        lines = capsys.readouterr().out.splitlines()
+        assert [name in line for line in lines if "not what was put in" in line] == [True]

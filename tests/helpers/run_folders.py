@@ -162,6 +162,13 @@ def prediction_rows(
     return [header, *rows]
 
 
+def write_parts(folder: Path, parts: np.ndarray, rows: np.ndarray) -> None:
+    """Write additive_projection.csv for some pairs, from the parts (4, N, 3) of all."""
+    values = parts[:, rows].swapaxes(0, 1).reshape(len(rows), -1).tolist()
+    table = [[f"pair{row}", *own] for row, own in zip(rows, values, strict=True)]
+    write_rows(folder / layout.PROJECTION, [["guid", *layout.part_columns(CLASSES)], *table])
+
+
 def epoch_rows(labels: np.ndarray, epochs: np.ndarray, classes: list[str]) -> list[list]:
     """Header and rows of epoch_predictions.csv, from the predicted classes (E, N)."""
     names = np.array(classes, dtype=object)

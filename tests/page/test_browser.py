@@ -10,8 +10,10 @@ import sys
 
 import numpy as np
 import pytest
+from common.comparison.decided import KINDS
+from common.words import ENGLISH
 from helpers.pages import data_of, page_of, write_pairs
-from helpers.run_folders import bert, clip, make_run
+from helpers.run_folders import bert, clip, make_run, write_parts
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: the page is not driven"
@@ -24,6 +26,16 @@ MODELS = {"text": (bert("text"), 40), "image": (bert("image"), 45), "late": (ber
 MODELS |= {"concat": (bert("concat"), 12), "clip": (clip(), 6)}
 NAMES = ["CLIP", "BERT + ResNet18 · concat", "BERT + ResNet18 · late"]
 NAMES += ["BERT · text only", "ResNet18 · image only"]  # best first
+# One pair of three was probed. What decides is known of pairs 0, 3, ...: of concat now one kind, now
+# another, of late the text.
+WHO = [KINDS[place // 3 % 6] for place in range(N)]
+SHARES = {"text": (3, 0, 0), "image": (0, 3, 0), "both": (0.8, 0.8, 0), "either": (3, 3, 0)}
+SHARES |= {"neither": (0, 0, 0), "interaction": (0, 0, 3)}
+PARTS = {name: np.zeros((4, N, 3)) for name in ("concat", "late")}
+for parts in PARTS.values():
+    parts[0, :, 0] = 1
+PARTS["late"][1, :, 1] = 3
+PARTS["concat"][1:, :, 1] = np.array([SHARES[kind] for kind in WHO]).T
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
@@ -49,7 +61,9 @@ def project(tmp_path_factory):
     for name, (model, wrong) in MODELS.items():
         said = np.where(np.arange(N) < wrong, (LABELS + 1) % 3, LABELS)
         folder = root / "outputs/compare"
-        make_run(folder, name, labels=LABELS, predictions=said, model=model, **record)
+        run = make_run(folder, name, labels=LABELS, predictions=said, model=model, **record)
+        if name in ("concat", "late"):
+            write_parts(run, PARTS[name], np.arange(0, N, 3))
     page_of(root)
     return root
 
@@ -193,6 +207,27 @@ def test_which_pairs_late_gets_wrong_that_concat_gets_right_and_why(opened):
     assert sorted(guids(page)) == list(range(12, 30))
 
 
+def test_what_decides_an_answer_is_shown_filtered_and_counted_for_each_model(opened):
+    page = opened("#preset=")
+    links = page.locator("table.decided td a")
+    assert links.count() == 12  # six kinds of two models
+    for place in range(12):
+        page.evaluate(
+            "address => { location.hash = address; }", links.nth(place).get_attribute("href")
+        )
+        kind = KINDS[place % 6]
+        own = [pair for pair in range(0, N, 3) if (WHO[pair] if place < 6 else "text") == kind]
+        page.wait_for_function(
+            f"parseInt(document.querySelector('#count').textContent) || 0 === {len(own)}"
+        )
+        assert sorted(show_all(page)) == own
+        assert page.locator("#presets [aria-current]").count() == (place < 6 and bool(own))
+    page.evaluate("location.hash = 'q=pair3'")
+    page.wait_for_function("document.querySelectorAll('.card').length === 11")
+    shown = page.locator(".card", has_text="pair3 ·").locator(".by").all_text_contents()
+    assert shown == [ENGLISH(f"decided_{WHO[3]}"), ENGLISH("decided_text")]
+
+
 def test_search_finds_texts_and_guids_and_the_back_button_undoes_a_filter(opened):
     page = opened()
     page.select_option("[name=true]", "positive")
@@ -241,13 +276,18 @@ def test_the_pairs_that_are_shown_are_saved_as_csv(opened):
     assert content.startswith(b"\xef\xbb\xbf")
     header, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
     assert header[:5] == ["guid", "text", "image_path", "label", "p_label"]
-    assert header[5::2] == NAMES
+    assert header[5:15:2] == NAMES and header[15:] == [f"decided {name}" for name in NAMES[1:3]]
     assert sorted(int(row[0][4:]) for row in rows) == [8, *range(80, 90)]
     of = {row[0]: row for row in rows}
     assert of["pair82"][1] == "'=1+1" and of["pair80"][1] == EVIL
     assert of["pair8"][2] == "data/8.png" and of["pair8"][3] == "positive"
-    assert of["pair8"][5::2] == ["positive", *["negative"] * 4]
-    assert all(0 <= float(cell) <= 1 for row in rows for cell in row[6::2])
+    assert of["pair8"][5:15:2] == ["positive", *["negative"] * 4]
+    assert all(0 <= float(cell) <= 1 for row in rows for cell in row[6:15:2])
+    assert [of[f"pair{pair}"][15:] for pair in (8, 84, 87)] == [
+        ["", ""],
+        [WHO[84], "text"],
+        [WHO[87], "text"],
+    ]
 
 
 def test_labels_are_checked_with_answers_hidden_and_random_pairs_among_doubtful_ones(opened):

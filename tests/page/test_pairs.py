@@ -23,6 +23,7 @@ def model(name: str, fusion: str | None) -> SimpleNamespace:
 def table_of(shares: np.ndarray, labels: np.ndarray, fusions=READS, **more) -> PairTable:
     guids, models = [f"pair{i}" for i in range(len(labels))], [model(f, f) for f in fusions]
     more = {"copies": None, "cut": np.zeros(len(labels), bool)} | more
+    more |= {"decided": np.full((len(fusions), len(labels)), "")}
     return PairTable(CLASSES, guids, labels, models, shares.argmax(-1), shares, **more)
 
 

@@ -25,8 +25,10 @@ def report(results: Results, say: Language) -> str:
     if remarks:
         parts.append("\n".join(remarks))
     parts.append("\n".join(conclusion(results, say)))
-    parts += filter(None, [method(results, say), "\n".join(other_groups(results, say))])
-    return "\n".join(map(printable, "\n\n".join(parts).split("\n")))
+    decided = results.groups[0].decided.values()
+    parts += ["\n".join(say(found.sentence) for found in decided)]
+    parts += [method(results, say), "\n".join(other_groups(results, say))]
+    return "\n".join(map(printable, "\n\n".join(filter(None, parts)).split("\n")))
 
 
 def _table(results: Results, say: Language) -> str:

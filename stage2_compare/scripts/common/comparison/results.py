@@ -19,6 +19,7 @@ from ..runs.labels import run_names
 from ..runs.reading import Run
 from ..words import ENGLISH, Phrase
 from .best import as_best
+from .decided import KINDS, Decided, who_decided
 from .draws import Draws
 from .intervals import Estimate, estimates
 from .judging import Judged, Judgement, of_one_run, said
@@ -76,6 +77,12 @@ class Group:
         """Return macro-F1 of the first model, without the selection bias of coming first."""
         judgement = self.validation
         return as_best(judgement.figures, judgement.ranking.worse) if judgement else None
+
+    @cached_property
+    def decided(self) -> dict[str, Decided]:
+        """Return what decides the answers of each model that was probed, by its name."""
+        found = [who_decided(each.name, self.trials(each), self.validation) for each in self.models]
+        return {each.name: each for each in found if each}
 
     @property
     def smallest_difference(self) -> float | None:
@@ -235,7 +242,18 @@ def _model_row(model: Model, group: Group) -> dict[str, Any]:
         "epochs": runs[0].recorded("protocol", "epochs") or runs[0].recorded("epochs"),
         **{key: _mean(run.number(key) for run in runs) for key in _COSTS},
         "imported": YES if model.imported else NO,
+        **_decided(group.decided.get(model.name)),
     }
+
+
+def _decided(found: Decided | None) -> dict[str, float | None]:
+    """Return how many pairs were probed and the share of each kind, with its interval."""
+    cells: dict[str, float | None] = {"decided_pairs": found and found.pairs}
+    for kind in KINDS:
+        value, low, high, _ = found.shares[kind] if found else Estimate(None)
+        cells |= {f"decided_{kind}": value}
+        cells |= {f"decided_{kind}_low": low, f"decided_{kind}_high": high}
+    return cells
 
 
 def _runs(model: Model, group: Group) -> list[dict[str, Any]]:

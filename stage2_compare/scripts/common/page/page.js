@@ -154,12 +154,15 @@ const share = (model, pair, kind) => {
   return parseInt(model.shares.slice(at, at + 2), 36) / 1000; // NaN: not known
 };
 
+const decider = (model, pair) => head.decided[model.decided[pair]]; // undefined: not measured
+
 /** Return a test of pairs by what a model does with them, or null where nothing is asked. */
 function condition(name, is) {
   const model = models.find((each) => each.model === name);
   if (!model || !is) return null;
   if (is === "right") return (i) => said(model, i) === pairs.labels[i];
   if (is === "wrong") return (i) => said(model, i) !== pairs.labels[i];
+  if (is.startsWith("decided:")) return (i) => decider(model, i) === is.slice("decided:".length);
   const kind = head.classes.indexOf(is.slice("said:".length));
   return (i) => said(model, i) === kind;
 }
@@ -198,6 +201,8 @@ function prediction(model, pair) {
   const title = sure ? head.classes.map((name, each) => percent(name, share(model, pair, each))).join("\n") : "";
   const row = make("li", { className: right ? "right" : "wrong", title }, bar,
     make("bdi", { className: "name", textContent: model.model }), make("bdi", { className: "what", textContent: what }));
+  const decided = decider(model, pair);
+  if (decided) row.insertBefore(make("small", { className: "by", textContent: t(`decided_${decided}`) }), row.lastChild);
   row.querySelector(".name").insertAdjacentHTML("afterbegin", `<svg class="mark" aria-hidden="true"><use href="#mark${Number(model.mark)}"/></svg>`);
   return row;
 }
@@ -230,10 +235,11 @@ function enlarge(pair, thumb) {
 }
 
 function save() {
-  const rows = [["guid", "text", "image_path", "label", "p_label", ...models.flatMap(({ model }) => [model, `p ${model}`])]];
+  const probed = models.filter((model) => model.decided);
+  const rows = [["guid", "text", "image_path", "label", "p_label", ...models.flatMap(({ model }) => [model, `p ${model}`]), ...probed.map(({ model }) => `decided ${model}`)]];
   for (const i of matching()) {
     const answers = models.flatMap((model) => [head.classes[said(model, i)], String(share(model, i, said(model, i)) || "")]);
-    rows.push([pairs.guids[i], pairs.texts[i] ?? "", pairs.photos[i], head.classes[pairs.labels[i]], String(pairs.of_label[i] / 1000), ...answers]);
+    rows.push([pairs.guids[i], pairs.texts[i] ?? "", pairs.photos[i], head.classes[pairs.labels[i]], String(pairs.of_label[i] / 1000), ...answers, ...probed.map((model) => decider(model, i) ?? "")]);
   }
   download(rows, `${filter.preset || "pairs"}.csv`);
 }
@@ -307,9 +313,10 @@ function explore() {
   const found = by("checking").open ? toCheck().all : matching(), pages = Math.max(1, Math.ceil(found.length / PER_PAGE));
   const at = Math.min(Math.max(1, parseInt(filter.page, 10) || 1), pages);
   for (const field of by("filter").elements) if (field !== document.activeElement || field.name !== "q") field.value = filter[field.name];
+  by("help").textContent = "";
   for (const link of all("#presets a")) {
     const own = filterOf(new URLSearchParams(link.hash.slice(1)));
-    const isShown = own.preset === filter.preset;
+    const isShown = own.preset === filter.preset && (own.preset !== "" || (own.is1 === filter.is1 && own.model1 === filter.model1));
     link.ariaCurrent = isShown ? "true" : null;
     if (isShown) by("help").textContent = link.title;
   }

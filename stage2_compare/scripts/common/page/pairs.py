@@ -30,6 +30,7 @@ class PairTable:
     shares: np.ndarray  # (M, N, C) probabilities; nan where an imported model has told none
     copies: np.ndarray | None  # (N,) has a copy among the pairs; None where no run recorded it
     cut: np.ndarray  # (N,) has a text that is too long for at least one model
+    decided: np.ndarray  # (M, N) comparison.decided.KINDS, "" where it was not measured
 
     def __len__(self) -> int:
         return len(self.guids)
@@ -111,9 +112,10 @@ def gather(group: Group) -> PairTable | None:
     for run in group.runs:
         if run.predictions and run.predictions.cut:
             cut[pairs.rows(run.predictions)] |= run.predictions.cut
-    return PairTable(
-        pairs.classes, pairs.guids, pairs.labels, list(models), predicted, shares, copies, cut
-    )
+    own = [group.decided.get(model.name) for model in models]
+    decided = np.array([one.of_pairs if one else np.full(len(pairs), "") for one in own])
+    of_pairs = pairs.classes, pairs.guids, pairs.labels
+    return PairTable(*of_pairs, list(models), predicted, shares, copies, cut, decided)
 
 
 def presets(table: PairTable) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..comparison.decided import KINDS
 from .pairs import PairTable
 from .sources import Source
 
@@ -36,9 +37,11 @@ def model_parts(table: PairTable, marks: list[str]) -> Iterator[dict[str, Any]]:
 
     ``chosen`` has two digits to base 36 for each pair, the class; ``shares`` two for each pair and
     class, the probability in thousandths, or nothing where none are known. Such strings take a fourth of the memory of numbers, and
-    the script reads only those it shows.
+    the script reads only those it shows. ``decided`` has the place in KINDS of each pair, "-" for
+    none, or nothing where no pair has one.
     """
-    for model, chosen, shares in zip(table.models, table.predicted, table.shares, strict=True):
+    columns = table.models, table.predicted, table.shares, table.decided
+    for model, chosen, shares, decided in zip(*columns, strict=True):
         yield {
             "model": model.name,
             "mark": marks.index(model.name),
@@ -46,6 +49,9 @@ def model_parts(table: PairTable, marks: list[str]) -> Iterator[dict[str, Any]]:
             "shares": ""
             if np.isnan(shares).any()
             else "".join(_TWO_DIGITS[each] for each in _thousandths(shares.ravel())),
+            "decided": "".join(str(KINDS.index(each)) if each else "-" for each in decided)
+            if (decided != "").any()
+            else "",
         }
 
 

@@ -7,11 +7,13 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import numpy as np
 
 from ..comparison.console import duration
-from ..comparison.results import MODEL, Results, shown
+from ..comparison.decided import KINDS
+from ..comparison.results import MODEL, Group, Results, shown
 from ..comparison.wording import BEST, NO_DIFFERENCE, REFERENCE, metric_title
 from ..data.report import Shared
 from ..metrics import MAIN, METRICS, wilson
@@ -131,6 +133,22 @@ def model_table(results: Results, say: Language) -> Table:
     if group.validation and not group.validation.too_few and len(group.validation.models) > 1:
         latex = say("latex_caption", n=group.pairs, models=len(group.validation.models))
     return Table(say("results_caption"), columns, rows, first, latex)
+
+
+def decided_table(group: Group, say: Language) -> Table:
+    """Return the share of the answers of each probed model that each of KINDS decides, in percent;
+    a cell leads to the pairs."""
+    columns = [Column(say("model")), Column(say("probed_pairs"), True)]
+    columns += [Column(say(f"decided_{kind}"), True) for kind in KINDS]
+    rows = []
+    for decided in group.decided.values():
+        row = [Cell(decided.name, model=decided.name), number(decided.pairs, 0)]
+        for kind, (share, low, high, _) in decided.shares.items():
+            link = urlencode({"model1": decided.name, "is1": f"decided:{kind}"})
+            note = f"{100 * low:.1f}{_DASH}{100 * high:.1f}"
+            row.append(number(100 * share, 1, note=note, link=link))
+        rows.append(row)
+    return Table(say("decided_caption"), columns, rows)
 
 
 def p_value(p: float | None) -> Cell:

@@ -15,6 +15,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..comparison.decided import KINDS
 from ..comparison.results import Results
 from ..comparison.wording import NO_DIFFERENCE, conclusion, method, other_groups
 from ..files import write_result
@@ -25,6 +26,7 @@ from .slices import slices
 from .sources import Sources, find_sources, write_thumbnails
 from .tables import (
     data_table,
+    decided_table,
     model_table,
     number,
     quality_table,
@@ -125,7 +127,7 @@ def write_page(
         except ValueError:  # another drive of Windows
             root = project_root.absolute().as_uri()
         head = {"classes": table.classes, "sets": list(explorer.sets), "root": f"{root}/"}
-        head["key"] = table.key
+        head |= {"key": table.key, "decided": KINDS}
         pairs = pair_parts(table, sources.of_pair, thumbnails, explorer.masks())
         statements = map(script, [head, *model_parts(table, list(looks)), *pairs])
         inline, beside = distribute(statements)
@@ -183,6 +185,8 @@ def _render(
             axis=axis,
             models=model_table(results, say),
             runs=run_table(results, say),
+            decided=decided_table(group, say),
+            kinds=KINDS,
             slices=slice_table(explorer.table, explorer.slices, say) if explorer else None,
             facts=[table for table in facts if table.rows],
             told=_TOLD,
