@@ -20,7 +20,7 @@ FILE = ["guid", *part_columns(CLASSES)]
 
 
 def parts_of(seed: int, count: int = N) -> np.ndarray:
-    """Parts (4, N, 3) of which all kinds come about; of copies (see below) alike."""
+    """Parts (4, N, 3) of which all kinds come about."""
     return np.random.default_rng(seed).normal(0, [[[1]], [[2]], [[2]], [[1.5]]], (4, count, 3))
 
 

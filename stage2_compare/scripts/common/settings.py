@@ -310,7 +310,7 @@ class TrainingRun:
     probe: bool = _flag(
         False,
         "macro-F1 with texts or images shuffled or blanked, and of the additive projection of this "
-        "model (EMAP)",
+        "model (EMAP); and which modality decides each answer",
     )
     restart: bool = _flag(False, "forget an unfinished run instead of continuing it")
     arguments: dict[str, Any] = field(default_factory=dict)
