@@ -159,7 +159,8 @@ def training(root: Path, hub: Hub, kind: str, *more: str) -> Case:
 
     number = len(list((root / "outputs").glob("whole_*")))
     finish(hub, line(f"outputs/whole_{number}"))
-    (whole,) = (root / "outputs" / f"whole_{number}").iterdir()
+    made = (root / "outputs" / f"whole_{number}").iterdir()
+    (whole,) = (path for path in made if path.name not in layout.NOT_RUNS)
     place = root / "outputs" / f"soak_{number}"
 
     def some_line(draw: random.Random) -> list[str]:
