@@ -97,8 +97,11 @@ def test_what_was_not_recorded_is_said_as_such(tmp_path):
     assert files["references.bib"] == "" and r"\bibliography" not in files["report.tex"]
 
 
-def test_a_rate_that_is_no_finite_number_is_shown_as_it_was_recorded(tmp_path):
-    make_run(tmp_path / "outputs/compare", "odd", protocol={"seed": 1, "lr": float("nan")})
+def test_a_record_of_other_types_is_shown_as_it_is_or_left_out(tmp_path):
+    odd = {"protocol": {"seed": 1, "lr": float("nan")}, "versions": 5, "threads": {"a": []}}
+    run = make_run(tmp_path / "outputs/compare", "odd", **odd)
+    edit(run, labels=5)
+    (run / "predictions.csv").unlink()
     assert "NaN" in report_of(tmp_path)["report.md"]
 
 
