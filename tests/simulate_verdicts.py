@@ -35,6 +35,7 @@ from common.comparison.draws import Draws
 from common.comparison.intervals import doubts, estimates
 from common.comparison.ranking import Ranking, rank, too_few
 from common.comparison.seeds import over_seeds
+from common.comparison.tagged import gained as gained_by_tag
 from common.comparison.worth import gained
 from common.files import write_result
 from common.metrics import MAIN, METRICS, scores
@@ -301,6 +302,30 @@ def first(errors: str, models: int, bad: int, ahead: float, repetitions: int, pa
     return found | {"cover": held / repetitions}
 
 
+def tagged(errors: str, epochs: int, ahead: float, gain: float, repetitions: int, pairs: int = 400):
+    """The winner of five models against the same model with a tag, which is ``gain`` points better
+    and chose no epoch: how far the gain is from that, false verdicts and cover.
+
+    The first model is ``ahead`` points better than the others."""
+    world, random = ERRORS[errors](Population()), np.random.default_rng(13)
+    f1 = world.truth(world.typical())[PLACE]
+    skills = [world.with_f1(f1 + points / 100) for points in (ahead, 0, 0, 0, 0)]
+    tuned = [world.with_f1(world.truth(skill)[PLACE] + gain / 100) for skill in skills]
+    bias, false, held = [], 0, 0
+    for _ in range(repetitions):
+        models = [[skill] * epochs for skill in skills] + [[skill] for skill in tuned]
+        labels, said = world.draw([np.array(each) for each in models], pairs, random)
+        figures = judged(labels, said, 3, random)
+        ranking = ranked(figures[:5])
+        best = as_best(figures[:5], ranking.worse)
+        winner, twin = figures[ranking.best], figures[5 + ranking.best]
+        found = gained_by_tag(winner, twin, best.value - best.corrected)
+        bias.append(100 * found.value - gain)
+        false += 100 * found.low > gain
+        held += 100 * found.low <= gain <= 100 * found.high
+    return {"bias": np.mean(bias), "false": false / repetitions, "cover": held / repetitions}
+
+
 def twins(errors: str, repetitions: int, pairs: int = 400):
     """Two equal models and six near twins of the first, which differ from it on a few pairs."""
     world, random, false = ERRORS[errors](Population()), np.random.default_rng(12), 0
@@ -513,6 +538,18 @@ def cells() -> Iterable[Cell]:
                 abs(found["bias"]) <= limit and 0.94 <= found["cover"] <= 0.98
             ),
             f"bias within {limit} points, cover 94 to 98 %",
+        )
+    for errors, epochs, ahead, gain in (
+        *((errors, epochs, 0, 0) for errors in ERRORS for epochs in (1, 5)),
+        ("copula", 5, 3, 0),
+        ("copula", 5, 0, 4),
+    ):
+        yield Cell(
+            "tagged",
+            tagged,
+            {"errors": errors, "epochs": epochs, "ahead": ahead, "gain": gain},
+            lambda found: found["false"] <= 0.05 and 0.93 <= found["cover"] <= 0.98,
+            "called better than it is at most 5 %, cover 93 to 98 %",
         )
     for errors in ERRORS:
         yield Cell(

@@ -8,7 +8,7 @@ Leaves in outputs/compare/
     compare_families.csv   a row per model: its folds joined, mean and standard deviation (sd) over
                            its seeds at its best learning rate, and the verdict; then a row per
                            ensemble; the last is what always predicting the most frequent class
-                           reaches
+                           reaches; before these, models with a --tag, against the same without
     doubtful.csv           a row per pair, the label that the models believe least first
     other/                 the files of predictions that were made elsewhere and given to --with:
                            they are shown until they are deleted here

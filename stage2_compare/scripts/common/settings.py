@@ -78,6 +78,19 @@ def device(text: str) -> str:
     return text
 
 
+def tag(text: str) -> str:
+    """Read what ends the name of a run; no ending of another meaning, see ``run_name``."""
+    known = ("frozen", *FUSION_NAMES)
+    if not re.fullmatch(r"[a-z0-9-]{1,40}", text, re.IGNORECASE | re.ASCII):
+        raise ArgumentTypeError(f"{quoted(text)} must be letters, digits and -, at most 40")
+    if text.lower() in known or text.lower().startswith(("lr", "seed", "fold")):
+        raise ArgumentTypeError(
+            f"{quoted(text)} already means something in names of runs, as do {', '.join(known)}, "
+            "lr..., seed... and fold...: give another name, such as tuned"
+        )
+    return text
+
+
 @dataclass(frozen=True)
 class Family:
     """Encoders that one command trains."""
@@ -258,6 +271,14 @@ class Protocol:
     precision: str = ""  # fp32, bf16 or fp16
     pretrained: bool = _flag(True, "start the encoders from random weights", flag="--no-pretrained")
     frozen_encoders: bool = _flag(False, "train the head only", flag="--freeze-encoders")
+    tag: str | None = _flag(
+        None,
+        "name of a variant, such as tuned, whose values here may differ from those of the other "
+        "runs: it is shown apart, against the same model without a tag",
+        tag,
+        group="output",
+        added=True,
+    )
     fold: int | None = _flag(
         None,
         "the pairs of a fold of make_splits.py --folds instead of these two files",
@@ -376,4 +397,6 @@ def run_name(model: ModelChoice, protocol: Protocol, unsaid_lr: float | None = N
     name = folder_name("_".join(parts))
     if protocol.seed != Protocol.seed:
         name += f"_seed{protocol.seed}"
-    return name if protocol.fold is None else f"{name}_fold{protocol.fold}"
+    if protocol.fold is not None:
+        name += f"_fold{protocol.fold}"
+    return f"{name}_{protocol.tag}" if protocol.tag else name

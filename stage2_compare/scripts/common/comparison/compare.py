@@ -24,6 +24,7 @@ from .pairs import join, key
 from .protocol import by_protocol, differences, without_copies
 from .remarks import remarks
 from .results import NO, UNKNOWN, Group, Results
+from .tagged import held_against_untagged
 from .wording import BEST, NOT_ABOVE
 from .worth import worth_of_fusion
 
@@ -33,16 +34,23 @@ def compare(runs: list[Run], first: int = 1) -> Results:
 
     The group with the most evidence is told first: several models before one, then independent
     pairs, models, runs. ``first``: the number of the group that is told first instead.
+    Runs with a tag are of no group, see ``tagged``.
 
     Raises:
-        UserError: there is no group of that number.
+        UserError: there is no group of that number, or all runs have a tag.
     """
     # 1. Runs of one protocol, and the names of their models.
     runs, copies = without_copies(runs)
-    parts = [models(members) for members in by_protocol(runs)]
+    common, own = [run for run in runs if not run.tag], [run for run in runs if run.tag]
+    if not common:
+        raise UserError("all runs have a --tag: train one without, which they are held against")
+    parts = [models(members) for members in by_protocol(common)]
+    parts += [[model] for members in by_protocol(own) if members for model in models(members)]
     everyone = [model for part in parts for model in part]
     names = iter(model_names([model.runs for model in everyone]))
     parts = [[replace(model, name=next(names)) for model in part] for part in parts]
+    tagged = [judged_group(part) for part in parts if part[0].runs[0].tag]
+    parts = [part for part in parts if not part[0].runs[0].tag]
     # 2. Each group by itself; the one with the most evidence is the first.
     groups = sorted(map(judged_group, parts), key=_evidence)
     if not 1 <= first <= len(groups):
@@ -58,7 +66,7 @@ def compare(runs: list[Run], first: int = 1) -> Results:
     notes = [phrase("copies", name=name, copies=others) for name, others in copies.items()]
     joint = ensembles(leader.validation) if leader.validation else {}
     groups[0] = replace(leader, notes=[*notes, *leader.notes], ensembles=joint)
-    return Results.of(groups)
+    return Results.of(groups, held_against_untagged(tagged, groups))
 
 
 def require_one_protocol(results: Results) -> None:

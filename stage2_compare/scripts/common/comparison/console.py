@@ -12,7 +12,15 @@ from ..metrics import BESIDE, MAIN
 from ..runs.labels import BETWEEN
 from ..words import Language
 from .results import MODEL, YES, Results, shown, spent
-from .wording import REFERENCE, conclusion, method, metric_short, metric_title, other_groups
+from .wording import (
+    REFERENCE,
+    conclusion,
+    method,
+    metric_short,
+    metric_title,
+    other_groups,
+    outside,
+)
 
 WIDTH = 100
 _GAP = "  "
@@ -28,6 +36,8 @@ def report(results: Results, say: Language) -> str:
     decided = results.groups[0].decided.values()
     parts += ["\n".join(say(found.sentence) for found in decided)]
     parts += [method(results, say), "\n".join(other_groups(results, say))]
+    if results.tagged:
+        parts.append("\n".join(["-" * WIDTH, say("outside"), *outside(results, say)]))
     return "\n".join(map(printable, "\n\n".join(filter(None, parts)).split("\n")))
 
 

@@ -52,7 +52,9 @@ def with_imported(results: Results, folder: Path, given: dict[str, Path] | None 
             if name in given:
                 raise UserError(f"--with {path}: {reason_of(error)}") from error
             print(printable(f"left out: {OTHER}/{path.name}: {reason_of(error)}"), file=sys.stderr)
-    return Results.of([joined(group, models), *results.groups[1:]]) if models else results
+    if not models:
+        return results
+    return Results.of([joined(group, models), *results.groups[1:]], results.tagged)
 
 
 def _read(name: str, path: Path, group: Group) -> Run:

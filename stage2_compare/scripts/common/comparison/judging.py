@@ -128,7 +128,7 @@ def _ranked(
     observed = np.array([of_model.corrected[PLACE] for of_model in figures])
     draws = np.array([of_model.draws[PLACE] for of_model in figures])
     left_out = np.array([of_model.left_out[PLACE] for of_model in figures])
-    return rank(observed, draws, left_out, _differing(contenders, pairs), best)
+    return rank(observed, draws, left_out, differing(contenders, pairs), best)
 
 
 def _judged_as(
@@ -206,7 +206,7 @@ def said(parts: list[Predictions], pairs: Pairs) -> np.ndarray:
     return predicted
 
 
-def _differing(contenders: list[Contender], pairs: Pairs) -> np.ndarray:
+def differing(contenders: list[Contender], pairs: Pairs) -> np.ndarray:
     """Count the groups of pairs on which any seeds of two models differ, (M, M)."""
     counts = np.zeros((len(contenders), len(contenders)), int)
     for first, second in itertools.combinations(range(len(contenders)), 2):

@@ -82,11 +82,12 @@ def models(runs: Iterable[Run]) -> list[Model]:
         # One of the hub may also have been given as a folder, whose name has no owner before it.
         name = str(recorded.get("name"))
         folder = plain_name(run).replace(folder_name(name), folder_name(name.rpartition("/")[2]))
-        groups[folder, json.dumps(recorded, sort_keys=True)].append(run)
+        groups[folder, json.dumps(recorded, sort_keys=True), run.tag].append(run)
     named = []
-    for members in groups.values():
+    for (*_, tag), members in groups.items():
         of_one_rate = len({run.number("protocol", "lr") for run in members}) == 1
         folder = without_fold_and_seed(members[0]) if of_one_rate else plain_name(members[0])
+        folder += f"_{tag}" if tag else ""
         named.append((folder if len(members) > 1 else members[0].name, members))
     times = Counter(folder for folder, _ in named)
     found = [Model(name if times[name] == 1 else runs[0].name, runs) for name, runs in named]

@@ -51,6 +51,16 @@ def differences(runs: list[Run], usual: list[Run]) -> list[Phrase]:
     return list(dict.fromkeys(found)) or [phrase("other_pairs")]
 
 
+def changes(runs: list[Run], usual: list[Run]) -> list[Phrase]:
+    """Name what a model with a tag has otherwise than the same model without one; the rate too."""
+    own, other = (
+        {**_protocol(each), "lr": json.dumps(each[0].number("protocol", "lr"))}
+        for each in (runs, usual)
+    )
+    names = _contradictions(own, other)
+    return [_different(name, own[name], other[name], "changed_value") for name in names]
+
+
 def without_copies(runs: list[Run]) -> tuple[list[Run], dict[str, list[str]]]:
     """Leave out the copies of run folders: equal predictions, model and seed.
 
@@ -87,7 +97,9 @@ def _by_pairs(runs: list[Run]) -> list[list[Run]]:
 def _values(run: Run) -> dict[str, str]:
     """Return what must agree of a run's protocol, as text."""
     protocol = run.recorded("protocol") or {}
-    left_out = MAY_VARY if protocol.get("fold") is None else (*MAY_VARY, *_OF_A_FOLD)
+    left_out = (*MAY_VARY, "tag")
+    if protocol.get("fold") is not None:
+        left_out += _OF_A_FOLD
     return {
         name: json.dumps(value, sort_keys=True, ensure_ascii=False)
         for name, value in protocol.items()
@@ -108,10 +120,10 @@ def _contradictions(own: dict[str, str], other: dict[str, str]) -> list[str]:
     return different
 
 
-def _different(name: str, own: str, usual: str) -> Phrase:
+def _different(name: str, own: str, usual: str, key: str = "instead_of") -> Phrase:
     if name in _HASHES:
         return phrase(_HASHES[name])
-    return phrase("instead_of", name=name, own=_short(own), usual=_short(usual))
+    return phrase(key, name=name, own=_short(own), usual=_short(usual))
 
 
 def _short(value: str) -> str:

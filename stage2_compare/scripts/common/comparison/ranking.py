@@ -15,7 +15,7 @@ FEWEST_GROUPS = 60  # of pairs, and so many a model: with fewer, equal models ar
 GROUPS_A_MODEL = 12
 _ROUNDING = 1e-12  # less than this is no difference
 _NUMBERS_AT_ONCE = 10_000_000  # limits the memory
-_FEWEST_DIFFERING = 6  # groups on which two models differ: five prove nothing (.5 ** 4 > .05)
+FEWEST_DIFFERING = 6  # groups on which two models differ: five prove nothing (.5 ** 4 > .05)
 _CLOSE = 5  # standard errors of p; that of t is estimated too, so p varies by up to two of them
 _MOST_WORK = 100_000_000  # differences; with hundreds of models fewer draws are used
 _ONE_ERROR = ndtr([-1.0, 1.0])  # levels one standard error from the middle
@@ -101,7 +101,7 @@ def _smallest_difference(
         critical: normal deviate that is significant.
         differing: (M - 1,) number of groups of pairs on which a model and the best one differ.
     """
-    fewest = max(_FEWEST_DIFFERING, (critical + ndtri(POWER)) ** 2)
+    fewest = max(FEWEST_DIFFERING, (critical + ndtri(POWER)) ** 2)
     if errors.min() <= _ROUNDING or differing.min() < fewest:
         return None
     reached = -stdtrit(freedom, ndtr(-critical))  # t that is significant
@@ -119,7 +119,7 @@ def _largest_differences(
         differing: (M, M) number of groups of pairs on which two models differ.
     """
     largest = np.zeros(moved.shape[1])
-    pairs = np.argwhere(np.triu(differing >= _FEWEST_DIFFERING, 1))  # (pairs, 2)
+    pairs = np.argwhere(np.triu(differing >= FEWEST_DIFFERING, 1))  # (pairs, 2)
     at_once = max(1, _NUMBERS_AT_ONCE // moved.shape[1])
     for start in range(0, len(pairs), at_once):
         first, second = pairs[start : start + at_once].T

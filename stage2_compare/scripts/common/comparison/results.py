@@ -25,12 +25,13 @@ from .intervals import Estimate, estimates
 from .judging import Judged, Judgement, of_one_run, said
 from .models import Model, Trial
 from .pairs import join
+from .tagged import Tagged
 from .wording import INCOMPLETE, NO_PREDICTIONS, NOT_COMPARABLE, REFERENCE
 from .worth import Worth
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"
 RUNS, MODELS = "runs", "models"  # scopes of a verdict
-MODEL, ENSEMBLE, FIXED = "model", "ensemble", "reference"  # kinds of rows
+MODEL, TAGGED, ENSEMBLE, FIXED = "model", "tagged", "ensemble", "reference"  # kinds of rows
 PROBE = ("f1_drop_images_shuffled", "f1_drop_texts_shuffled", "emap_f1_macro", "emap_pairs")
 _COSTS = ("params_million", "trainable_params_million", "train_time_sec", "encode_time_sec")
 _COSTS += ("peak_memory_mb",)
@@ -154,21 +155,26 @@ class Group:
 class Results:
     """All groups, and their tables: rows with the highest macro-F1 first.
 
-    ``models`` has a row a model, then a row an ensemble, then the majority class, by ``kind``;
-    ``runs`` a row a run.
+    ``models`` has a row a model, then a row a model with a tag, an ensemble, and the majority class,
+    by ``kind``; ``runs`` a row a run. What has a tag is of no group.
     """
 
     groups: list[Group]
+    tagged: list[Tagged]
     models: pd.DataFrame
     runs: pd.DataFrame
 
     @classmethod
-    def of(cls, groups: list[Group]) -> Results:
+    def of(cls, groups: list[Group], tagged: list[Tagged]) -> Results:
         models = [_model_row(model, group) for group in groups for model in group.models]
         runs = [row for group in groups for model in group.models for row in _runs(model, group)]
         # Of models as the verdicts take it, without selection bias; of runs as it was recorded.
         models.sort(key=lambda row: (-_centre(row), row["run"]))
         runs.sort(key=lambda row: (-row[MAIN.column], row["run"]))
+        for each in tagged:
+            own = _tagged(each)
+            models.append({**_model_row(each.model, each.group), **own, **_gain(each)})
+            runs += [{**row, **own} for row in _runs(each.model, each.group)]
         first = groups[0]
         for name, judged in first.ensembles.items():
             own = {"run": name, "model": name, "group": 1, "kind": ENSEMBLE}
@@ -177,7 +183,7 @@ class Results:
             name = f"always {first.majority_class}"
             own = {"run": name, "model": name, "group": 1, "kind": FIXED, "verdict": REFERENCE}
             models.append({**own, **first.majority})
-        return cls(groups, _frame(models), _frame(runs))
+        return cls(groups, tagged, _frame(models), _frame(runs))
 
     def table(self, group: Group) -> pd.DataFrame:
         """Return the rows of a group's models, by their names."""
@@ -243,7 +249,25 @@ def _model_row(model: Model, group: Group) -> dict[str, Any]:
         **{key: _mean(run.number(key) for run in runs) for key in _COSTS},
         "imported": YES if model.imported else NO,
         **_decided(group.decided.get(model.name)),
+        "tag": runs[0].tag or None,
+        **dict.fromkeys(("untagged", "f1_gain", "f1_gain_low", "f1_gain_high")),
     }
+
+
+def _tagged(each: Tagged) -> dict[str, Any]:
+    """Return the cells of a model with a tag, and of its runs, in place of those within a group."""
+    differs = "; ".join(map(ENGLISH, each.differs))
+    scope = MODELS if each.seeds > 1 else RUNS
+    own = {"kind": TAGGED, "group": None, "comparable": NO, "differs": differs, "scope": scope}
+    return {**own, "verdict": each.verdict, "p_vs_best": None}
+
+
+def _gain(each: Tagged) -> dict[str, Any]:
+    if each.gain is None:
+        return {}
+    low, high = each.gain.low, each.gain.high
+    found = {"f1_gain": each.gain.value, "f1_gain_low": low, "f1_gain_high": high}
+    return {"untagged": each.untagged, **found}
 
 
 def _decided(found: Decided | None) -> dict[str, float | None]:
@@ -273,6 +297,7 @@ def _runs(model: Model, group: Group) -> list[dict[str, Any]]:
             **{key: run.number("probe", key) for key in PROBE},
             **dict.fromkeys(("best_epoch", "last_val_f1_macro", "epochs_run")),
             "imported": YES if run.imported else NO,
+            "tag": run.tag or None,
         }
         if run.history:
             row["best_epoch"] = int(run.best["epoch"])

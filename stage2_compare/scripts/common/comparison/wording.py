@@ -20,6 +20,8 @@ TOO_FEW, INCOMPLETE = "too few pairs", "folds are missing"
 NOT_COMPARABLE, NO_PREDICTIONS = "not comparable", "no predictions"
 NOT_ABOVE = "not above the majority class"  # of a first model
 BETTER, NOT_CORRECTED = "better than the best model", "not corrected"  # of an ensemble
+BETTER_UNTAGGED, WORSE_UNTAGGED = "better than without the tag", "worse than without the tag"
+NO_UNTAGGED = "no run without the tag"
 REFERENCE = "reference"  # always predicting the most frequent class
 
 
@@ -71,6 +73,25 @@ def other_groups(results: Results, say: Language) -> list[str]:
         own = {"n": group.number, "differs": say.joined(group.differs), "found": found}
         lines.append(say("another_group", **own))
     return lines
+
+
+def outside(results: Results, say: Language) -> list[str]:
+    """Tell each model with a tag in a line, then what their intervals are; [] where there are none."""
+    lines = []
+    for each in results.tagged:
+        own = {"name": each.model.name, "n": each.seeds}
+        if each.gain is None:
+            lines.append(say("tagged_alone", **own))
+            continue
+        ends = each.gain.value, each.gain.low, each.gain.high
+        gain, low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in ends)
+        own |= {"gain": gain, "low": low, "high": high, "verdict": phrase(each.verdict)}
+        differs = say.joined(each.differs) or say("nothing_differs")
+        lines.append(say("tagged_gain", untagged=each.untagged, differs=differs, **own))
+    tags = max((each.tags for each in results.tagged if each.gain), default=0)
+    if tags > 1:
+        lines.append(say("tags_together", n=tags))
+    return [*lines, say("tagged_caveat")] if tags else lines
 
 
 def _headline(group: Group) -> Phrase:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from ..comparison.decided import KINDS
 from ..comparison.results import Results
-from ..comparison.wording import NO_DIFFERENCE, conclusion, method, other_groups
+from ..comparison.wording import NO_DIFFERENCE, conclusion, method, other_groups, outside
 from ..files import write_result
 from ..words import ROOMS, Language, phrase
 from .pairs import PairTable, gather, presets
@@ -176,6 +176,7 @@ def _render(
             sentences=conclusion(results, say),
             method=method(results, say),
             others=other_groups(results, say),
+            outside=outside(results, say),
             results=results,
             group=group,
             looks=looks,

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from ..comparison.console import duration
 from ..comparison.results import Results, spent
-from ..comparison.wording import conclusion, method, metric_title, other_groups
+from ..comparison.wording import conclusion, method, metric_title, other_groups, outside
 from ..comparison.worth import SINGLE
 from ..data.language import suits, usual_tokens
 from ..files import cannot_write, listed, move, remove_left_overs
@@ -107,7 +107,7 @@ def _content(
         "models": models,
         "conclusion": conclusion(results, say),
         "method": method(results, say),
-        "others": other_groups(results, say),
+        "others": [*other_groups(results, say), *outside(results, say)],
         "time": duration(spent(runs).sum(), say),
         "facts": list({row[0].text: row for row in found}.values()),  # what both say, once
         "protocol": setting_table(group.runs, say).rows,

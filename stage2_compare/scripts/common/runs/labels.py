@@ -1,7 +1,7 @@
 """The names of models and of their runs, the same in every table, picture and sentence.
 
     BERT + ResNet18 · concat      RoBERTa + ViT-B/16 · late      CLIP ViT-L/14 · frozen
-    SigLIP · seed 43 · fold 2
+    SigLIP · seed 43 · fold 2     CLIP · tuned (with --tag tuned)
 
 A name says no more than what tells the models of one folder apart, and two models never share one.
 Names are the same in every language.
@@ -62,6 +62,8 @@ def model_names(models: list[list[Run]]) -> list[str]:
     names = _with_details(names, ["frozen" if each else "" for each in frozen])
     folds = [run.recorded("protocol", "folds") for run in firsts]
     names = _with_details(names, [f"{n} folds" if isinstance(n, int) else "" for n in folds])
+    tags = [_shortened(run.tag) for run in firsts]
+    names = [BETWEEN.join(filter(None, each)) for each in zip(names, tags, strict=True)]
     return _apart(names, firsts)
 
 
@@ -90,8 +92,9 @@ def plain_name(run: Run) -> str:
 
 def without_fold_and_seed(run: Run) -> str:
     """Return the name of a run's folder without these, and without its rate where that is the usual
-    one, which earlier versions told of frozen encoders."""
-    name = run.name.removesuffix(f"_fold{run.recorded('protocol', 'fold')}")
+    one, which earlier versions told of frozen encoders; and without its tag."""
+    name = run.name.removesuffix(f"_{run.tag}") if run.tag else run.name
+    name = name.removesuffix(f"_fold{run.recorded('protocol', 'fold')}")
     name, rate = name.removesuffix(f"_seed{run.seed}"), run.number("protocol", "lr")
     usual = usual_lr(run.recorded("protocol", "frozen_encoders") is True)
     return name.removesuffix(f"_lr{rate:g}") if rate == usual else name

@@ -91,6 +91,12 @@ class Run:
         seed = self.recorded("protocol", "seed")
         return seed if isinstance(seed, int) else None
 
+    @property
+    def tag(self) -> str:
+        """Return the --tag that sets the run apart from the common protocol; "" without one."""
+        tag = self.recorded("protocol", "tag")
+        return tag if isinstance(tag, str) else ""
+
 
 def load_runs(compare_dir: Path) -> list[Run]:
     """Return the runs of a folder, best macro-F1 first, equal ones by name.
