@@ -37,6 +37,7 @@ def test_columns_order_intervals_and_verdicts(tmp_path):
         assert float(first[f"val_{metric}"]) == pytest.approx(float(value), abs=1e-6)
     expected = {"best_epoch": "4", "epochs": "5", "seed": "42", "train_time_sec": "930.0"}
     expected |= {"params_million": "151.6", "peak_memory_mb": "", "unknown_rate": "0.02"}
+    expected |= {"inference_ms": "15.25", "inference_batch_ms": "9.5", "inference_memory_mb": ""}
     assert expected.items() <= first.items()
     for row in rows:
         for short, metric in zip(("acc", "f1", "precision", "recall"), FIRST[1:], strict=True):

@@ -16,6 +16,7 @@ import pandas as pd
 
 from ..metrics import COLUMNS, MAIN, METRICS, Metric
 from ..runs.labels import run_names
+from ..runs.layout import INFERENCE
 from ..runs.reading import Run
 from ..words import ENGLISH, Phrase
 from .best import as_best
@@ -34,7 +35,7 @@ RUNS, MODELS = "runs", "models"  # scopes of a verdict
 MODEL, TAGGED, ENSEMBLE, FIXED = "model", "tagged", "ensemble", "reference"  # kinds of rows
 PROBE = ("f1_drop_images_shuffled", "f1_drop_texts_shuffled", "emap_f1_macro", "emap_pairs")
 _COSTS = ("params_million", "trainable_params_million", "train_time_sec", "encode_time_sec")
-_COSTS += ("peak_memory_mb",)
+_COSTS += ("peak_memory_mb", *INFERENCE)
 _RECORDED = {  # columns of runs, and where metrics.json has them
     **{key: (key,) for key in ("epochs", *_COSTS, "device")},
     **{key: (key,) for key in ("truncated_rate", "unknown_rate", "tokens_per_character")},

@@ -25,6 +25,7 @@ val_samples device f1_drop_images_shuffled f1_drop_texts_shuffled emap_f1_macro 
 lr fold epochs_run f1_corrected doubt
 model group encode_time_sec scope acc_corrected precision_corrected recall_corrected
 imported tag
+inference_ms inference_batch_ms inference_memory_mb
 """
 _MODEL_COLUMNS = """
 run val_acc val_f1_macro val_precision_macro val_recall_macro
@@ -37,6 +38,7 @@ model group folds epochs params_million trainable_params_million train_time_sec 
 peak_memory_mb acc_corrected precision_corrected recall_corrected
 f1_as_best f1_as_best_low f1_as_best_high scope test_by
 imported tag untagged f1_gain f1_gain_low f1_gain_high
+inference_ms inference_batch_ms inference_memory_mb
 """
 
 

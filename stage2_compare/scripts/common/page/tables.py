@@ -18,6 +18,7 @@ from ..comparison.wording import BEST, NO_DIFFERENCE, REFERENCE, metric_title
 from ..data.report import Shared
 from ..metrics import MAIN, METRICS, wilson
 from ..runs.labels import run_names, short_rate
+from ..runs.layout import INFERENCE
 from ..runs.reading import Run
 from ..words import Language
 from .pairs import PairTable
@@ -96,6 +97,7 @@ def model_table(results: Results, say: Language) -> Table:
         *(Column(say(metric_title(metric)), True, True) for metric in others),
         *(Column(say(key), True, True) for key in ("as_measured", "p", "seeds", "sd", "lr")),
         *(Column(say(key), True, True) for key in ("epochs", "trainable", "memory")),
+        *(Column(say(key), True, True) for key in INFERENCE),
         *(Column(say(key), True, True) for key in ("test", "test_interval") if has_test),
     ]
     names = {name: say(name) for name in group.ensembles}
@@ -125,6 +127,7 @@ def model_table(results: Results, say: Language) -> Table:
                 number(row["epochs"], 0),
                 number(row["trainable_params_million"], 1),
                 number(row["peak_memory_mb"], 0),
+                *(number(row[key], 0 if "memory" in key else 1) for key in INFERENCE),
                 *([number(row["test_f1_macro"])] if has_test else []),
                 *([interval(row["test_f1_low"], row["test_f1_high"])] if has_test else []),
             ]

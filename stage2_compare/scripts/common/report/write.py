@@ -25,13 +25,14 @@ from ..metrics import MAIN
 from ..page.pairs import gather
 from ..page.sources import Sources, find_sources
 from ..page.tables import data_table, model_table, quality_table, setting_table
+from ..runs.layout import INFERENCE
 from ..words import Language, known
 from . import facts
 from .escaping import ENTRIES, can_be_set, markdown, reference, tex
 from .numbers import numbers_tex
 
 _FIGURES = "figures"
-_COST = ("params", "trainable", "epochs", "time", "memory")
+_COST = ("params", "trainable", "epochs", "time", "memory", *INFERENCE)
 _CITES = {"ablation": "[@hessel2020]", "agreement": "[@cohen1960]"}  # of pictures
 _CITES["reliability"] = "[@guo2017; @wilson1927]"
 

@@ -52,6 +52,9 @@ MAY_VARY = ("seed", "fold", "lr")  # fields of the protocol in which comparable 
 
 REQUIRED = tuple(metric.column for metric in METRICS if metric.required)
 OPTIONAL = tuple(metric.column for metric in METRICS if not metric.required)
+# Of metrics.json: milliseconds a pair, one at once and in batches, and megabytes, see
+# training.inference.
+INFERENCE = ("inference_ms", "inference_batch_ms", "inference_memory_mb")
 TIMES = ("train_sec", "val_sec", "samples_per_sec")
 # Other programs read the first six: their names and their order stay.
 HISTORY_COLUMNS = ("epoch", "train_loss", *REQUIRED, "val_loss", *TIMES, *OPTIONAL)

@@ -32,7 +32,7 @@ _OPTIONAL_COLUMNS = ("val_loss", *layout.OPTIONAL)
 _NUMBERS = ("best_val_f1_macro", "epochs", "train_time_sec")
 _NUMBERS += ("params_million", "trainable_params_million")
 _OPTIONAL_NUMBERS = ("encode_time_sec", "peak_memory_mb", "truncated_rate", "unknown_rate")
-_OPTIONAL_NUMBERS += ("tokens_per_character",)
+_OPTIONAL_NUMBERS += ("tokens_per_character", *layout.INFERENCE)
 _BLOCKS = ("protocol", "model", "samples", "class_counts", "duplicates", "probe")
 # Apart from optional metrics, a run records nothing negative.
 _BOUNDS = {metric.column: metric.bounds for metric in METRICS}

@@ -41,6 +41,7 @@ from .card import model_card
 from .device import device_name, peak_memory_mb
 from .engine import TrainingResult, evaluate, logit_scores, probabilities
 from .features import encode_splits
+from .inference import inference_record
 from .prepare import PreparedRun
 from .probes import probe
 from .resume import COMMON, weights_sha256
@@ -87,6 +88,7 @@ def write_run(
     }
     if model.frozen:
         record[ENCODER_SHA256] = weights_sha256(model.encoder)
+    record |= inference_record(run, model, folder.parent)  # it resets the peak memory
     _write_validation(run, folder, result)
     _write_encoder(run, folder, model)
     _finish(run, folder, model, record)
