@@ -246,6 +246,60 @@ def test_a_process_that_waits_for_what_another_makes_shows_life(monkeypatch):
     assert signs == [False, True, True]
 
 
+# Before hours of training
+
+
+def test_check_tries_each_model_once_and_trains_nothing(project, hub, capsys):
+    line = command(project, hub, "--seeds", "42,43", "--lrs", "1e-5,2e-5", "--baselines", "--check")
+    line += ["--devices", "cpu", "--lang", "en", "--text-model", "someone/never-seen"]
+    with pytest.raises(SystemExit) as ended:
+        compare_all.main(line)
+    said = capsys.readouterr().out
+    assert ended.value.code == 1 and said.count("cannot be tried") == 2  # text and image
+    assert said.count("4 samples at once fit") == 1 and "12 runs" in said
+    assert not compare_dir(project).exists()
+
+
+@pytest.mark.parametrize(
+    "more", [(), ("--freeze-encoders",), ("--fusion", "attention", "--freeze-encoders")]
+)
+def test_a_check_halves_what_does_not_fit_and_takes_whole_steps(project, hub, more, monkeypatch):
+    """Memory runs out in the first step."""
+    from common.command import training_run
+    from common.training import check, engine
+
+    flags = ["--project-root", str(project), "--model-name", hub.folder(CLIP), *SMALL, *more]
+    steps, run, whole = [], training_run("clip", "", flags), engine.Trainer._take_step
+
+    def take_step(trainer):
+        steps.append(trainer)
+        if len(steps) == 1:
+            raise RuntimeError("CUDA out of memory")
+        whole(trainer)
+
+    monkeypatch.setattr(engine.Trainer, "_take_step", take_step)
+    found = check.check(run, 1)
+    assert len(steps) == 3 and found["batch_size"] == 2 and found["memory_mb"] is None
+    assert (found["encode_sec"] > 0) == ("--freeze-encoders" in more)
+    assert found["run_sec"] > run.protocol.epochs * 4 * found["step_sec"]  # 14 pairs by fours
+    assert not compare_dir(project).exists()
+
+
+def test_nothing_is_downloaded_where_a_run_is_tried(monkeypatch, tmp_path):
+    from common.models import checkpoint, image_towers
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(checkpoint, "_why_out_of_reach", lambda: pytest.fail("the hub is asked"))
+    monkeypatch.setattr(image_towers, "download_url_to_file", lambda *_, **__: pytest.fail("asked"))
+    checkpoint.NO_DOWNLOADS.set()
+    try:
+        for get in (checkpoint.find_weights, lambda name: image_towers._load_published(None, name)):
+            with pytest.raises(UserError, match="--check downloads nothing"):
+                get("someone/never_seen-0123.pth")
+    finally:
+        checkpoint.NO_DOWNLOADS.clear()
+
+
 # The command line
 
 

@@ -47,7 +47,7 @@ from common.settings import (
     positive_int,
     usual_lr,
 )
-from common.sweep import Job, disk_needed, print_commands, quickest_first, run_all
+from common.sweep import Job, check_all, disk_needed, print_commands, quickest_first, run_all
 from common.words import Language
 
 THE_FIVE = ("concat", "gated", "late", "clip", "blip")
@@ -96,6 +96,11 @@ def main(argv: list[str] | None = None) -> None:
     faults = {}
     if left:
         print(disk_needed(left, len(devices), say), flush=True)
+    if args.check:
+        if left and not check_all(left, devices, say):
+            sys.exit(1)
+        return
+    if left:
         if len({job.run.model for job in left}) > 1:
             print(say("quickest_first"), flush=True)
         faults = run_all(quickest_first(left), devices, say)
@@ -179,6 +184,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("queue").add_argument
     devices = "one run at a time on each, such as cuda:0,cuda:1; two on one: cuda:0,cuda:0"
     add("--devices", nargs="+", default=Machine.device, metavar="DEVICE", help=devices)
+    check = "try two steps of each model: does it fit, and when would all end? nothing is trained"
+    add("--check", action="store_true", help=check)
     add("--dry-run", action="store_true", help="print the commands that are left, one a line")
     add_language(parser)
 

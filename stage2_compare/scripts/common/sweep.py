@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from multiprocessing.connection import Connection
@@ -192,6 +192,45 @@ def run_all(jobs: list[Job], devices: list[str], say: Language) -> dict[str, str
     return sweep.faults
 
 
+def check_all(jobs: list[Job], devices: list[str], say: Language) -> bool:
+    """Let each device take two steps of each model of the runs, and say if it fits and how long the
+    runs would take; return False where one does not fit or cannot be tried."""
+    from .comparison.console import duration  # scipy: --help must not wait
+
+    same: dict[ModelChoice, list[Job]] = {}  # seeds, rates and folds of a model cost the same
+    for job in jobs:
+        same.setdefault(job.run.model, []).append(job)
+    whole, speed = True, 0.0  # of all devices, in sweeps a second
+    for device in dict.fromkeys(devices):
+        seconds, encoding = 0.0, {}
+        for choice, (job, *others) in same.items():
+            process = _Process(threading.Event())  # a new one, whose peak memory is of this model
+            try:
+                how = device, devices.count(device)
+                found = process.do(_try, *how) or process.do(_check, job, *how)
+            finally:
+                process.end()
+            told = {"run": job.name, "device": device}
+            if isinstance(found, str):
+                whole = False
+                print(printable(say("check_failed", **told, fault=found)), flush=True)
+                continue
+            found["asked"], memory = job.run.micro_batch, found.pop("memory_mb")
+            fits = "check_fits" if found["batch_size"] == found["asked"] else "check_halved"
+            told["memory"] = f"{memory:,.0f} MB" if memory else say("not_measured")
+            told |= found | {"time": duration(found["run_sec"], say)}
+            print(printable(say("check_found", **told, fits=say(fits, **found))), flush=True)
+            seconds += (1 + len(others)) * found["run_sec"]
+            # Models of one pair of checkpoints share what their frozen encoders have read.
+            encoding[choice.name, choice.image_backbone] = found["encode_sec"]
+        speed += 1 / (seconds + sum(encoding.values()) or math.inf)
+    if whole:
+        end = datetime.now() + timedelta(seconds=1 / speed)
+        how = {"time": duration(1 / speed, say), "end": f"{end:%Y-%m-%d %H:%M}"}
+        print(say("check_end", n=len(jobs), **how), flush=True)
+    return whole
+
+
 class _Sweep:
     """The queue, and what became of its runs. A thread ``serve``s each device."""
 
@@ -287,15 +326,15 @@ class _Process:
         self._process.start()
         theirs.close()
 
-    def do(self, task: Callable[..., str], *values: Any) -> str:
-        """Return what a task returns: why it failed, or ""."""
+    def do(self, task: Callable[..., Any], *values: Any) -> Any:
+        """Return what a task returns, or why it failed. True and False are signs of life."""
         last_sign = time.monotonic()
         try:
             self._pipe.send((task, values))
             while not self._stopped.is_set():
                 if self._pipe.poll(_LOOK_SEC):
                     answer = self._pipe.recv()  # of the task, or if the process is at work
-                    if isinstance(answer, str):
+                    if not isinstance(answer, bool):
                         return answer
                     last_sign = time.monotonic() if answer else last_sign
                 if time.monotonic() - last_sign > SILENCE_SEC:
@@ -379,6 +418,22 @@ def _try(device: str, at_once: int) -> str:
     except Exception as error:
         return reason_of(error)
     return ""
+
+
+def _check(job: Job, device: str, at_once: int) -> dict[str, Any] | str:
+    """Try a run on a device that ``at_once`` processes share; return what ``training.check.check``
+    returns, or why it failed."""
+    from .models.checkpoint import NO_DOWNLOADS
+
+    NO_DOWNLOADS.set()
+    try:
+        from .training.check import check
+
+        return check(replace(job.run, machine=replace(job.run.machine, device=device)), at_once)
+    except UserError as error:
+        return " ".join(str(error).split())
+    except Exception as error:
+        return f"{type(error).__name__}: {reason_of(error)}"
 
 
 def _make(job: Job, device: str) -> str:

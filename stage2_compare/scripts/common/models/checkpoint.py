@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from ..errors import UserError, reason_of
@@ -62,6 +63,7 @@ _OTHERS = {
         "folder",
     ),
 }
+NO_DOWNLOADS = Event()  # set where compare_all.py --check tries a run
 _PATIENCE = 5  # seconds until a hub that does not answer counts as out of reach
 
 
@@ -209,6 +211,12 @@ def _weights_in(folder: Path) -> list[Path]:
     return []
 
 
+def refuse_downloads() -> None:
+    """Raise OSError where this process shall download nothing."""
+    if NO_DOWNLOADS.is_set():
+        raise OSError("--check downloads nothing")
+
+
 @lru_cache
 def _download(name: str, patterns: tuple[str, ...], folder: Path | None, lacks: str) -> Path:
     """Download what matches the patterns, of the commit whose snapshot ``folder`` is; ``lacks`` is
@@ -218,6 +226,7 @@ def _download(name: str, patterns: tuple[str, ...], folder: Path | None, lacks: 
 
     commit = folder.name if folder is not None else None
     try:
+        refuse_downloads()
         reason = _why_out_of_reach()  # its client would wait for ever
         if reason is not None:
             raise OSError(reason)

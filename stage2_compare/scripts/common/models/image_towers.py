@@ -26,6 +26,7 @@ from ..errors import UserError, reason_of
 from ..files import quoted
 from ..tensors import read_tensors
 from . import two_towers
+from .checkpoint import refuse_downloads
 from .encoder import ImageTower, fit_positions
 from .loading import CLIP_PIXELS, HALF, IMAGENET, image_statistics, load_config
 from .weights import load_weights
@@ -156,6 +157,7 @@ def _load_published(model: nn.Module, url: str) -> None:
     socket.setdefaulttimeout(_SILENCE)  # torch's own download would wait for ever
     try:
         if not (folder / file).exists():
+            refuse_downloads()
             folder.mkdir(parents=True, exist_ok=True)
             download_url_to_file(url, str(folder / file), hash_prefix=file[-12:-4])
         model.load_state_dict(read_tensors(folder / file))

@@ -80,27 +80,36 @@ def train(settings: TrainingRun, pairs: tuple | None = None) -> None:
             done = f"epoch {_epochs_done(checkpoint)} of {settings.protocol.epochs}"
             print(f"going on after {done} (--restart would begin anew)", flush=True)
 
-        # 3. Fit; where memory runs out, again from the last epoch with half the micro-batch
-        result = None
-        while result is None:
-            model = run.build()
-            try:
-                result = learn(run, folder, processes, model, checkpoint)
-            except RuntimeError as error:
-                if not is_out_of_memory(error) or processes.count > 1:
-                    raise
-            if result is None:  # behind the except clause, whose traceback keeps the tensors alive
-                del model, checkpoint
-                gc.collect()
-                torch.cuda.empty_cache()
-                checkpoint = folder.read_checkpoint()
-                _halve(run, _epochs_done(checkpoint) + 1)
+        # 3. Fit
+        model, result = fit_in_memory(run, folder, processes, checkpoint)
 
         # 4. Record
         if processes.first:
             write_run(run, folder, model, result, processes.count)
             best, epoch = result.best_row["val_f1_macro"], result.best_epoch
             print(f"best macro-F1 {best:.4f} at epoch {epoch}: {folder.final}", flush=True)
+
+
+def fit_in_memory(
+    run: PreparedRun, folder: RunFolder, processes: Processes, checkpoint: dict[str, Any] | None
+) -> tuple[ImageTextClassifier, TrainingResult]:
+    """Build a model and let it ``learn``; where memory runs out, again from the last epoch with half
+    the micro-batch."""
+    result = None
+    while result is None:
+        model = run.build()
+        try:
+            result = learn(run, folder, processes, model, checkpoint)
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or processes.count > 1:
+                raise
+        if result is None:  # behind the except clause, whose traceback keeps the tensors alive
+            del model, checkpoint
+            gc.collect()
+            torch.cuda.empty_cache()
+            checkpoint = folder.read_checkpoint()
+            _halve(run, _epochs_done(checkpoint) + 1)
+    return model, result
 
 
 def learn(
