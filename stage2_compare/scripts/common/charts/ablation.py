@@ -10,6 +10,7 @@ from ..comparison.results import shown as figure_of
 from ..comparison.wording import metric_title
 from ..metrics import MAIN
 from ..runs.reading import Run
+from ..settings import BASELINES
 from ..words import phrase
 from .shown import SMALL, Shown, dashed, fit_panels, legend, new_figure, panels, rows_of
 from .text import measure
@@ -46,7 +47,7 @@ def ablation(shown: Shown) -> Figure | None:
     references = {
         shown.names[model.name]: (main[model.name], dashed(shown.looks[model.name].colour))
         for model in shown.models
-        if model.runs[0].recorded("model", "fusion") in ("text", "image")
+        if model.runs[0].recorded("model", "fusion") in BASELINES
     }
     if majority:
         name = say("key_always", name=shown.names[shown.group.majority_class])

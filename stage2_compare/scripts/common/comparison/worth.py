@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..settings import BASELINES
 from .best import best_of
 from .bootstrap import PLACE, Figures
 from .intervals import CONFIDENCE
 from .judging import Judgement
 from .models import Model
-
-SINGLE = ("text", "image")  # fusions that use one modality
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def worth_of_fusion(models: list[Model], judgement: Judgement) -> list[Worth]:
         family, text, image = (str(recorded.get(k)) for k in ("family", "name", "image_backbone"))
         encoders = {"text": (family, text), "image": (family, text if image == "None" else image)}
         fusion = str(recorded.get("fusion") or "")
-        if fusion in SINGLE:
+        if fusion in BASELINES:
             single_of[fusion, encoders[fusion]].append(place)
         elif fusion:
             fusions_of[tuple(encoders.items())].append(place)

@@ -13,7 +13,7 @@ import numpy as np
 from ..comparison.doubtful import label_scores, of_label
 from ..comparison.models import Model
 from ..comparison.results import Group
-from ..comparison.worth import SINGLE
+from ..settings import BASELINES
 
 SURE = 0.9  # the probability from which an error counts as confident
 
@@ -95,8 +95,8 @@ class PairTable:
         for place, model in enumerate(self.models):
             fusion = model.runs[0].recorded("model", "fusion")
             if not model.imported:
-                found.setdefault(fusion if fusion in SINGLE else "both", place)
-        return {name: found[name] for name in (*SINGLE, "both")} if len(found) == 3 else {}
+                found.setdefault(fusion if fusion in BASELINES else "both", place)
+        return {name: found[name] for name in (*BASELINES, "both")} if len(found) == 3 else {}
 
 
 def gather(group: Group) -> PairTable | None:

@@ -18,7 +18,6 @@ from markupsafe import Markup
 from ..comparison.console import duration
 from ..comparison.results import Results, spent
 from ..comparison.wording import conclusion, method, metric_title, other_groups, outside
-from ..comparison.worth import SINGLE
 from ..data.language import suits, usual_tokens
 from ..files import cannot_write, listed, move, remove_left_overs
 from ..metrics import MAIN
@@ -26,6 +25,7 @@ from ..page.pairs import gather
 from ..page.sources import Sources, find_sources
 from ..page.tables import data_table, model_table, quality_table, setting_table
 from ..runs.layout import INFERENCE
+from ..settings import BASELINES
 from ..words import Language, known
 from . import facts
 from .escaping import ENTRIES, can_be_set, markdown, reference, tex
@@ -90,7 +90,7 @@ def _content(
     group, models = results.groups[0], model_table(results, say)
     places = {row[0].model: place for place, row in enumerate(models.rows, 1) if row[0].model}
     f1 = [say(metric_title(MAIN)), say("interval")]
-    singles = [m.name for m in group.models if m.runs[0].recorded("model", "fusion") in SINGLE]
+    singles = [m.name for m in group.models if m.runs[0].recorded("model", "fusion") in BASELINES]
     found = [*quality_table(sources.quality, say).rows, *data_table(group.runs, say).rows]
     runs = results.runs[results.runs["run"].isin([run.name for run in group.runs])]
     texts = [source.text for source in sources.of_pair.values()]

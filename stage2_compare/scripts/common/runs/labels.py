@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from ..files import printable
-from ..settings import ModelChoice, usual_lr
+from ..settings import BASELINES, ModelChoice, usual_lr
 from .layout import MAY_VARY
 from .reading import Run
 
@@ -111,7 +111,7 @@ def _model(run: Run, checkpoints: dict[str | None, set]) -> str:
     fusion, backbone = (run.recorded("model", key) for key in ("fusion", "image_backbone"))
     # Nothing where one checkpoint has both encoders.
     image = "" if backbone is None else _image(str(backbone))
-    if fusion in ("text", "image"):
+    if fusion in BASELINES:
         return f"{image if image and fusion == 'image' else kind}{BETWEEN}{fusion} only"
     encoders = f"{kind} + {image}" if image else kind
     default = fusion is None or (not image and fusion == ModelChoice.fusion)
