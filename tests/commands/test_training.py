@@ -35,7 +35,7 @@ RESULTS = [
     f"stage2_compare/scripts/compare_{name}.py --project-root ."
     for name in ("summary", "visualize")
 ]
-SUMMARIES = ("compare_summary.csv", "compare_families.csv")
+SUMMARIES = ("compare_summary.csv", "compare_families.csv", "doubtful.csv")
 HISTORY = "epoch,train_loss,val_acc,val_f1_macro,val_precision_macro,val_recall_macro,val_loss,train_sec,val_sec"
 
 

@@ -128,14 +128,14 @@ def write_splits(root, texts: dict[str, list[bytes]]) -> dict[str, str]:
 
 
 def test_training_validation_and_test_are_decided_alike_and_it_is_said(tmp_path):
-    """The only text of validation would be read as Chinese by itself."""
+    """The texts of validation would be read as Chinese by themselves."""
     train = encoded(WESTERN, "cp1252")
-    paths = write_splits(tmp_path, {"train": train, "val": [b"\xb0\xa1"], "test": train[:2]})
+    paths = write_splits(tmp_path, {"train": train, "val": [b"\xb0\xa1"] * 2, "test": train[:2]})
     splits, remarks = read_training_splits(paths, tmp_path, test_is_optional=True)
-    assert splits["train"].texts == WESTERN and splits["val"].texts == ["°¡"]
-    assert splits["test"].encodings["cp1252"] == 2 and splits["val"].encodings["cp1252"] == 1
+    assert splits["train"].texts == WESTERN and splits["val"].texts == ["°¡"] * 2
+    assert splits["test"].encodings["cp1252"] == 2 and splits["val"].encodings["cp1252"] == 2
     assert remarks == [
-        "texts: 13 are not UTF-8 and were read as Windows-1252; --text-encoding overrules this"
+        "texts: 14 are not UTF-8 and were read as Windows-1252; --text-encoding overrules this"
     ]
     assert remarks == encoding_remarks(splits.values())
 

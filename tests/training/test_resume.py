@@ -276,7 +276,11 @@ def test_the_hash_of_the_code_heeds_what_decides_results_and_no_words(tmp_path):
     assert not changed("models/fusion.py", "\n", "\r\n")
     assert not changed("seeding.py", '"""Return a 63-bit seed', '"""Give a 63-bit seed')
     assert not changed("seeding.py", "\n\n\n", "\n\n# a comment\n")
-    assert not changed("models/fusion.py", "Tensor:\n", 'Tensor:\n        """New."""\n')
+    assert not changed(
+        "models/fusion.py",
+        "image: Tensor) -> Tensor:\n",
+        'image: Tensor) -> Tensor:\n        """New."""\n',
+    )
     assert not changed("runs/layout.py", '"best.pt"', '"other.pt"')
     assert changed("models/fusion.py", "DROPOUT = 0.", "DROPOUT = 1.")
     assert changed("training/engine.py", "AdamW", "Adam")
