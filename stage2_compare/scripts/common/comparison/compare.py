@@ -45,7 +45,7 @@ def compare(runs: list[Run], first: int = 1) -> Results:
     if not common:
         raise UserError("all runs have a --tag: train one without, which they are held against")
     parts = [models(members) for members in by_protocol(common)]
-    parts += [[model] for members in by_protocol(own) if members for model in models(members)]
+    parts += [[model] for members in by_protocol(own) for model in models(members)]
     everyone = [model for part in parts for model in part]
     names = iter(model_names([model.runs for model in everyone]))
     parts = [[replace(model, name=next(names)) for model in part] for part in parts]
