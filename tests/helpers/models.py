@@ -3,10 +3,11 @@
 import torch
 from common.models.build import build_classifier, encoder_class
 from common.models.classifier import ImageTextClassifier
-from common.models.encoder import Encoder
+from common.models.encoder import Encoder, TowerEncoder
 from common.models.fusion import FUSIONS
 from common.models.loading import load_config, load_tokenizer
 from common.settings import ModelChoice
+from common.training import record as recording
 
 from .hub import BERT, BLIP, CHINESE_CLIP, CLIP
 
@@ -57,3 +58,19 @@ def inputs(hub, kind: str, texts: list[str]) -> dict[str, torch.Tensor]:
         "attention_mask": encoded["attention_mask"],
         "pixel_values": pixels.to(torch.uint8),
     }
+
+
+def rows_read(monkeypatch) -> list[tuple[int, int]]:
+    """The texts and photos of each call of a tower from now on, without the trial, and without what
+    measuring the cost of an answer takes."""
+    seen, real = [], TowerEncoder.forward
+
+    def forward(self, ids, mask, pixels):
+        counts = tuple(0 if part is None else len(part) for part in (ids, pixels))
+        if counts != (1, 1):
+            seen.append(counts)
+        return real(self, ids, mask, pixels)
+
+    monkeypatch.setattr(TowerEncoder, "forward", forward)
+    monkeypatch.setattr(recording, "inference_record", lambda *_: {})
+    return seen

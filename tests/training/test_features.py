@@ -16,7 +16,7 @@ from common.training import features
 from common.training.engine import fit
 from common.training.features import encode
 from helpers.hub import BERT, BLIP, CLIP
-from helpers.models import build
+from helpers.models import build, rows_read
 from helpers.small_project import assert_near_run, assert_same_run, make_small_project, run_small
 from helpers.small_project import record as read_record
 from helpers.twelve_pairs import FLOAT32, make_model, make_part, make_photos
@@ -53,27 +53,13 @@ def test_training_on_stored_features_is_training_the_frozen_model(hub, images, n
 # Whole runs
 
 
-def read_rows(monkeypatch) -> list[tuple[int, int]]:
-    """The texts and photos of each call of CLIP from now on, without its trial."""
-    seen, real = [], Clip.forward
-
-    def forward(self, ids, mask, pixels):
-        counts = tuple(0 if part is None else len(part) for part in (ids, pixels))
-        if counts != (1, 1):
-            seen.append(counts)
-        return real(self, ids, mask, pixels)
-
-    monkeypatch.setattr(Clip, "forward", forward)
-    return seen
-
-
 @pytest.mark.parametrize("fusion", ["concat", "attention"])
 def test_each_text_and_photo_is_read_once_by_all_runs(hub, tmp_path, monkeypatch, fusion):
     project = make_small_project(tmp_path)
     name = shutil.copytree(hub.folder(CLIP), tmp_path / "checkpoint")
     frozen = (*FROZEN, "--model-name", str(name), "--epochs", "1", "--fusion", fusion)
     splits = project / "outputs" / "splits"
-    seen = read_rows(monkeypatch)
+    seen = rows_read(monkeypatch)
     folder = run_small(project, hub, "clip", *frozen)
     assert seen == TEXTS + PHOTOS
     assert read_record(folder)["protocol"]["augmentation"] == "none"

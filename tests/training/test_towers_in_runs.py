@@ -9,9 +9,9 @@ import numpy as np
 import predict
 import pytest
 from common.models import checkpoint
-from common.models.encoder import TowerEncoder
 from common.training.engine import Trainer
 from helpers.hub import BERT, CLIP
+from helpers.models import rows_read
 from helpers.small_project import assert_same_run, make_small_project, record
 from helpers.stops import PowerCut, cut_at
 from helpers.tables import read_rows
@@ -74,16 +74,7 @@ def test_six_models_of_three_frozen_towers_read_each_tower_once(
     project, hub, tmp_path, monkeypatch
 ):
     """CLIP's towers and ResNet18: in the model of CLIP, and beside encoders of other checkpoints."""
-    seen, real = [], TowerEncoder.forward
-
-    def forward(self, ids, mask, pixels):
-        counts = tuple(0 if part is None else len(part) for part in (ids, pixels))
-        if counts != (1, 1):
-            seen.append(counts)
-        return real(self, ids, mask, pixels)
-
-    monkeypatch.setattr(TowerEncoder, "forward", forward)
-    clip = hub.folder(CLIP)
+    seen, clip = rows_read(monkeypatch), hub.folder(CLIP)
     models = [(None, "concat"), (None, "gated"), ("resnet18", "concat"), ("resnet18", "late")]
     models += [(clip, "late"), (clip, "image")]
     for image, fusion in models:
