@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from ..files import folder_name
 from ..runs.labels import plain_name, without_fold_and_seed
@@ -73,12 +74,18 @@ class Model:
         return tuple(sorted({run.seed for run in self.runs}, key=str))
 
 
+def model_record(run: Run) -> dict[str, Any]:
+    """Return what tells the model of a run from others; its micro-batch depends on the memory that was
+    free."""
+    recorded = run.recorded("model") or {}
+    return {name: value for name, value in recorded.items() if name != "batch_size"}
+
+
 def models(runs: Iterable[Run]) -> list[Model]:
     """Group runs of the same model in folders of the same name but for fold, seed and rate."""
     groups = defaultdict(list)
     for run in sorted(runs, key=lambda run: run.name):
-        recorded = dict(run.recorded("model") or {})
-        recorded.pop("batch_size", None)  # it depends on the memory that was free
+        recorded = model_record(run)
         # One of the hub may also have been given as a folder, whose name has no owner before it.
         name = str(recorded.get("name"))
         folder = plain_name(run).replace(folder_name(name), folder_name(name.rpartition("/")[2]))

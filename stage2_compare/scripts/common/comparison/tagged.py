@@ -1,8 +1,8 @@
 """Models with a --tag, outside the common protocol: each held against the same model without one.
 
 They belong to no group and change no verdict. The model without a tag is held as it was chosen: its
-epoch anew in each draw, and where it is the best of its group, it came first by some luck, which is
-taken off. All that were tagged and judged on the same pairs are one family (Bonferroni).
+epoch anew in each draw, and where it is the best of its group, corrected for the selection bias of
+coming first. All that were tagged and judged on the same pairs are one family (Bonferroni).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..words import Phrase
 from .bootstrap import PLACE, Figures
 from .intervals import CONFIDENCE
 from .judging import Contender, differing, on_validation
-from .models import Model, Trial
+from .models import Model, model_record
 from .pairs import key
 from .protocol import changes
 from .ranking import FEWEST_DIFFERING
@@ -79,14 +79,14 @@ def held_against_untagged(tagged: list[Group], groups: list[Group]) -> list[Tagg
     return found
 
 
-def gained(untagged: Figures, tagged: Figures, luck: float = 0.0, tags: int = 1) -> Gain:
+def gained(untagged: Figures, tagged: Figures, bias: float = 0.0, tags: int = 1) -> Gain:
     """Return what a tag gained, with an interval.
 
     Args:
-        luck: by how much the model without a tag is too high, because it was chosen as the best.
+        bias: by how much the model without a tag is too high, because it was chosen as the best.
         tags: that are judged on the same pairs together.
     """
-    gain = float(tagged.corrected[PLACE] - untagged.corrected[PLACE]) + luck
+    gain = float(tagged.corrected[PLACE] - untagged.corrected[PLACE]) + bias
     moved = tagged.draws[PLACE] - untagged.draws[PLACE]  # (B,)
     tail = (1 - CONFIDENCE) / 2 / tags
     low, high = gain + np.quantile(moved - moved.mean(), (tail, 1 - tail))
@@ -96,31 +96,24 @@ def gained(untagged: Figures, tagged: Figures, luck: float = 0.0, tags: int = 1)
 def _untagged(model: Model, groups: list[Group]) -> tuple[Group, Model, set] | None:
     """Return the same model without a tag, its group, and the seeds that both have: of several that
     which has most of the seeds, then the fewest differences."""
-    found = []
-    for group in groups:
+    found, record = [], model_record(model.runs[0])
+    own_pairs, own_seeds = _pairs_and_seeds(model)
+    for group in filter(lambda group: group.validation, groups):
         for other in group.models:
-            same = not other.imported and _recorded(other) == _recorded(model)
-            pairs = {_pairs(trial) for trial in _trials(model)} & {
-                _pairs(trial) for trial in _trials(other)
-            }
-            seeds = {t.seed for t in _trials(model)} & {t.seed for t in _trials(other)}
-            if same and pairs and seeds and group.validation:
+            if other.imported or model_record(other.runs[0]) != record:
+                continue
+            pairs, seeds = _pairs_and_seeds(other)
+            seeds &= own_seeds
+            if pairs & own_pairs and seeds:
                 differences = len(changes(model.runs, other.runs))
                 found.append(((-len(seeds), differences, group.number), (group, other, seeds)))
     return min(found, key=lambda each: each[0])[1] if found else None
 
 
-def _recorded(model: Model) -> dict:
-    recorded = model.runs[0].recorded("model") or {}
-    return {name: value for name, value in recorded.items() if name != "batch_size"}
-
-
-def _trials(model: Model) -> list[Trial]:
-    return [trial for trials in model.by_rate.values() for trial in trials]
-
-
-def _pairs(trial: Trial) -> tuple:
-    return key(run.predictions for run in trial.runs)
+def _pairs_and_seeds(model: Model) -> tuple[set[tuple], set[int | None]]:
+    trials = [trial for of_rate in model.by_rate.values() for trial in of_rate]
+    pairs = {key(run.predictions for run in trial.runs) for trial in trials}
+    return pairs, {trial.seed for trial in trials}
 
 
 def _with_seeds(model: Model, seeds: set) -> Model:
@@ -135,10 +128,10 @@ def _judged(group: Group, untagged: Model, sides: list[Model], tags: int) -> tup
     # The others tell how much seeds vary.
     others = [each.figures for name, each in judgement.models.items() if name != untagged.name]
     figures = over_seeds([*(each.figures for each in contenders), *others])
-    luck = 0.0
+    bias = 0.0
     if list(judgement.models)[judgement.ranking.best] == untagged.name:
-        luck = group.as_best.value - group.as_best.corrected
-    gain = gained(*figures[:2], luck, tags)
+        bias = group.as_best.value - group.as_best.corrected
+    gain = gained(*figures[:2], bias, tags)
     if judgement.too_few:
         return gain, TOO_FEW
     if differing(contenders, pairs)[0, 1] < FEWEST_DIFFERING or gain.low <= 0 <= gain.high:
