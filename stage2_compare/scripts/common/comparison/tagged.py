@@ -80,17 +80,18 @@ def held_against_untagged(tagged: list[Group], groups: list[Group]) -> list[Tagg
 
 
 def gained(untagged: Figures, tagged: Figures, bias: float = 0.0, tags: int = 1) -> Gain:
-    """Return what a tag gained, with an interval.
+    """Return what a tag gained, with an interval: as in ``best.as_best``, the hull of those with and
+    without the correction for ``bias``, which is an estimate too.
 
     Args:
         bias: by how much the model without a tag is too high, because it was chosen as the best.
         tags: that are judged on the same pairs together.
     """
-    gain = float(tagged.corrected[PLACE] - untagged.corrected[PLACE]) + bias
+    gain = float(tagged.corrected[PLACE] - untagged.corrected[PLACE])
     moved = tagged.draws[PLACE] - untagged.draws[PLACE]  # (B,)
     tail = (1 - CONFIDENCE) / 2 / tags
     low, high = gain + np.quantile(moved - moved.mean(), (tail, 1 - tail))
-    return Gain(gain, float(low), float(high))
+    return Gain(gain + bias, float(low + min(bias, 0)), float(high + max(bias, 0)))
 
 
 def _untagged(model: Model, groups: list[Group]) -> tuple[Group, Model, set] | None:
