@@ -4,7 +4,6 @@ import pytest
 import torch
 from common.models.classifier import Head, ImageTextClassifier
 from common.models.fusion import (
-    DROPOUT,
     FUSIONS,
     RANK,
     WIDTH,
@@ -221,11 +220,12 @@ def test_mean_of_tokens_by_hand():
 
 
 def test_all_tokens_of_a_sample_drop_the_same_numbers():
-    model = ImageTextClassifier(IdentityEncoder(), "attention", 3).train()
+    model = ImageTextClassifier(IdentityEncoder(), "attention", 3, dropout=0.5).train()
     dropout = model.head.text_projection[3]
     dropout.draws = torch.rand(2, WIDTH)
-    kept = dropout(torch.ones(2, 7, WIDTH)) > 0  # (B, L, 256)
-    assert torch.equal(kept, (dropout.draws >= DROPOUT).unsqueeze(1).expand(2, 7, WIDTH))
+    found = dropout(torch.ones(2, 7, WIDTH))  # (B, L, 256)
+    kept = (dropout.draws >= 0.5).unsqueeze(1).expand(2, 7, WIDTH)
+    assert torch.equal(found, 2.0 * kept)
 
 
 @pytest.mark.parametrize("name", ["concat", "joint"])

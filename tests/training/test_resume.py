@@ -11,6 +11,7 @@ import torch
 from common.errors import UserError
 from common.runs.layout import BEST, CHECKPOINT, METRICS_JSON
 from common.runs.reading import load_runs
+from common.runs.weights import read_best
 from common.training import engine, resume, train
 from common.training.engine import Trainer
 from helpers.hub import CLIP
@@ -162,6 +163,31 @@ def test_a_run_ends_where_patience_does_also_after_a_stop(project, hub, monkeypa
     assert_same_run(folder, whole)
 
 
+def test_the_epoch_that_is_asked_for_is_kept_also_after_a_stop_and_chosen_by_nothing(
+    project, hub, monkeypatch
+):
+    """It is worse than the one before; the schedule is that of all epochs."""
+    frozen = ["--freeze-encoders", "--epochs", "4", *TUNED]
+    whole = run_small(project, hub, "clip", *frozen, "outputs/all")
+    assert record(whole)["best_epoch"] == 2
+    kept = [*frozen, "outputs/kept", "--keep-epoch", "3"]
+    stop_at_step(6, project, hub, monkeypatch, *kept)
+    with monkeypatch.context() as patch, pytest.raises(PowerCut):
+        cut_at(patch, train, "write_run", 1)
+        run_small(project, hub, "clip", *kept)
+    folder = run_small(project, hub, "clip", *kept)
+    assert history(folder) == history(whole)[:4]
+    best = [read_best(each)["model_state"] for each in (folder, whole)]
+    assert any(not torch.equal(value, best[1][key]) for key, value in best[0].items())
+    (run,) = load_runs(folder.parent)
+    assert (record(folder)["best_epoch"], run.best["epoch"]) == (3, 3)
+    # Nothing was chosen, so there is no other epoch to be chosen in a draw.
+    assert run.epochs is None and len(run.shares) == 1
+    for more in (["--keep-epoch", "5"], ["--patience", "2"]):
+        with pytest.raises(UserError, match="--keep-epoch"):
+            run_small(project, hub, "clip", *kept, *more)
+
+
 def test_answers_that_are_not_finite_end_the_run_and_keep_the_last_finite_epoch(
     project, hub, whole, monkeypatch
 ):
@@ -282,7 +308,7 @@ def test_the_hash_of_the_code_heeds_what_decides_results_and_no_words(tmp_path):
         'image: Tensor) -> Tensor:\n        """New."""\n',
     )
     assert not changed("runs/layout.py", '"best.pt"', '"other.pt"')
-    assert changed("models/fusion.py", "DROPOUT = 0.", "DROPOUT = 1.")
+    assert changed("models/fusion.py", "RANK = 4", "RANK = 5")
     assert changed("training/engine.py", "AdamW", "Adam")
 
 

@@ -223,6 +223,12 @@ class Protocol:
         f"AdamW's highest learning rate; with --freeze-encoders {FROZEN_LR:g} unless it is given",
         positive_float,
     )
+    encoder_lr: float = _flag(
+        0.0,
+        "that of the encoders, where it is another one; 0: --lr",
+        not_negative_float,
+        added=True,
+    )
     weight_decay: float = _flag(1e-4, "AdamW's", not_negative_float)
     schedule: str = _flag(
         "constant",
@@ -239,6 +245,13 @@ class Protocol:
     patience: int = _flag(
         0,
         "stop after so many epochs without a better macro-F1; 0: never",
+        not_negative_int,
+        added=True,
+    )
+    keep_epoch: int = _flag(
+        0,
+        "stop after this epoch and keep it; the validation pairs choose nothing, and the schedule is "
+        "that of --epochs; 0: keep the epoch with the best macro-F1",
         not_negative_int,
         added=True,
     )
@@ -261,6 +274,7 @@ class Protocol:
         flag="--no-train-aug",
         sets="none",
     )
+    dropout: float = _flag(0.2, "of the features of the head, in training", share, added=True)
     modality_dropout: float = _flag(
         0.0,
         "share of the training pairs that get an empty text or a blank image, half of them each, in "
@@ -291,6 +305,10 @@ class Protocol:
     train_sha256: str = ""
     val_sha256: str = ""
     val_pairs_sha256: str = ""  # of the same pairs in any order
+
+    @property
+    def last_epoch(self) -> int:
+        return self.keep_epoch or self.epochs
 
 
 def recorded_protocol(found: dict[str, Any]) -> dict[str, Any]:
@@ -353,6 +371,18 @@ class TrainingRun:
             raise UserError(
                 "--branch-loss classifies text and image each by itself, but the text of "
                 f"{self.model.family} has seen the image: leave out the flag or this model"
+            )
+        if protocol.encoder_lr and protocol.frozen_encoders:
+            raise UserError("--encoder-lr: frozen encoders learn nothing, so leave out one flag")
+        if protocol.keep_epoch > protocol.epochs:
+            raise UserError(
+                f"--keep-epoch {protocol.keep_epoch} is not reached: there are {protocol.epochs} "
+                "--epochs"
+            )
+        if protocol.keep_epoch and protocol.patience:
+            raise UserError(
+                "--patience stops by the validation pairs, and with --keep-epoch these choose nothing: "
+                "leave out one flag"
             )
 
     @property

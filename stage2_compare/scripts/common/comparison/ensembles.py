@@ -82,7 +82,7 @@ def _model(contender: Contender, pairs: Pairs) -> _Model | None:
         for run, epochs in zip(trial.runs, figures.epochs, strict=True):
             if run.shares is None:
                 return None
-            best = int(run.best["epoch"]) - 1
+            best = int(run.best["epoch"]) - 1 if run.chose_epoch else 0
             shares = run.shares.astype(np.float32)
             folds.append(_Voice(pairs.rows(run.predictions), shares, epochs, best))
         seeds.append(folds)

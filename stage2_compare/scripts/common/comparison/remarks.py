@@ -93,7 +93,7 @@ def _on_selection(runs: list[Run], names: dict[str, str]) -> list[Phrase]:
     uncorrected = [
         names[run.name]
         for run in runs
-        if run.predictions and run.epochs is None and len(run.history) > 1
+        if run.predictions and run.epochs is None and len(run.history) > 1 and run.chose_epoch
     ]
     if uncorrected:
         lines.append(phrase("no_epochs", names=uncorrected))

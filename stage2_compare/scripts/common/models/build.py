@@ -10,7 +10,7 @@ from importlib import import_module
 from torch import Tensor
 
 from .. import seeding
-from ..settings import FAMILIES, ModelChoice
+from ..settings import FAMILIES, ModelChoice, Protocol
 from .classifier import ImageTextClassifier
 from .encoder import Encoder
 from .fusion import FUSIONS
@@ -29,6 +29,7 @@ def build_classifier(
     state: dict[str, Tensor] | None = None,
     frozen: bool = False,
     branches: bool = False,
+    dropout: float = Protocol.dropout,
 ) -> ImageTextClassifier:
     """Build the classifier of a choice.
 
@@ -38,7 +39,8 @@ def build_classifier(
         state: ``model_state`` of a finished run's best.pt; then no pretrained weights are read.
         frozen: train the head alone. The process keeps such an encoder, if pretrained, for its next
             classifier: reading the weights takes longer than training a head.
-        branches: see ``classifier.Head``; weights of ``state`` that are of branches are left out.
+        branches, dropout: see ``classifier.Head``; weights of ``state`` that are of branches are
+            left out.
     Raises:
         UserError: the checkpoint is absent, broken, of another kind, or lacks a weight in use.
     """
@@ -54,7 +56,7 @@ def build_classifier(
             _kept.clear()
             encoder = _load_encoder(choice, image_size, pretrained)
     with stream("head"):
-        model = ImageTextClassifier(encoder, choice.fusion, classes, branches)
+        model = ImageTextClassifier(encoder, choice.fusion, classes, branches, dropout)
     if frozen:
         model.freeze_encoder()
     if state is not None:

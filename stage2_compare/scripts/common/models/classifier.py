@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..settings import Protocol
 from .encoder import Encoder
 from .fusion import FUSIONS, WIDTH, Classifier, Projection, SampleDropout, mean_of_tokens
 
@@ -13,10 +14,17 @@ class Head(nn.Module):
     """One projection per modality and a fusion: the same design for every encoder.
 
     With ``branches`` there is in training a classifier of each modality's projected feature too; of
-    tokens and patches, of their mean."""
+    tokens and patches, of their mean. ``dropout`` is the share of its features that are dropped in
+    training."""
 
     def __init__(
-        self, text_dim: int, image_dim: int, fusion: str, classes: int, branches: bool = False
+        self,
+        text_dim: int,
+        image_dim: int,
+        fusion: str,
+        classes: int,
+        branches: bool = False,
+        dropout: float = Protocol.dropout,
     ):
         super().__init__()
         self.text_projection = Projection(text_dim) if text_dim else None
@@ -25,6 +33,8 @@ class Head(nn.Module):
         # Behind the fusion, whose first weights and dropout are the same without them.
         self.text_branch = Classifier(WIDTH, classes) if branches else None
         self.image_branch = Classifier(WIDTH, classes) if branches else None
+        for layer in self._dropouts():
+            layer.share = dropout
 
     def _dropouts(self) -> list[SampleDropout]:
         return [module for module in self.modules() if isinstance(module, SampleDropout)]
@@ -76,11 +86,20 @@ class ImageTextClassifier(nn.Module):
     Pixels arrive as bytes, a quarter of the traffic, and are normalised here with the encoder's
     mean and standard deviation. So a batch is the same for every model."""
 
-    def __init__(self, encoder: Encoder, fusion: str, classes: int, branches: bool = False):
+    def __init__(
+        self,
+        encoder: Encoder,
+        fusion: str,
+        classes: int,
+        branches: bool = False,
+        dropout: float = Protocol.dropout,
+    ):
+        """All but ``encoder`` is what ``Head`` takes."""
         super().__init__()
         self.encoder = encoder
         self.frozen = False
-        self.head = Head(encoder.text_dim, encoder.image_dim, fusion, classes, branches)
+        widths = encoder.text_dim, encoder.image_dim
+        self.head = Head(*widths, fusion, classes, branches, dropout)
         mean = torch.tensor(encoder.mean).view(1, 3, 1, 1)
         std = torch.tensor(encoder.std).view(1, 3, 1, 1)
         self.register_buffer("pixel_scale", 1 / (255 * std), persistent=False)

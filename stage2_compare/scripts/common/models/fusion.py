@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..settings import Protocol
+
 WIDTH = 256
-DROPOUT = 0.2
 RANK = 4  # of LowRankFusion
 HEADS = 4  # of CrossAttention
 BOTTLENECKS = 4  # of BottleneckFusion
@@ -19,16 +20,17 @@ class SampleDropout(nn.Module):
     """Dropout of (B, 256) whose mask depends on the sample alone, not on the micro-batch that it is
     in. In (B, L, 256) all tokens of a sample have one mask, however far they are padded.
 
-    The head sets ``draws`` (B, 256), numbers in [0, 1), for each batch. Without them torch draws
-    its own."""
+    The head sets the ``share`` that is dropped, and for each batch ``draws`` (B, 256), numbers in
+    [0, 1). Without them torch draws its own."""
 
+    share = Protocol.dropout
     draws: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.draws is None or not self.training:
-            return F.dropout(x, DROPOUT, self.training)
-        kept = self.draws >= DROPOUT  # (B, 256)
-        return x * (kept if x.dim() == 2 else kept.unsqueeze(1)) / (1 - DROPOUT)
+            return F.dropout(x, self.share, self.training)
+        kept = self.draws >= self.share  # (B, 256)
+        return x * (kept if x.dim() == 2 else kept.unsqueeze(1)) / (1 - self.share)
 
 
 class Projection(nn.Sequential):

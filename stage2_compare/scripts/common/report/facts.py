@@ -41,9 +41,10 @@ _PAPERS = {
     r"^cosine$": "loshchilov2017",
 }
 _SETTINGS = (
-    *("optimizer", "lr", "weight_decay", "schedule", "warmup_ratio", "clip_norm", "epochs"),
-    *("patience", "effective_batch_size", "loss", "branch_loss", "class_weights", "max_length"),
-    *("image_size", "augmentation", "modality_dropout", "precision", "frozen_encoders", "seed"),
+    *("optimizer", "lr", "encoder_lr", "weight_decay", "schedule", "warmup_ratio", "clip_norm"),
+    *("epochs", "patience", "keep_epoch", "effective_batch_size", "loss", "branch_loss"),
+    *("class_weights", "max_length", "image_size", "augmentation", "dropout", "modality_dropout"),
+    *("precision", "frozen_encoders", "seed"),
 )
 _MOST_CLASSES = 20  # rows of a table; the pictures have as many
 _MOST_CASES = 10

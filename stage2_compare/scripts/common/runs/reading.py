@@ -62,14 +62,15 @@ class Run:
 
     ``history`` has one row per epoch; an optional column is None where it is not recorded.
     ``predictions``, and what belongs to them, is None for a run of an older version, which kept
-    none. ``epochs`` holds the predictions of every epoch, ``test`` those for labelled test pairs.
+    none. ``epochs`` holds the predictions of every epoch among which the validation pairs chose, and
+    ``shares`` the probabilities; ``test`` holds the predictions for labelled test pairs.
     """
 
     name: str
     path: Path
     metrics: dict[str, Any]  # metrics.json
     history: list[dict[str, float | None]]
-    best: dict[str, float | None]  # the history row with the highest macro-F1, the earliest if many
+    best: dict[str, float | None]  # the history row of the epoch that was kept, see ``_best``
     predictions: Predictions | None = None
     epochs: np.ndarray | None = field(default=None, compare=False)  # (E, N) places in the classes
     test: Predictions | None = None
@@ -90,6 +91,11 @@ class Run:
     def seed(self) -> int | None:
         seed = self.recorded("protocol", "seed")
         return seed if isinstance(seed, int) else None
+
+    @property
+    def chose_epoch(self) -> bool:
+        """Say if the validation pairs chose the epoch, and not --keep-epoch."""
+        return not self.recorded("protocol", "keep_epoch")
 
     @property
     def tag(self) -> str:
@@ -195,7 +201,10 @@ def _read_run(folder: Path, name: str) -> Run:
         for metric, value in figures.items():
             if best.get(f"val_{metric}") is None:
                 best[f"val_{metric}"] = value
-    return Run(name, folder, best=best, **found)
+    run = Run(name, folder, best=best, **found)
+    if run.chose_epoch:
+        return run
+    return replace(run, epochs=None, shares=None if run.shares is None else run.shares[-1:])
 
 
 def read_choices(folder: Path) -> dict[str, dict[str, Any]]:
@@ -331,7 +340,7 @@ def _read_history(path: Path, found: dict[str, Any]) -> list[dict[str, float | N
     if [row["epoch"] for row in history] != list(range(1, len(history) + 1)):
         raise ValueError("its epochs are not 1, 2, 3, ...")
     # 2. They give what metrics.json says.
-    best = _best({"history": history})
+    best = _best({**found, "history": history})
     given = {"epochs": len(history), "epochs_run": len(history)}
     given |= {"best_epoch": best["epoch"], "best_val_f1_macro": best[MAIN.column]}
     for key, value in given.items():
@@ -342,6 +351,9 @@ def _read_history(path: Path, found: dict[str, Any]) -> list[dict[str, float | N
 
 
 def _best(found: dict[str, Any]) -> dict[str, float | None]:
+    """Return the row with the highest macro-F1, the earliest if many; or that of --keep-epoch."""
+    if recorded(found["metrics"], "protocol", "keep_epoch"):
+        return found["history"][-1]
     return max(found["history"], key=lambda row: row[MAIN.column])
 
 

@@ -56,7 +56,9 @@ def check(settings: TrainingRun, at_once: int) -> dict[str, Any]:
         some = {"train": _longest(train, step), "val": _longest(val, EVALUATION_FACTOR * run.micro)}
         run.datasets = some
         # A class may be missing in so few pairs, and what an encoder makes of them is kept nowhere.
-        two = replace(run.settings.protocol, epochs=2, patience=0, class_weights="none")
+        two = replace(
+            run.settings.protocol, epochs=2, keep_epoch=0, patience=0, class_weights="none"
+        )
         paths = replace(settings.paths, project_root=Path(folder))
         run.settings = replace(settings, protocol=two, paths=paths)
         _, result = fit_in_memory(run, _NoFolder(), ALONE, None)
@@ -68,7 +70,7 @@ def check(settings: TrainingRun, at_once: int) -> dict[str, Any]:
         "device": device_name(device),
         "batch_size": run.micro,
         "step_sec": row["train_sec"],
-        "run_sec": protocol.epochs * (steps * row["train_sec"] + val_sec),
+        "run_sec": protocol.last_epoch * (steps * row["train_sec"] + val_sec),
         "encode_sec": (run.encode_sec or 0.0) * share,
         # After a failure it would be that of the batch that did not fit.
         "memory_mb": None if run.halvings else peak_memory_mb(device),

@@ -34,10 +34,14 @@ class TrainingResult:
 
     history: list[dict[str, Any]] = field(default_factory=list)
     logits: list[Tensor] = field(default_factory=list)
+    keeps_last: bool = False  # whatever its macro-F1 is
 
     @property
     def best_epoch(self) -> int:
-        """The epoch with the highest macro-F1, of equal ones the earliest; 0 before the first."""
+        """The epoch that is kept: that with the highest macro-F1, of equal ones the earliest, or the
+        last one; 0 before the first."""
+        if self.keeps_last:
+            return len(self.history)
         scores = [row[MAIN.column] for row in self.history]
         return scores.index(max(scores)) + 1 if scores else 0
 
@@ -64,7 +68,7 @@ def fit(
     checkpoint: dict[str, Any] | None = None,
     processes: Processes = ALONE,
 ) -> TrainingResult:
-    """Train for the epochs of the schedule, or until macro-F1 has not risen for ``patience`` of
+    """Train for the epochs of the batches, or until macro-F1 has not risen for ``patience`` of
     them.
 
     Args:
@@ -78,7 +82,7 @@ def fit(
     schedule = batches.schedule
     steps = protocol.epochs * math.ceil(len(schedule.train) / schedule.effective)
     trainer = Trainer(model, protocol, class_weights, precision, steps, processes)
-    result = TrainingResult()
+    result = TrainingResult(keeps_last=protocol.keep_epoch > 0)
     if checkpoint is not None:
         # Taken out of the checkpoint, or a second copy of it all stays in memory.
         trainer.load_state(checkpoint.pop("trainer"))
@@ -152,12 +156,19 @@ class Trainer:
         self.device = precision.device
         self.model = model.to(self.device)
         self.joined_model = processes.joined_model(self.model, self.device)
-        self.trainable = [p for p in model.parameters() if p.requires_grad]
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        self.trainable = [p for _, p in named]
+        groups, self._times_lr = [{"params": self.trainable}], [1.0]
+        if protocol.encoder_lr:
+            of_encoder = [p for name, p in named if name.startswith("encoder.")]
+            others = [p for name, p in named if not name.startswith("encoder.")]
+            groups = [{"params": of_encoder}, {"params": others}]
+            self._times_lr = [protocol.encoder_lr / protocol.lr, 1.0]
         options = {"lr": protocol.lr, "weight_decay": protocol.weight_decay}
         try:  # in its one-kernel form, where this torch has it for the device
-            self.optimizer = torch.optim.AdamW(self.trainable, fused=True, **options)
+            self.optimizer = torch.optim.AdamW(groups, fused=True, **options)
         except RuntimeError:  # on a processor before torch 2.4
-            self.optimizer = torch.optim.AdamW(self.trainable, **options)
+            self.optimizer = torch.optim.AdamW(groups, **options)
         self.scaler = precision.scaler()
         self.class_weights_cpu = class_weights  # (C,) float32
         self.class_weights = class_weights.to(self.device)
@@ -230,8 +241,8 @@ class Trainer:
 
     def _take_step(self) -> None:
         """Change the weights by the gradients of a whole step, and forget these."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.protocol, self.step, self.steps)
+        for group, times in zip(self.optimizer.param_groups, self._times_lr, strict=True):
+            group["lr"] = learning_rate(self.protocol, self.step, self.steps) * times
         if self.protocol.clip_norm:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.trainable, self.protocol.clip_norm)
@@ -242,7 +253,8 @@ class Trainer:
 
 
 def learning_rate(protocol: Protocol, step: int, steps: int) -> float:
-    """Return the learning rate of a step, counted from 0, of a run that plans ``steps`` of them.
+    """Return the learning rate of a step, counted from 0, of a run that plans ``steps`` of them;
+    ``--encoder-lr`` follows it.
 
     It rises from 0 in a straight line over the share ``warmup_ratio`` of the steps, rounded up, and
     then follows the schedule, as transformers' schedules with warmup do. The cosine is half of one,

@@ -87,7 +87,7 @@ def prepare(
     # 2. The model
     tokenizer = load_tokenizer(choice.name)
     how = {"pretrained": protocol.pretrained, "frozen": protocol.frozen_encoders}
-    how["branches"] = protocol.branch_loss > 0
+    how |= {"branches": protocol.branch_loss > 0, "dropout": protocol.dropout}
     shape = choice, len(classes), protocol.image_size
     build = partial(build_classifier, *shape, seed=protocol.seed, **how)
     model = build()

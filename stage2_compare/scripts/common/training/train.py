@@ -86,8 +86,9 @@ def train(settings: TrainingRun, pairs: tuple | None = None) -> None:
         # 4. Record
         if processes.first:
             write_run(run, folder, model, result, processes.count)
-            best, epoch = result.best_row["val_f1_macro"], result.best_epoch
-            print(f"best macro-F1 {best:.4f} at epoch {epoch}: {folder.final}", flush=True)
+            kept, epoch = result.best_row["val_f1_macro"], result.best_epoch
+            told = "macro-F1" if settings.protocol.keep_epoch else "best macro-F1"
+            print(f"{told} {kept:.4f} at epoch {epoch}: {folder.final}", flush=True)
 
 
 def fit_in_memory(
@@ -154,7 +155,7 @@ def learn(
         train=train,
         val=datasets["val"],
         seed=protocol.seed,
-        epochs=range(_epochs_done(checkpoint) + 1, protocol.epochs + 1),
+        epochs=range(_epochs_done(checkpoint) + 1, protocol.last_epoch + 1),
         micro=run.micro,
         effective=protocol.effective_batch_size,
         dropout_shape=model.head.dropout_shape,
