@@ -45,7 +45,6 @@ class Blip(Encoder):
             pretrained,
             optional=("text_decoder.cls.",),
         )
-        self.reads_apart = len(self.uses) == 1
         self.vision = blip.vision_model if "image" in self.uses else None
         self.decoder = blip.text_decoder.bert if "text" in self.uses else None
         if self.vision is None:
@@ -59,8 +58,6 @@ class Blip(Encoder):
         self.text_dim = config.text_config.hidden_size if self.decoder is not None else 0
         self.image_dim = config.vision_config.hidden_size if self.vision is not None else 0
         self.bos_token_id = config.text_config.bos_token_id
-        self.vocabulary = config.text_config.vocab_size
-        self.positions = config.text_config.max_position_embeddings
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor | None) -> tuple:
         patches = image = text = None

@@ -49,12 +49,16 @@ def build_classifier(
         return nullcontext() if seed is None else seeding.initialising(seed, part)
 
     pretrained = pretrained and state is None
-    with stream("encoder"):
+    fusion = FUSIONS[choice.fusion]
+    made_of = replace(choice, fusion=""), fusion.uses, fusion.pooled, image_size
+    encoder = _kept.get(made_of) if frozen and pretrained else None
+    if encoder is None:
+        _kept.clear()  # before the next one is read: there is memory for one
+        with stream("encoder"):
+            load = encoder_class(choice.family)
+            encoder = load(choice, load_config(choice.name), image_size, pretrained)
         if frozen and pretrained:
-            encoder = _frozen_encoder(choice, image_size)
-        else:
-            _kept.clear()
-            encoder = _load_encoder(choice, image_size, pretrained)
+            _kept[made_of] = encoder
     with stream("head"):
         model = ImageTextClassifier(encoder, choice.fusion, classes, branches, dropout)
     if frozen:
@@ -70,18 +74,3 @@ def encoder_class(family: str) -> type[Encoder]:
     """Import the class of a family of encoders, a key of FAMILIES."""
     module, name = FAMILIES[family].encoder.split(":")
     return getattr(import_module(f".{module}", __package__), name)
-
-
-def _load_encoder(choice: ModelChoice, image_size: int, pretrained: bool) -> Encoder:
-    load = encoder_class(choice.family)
-    return load(choice, load_config(choice.name), image_size, pretrained)
-
-
-def _frozen_encoder(choice: ModelChoice, image_size: int) -> Encoder:
-    """Return the pretrained encoder that is kept, or load it and keep it instead of another."""
-    fusion = FUSIONS[choice.fusion]
-    made_of = replace(choice, fusion=""), fusion.uses, fusion.pooled, image_size
-    if made_of not in _kept:
-        _kept.clear()  # before the next one is read: there is memory for one
-        _kept[made_of] = _load_encoder(choice, image_size, pretrained=True)
-    return _kept[made_of]

@@ -27,15 +27,7 @@ class Clip(TowerEncoder):
                 f"{quoted(choice.name)} is a {config.model_type} checkpoint: compare_clip.py takes "
                 f"those of {', '.join(two_towers.KINDS)}"
             )
-        how = pretrained, self.uses, self.pooled
-        self.clip = two_towers.load(choice.name, config, image_size, *how)
+        how = image_size, pretrained, self.uses, self.pooled
+        self.clip, *towers = two_towers.load(choice.name, config, *how)
         self.mean, self.std = two_towers.pixel_statistics(choice.name, config)
-        # Of a modality without a tower, too
-        self.vocabulary = config.text_config.vocab_size
-        self.positions = config.text_config.max_position_embeddings
-        text = image = None
-        if "text" in self.uses:
-            text = two_towers.text_tower(self.clip, self.pooled)
-        if "image" in self.uses:
-            image = two_towers.image_tower(self.clip, self.pooled, self.mean, self.std)
-        self.take(text, image)
+        self.take(*towers)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..settings import ModelChoice
+from ..settings import FAMILIES, ModelChoice
 from .fusion import FUSIONS
 from .loading import UNLIMITED
 
@@ -20,34 +20,27 @@ from .loading import UNLIMITED
 class Encoder(nn.Module):
     """Turns texts and images into one feature each, or one for each token and patch.
 
-    To add a kind of encoder, derive from this class, set every attribute in ``__init__`` (which
-    takes the four arguments shown here), and add its line to ``settings.FAMILIES``.
+    To add a kind of encoder, derive from this class, set the attributes that are not set here in
+    ``__init__`` (which takes these four arguments), and add its line to ``settings.FAMILIES``.
 
     Attributes:
-        uses, pooled: what the fusion takes, see ``fusion.Fusion``; set here.
+        uses, pooled: what the fusion takes, see ``fusion.Fusion``.
         text_dim, image_dim: sizes of the features; 0 for a modality that the fusion does not use.
         mean, std: of the pixels of the encoder's training, three numbers each, on a scale of 0 to 1.
         positions: the longest text in tokens.
         vocabulary: the number of token ids.
-        reads_apart: True where each feature depends on its own modality alone, so that features of
-            different pairs can be combined; False where the text is read in the light of the image.
-        weights_of: for encoders whose ``forward`` reads one modality alone where the other one is
-            None: how the names of the weights of each begin. Empty: pairs are read whole.
+        reads_apart: True where each feature depends on its own modality alone, and ``forward`` reads
+            one alone where the other is None; False where the text is read in the light of the image.
+        weights_of: how the names of the weights of each modality begin, where they are read apart.
         configs: of each modality the configuration, of transformers, of the checkpoint that reads it,
-            or the name of a network of torchvision; set here to that of the one checkpoint.
+            or the name of a network of torchvision.
     """
 
-    uses: tuple[str, ...]
-    pooled: bool
     text_dim: int
     image_dim: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    positions: int
-    vocabulary: int
-    reads_apart: bool
+    mean: Sequence[float]
+    std: Sequence[float]
     weights_of: dict[str, str] = {}
-    configs: dict[str, Any]
 
     def __init__(self, choice: ModelChoice, config: Any, image_size: int, pretrained: bool):
         """Load the encoder.
@@ -62,7 +55,11 @@ class Encoder(nn.Module):
         super().__init__()
         fusion = FUSIONS[choice.fusion]
         self.uses, self.pooled = fusion.uses, fusion.pooled
-        self.configs = {"text": config, "image": config}
+        self.reads_apart = FAMILIES[choice.family].reads_apart or len(self.uses) == 1
+        self.configs: dict[str, Any] = {"text": config, "image": config}
+        reader = getattr(config, "text_config", config)
+        self.vocabulary: int = getattr(reader, "vocab_size", UNLIMITED)
+        self.positions = longest_text(None, reader)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor | None
@@ -112,8 +109,6 @@ class TowerEncoder(Encoder):
     """An encoder of two towers, one for each modality that the fusion uses.
 
     To make one, call ``take`` in ``__init__``, and register the modules of the towers."""
-
-    reads_apart = True
 
     def take(self, text: TextTower | None, image: ImageTower | None) -> None:
         """Read texts and images with these towers."""

@@ -70,8 +70,7 @@ def load_image_tower(name: str, image_size: int, pretrained: bool, pooled: bool)
         )
     config = load_config(name)
     if config.model_type in two_towers.KINDS:
-        model = two_towers.load(name, config, image_size, pretrained, ("image",), pooled)
-        return two_towers.image_tower(model, pooled, *two_towers.pixel_statistics(name, config))
+        return two_towers.load(name, config, image_size, pretrained, ("image",), pooled)[2]
     if config.model_type not in KINDS:
         raise UserError(
             f"{quoted(name)} is a {config.model_type} checkpoint: --image-backbone takes those of "

@@ -22,27 +22,11 @@ from .weights import load_weights
 def load_text_tower(name: str, config: Any, pretrained: bool, pooled: bool) -> TextTower:
     """Load the text tower of a checkpoint; ``pooled`` as in ``fusion.Fusion``. Raise UserError where
     it has none, is broken, or lacks a weight in use."""
-    if config.model_type in two_towers.KINDS:
-        # Nothing is resized: the vision tower is not there.
-        model = two_towers.load(name, config, 0, pretrained, ("text",), pooled)
-        return two_towers.text_tower(model, pooled)
-    model = _load_encoder(name, config, pretrained)
-    if not pooled and hasattr(model, "pooler"):
-        model.pooler = None
-    return TextTower(
-        model,
-        dim=config.hidden_size,
-        positions=longest_text(model, config),
-        vocabulary=config.vocab_size,
-        encode=partial(_encode, model, pooled),
-    )
-
-
-def _load_encoder(name: str, config: Any, pretrained: bool) -> nn.Module:
-    """Load the encoder with ``AutoModel``; drop the pooler where the checkpoint lacks its
-    weights."""
     from transformers import AutoModel
 
+    if config.model_type in two_towers.KINDS:
+        # Nothing is resized: the vision tower is not there.
+        return two_towers.load(name, config, 0, pretrained, ("text",), pooled)[1]
     for family in FAMILIES.values():
         if config.model_type in family.model_types:
             raise UserError(
@@ -56,9 +40,10 @@ def _load_encoder(name: str, config: Any, pretrained: bool) -> nn.Module:
             "bert-base-chinese"
         )
     model, missing = load_weights(AutoModel, name, config, pretrained, optional=("pooler.",))
-    if missing:
+    if missing or (not pooled and hasattr(model, "pooler")):
         model.pooler = None
-    return model
+    sizes = config.hidden_size, longest_text(model, config), config.vocab_size
+    return TextTower(model, *sizes, partial(_encode, model, pooled))
 
 
 def _encode(model: nn.Module, pooled: bool, ids: Tensor, mask: Tensor) -> Tensor:

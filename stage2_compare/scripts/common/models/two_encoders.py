@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..settings import ModelChoice
-from .encoder import TowerEncoder, longest_text
+from .encoder import TowerEncoder
 from .image_towers import load_image_tower
-from .loading import IMAGENET, UNLIMITED
+from .loading import IMAGENET
 from .text_towers import load_text_tower
 
 
@@ -21,12 +21,8 @@ class TwoEncoders(TowerEncoder):
     def __init__(self, choice: ModelChoice, config: Any, image_size: int, pretrained: bool):
         super().__init__(choice, config, image_size, pretrained)
         text = image = None
-        if "text" in self.uses:
+        if "text" in self.uses:  # else any checkpoint will do for its tokenizer
             text = load_text_tower(choice.name, config, pretrained, self.pooled)
-        else:  # any checkpoint will do for its tokenizer
-            reader = getattr(config, "text_config", config)
-            self.vocabulary = getattr(reader, "vocab_size", UNLIMITED)
-            self.positions = longest_text(None, reader)
         if "image" in self.uses:
             backbone = choice.image_backbone
             image = load_image_tower(backbone, image_size, pretrained, self.pooled)

@@ -32,10 +32,9 @@ KINDS = {
 
 def load(
     name: str, config: Any, image_size: int, pretrained: bool, uses: Sequence[str], pooled: bool
-) -> nn.Module:
-    """Load what is used of a checkpoint of KINDS: a module of transformers without its other parts.
-
-    ``uses`` and ``pooled`` are those of ``fusion.Fusion``."""
+) -> tuple[nn.Module, TextTower | None, ImageTower | None]:
+    """Load what is used of a checkpoint of KINDS: a module of transformers without its other parts,
+    and the towers in it. ``uses`` and ``pooled`` are those of ``fusion.Fusion``."""
     kind = getattr(transformers, KINDS[config.model_type])
     model, _ = load_weights(kind, name, config, pretrained)
     # Temperature and bias of the contrastive loss: no logit of ours needs them.
@@ -47,30 +46,28 @@ def load(
     for part in unused:
         if hasattr(model, part):
             delattr(model, part)
+    text = image = None
+    if "text" in uses:
+        own, reader = config.text_config, model.text_model
+        to_space = getattr(model, "text_projection", None) or reader.head  # SigLIP's
+        encode = partial(_encode_text, model, to_space, pooled)
+        sizes = to_space.out_features, longest_text(reader, own), own.vocab_size
+        text = TextTower(model, *sizes, encode)
     if "image" in uses:
         vision, patch = model.vision_model, config.vision_config.patch_size
         fit_positions(vision.embeddings, "position_embedding", image_size, patch)
         if not pooled and hasattr(vision, "head"):
             vision.head = nn.Identity()
-    return model
+        to_space = getattr(model, "visual_projection", None)
+        dim = to_space.out_features if to_space else config.vision_config.hidden_size
+        encode = partial(_encode_image, model, to_space, pooled)
+        image = ImageTower(model, model.config, dim, *pixel_statistics(name, config), encode)
+    return model, text, image
 
 
 def pixel_statistics(name: str, config: Any) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation of the pixels that a checkpoint of KINDS expects."""
     return image_statistics(name, HALF if config.model_type == "siglip" else CLIP_PIXELS)
-
-
-def text_tower(model: nn.Module, pooled: bool) -> TextTower:
-    """Return the text tower of what ``load`` gave."""
-    config, text = model.config.text_config, model.text_model
-    to_space = getattr(model, "text_projection", None) or text.head  # SigLIP's
-    return TextTower(
-        model,
-        dim=to_space.out_features,
-        positions=longest_text(text, config),
-        vocabulary=config.vocab_size,
-        encode=partial(_encode_text, model, to_space, pooled),
-    )
 
 
 def _encode_text(
@@ -87,17 +84,6 @@ def _encode_text(
         return model.get_text_features(**words)  # (B, D)
     tokens = model.text_model(**words).last_hidden_state  # (B, L, text hidden)
     return to_space(tokens[:, :length])  # (B, L, D)
-
-
-def image_tower(
-    model: nn.Module, pooled: bool, mean: Sequence[float], std: Sequence[float]
-) -> ImageTower:
-    """Return the image tower of what ``load`` gave, see ``pixel_statistics``."""
-    config = model.config.vision_config
-    to_space = getattr(model, "visual_projection", None)
-    dim = to_space.out_features if to_space else config.hidden_size
-    encode = partial(_encode_image, model, to_space, pooled)
-    return ImageTower(model, model.config, dim, mean, std, encode)
 
 
 def _encode_image(

@@ -103,8 +103,7 @@ def encode(
         cache does not say. 0 where they are made again whenever they are asked for.
     """
     encoder, read = model.encoder, partial(read_batch, model, precision)
-    apart = len(encoder.uses) == 1 or encoder.weights_of
-    uses = [(name,) for name in encoder.uses] if apart else [encoder.uses]
+    uses = [(name,) for name in encoder.uses] if encoder.reads_apart else [encoder.uses]
     pairs = _joined(datasets)
     parts = [_Part(each, encoder, pairs, read, _rows(micro)) for each in uses]
     kept = cache is not None and _keep(parts, encoder, *cache)
