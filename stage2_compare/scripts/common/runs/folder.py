@@ -3,7 +3,6 @@ rename."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import platform
@@ -25,10 +24,8 @@ from ..files import (
     cannot_write,
     escaped,
     folder_name,
-    is_disk_full,
     lock,
     move,
-    open_file,
     quoted,
     remove_left_overs,
     replacing,
@@ -38,7 +35,7 @@ from ..tensors import read_tensors
 from . import layout
 from .identity import differences
 from .layout import CHECKPOINT, OWNER
-from .reading import read_choices
+from .reading import owner_of, read_choices
 
 
 class RunFolder:
@@ -56,11 +53,8 @@ class RunFolder:
             self.parent.mkdir(parents=True, exist_ok=True)
             self._lock = lock(layout.lock(self.parent, self.final.name))
             if self._lock is None:
-                owner = "another process"  # one that has just started or is about to end
-                with suppress(Exception):
-                    with open_file(self.partial / OWNER) as file:
-                        found = json.load(file)
-                    owner = "process {pid} on {host}, started {started}".format(**found)
+                # Nothing is known of one that has just started or is about to end.
+                owner = owner_of(self.partial) or "another process"
                 raise Busy(
                     f"{self.final} is being trained by {owner}: wait for it, or end that process "
                     "first"
@@ -74,12 +68,10 @@ class RunFolder:
             self.__exit__()
             if not isinstance(error, OSError):
                 raise
-            remedy, length = "Give another --output-dir", len(os.path.abspath(self.final))
             # Windows says of a path that is too long that it does not exist.
-            if error.errno == errno.ENAMETOOLONG or (error.errno == errno.ENOENT and length > 200):
-                remedy = f"The path has {length} characters: move the project to a shorter one"
             raise UserError(
-                f"cannot write in {quoted(str(self.parent))}: {reason_of(error)}. {remedy}"
+                f"cannot write in {quoted(str(self.parent))}: {reason_of(error)}. Give another "
+                "--output-dir, or move the project to a shorter path"
             ) from error
         return self
 
@@ -134,15 +126,10 @@ class RunFolder:
         """Write the encoder of this hash beside the runs, unless it is there. Where two runs end at
         once, both write the same."""
         path = layout.encoder(self.parent, digest)
-        try:
+        if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             remove_left_overs(path.parent, ".*.tmp")
-            if not path.is_file():
-                with _signals_delayed(), replacing(path) as file:
-                    torch.save(state, file)
-        except (OSError, RuntimeError) as error:
-            if not path.is_file():
-                raise cannot_write(path, error) from error
+            _write(path, lambda file: torch.save(state, file))
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
@@ -150,34 +137,7 @@ class RunFolder:
 
     def write(self, name: str, content: bytes | Callable[[BinaryIO], Any]) -> None:
         """Write a file whole or not at all: its bytes, or what a function writes."""
-        path = self.partial / name
-        try:
-            with _signals_delayed(), replacing(path) as file:
-                content(file) if callable(content) else file.write(content)
-        except (OSError, RuntimeError) as error:  # torch.save may report a full disk as the latter
-            raise cannot_write(path, error) from error
-
-    def write_folder(self, name: str, write: Callable[[Path], None]) -> None:
-        """Let ``write`` fill a new folder.
-
-        Raises:
-            UserError: the disk is full. Other errors of ``write`` are the caller's to judge.
-        """
-        path = self.partial / name
-        self.remove_folder(name)  # of a process that was killed
-        try:
-            path.mkdir()
-            write(path)
-            for file in filter(os.path.isfile, path.rglob("*")):
-                with open(file, "r+b") as written:
-                    os.fsync(written.fileno())  # before the run takes its name
-        except Exception as error:
-            if is_disk_full(error):
-                raise cannot_write(path, error) from error
-            raise
-
-    def remove_folder(self, name: str) -> None:
-        shutil.rmtree(self.partial / name, ignore_errors=True)
+        _write(self.partial / name, content)
 
     # The finished run
 
@@ -252,6 +212,14 @@ class RunFolder:
                 f"{reason_of(error)}. It stays in {self._old} until no program has files of it open",
                 flush=True,
             )
+
+
+def _write(path: Path, content: bytes | Callable[[BinaryIO], Any]) -> None:
+    try:
+        with _signals_delayed(), replacing(path) as file:
+            content(file) if callable(content) else file.write(content)
+    except (OSError, RuntimeError) as error:  # torch.save may report a full disk as the latter
+        raise cannot_write(path, error) from error
 
 
 def table_bytes(table: pd.DataFrame, line_end: str = "\n") -> bytes:

@@ -11,7 +11,6 @@ import os
 import sys
 import zipfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -26,21 +25,17 @@ from . import layout
 from .identity import CHOICES, RECORDS, differences, recorded, under_one_name
 
 _LARGEST = sys.float_info.max
-_COLUMNS = ("epoch", "train_loss", *layout.REQUIRED)  # of history.csv
-_OPTIONAL_COLUMNS = ("val_loss", *layout.OPTIONAL)
-# Of metrics.json.
+# Of metrics.json, where whatever else is no number counts as not recorded.
 _NUMBERS = ("best_val_f1_macro", "epochs", "train_time_sec")
 _NUMBERS += ("params_million", "trainable_params_million")
-_OPTIONAL_NUMBERS = ("encode_time_sec", "peak_memory_mb", "truncated_rate", "unknown_rate")
-_OPTIONAL_NUMBERS += ("tokens_per_character", *layout.INFERENCE)
 _BLOCKS = ("protocol", "model", "samples", "class_counts", "duplicates", "probe")
+_COLUMNS = ("epoch", "train_loss", *layout.REQUIRED)  # of history.csv; the others may be empty
 # Apart from optional metrics, a run records nothing negative.
 _BOUNDS = {metric.column: metric.bounds for metric in METRICS}
 _ROUNDING = 1e-4  # two files of one run may differ by this much
-# The most that is read of a file. A table takes up to 30 times as much memory meanwhile.
-_MEGABYTES = {".json": 5, ".csv": 100, ".npz": 500}
+# The most bytes that are read of a file. A table takes up to 30 times as much memory meanwhile.
+_MOST = {".json": 5 * 10**6, ".csv": 10**8, ".npz": 5 * 10**8}
 _LARGEST_LOGIT = 1e9
-_HEADER = 10_000  # bytes before the values of an array, at most
 
 
 @dataclass(frozen=True)
@@ -160,14 +155,18 @@ def _name_of_run(folder: Path) -> str | None:
         return name  # the newer run never took it: it stopped between the two renames of its end
     if not name.endswith(layout.PARTIAL):
         return None
-    state = "stopped before its end: run the same command again to go on"
-    with suppress(Exception):  # of a process that was killed, or has just begun
+    owner = owner_of(folder)
+    state = f"in progress: {owner}; if it is gone, " if owner else "stopped before its end: "
+    raise ValueError(f"{state}run the same command again to go on")
+
+
+def owner_of(folder: Path) -> str:
+    """Say which process works on an unfinished run; "" where it was killed, or has just begun."""
+    try:
         owner = json.loads(_read_text(folder / layout.OWNER))
-        state = (
-            f"in progress since {owner['started']} (process {owner['pid']} on {owner['host']}); "
-            "if that process is gone, run the same command again to go on"
-        )
-    raise ValueError(state)
+        return "process {pid} on {host}, started {started}".format(**owner)
+    except Exception:  # a stranger's file can fail in any way
+        return ""
 
 
 def _read_run(folder: Path, name: str) -> Run:
@@ -280,7 +279,7 @@ def has_predicted(folder: Path, test: tuple[Any, str]) -> bool:
 
 def _read_text(path: Path) -> str:
     """Return the text of a file, with the mark that it may begin with."""
-    with open_file(path, 10**6 * _MEGABYTES[path.suffix]) as file:
+    with open_file(path, _MOST[path.suffix]) as file:
         return file.read().decode("utf-8")
 
 
@@ -295,13 +294,10 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def _read_figures(path: Path, found: dict[str, Any]) -> dict[str, Any]:
-    """Return a record whose numbers are finite and not negative; a null is left out."""
     record = read_record(path)
-    for key in (*_NUMBERS, *_OPTIONAL_NUMBERS):
+    for key in _NUMBERS:
         value = record.get(key)
-        if value is None and key in _OPTIONAL_NUMBERS:
-            record.pop(key, None)
-        elif not (is_number(value) and value >= 0):
+        if not (is_number(value) and value >= 0):
             raise ValueError(f"{key} is {value!r}, not a number in its range")
     for key in _BLOCKS:
         if not isinstance(record.get(key, {}), dict):
@@ -317,7 +313,7 @@ def is_number(value: Any) -> bool:
 
 def _read_table(path: Path) -> tuple[list[str], np.ndarray]:
     """Return the header (K,) and the rows (N, K) of a csv file, each cell as it was written."""
-    header, rows = read_csv(path, 10**6 * _MEGABYTES[path.suffix])
+    header, rows = read_csv(path, _MOST[path.suffix])
     return header, np.array(rows, dtype=object)
 
 
@@ -329,9 +325,9 @@ def _read_history(path: Path, found: dict[str, Any]) -> list[dict[str, float | N
     # 1. The rows.
     history = []
     for number, texts in enumerate(cells.tolist(), 2):
-        row: dict[str, float | None] = dict.fromkeys(_OPTIONAL_COLUMNS)
+        row: dict[str, float | None] = dict.fromkeys(layout.HISTORY_COLUMNS)
         for name, text in zip(header, texts, strict=True):
-            if name in _COLUMNS or (name in _OPTIONAL_COLUMNS and text):
+            if name in _COLUMNS or (name in row and text):
                 row[name] = float(text)
                 low, high = _BOUNDS.get(name, (0.0, _LARGEST))
                 if not low <= row[name] <= high:
@@ -426,16 +422,15 @@ def _read_test(path: Path, found: dict[str, Any]) -> Predictions | None:
 def _read_shares(path: Path, found: dict[str, Any]) -> np.ndarray:
     """Return the probabilities of every epoch (E, N, C) float16."""
     shape = (len(found["history"]), *np.shape(found["predictions"].probabilities))
-    most = 10**6 * _MEGABYTES[path.suffix]
-    with open_file(path, most) as file, zipfile.ZipFile(file) as archive:
-        member = archive.getinfo(f"{layout.PROBABILITIES}.npy")
-        # A small archive may claim gigabytes.
-        if member.file_size > min(most, 2 * math.prod(shape) + _HEADER):
-            raise ValueError(f"it holds {member.file_size / 1e6:,.2f} MB, not {shape} float16")
-        with archive.open(member) as values:
-            shares = np.lib.format.read_array(values, allow_pickle=False)
-    if (shares.shape, shares.dtype) != (shape, np.float16):
-        raise ValueError(f"it holds {shares.shape} {shares.dtype}, not {shape} float16")
+    with open_file(path, _MOST[path.suffix]) as file, zipfile.ZipFile(file) as archive:
+        member = archive.open(f"{layout.PROBABILITIES}.npy")
+        np.lib.format.read_magic(member)
+        # Before the values: a small archive may claim gigabytes, or hold Python objects.
+        claimed, _, dtype = np.lib.format.read_array_header_1_0(member)
+        if (claimed, dtype) != (shape, np.float16):
+            raise ValueError(f"it holds {claimed} {dtype}, not {shape} float16")
+        values = member.read(2 * math.prod(shape))
+    shares = np.frombuffer(values, np.float16).reshape(shape)
     if not ((shares >= 0) & (shares <= 1)).all():
         raise ValueError("a probability is not between 0 and 1")
     return shares

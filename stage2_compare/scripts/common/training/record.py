@@ -28,7 +28,7 @@ from ..data.dataset import PairDataset
 from ..data.splits import UNLABELLED, Split, fingerprints, to_predict
 from ..data.tokens import tokenise
 from ..errors import UserError, reason_of
-from ..files import quoted
+from ..files import cannot_write, is_disk_full, quoted
 from ..models.classifier import ImageTextClassifier
 from ..models.loading import load_tokenizer, save_encoder
 from ..progress import Progress
@@ -279,20 +279,23 @@ def submission_table(answers: pd.DataFrame) -> pd.DataFrame:
 def _write_encoder(run: PreparedRun, folder: RunFolder, model: ImageTextClassifier) -> None:
     """Write the encoder's files, with which the run is opened anywhere. Keep them only if their
     tokenizer reads the validation texts as the run did; else say so."""
-    encoder = model.encoder
-    content = encoder.configs, run.tokenizer, encoder.mean, encoder.std
+    encoder, path = model.encoder, folder.partial / layout.ENCODER
+    shutil.rmtree(path, ignore_errors=True)  # of a process that was killed
     try:
-        folder.write_folder(layout.ENCODER, lambda path: save_encoder(path, *content))
-        saved = load_tokenizer(str(folder.partial / layout.ENCODER))
-        again = tokenise(run.splits["val"].texts, saved, run.max_length)
+        path.mkdir()
+        save_encoder(path, encoder.configs, run.tokenizer, encoder.mean, encoder.std)
+        for file in filter(os.path.isfile, path.rglob("*")):
+            with open(file, "r+b") as written:
+                os.fsync(written.fileno())  # before the run takes its name
+        again = tokenise(run.splits["val"].texts, load_tokenizer(str(path)), run.max_length)
         if np.array_equal(again.ids, run.datasets["val"].tokens.ids):
             return
         reason = "a saved copy reads otherwise"
-    except UserError:  # the disk is full
-        raise
     except Exception as error:  # a foreign tokenizer can fail in any way
+        if is_disk_full(error):
+            raise cannot_write(path, error) from error
         reason = reason_of(error)
-    folder.remove_folder(layout.ENCODER)
+    shutil.rmtree(path)
     print(
         f"warning: the tokenizer of {quoted(run.settings.model.name)} cannot be kept ({reason}): "
         "predict.py will need the checkpoint itself",
