@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -66,43 +66,22 @@ def tokenise(texts: list[str], tokenizer: Any, max_length: int) -> Tokens:
     longest = _CHARACTERS_PER_TOKEN * max(max_length, 64)
     too_long = np.array([len(text) > longest for text in texts])
     texts = [text[:longest] for text in texts]
-    specials = tokenizer.num_special_tokens_to_add()
-    ids, were_cut = [], []
-    unknown, words, cut_words = 0, 0, 0
-    for row, special, cut in _encoded(texts, tokenizer, max_length, specials):
-        row = np.asarray(row, dtype=np.int32)
-        ids.append(row)
-        were_cut.append(cut > 0)
-        unknown += int((row[np.asarray(special) == 0] == tokenizer.unk_token_id).sum())
-        words += len(row) - specials
-        cut_words += cut
+    words, ids = [], []  # words: the tokens of the whole texts, without special ones
+    for start in range(0, len(texts), _PORTION):
+        portion = texts[start : start + _PORTION]
+        words += tokenizer(portion, add_special_tokens=False, verbose=False)["input_ids"]
+        ids += tokenizer(portion, truncation=True, max_length=max_length)["input_ids"]
+    room = max_length - tokenizer.num_special_tokens_to_add()
+    kept = list(chain.from_iterable(row[:room] for row in words))
+    lengths = np.array([len(row) for row in words])  # (N,)
     return Tokens(
-        ids=np.concatenate(ids),
+        ids=np.array(list(chain.from_iterable(ids)), np.int32),
         starts=np.cumsum([0, *map(len, ids)]),
         pad_id=tokenizer.pad_token_id,
-        cut=np.array(were_cut) | too_long,
-        unknown_rate=unknown / max(words, 1),
-        per_character=(words + cut_words) / max(sum(map(len, texts)), 1),
+        cut=(lengths > room) | too_long,
+        unknown_rate=kept.count(tokenizer.unk_token_id) / max(len(kept), 1),
+        per_character=int(lengths.sum()) / max(sum(map(len, texts)), 1),
     )
-
-
-def _encoded(
-    texts: list[str], tokenizer: Any, max_length: int, specials: int
-) -> Iterator[tuple[list[int], list[int], int]]:
-    """Yield of each text its ids, 1 for each that marks its ends, and the number of those cut."""
-    if tokenizer.is_fast:
-        for start in range(0, len(texts), _PORTION):
-            portion = texts[start : start + _PORTION]
-            encoded = tokenizer(portion, truncation=True, max_length=max_length)
-            for ids, encoding in zip(encoded["input_ids"], encoded.encodings, strict=True):
-                cut = sum(len(rest.ids) - specials for rest in encoding.overflowing)
-                yield ids, encoding.special_tokens_mask, cut
-        return
-    asked = {"return_special_tokens_mask": True, "return_overflowing_tokens": True}
-    for text in texts:  # of several at once, a slow tokenizer does not say what it cut
-        encoding = tokenizer(text, truncation=True, max_length=max_length, **asked)
-        cut = len(encoding.get("overflowing_tokens", ()))
-        yield encoding["input_ids"], encoding["special_tokens_mask"], cut
 
 
 def check_tokens(tokens: Tokens, vocabulary: int, name: str) -> None:
