@@ -114,17 +114,13 @@ def alone(path: Path) -> Iterator[None]:
         unlock(held)
 
 
-def remove_left_overs(folder: Path, pattern: str, age: float = _LEFT_OVER_SEC) -> int:
+def remove_left_overs(folder: Path, pattern: str, age: float = _LEFT_OVER_SEC) -> None:
     """Remove the temporary files of killed processes, whose names fit a pattern: those that are
-    older than ``age`` seconds. Return their bytes."""
-    freed = 0
+    older than ``age`` seconds."""
     for path in folder.glob(pattern):
         with suppress(OSError):  # another may be removing it; Windows removes no file that is open
-            found = path.stat()
-            if time.time() - found.st_mtime >= age:
+            if time.time() - path.stat().st_mtime >= age:
                 path.unlink()
-                freed += found.st_size
-    return freed
 
 
 def write_result(path: Path, content: bytes) -> None:

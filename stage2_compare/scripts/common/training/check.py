@@ -71,7 +71,7 @@ def check(settings: TrainingRun, at_once: int) -> dict[str, Any]:
         "batch_size": run.micro,
         "step_sec": row["train_sec"],
         "run_sec": protocol.last_epoch * (steps * row["train_sec"] + val_sec),
-        "encode_sec": (run.encode_sec or 0.0) * share,
+        "encode_sec": run.encode_sec * share,
         # After a failure it would be that of the batch that did not fit.
         "memory_mb": None if run.halvings else peak_memory_mb(device),
     }

@@ -44,7 +44,7 @@ Read = Callable[[Batch], list[Tensor | None]]
 
 def encode_splits(
     prepared: PreparedRun, model: ImageTextClassifier, micro: int
-) -> tuple[dict[str, Dataset], float | None]:
+) -> tuple[dict[str, Dataset], float]:
     """Let the frozen encoder read all splits of a run, or find what it made of them. Return the
     features by split, and the seconds it took to make those of training and validation, see
     ``encode``. ``micro`` samples fit in memory in training."""
@@ -86,7 +86,7 @@ def encode(
     micro: int,
     precision: Precision,
     cache: tuple[Path, dict[str, dict[str, Any]]] | None = None,
-) -> tuple[list[Dataset], float | None]:
+) -> tuple[list[Dataset], float]:
     """Read datasets with an encoder; the features are float32 on the CPU, in the order of each
     split.
 
@@ -99,8 +99,8 @@ def encode(
             can hold it.
 
     Returns:
-        The features, and the seconds it took to make them, when they were made; None where the
-        cache does not say. 0 where they are made again whenever they are asked for.
+        The features, and the seconds it took to make them, when they were made. 0 where they are
+        made again whenever they are asked for.
     """
     encoder, read = model.encoder, partial(read_batch, model, precision)
     uses = [(name,) for name in encoder.uses] if encoder.reads_apart else [encoder.uses]
@@ -129,8 +129,7 @@ def encode(
         else:
             source = partial(_looked_up, parts, samples) if kept else partial(_now, read, dataset)
             found.append(TokenDataset(dataset.labels, dataset.tokens.lengths, source))
-    times = [part.seconds for part in parts]
-    return found, None if None in times else sum(times)
+    return found, sum(part.seconds for part in parts)
 
 
 def _rows(micro: int) -> int:
@@ -164,7 +163,7 @@ class _Part:
         batch_rows: int,
     ):
         self.uses, self._pairs, self._read, self._batch_rows = uses, pairs, read, batch_rows
-        self.seconds: float | None = 0.0  # that it took to make the numbers, None: not known
+        self.seconds = 0.0  # that it took to make the numbers
         self.name = uses[0] if len(uses) == 1 else "pair"
         self._dims = {"text": encoder.text_dim, "image": encoder.image_dim}
         lengths = pairs.tokens.lengths * ("text" in uses)  # (N,)

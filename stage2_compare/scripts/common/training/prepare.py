@@ -45,7 +45,7 @@ class PreparedRun:
     halvings: list[dict[str, int]] = field(default_factory=list)  # epoch and micro-batch then
     # of the same names as ``datasets``, once a frozen encoder has read them
     features: dict[str, Dataset] = field(default_factory=dict)
-    encode_sec: float | None = 0.0  # that this took, see features.encode
+    encode_sec: float = 0.0  # that this took, see features.encode
 
     @property
     def classes(self) -> list[str]:
