@@ -6,7 +6,7 @@ import hashlib
 import os
 from argparse import Namespace
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,12 @@ from .copies import Keys, keys_of
 from .image_store import inspect_images
 from .pair_files import TEST_LIST, TRAIN_LIST, Fault, describe
 from .report import QUALITY, of_data, quality_json
-from .splits import FOLD, UNFINISHED, Split, check_classes, read_splits
+from .splits import UNFINISHED, Split, check_classes, read_splits
 from .splitting import choose_folds, choose_validation, connected_groups
 
 BROKEN, SIDES = "broken.csv", ("train", "val")
+_TABLES = ("train.csv", "val.csv", "test.csv", BROKEN, QUALITY)
+FOLD = "fold_"  # begins the name of a fold's folder, which lies beside the splits
 _OF_FOLDS = {f"{FOLD}{k}/{side}.csv": k for k in range(1, MOST_FOLDS + 1) for side in SIDES}
 
 
@@ -102,16 +104,13 @@ def _find_lists(flags: Namespace, output: Path, say: Language) -> dict[str, Path
     test = train.parent / TEST_LIST
     if flags.test_file or os.path.isfile(test):
         lists["test"] = root / flags.test_file if flags.test_file else test
-    top = ("train.csv", "val.csv", "test.csv", BROKEN, QUALITY)
+    folder = Path(os.path.realpath(output))  # also of "new/..", where "new" is still to be made
+    own = {folder / name for name in (*_TABLES, *_OF_FOLDS)}
     for name, path in lists.items():
         print(say(f"list_{name}", path=path), flush=True)
-        # realpath also resolves "new/../train.txt", where the folder "new" is still to be made
-        real, folder = Path(os.path.realpath(path)), Path(os.path.realpath(output))
-        table = real.relative_to(folder).as_posix() if real.is_relative_to(folder) else ""
-        if table in top or table in _OF_FOLDS:
+        if Path(os.path.realpath(path)) in own:
             raise UserError(
-                f"{output / table} is the list to be split and would be overwritten; give another "
-                "--output-dir"
+                f"{path} is the list to be split and would be overwritten; give another --output-dir"
             )
     return lists
 
@@ -203,67 +202,52 @@ def _portable(path: str, root: Path) -> str:
 
 
 def _write(folder: Path, tables: dict[str, bytes], folds: int, say: Language) -> list[str]:
-    """Replace all tables or none, and remove those of later folds; say what was done, a line each."""
-    obsolete = [
-        name for name, k in _OF_FOLDS.items() if k > folds and os.path.exists(folder / name)
-    ]
-    if BROKEN not in tables:
-        obsolete.append(BROKEN)
+    """Replace all tables, and remove those of later folds; say what was done, a line each."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        later = [name for name, k in _OF_FOLDS.items() if k > folds]
+        obsolete = [name for name in (*later, BROKEN) if (folder / name).exists()]
+        obsolete = [name for name in obsolete if name not in tables]
+        kept = [name for name in tables.keys() - {BROKEN, QUALITY} if (folder / name).is_file()]
+        earlier = {name: (folder / name).read_bytes().removeprefix(MARK) for name in kept}
         with alone(folder / "train.csv"):
             for part in (folder, *folder.glob(f"{FOLD}*")):  # whoever writes there holds the lock
                 remove_left_overs(part, ".*.tmp", age=0)
-            earlier = replace_together(folder, tables, obsolete)
+            replace_together(folder, tables, obsolete)
     except OSError as error:
         state = "the splits are as they were"
         if os.path.exists(folder / UNFINISHED):
             state = "the splits there do not belong together, run this command again"
         raise UserError(
-            f"{error.filename2 or folder}: cannot write it, {state} ({reason_of(error)}); "
-            "close it where it is open (Excel?), or check the disk and --output-dir"
+            f"{error.filename2 or error.filename or folder}: cannot write it, {state} "
+            f"({reason_of(error)}); close it where it is open (Excel?), or check the disk and "
+            "--output-dir"
         ) from None
     lines = []
     for part in dict.fromkeys((folder / name).parent for name in obsolete if "/" in name):
         lines.append(say("tables_removed", folder=part, n=folds))
     lines += [say("wrote", path=folder / name) for name in tables]
-    kept = tables.keys() & earlier.keys() - {BROKEN, QUALITY}
-    if any(earlier[name].removeprefix(MARK) != tables[name].removeprefix(MARK) for name in kept):
+    if any(content != tables[name].removeprefix(MARK) for name, content in earlier.items()):
         lines.append(say("another_split"))
     return lines
 
 
-def replace_together(
-    folder: Path, tables: dict[str, bytes], obsolete: list[str]
-) -> dict[str, bytes]:
-    """Let new tables take the place of old ones, and return the content of these. If one cannot, as
-    where the old one is open on Windows, the old ones come back. While the marker ``UNFINISHED``
-    lies there, the tables may not belong together."""
-    marker, names = folder / UNFINISHED, (*tables, *obsolete)
-    earlier = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
-    was_mixed = marker.exists()
-    marker.touch()
-    try:
-        for name in names:
-            _put(folder / name, tables.get(name))
-    except BaseException:
-        for name in reversed(names):  # if this fails, the marker stays
-            _put(folder / name, earlier.get(name))
-        if not was_mixed:
-            marker.unlink()
-        raise
-    marker.unlink()
-    return earlier
-
-
-def _put(path: Path, content: bytes | None) -> None:
-    """Write a table, or remove it where it has no content; leave alone what is so already."""
-    if content != (path.read_bytes() if path.is_file() else None):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if content is None:
-            path.unlink()
-        else:
-            with replacing(path) as file:
-                file.write(content)
-    with suppress(OSError):  # only the folder of a fold is ever empty
-        path.parent.rmdir()
+def replace_together(folder: Path, tables: dict[str, bytes], obsolete: list[str]) -> None:
+    """Write all new tables, and then let them take the places of the old ones. While the marker
+    ``UNFINISHED`` lies there, the tables may not belong together."""
+    for name in (*tables, *obsolete):
+        if os.path.exists(folder / name):
+            with open(folder / name, "r+b"):  # Windows replaces none that Excel has open
+                pass
+    with ExitStack() as moves:
+        for name, content in tables.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            file = moves.enter_context(replacing(folder / name))
+            file.write(content)
+            file.flush()
+        (folder / UNFINISHED).touch()
+    for name in obsolete:
+        (folder / name).unlink()
+        with suppress(OSError):  # the folder of a fold is empty now, if nothing else is in it
+            (folder / name).parent.rmdir()
+    (folder / UNFINISHED).unlink()
