@@ -10,31 +10,18 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from ..files import listed, open_file, quoted
-from ..words import Language
+from ..words import Language, known
 from .copies import Keys
 from .pair_files import Fault
 from .splits import Split, class_names, encoding_remarks
 
 QUALITY = "quality.json"
-_KINDS = {  # phrase -> keys, and keys of exact copies
-    "same_text": ("texts", "texts"),
-    "near_text": ("near_texts", "texts"),
-    "same_photo": ("photos", "photos"),
-    "near_photo": ("near_photos", "photos"),
-}
-
-
-class Shared(NamedTuple):
-    """A count of groups of pairs with the same text or photo, or nearly."""
-
-    groups: int
-    pairs: int  # in them
-    conflicts: int  # groups whose labels differ
+SHARED = ("groups", "pairs", "conflicts")  # with the same text or photo; their pairs; other labels
 
 
 def quality_json(tables: dict[str, bytes], facts: dict[str, Any]) -> bytes:
@@ -99,7 +86,8 @@ def of_data(
         which = {"list": say(f"of_{name}"), "empty": notes.pop("empty_text", 0)}
         lines.append(say("texts_of", encodings=encodings, **which))
         if notes:
-            shown = ", ".join(f"{n:,} {_note(note, say)}" for note, n in notes.items())
+            names = {note: known(f"note_{note}", note.replace("_", " ")) for note in notes}
+            shown = ", ".join(f"{n:,} {say(names[note])}" for note, n in notes.items())
             lines.append(say("odd_but_used", notes=shown, list=which["list"]))
     lines += encoding_remarks(splits.values(), say)
     formulas = [guid for part in splits.values() for guid in part.guids if guid[0] in "=+-@"]
@@ -110,26 +98,18 @@ def of_data(
     if len(largest) > 1:
         members = _members(split, sorted(largest))
         lines.append(say("largest_group", n=len(largest), pairs=members))
-    columns = {
-        name: (splits[name].guids, of.near_texts, of.near_photos) for name, of in keys.items()
-    }
-    met = [set(column) - {""} for column in columns["labelled"]]
-    pairs = zip(*columns["test"], strict=True) if test else ()
-    overlap = sum(any(key in known for key, known in zip(pair, met, strict=True)) for pair in pairs)
-    if overlap:
-        lines.append(say("test_overlap", n=overlap))
+    if test:
+        columns = ((splits[name].guids, of.near_texts, of.near_photos) for name, of in keys.items())
+        overlap = set()
+        for labelled, tested in zip(*columns, strict=True):
+            met = set(labelled) - {""}
+            overlap |= {i for i, key in enumerate(tested) if key in met}
+        lines += [say("test_overlap", n=len(overlap))] if overlap else []
     if left_out:
         shown = [f"{fault.guid}: {quoted(fault.path)} ({fault.reason})" for fault in left_out]
         lines.append(say("pairs_left_out", pairs=pairs_left_out, files=len(left_out)))
         lines.append(f"  {listed(shown)}")
     return facts, lines
-
-
-def _note(note: str, say: Language) -> str:
-    """Say what ``tables.Split`` notes of a list."""
-    if note.endswith("_csv"):
-        return say("note_csv", encoding=note.removesuffix("_csv"))
-    return say(f"note_{note}")
 
 
 def _of_classes(
@@ -160,22 +140,24 @@ def _of_classes(
 
 
 def _copies(split: Split, keys: Keys, say: Language) -> tuple[dict[str, dict[str, int]], list[str]]:
+    """Count the groups of pairs with the same text or photo, or nearly, and those whose labels
+    differ."""
     facts, lines = {}, []
-    for kind, (near, exact) in _KINDS.items():
+    exact = (keys.texts, keys.texts, keys.photos, keys.photos)
+    kinds = ("same_text", "near_text", "same_photo", "near_photo")
+    for kind, near_keys, exact_keys in zip(kinds, keys, exact, strict=True):
         sharing = defaultdict(list)
-        for place, key in enumerate(getattr(keys, near)):
-            sharing[key].append(place)
-        exact_keys = getattr(keys, exact)
-        groups = []
-        for key, group in sharing.items():
-            differ = near == exact or len({exact_keys[i] for i in group}) > 1
-            if key and len(group) > 1 and differ:
-                groups.append(group)
+        for place, key in enumerate(near_keys):
+            if key:
+                sharing[key].append(place)
+        groups = [group for group in sharing.values() if len(group) > 1]
+        if near_keys is not exact_keys:
+            groups = [group for group in groups if len({exact_keys[i] for i in group}) > 1]
         conflicts = [group for group in groups if len({split.labels[i] for i in group}) > 1]
-        pairs = sum(map(len, groups))
-        facts[kind] = Shared(len(groups), pairs, len(conflicts))._asdict()
+        counts = len(groups), sum(map(len, groups)), len(conflicts)
+        facts[kind] = dict(zip(SHARED, counts, strict=True))
         more = say("with_conflicts", n=len(conflicts)) if groups else ""
-        lines.append(say("shared", kind=say(kind), groups=len(groups), pairs=pairs) + more)
+        lines.append(say("shared", kind=say(kind), groups=counts[0], pairs=counts[1]) + more)
         lines += [say("for_example", pairs=_members(split, group)) for group in conflicts[:3]]
     return facts, lines
 

@@ -15,7 +15,7 @@ from ..comparison.console import duration
 from ..comparison.decided import KINDS
 from ..comparison.results import MODEL, Group, Results, shown
 from ..comparison.wording import BEST, NO_DIFFERENCE, REFERENCE, metric_title
-from ..data.report import Shared
+from ..data.report import SHARED
 from ..metrics import MAIN, METRICS, wilson
 from ..runs.labels import run_names, short_rate
 from ..runs.layout import INFERENCE
@@ -258,7 +258,7 @@ def quality_table(found: list[dict[str, Any]], say: Language) -> Table:
 
 
 def _fact(value: Any, say: Language) -> str:
-    if isinstance(value, dict) and sorted(value) == sorted(Shared._fields):
+    if isinstance(value, dict) and sorted(value) == sorted(SHARED):
         return say("quality_shared", **{key: _listed(count) for key, count in value.items()})
     return _listed(value)
 
