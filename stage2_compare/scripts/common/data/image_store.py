@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
@@ -19,10 +19,10 @@ import numpy as np
 import PIL
 
 from ..errors import UserError, reason_of
-from ..files import listed
+from ..files import listed, open_file
 from .arrays import Plan, keep
 from .photo_copies import FINGERPRINT_SHAPE, fingerprint
-from .photos import NOTES, decode, open_file, reason
+from .photos import NOTES, decode, reason
 
 # Part of the key: change the number when the pixels, fingerprints or notes of a photo change.
 VERSION = f"5 bicubic Pillow {PIL.__version__}"
@@ -107,6 +107,13 @@ def inspect_images(
     return photos, faults
 
 
+def photo_digests(paths: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return, by path, SHA-256 of each photo's file, and of each other why it is not read."""
+    read = list(_read_all(list(dict.fromkeys(paths)), 0, "reading images"))
+    digests = {path: digest for path, digest, _, fault in read if not fault}
+    return digests, {path: fault for path, _, _, fault in read if fault}
+
+
 def load_splits(
     paths: dict[str, Sequence[str]], image_size: int, cache_dir: str | Path
 ) -> dict[str, ImageStore]:
@@ -117,7 +124,7 @@ def load_splits(
     return {name: replace(everything, rows=part) for name, part in zip(paths, parts, strict=True)}
 
 
-def load_images(paths: Sequence[str | Path], image_size: int, cache_dir: str | Path) -> ImageStore:
+def load_images(paths: Sequence[str], image_size: int, cache_dir: str | Path) -> ImageStore:
     """Map the photos of samples. Decode them first unless the cache holds exactly these.
 
     Args:
@@ -128,31 +135,29 @@ def load_images(paths: Sequence[str | Path], image_size: int, cache_dir: str | P
         ImagesUnusable: photos are missing or broken (all are counted, ten are named).
         UserError: the cache cannot be written.
     """
-    side = image_size * 8 // 7
-    distinct = list(dict.fromkeys(map(str, paths)))
-    read = list(_read_all(distinct, 0, "reading images"))
-    faults = {path: fault for path, _, _, fault in read if fault}
-    digest_of = {path: digest for path, digest, _, fault in read if not fault}
+    side, folder = image_size * 8 // 7, Path(cache_dir).absolute()
+    digest_of, missing = photo_digests(paths)
     files = {digest: path for path, digest in reversed(digest_of.items())}
     digests = sorted(files)
-    folder = Path(cache_dir).absolute()
     decides = f"{VERSION} {side} ".encode() + bytes.fromhex("".join(digests))
     photos = _decoded([(digest, files[digest]) for digest in digests], side)
     plan = Plan((len(digests),), _stored(side), photos)
     try:
-        if faults:
-            raise ImagesUnusable(faults)
+        if missing:
+            raise ImagesUnusable(missing)
         kept = keep(folder, f"images_{side}", decides, lambda: plan).values
     except ImagesUnusable as error:  # tell all others with it
-        raise ImagesUnusable(inspect_images(distinct)[1] | error.faults) from None
+        faults = inspect_images(list(dict.fromkeys(paths)))[1]
+        raise ImagesUnusable(faults | error.faults) from None
     except OSError as error:
         raise UserError(
             f"cannot write the image cache in {folder}: {reason_of(error)}; "
             "free space there, or end other commands that use it, and start again"
         ) from None
     row_of = {digest: row for row, digest in enumerate(digests)}
-    rows = np.array([row_of[digest_of[str(path)]] for path in paths], np.int64)
-    return ImageStore(kept, digests, rows)
+    return ImageStore(
+        kept, digests, np.array([row_of[digest_of[path]] for path in paths], np.int64)
+    )
 
 
 def _decoded(files: list[tuple[str, str]], side: int) -> Iterator[np.ndarray]:
@@ -167,13 +172,8 @@ def _decoded(files: list[tuple[str, str]], side: int) -> Iterator[np.ndarray]:
 
 def _stored(side: int) -> np.dtype:
     """Return the type of what is kept of a photo; the notes are a bit for each of photos.NOTES."""
-    return np.dtype(
-        [
-            ("pixels", np.uint8, (3, side, side)),
-            ("fingerprint", np.uint8, FINGERPRINT_SHAPE),
-            ("notes", np.uint8),
-        ]
-    )
+    pixels, prints = ("pixels", "u1", (3, side, side)), ("fingerprint", "u1", FINGERPRINT_SHAPE)
+    return np.dtype([pixels, prints, ("notes", "u1")])
 
 
 def _read(path: str, side: int) -> tuple[str, str, np.ndarray | None, str]:

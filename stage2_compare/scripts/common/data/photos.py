@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from ..errors import reason_of
-from ..files import open_file as open_file  # for those who decode
 
 # None of them runs a program, as EPS does. Pillow reads AVIF from release 11.3 on.
 Image.init()

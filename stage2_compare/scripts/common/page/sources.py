@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..data.photos import decode, open_file, upright_size
+from ..data.photos import decode, upright_size
 from ..data.report import read_quality
 from ..data.splits import LINE_ENDS, UNLABELLED, fingerprint, read_training_splits
 from ..errors import UserError, reason_of
-from ..files import remedy, remove_left_overs, replacing
+from ..files import open_file, remedy, remove_left_overs, replacing
 from ..progress import Progress
 from ..runs.reading import Run
 from ..words import Phrase, phrase

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..data.image_store import photo_digests
 from ..data.splits import Split, read_pairs, to_predict
 from ..errors import UserError
-from ..files import listed, open_file, printable
+from ..files import listed, printable
 from ..runs.layout import METRICS_JSON
 from ..runs.reading import has_predicted, read_record
 from ..settings import ENCODINGS, TEST_CSV, Paths
@@ -36,7 +36,7 @@ def unanswered(folders: Iterable[Path], root: Path, say: Language) -> str:
                 lists[encoding] = _read(Paths(project_root=root, text_encoding=encoding))
             if not has_predicted(folder, lists[encoding]):
                 names.append(folder.name)
-    except (UserError, OSError, ValueError):
+    except (UserError, OSError, LookupError, ValueError):
         return ""
     return printable(say("test_list_changed", path=own, runs=listed(names))) if names else ""
 
@@ -44,12 +44,9 @@ def unanswered(folders: Iterable[Path], root: Path, say: Language) -> str:
 def _read(paths: Paths) -> tuple[Split, str] | None:
     """Read the test list; with the other lists, since the encoding is decided for all together."""
     splits, *_ = read_pairs(paths, None)
-    return to_predict(splits, lambda name: _photo_digests(splits[name].image_paths))
 
+    def digests(name: str) -> list[str]:
+        found, _ = photo_digests(splits[name].image_paths)
+        return [found[path] for path in splits[name].image_paths]
 
-def _photo_digests(paths: list[str]) -> list[str]:
-    found = {}
-    for path in dict.fromkeys(paths):
-        with open_file(path) as file:
-            found[path] = hashlib.sha256(file.read()).hexdigest()
-    return [found[path] for path in paths]
+    return to_predict(splits, digests)
