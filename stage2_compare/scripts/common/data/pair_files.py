@@ -66,8 +66,7 @@ def find_files(
     Raises:
         UserError: a cell or guid names no file, or there is no data folder.
     """
-    # 1. What the table says: for each pair the name to show, paths of which the first counts, and
-    # what is there instead of them.
+    # 1. The path of each file, how a message shows it, and what is there instead of it
     named = {}
     if split.image_paths:
         named["image_path"] = _of_cells(split, "image_path", split.image_paths, root)
@@ -79,12 +78,11 @@ def find_files(
         if not split.texts:
             named["text_path"] = _of_guids(split, folder, (".txt",))
     # 2. What is there
-    contents, faults, windows_paths = [], [], 0
+    contents, faults = [], []
     for column, of_pairs in named.items():
-        paths = []
-        for row, guid, names in zip(split.rows, split.guids, of_pairs, strict=True):
-            shown, candidates, instead = names
-            path = next((path for path in candidates if not file_problem(path)), candidates[0])
+        for row, guid, (path, shown, instead) in zip(
+            split.rows, split.guids, of_pairs, strict=True
+        ):
             problem, content = file_problem(path), b""
             if column == "text_path":
                 try:
@@ -95,51 +93,49 @@ def find_files(
                 contents.append(content)
             if problem:
                 faults.append(Fault(split.path, row, guid, shown, instead or problem))
-            windows_paths += bool(split.image_paths) and path != candidates[0]
-            paths.append(path)
-        named[column] = paths
-    split.image_paths, split.text_paths = named["image_path"], named.get("text_path", [])
-    if windows_paths:
-        split.notes["windows_path"] = windows_paths
+    split.image_paths, split.text_paths = (
+        [path for path, *_ in named.get(column, [])] for column in ("image_path", "text_path")
+    )
     return contents, sorted(faults, key=lambda fault: (fault.row, fault.path))
 
 
 def _of_cells(
     split: Split, column: str, cells: list[str], root: Path
-) -> list[tuple[str, list[str], str]]:
-    faults = {}
-    named = []
+) -> list[tuple[str, str, str]]:
+    """Take the paths that cells give; one with backslashes was maybe written on Windows."""
+    faults, named = {}, []
     for row, cell in zip(split.rows, cells, strict=True):
+        path = os.path.join(root, cell)
         if not cell:
             faults[row] = f"{column} is empty"
-        candidates = [os.path.join(root, cell)]
-        if "\\" in cell and not PureWindowsPath(cell).drive:  # maybe written on Windows
-            candidates.append(os.path.join(root, cell.replace("\\", "/")))
-        named.append((cell, candidates, ""))
+        elif "\\" in cell and not PureWindowsPath(cell).drive and file_problem(path):
+            other = os.path.join(root, cell.replace("\\", "/"))
+            if not file_problem(other):
+                path = other
+                split.notes["windows_path"] = split.notes.get("windows_path", 0) + 1
+        named.append((path, cell, ""))
     refuse(split.path, faults, "give the file, or remove the row")
     return named
 
 
-def _of_guids(
-    split: Split, folder: Path, suffixes: Sequence[str]
-) -> list[tuple[str, list[str], str]]:
+def _of_guids(split: Split, folder: Path, suffixes: Sequence[str]) -> list[tuple[str, str, str]]:
     """Name ``folder/<guid><suffix>``, in the order of the suffixes; their letter case is free."""
     names: dict[str, dict[str, str]] = defaultdict(dict)  # stem -> suffix -> name
     with suppress(OSError):  # a folder may be readable file by file alone
         for name in sorted(os.listdir(folder)):  # ".jpg" comes after ".JPG", and is taken
             stem, suffix = os.path.splitext(name)
             names[os.path.normcase(stem)][suffix.lower()] = name
-    faults = {}
-    named = []
+    faults, named = {}, []
     for row, guid in zip(split.rows, split.guids, strict=True):
         if PureWindowsPath(f"{guid}.txt").name != f"{guid}.txt":  # "../7" must not leave the folder
             faults[row] = f"guid {quoted(guid)} cannot name files"
         found = names.get(os.path.normcase(guid), {})
         known = [found[suffix] for suffix in suffixes if suffix in found]
-        candidates = [os.path.join(folder, name) for name in known or [guid + suffixes[0]]]
+        paths = [os.path.join(folder, name) for name in known or [guid + suffixes[0]]]
+        path = next((path for path in paths if not file_problem(path)), paths[0])
         others = [found[suffix] for suffix in found if suffix not in (*IMAGE_SUFFIXES, ".txt")]
         instead = f"{', '.join(others)} is there: save it as one of {' '.join(suffixes)}"
-        named.append((candidates[0], candidates, instead if others and not known else ""))
+        named.append((path, path, instead if others and not known else ""))
     refuse(split.path, faults, "use plain names")
     return named
 

@@ -27,7 +27,6 @@ from .tables import Split, read_tables, refuse
 # Lies beside the splits while make_splits.py replaces them, and stays if it is killed.
 UNFINISHED = ".make_splits.unfinished"
 UNLABELLED = "unlabelled"  # name of the test list among the splits where it has no labels
-FOLD = "fold_"  # begins the name of a fold's folder, which lies beside the splits
 
 # Of texts, for a fingerprint: LF, as it is recorded. Then those of earlier versions: None, as the
 # files have them, and CRLF, as they had them where the run was made.
@@ -74,10 +73,12 @@ def read_splits(
         if contents := found[name][0]:  # else the texts are in the csv
             decoded = [decode(data, legacy) for data in contents]
             split.texts, split.text_encodings = map(list, zip(*decoded, strict=True))
-        notes = {"nul_text": sum("\0" in text for text in split.texts)}  # tokenizers differ on it
+        split.notes["nul_text"] = sum(
+            "\0" in text for text in split.texts
+        )  # tokenizers differ on it
         split.texts = [text.replace("\0", "").strip() for text in split.texts]
-        notes["empty_text"] = split.texts.count("")
-        split.notes |= {note: count for note, count in notes.items() if count}
+        split.notes["empty_text"] = split.texts.count("")
+        split.notes = {note: count for note, count in split.notes.items() if count}
     return splits, [fault for _, faults in found.values() for fault in faults]
 
 
@@ -112,8 +113,10 @@ def read_training_splits(
         count = test.labels.count("")
         told = "its pairs have no label, so they are predicted, not measured"
         if count < len(test):
-            told = f"{count:,} of its {len(test):,} pairs have no label, so all are predicted and "
-            told += "none is measured: label the others too to measure them"
+            told = (
+                f"{count:,} of its {len(test):,} pairs have no label, so all are predicted and none "
+                "is measured: label the others too to measure them"
+            )
         remarks.append(f"{test.path}: {told}")
     classes = class_names(splits["train"].labels) if "train" in splits else []
     for split in [splits[name] for name in ("val", "test") if name in splits]:
@@ -184,9 +187,7 @@ def encoding_remarks(splits: Iterable[Split], say: Language = ENGLISH) -> list[s
 
 def check_finished(csv_paths: Iterable[Path]) -> None:
     """Refuse splits that make_splits.py has only begun to replace."""
-    folders = [path.parent for path in csv_paths]
-    folders = [part.parent if part.name.startswith(FOLD) else part for part in folders]
-    for folder in dict.fromkeys(folders):
+    for folder in {folder for path in csv_paths for folder in path.parents[:2]}:  # it may be a fold
         if (folder / UNFINISHED).exists():
             raise UserError(
                 f"{folder}: make_splits.py is writing there, or was stopped while it wrote, so the "
@@ -237,11 +238,11 @@ def fingerprints(splits: dict[str, Split], images: dict[str, ImageStore]) -> lis
     train, val = ((splits[name], images[name].digests) for name in ("train", "val"))
     return [
         {
-            "train_sha256": fingerprint(*train, line_end=line_end),
-            "val_sha256": fingerprint(*val, line_end=line_end),
-            "val_pairs_sha256": fingerprint(*val, in_order=False, line_end=line_end),
+            "train_sha256": fingerprint(*train, line_end=end),
+            "val_sha256": fingerprint(*val, line_end=end),
+            "val_pairs_sha256": fingerprint(*val, in_order=False, line_end=end),
         }
-        for line_end in LINE_ENDS
+        for end in LINE_ENDS
     ]
 
 
@@ -250,9 +251,8 @@ def to_predict(
 ) -> tuple[Split, str] | None:
     """Return the test list and the fingerprint of its pairs, or None where there is no such list;
     ``digests`` gives those of the photos of a split, by its name."""
-    for name in splits.keys() & {"test", UNLABELLED}:
-        return splits[name], fingerprint(splits[name], digests(name))
-    return None
+    name = next(iter(splits.keys() & {"test", UNLABELLED}), None)
+    return (splits[name], fingerprint(splits[name], digests(name))) if name else None
 
 
 def label_indices(

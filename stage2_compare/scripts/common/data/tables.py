@@ -22,7 +22,6 @@ _PLACEHOLDERS = {
     "–", "—", "_", ".", "...", "unknown", "unlabeled", "unlabelled", "missing", "undefined", "tbd",
     "todo", "无", "空", "未知", "未标注", "待标注", "待预测",
 }  # fmt: skip
-_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx, .xls
 _MAX_BYTES = 100_000_000  # of a csv, which takes some ten times as much memory
 # The default of 131,072 characters is less than a long text; more than this overflows on Windows.
 csv.field_size_limit(2**31 - 1)
@@ -48,7 +47,7 @@ class Split:
     rows: list[int]  # as a spreadsheet counts: header = 1, a quoted newline starts no new row
     text_encodings: list[str] = field(default_factory=list)  # see encodings.decode
     text_paths: list[str] = field(default_factory=list)  # none if there is a ``text`` column
-    notes: dict[str, int] = field(default_factory=dict)  # only those that are not 0
+    notes: dict[str, int] = field(default_factory=dict)  # in the end only those that are not 0
     line_end: str = "\n"  # of the csv
 
     def __len__(self) -> int:
@@ -91,7 +90,7 @@ def _read(path: Path) -> bytes:
             f"{path}: cannot read the split file ({reason_of(error)}); make the splits with "
             "make_splits.py, or check --project-root and the path"
         ) from error
-    if content.startswith(_WORKBOOKS):
+    if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):  # .xlsx, .xls
         raise UserError(f"{path} is a workbook of Excel: save it as CSV UTF-8, and give that file")
     return content
 
@@ -110,8 +109,7 @@ def _parsed(
     # 1. Records, numbered from 1; blank ones count
     records: list[list[str]] = []
     try:
-        for record in csv.reader(io.StringIO(text, newline=""), strict=True):
-            records.append(record)
+        records.extend(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise UserError(
             f"{path}, row {len(records) + 1}: not valid CSV ({error}); check its double quotes"
@@ -126,37 +124,28 @@ def _parsed(
     (header_row, header), *filled = filled
     header = [name.strip() for name in header]
     columns = _choose_columns(f"{path}, row {header_row}", header, may_lack_labels)
-    odd_rows = [
-        f"row {row}: {len(record):,} fields" for row, record in filled if len(record) != len(header)
-    ]
-    if odd_rows:
-        raise UserError(
-            f"{path}, {listed(odd_rows)} where the header has {len(header)} "
-            f"({quoted(','.join(header))}); "
-            "put a value that holds a comma or line break in double quotes"
-        )
+    fields = {row: f"{len(r):,} fields" for row, r in filled if len(r) != len(header)}
+    need = f"the header has {len(header)} ({quoted(','.join(header))}): "
+    refuse(path, fields, f"{need}put a value that holds a comma or line break in double quotes")
     pairs = [(row, record) for row, record in filled if row not in left_out]
     if not pairs:
         raise UserError(f"{path}: no pair is left without the broken ones")
-    # Texts are stripped when it is known what is left out of them.
-    cells = {
-        name: [record[place].strip() for _, record in pairs] for name, place in columns.items()
-    }
-    texts = [record[columns["text"]] for _, record in pairs] if "text" in columns else []
-    notes = {f"{encoding}_csv": 1} if encoding != "utf-8" else {}
-    if blank := len(records) - len(filled) - 1:
-        notes["blank_row"] = blank
+    cells = {name: [record[place] for _, record in pairs] for name, place in columns.items()}
+    texts = cells.pop("text", [])  # stripped when it is known what is left out of them
+    cells = {name: list(map(str.strip, column)) for name, column in cells.items()}
+    notes = {f"{encoding}_csv": int(encoding != "utf-8")}
+    notes["blank_row"] = len(records) - len(filled) - 1
     return Split(
         path,
         cells["guid"],
         texts,
         cells.get("image_path", []),
         cells.get("label", [""] * len(pairs)),
-        [row for row, _ in pairs],
-        [encoding] * len(pairs),
-        cells.get("text_path", []),
-        notes,
-        re.search("\r\n|\r|\n", text).group(),
+        rows=[row for row, _ in pairs],
+        text_encodings=[encoding] * len(pairs),
+        text_paths=cells.get("text_path", []),
+        notes=notes,
+        line_end=re.search("\r\n|\r|\n", text).group(),
     )
 
 
@@ -212,8 +201,7 @@ def _checked_labels(split: Split, classes: set[str], may_lack: bool) -> list[str
                 faults[row] = f"the label is {quoted(cell) if cell else 'empty'}"
         refuse(split.path, faults, "give each pair a class, or remove its row")
     faults, seen = {}, {}  # how a class looks -> its first spelling and row
-    row_of = dict(zip(reversed(labels), reversed(split.rows), strict=True))
-    for label, row in sorted(row_of.items(), key=lambda item: item[1]):
+    for row, label in zip(split.rows, labels, strict=True):
         first, first_row = seen.setdefault(_appearance(label), (label, row))
         if _has_control(label):  # labels are printed, and a console obeys these
             faults[row] = f"the label {quoted(label)} holds a control character"
