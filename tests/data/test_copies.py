@@ -115,8 +115,14 @@ def test_pairs_that_training_has_met_are_counted_by_kind(tmp_path):
     assert found == Duplicates(text=2, near_text=1, image=2, near_image=1, label_conflicts=1)
     assert "of the validation pairs 2 share their text" in found.warning()
     assert "of the test pairs 2 share their text" in found.warning("test")
-    assert "scores" in found.warning("test") and "scores" not in found.warning(UNLABELLED)
     assert Duplicates(0, 0, 0, 0, 0).warning() == ""
+
+
+def test_the_warning_about_an_unlabelled_list_speaks_of_no_scores():
+    """There are none: its pairs are predicted, not measured."""
+    found = Duplicates(2, 0, 1, 0, 0)
+    assert "scores look better" in found.warning("test")
+    assert "scores" not in found.warning(UNLABELLED) and "predicted" in found.warning(UNLABELLED)
 
 
 def test_a_group_holds_copies_of_copies_and_is_named_by_its_first_pair(tmp_path):
