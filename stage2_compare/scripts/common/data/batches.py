@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from .dataset import Batch, Dataset
 EVALUATION_FACTOR = 4  # without gradients a batch may be so many times larger
 
 
+@dataclass
 class BatchSchedule:
     """Which samples make which batch, for the whole run: epoch by epoch, training and then
     validation.
@@ -24,24 +26,15 @@ class BatchSchedule:
     samples, one optimizer step each, these into a share for each process, and the shares into
     micro-batches of at most ``micro`` samples."""
 
-    def __init__(
-        self,
-        train: Dataset,
-        val: Dataset,
-        seed: int,
-        epochs: range,
-        micro: int,
-        effective: int,
-        dropout_shape: tuple[int, int],
-        rank: int = 0,
-        processes: int = 1,
-    ):
-        """``rank`` is the number of this process, where several train one model."""
-        self.train, self.val = train, val
-        self.seed, self.epochs = seed, epochs
-        self.micro, self.effective = micro, effective
-        self.rank, self.processes = rank, processes
-        self.dropout_shape = dropout_shape  # of the random numbers that a sample needs, see Head
+    train: Dataset
+    val: Dataset
+    seed: int
+    epochs: range
+    micro: int
+    effective: int
+    dropout_shape: tuple[int, int]  # of the random numbers that a sample needs, see Head
+    rank: int = 0  # number of this process, where several train one model
+    processes: int = 1
 
     def groups(self, epoch: int) -> list[list[np.ndarray]]:
         """Return the samples of each optimizer step: the micro-batches (B,) of this process.

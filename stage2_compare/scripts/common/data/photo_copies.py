@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -115,7 +116,9 @@ def _matches(views: np.ndarray, photos: np.ndarray) -> Iterator[tuple[int, int]]
     views, photos = views[detailed], photos[detailed]
     # Each view, cut, with all, as they are and mirrored: so each of a pair is the one that is cut.
     others, photos_of_others = np.concatenate([views, views[:, :, ::-1]]), np.tile(photos, 2)
-    tones, middles = _in_blocks(_frequencies, others), _in_blocks(_middles, others)
+    middle = partial(_cells, rows=_MIDDLE, columns=_MIDDLE, side=_COARSE)
+    tones = _in_blocks(_frequencies, others)
+    middles = _in_blocks(middle, others).reshape(-1, _COARSE**2)
 
     def of_block(start: int) -> tuple[np.ndarray, np.ndarray]:
         block = slice(start, min(start + _BLOCK, len(views)))  # behind it the mirrored begin
@@ -150,9 +153,8 @@ def _alike(ones: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def _share_of_detail(views: np.ndarray) -> np.ndarray:
     """Return the share of cells (K,) that differ from the one below or to the right."""
     views = views.astype(np.int16)
-    here = views[:, :-1, :-1]
-    down, right = np.abs(views[:, 1:, :-1] - here), np.abs(views[:, :-1, 1:] - here)
-    return (np.maximum(down, right) > _DETAIL).mean((1, 2))
+    down, right = np.diff(views, axis=1)[:, :, :-1], np.diff(views, axis=2)[:, :-1]
+    return (np.maximum(abs(down), abs(right)) > _DETAIL).mean((1, 2))
 
 
 def _frequencies(views: np.ndarray) -> np.ndarray:
@@ -164,10 +166,6 @@ def _frequencies(views: np.ndarray) -> np.ndarray:
     y, x = np.indices((_FREQUENCIES, _FREQUENCIES), np.float32)
     values = (waves * np.sqrt(np.hypot(y, x))).reshape(-1, _FREQUENCIES**2)[:, 1:]
     return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
-
-
-def _middles(views: np.ndarray) -> np.ndarray:
-    return _cells(views, _MIDDLE, _MIDDLE, _COARSE).reshape(-1, _COARSE**2)
 
 
 def _coarsely(
@@ -253,15 +251,14 @@ def _averages(first: float, last: float, side: int) -> np.ndarray:
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
 
-def _near_cuts(first: float, last: float) -> np.ndarray:
-    """Return the matrices (9, 16, 32) of cuts that differ from this by at most one step."""
-    steps = product((-_STEP, 0, _STEP), repeat=2)
-    cuts = [(max(first + one, 0), max(last + other, 0)) for one, other in steps]
-    return np.stack([_averages(*cut, _FINE) for cut in cuts])
-
-
 _WAVES = dct(np.eye(_CELLS, dtype=np.float32), axis=0, norm="ortho")[:_FREQUENCIES]
 _MIDDLE = (_CUTS[1], _CUTS[1])
 _CUT_PAIRS = list(product(_CUTS, _CUTS))
 _COARSE_CUTS = np.stack([_averages(*cut, _COARSE) for cut in _CUT_PAIRS])  # (9, 8, 32)
-_FINE_CUTS = np.stack([_near_cuts(*cut) for cut in _CUT_PAIRS])  # (9, 9, 16, 32)
+_STEPS = list(product((-_STEP, 0, _STEP), repeat=2))
+_FINE_CUTS = np.array(  # (9, 9, 16, 32): each of them, and its neighbours
+    [
+        [_averages(max(first + one, 0), max(last + other, 0), _FINE) for one, other in _STEPS]
+        for first, last in _CUT_PAIRS
+    ]
+)
