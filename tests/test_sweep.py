@@ -59,7 +59,7 @@ def main(argv):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setattr(compare_visualize, "main", lambda argv: None)  # takes longer than the runs
+    monkeypatch.setattr(compare_visualize, "main", lambda *_: None)  # takes longer than the runs
     return make_small_project(tmp_path / "a project")
 
 
@@ -69,7 +69,8 @@ def quick(tmp_path, monkeypatch) -> str:
     (tmp_path / "torch.py").write_text(TORCH, encoding="utf-8")
     (tmp_path / "compare_clip.py").write_text(TRAINING, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(compare_summary, "main", lambda argv: None)
+    monkeypatch.setattr(compare_all, "read_results", lambda args: None)
+    monkeypatch.setattr(compare_summary, "main", lambda *_: None)
     return str(tmp_path)
 
 
@@ -84,7 +85,7 @@ def begin(project: Path, hub, *more: str, path: str = "") -> subprocess.Popen:
 import sys
 sys.path.insert(0, {path!r})
 import compare_all, compare_summary, compare_visualize
-compare_summary.main = compare_visualize.main = lambda argv: None
+compare_all.read_results = compare_summary.main = compare_visualize.main = lambda *_: None
 compare_all.run_command(compare_all.main)
 """
     how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}

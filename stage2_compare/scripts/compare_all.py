@@ -25,6 +25,8 @@ from common.command import (
     add_language,
     add_training_flags,
     flag_of,
+    read_results,
+    results_parser,
     run_command,
     training_run,
 )
@@ -108,8 +110,9 @@ def main(argv: list[str] | None = None) -> None:
         if any(job.folder.is_dir() for job in jobs):
             flags = ["--project-root", str(args.project_root), "--lang", args.lang]
             flags += ["--compare-dir", str(args.output_dir)]
-            compare_summary.main(flags)
-            compare_visualize.main(flags)
+            results = read_results(results_parser("").parse_args(flags))
+            compare_summary.main(flags, results)
+            compare_visualize.main(flags, results)
     finally:  # what stops the summary, a full disk for example, may have stopped runs before
         for name, fault in faults.items():
             print(say("failed_in_the_end", run=name, fault=fault), flush=True)

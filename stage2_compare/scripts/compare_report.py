@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import sys
 
-from common.command import add_lists, results_parser, run_command
+from common.command import add_lists, read_results, results_parser, run_command
 from common.files import printable
+from common.words import Language
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -27,20 +28,13 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     from common.charts import draw  # imported here: --help answers at once
-    from common.comparison.compare import compare
-    from common.comparison.imported import with_imported
     from common.report import write_report
-    from common.runs.reading import load_runs
-    from common.words import Language
 
-    compare_dir = args.project_root / args.compare_dir
-    results = with_imported(compare(load_runs(compare_dir), args.group), compare_dir)
-    say, captions = Language(args.lang), {}
+    results, say, captions = read_results(args), Language(args.lang), {}
     figures, notes = draw(results, say, captions=captions)
     for note in notes:
         print(printable(note), file=sys.stderr)
-    folder = compare_dir / "report"
-    lists = args.lists or ()
+    folder, lists = args.project_root / args.compare_dir / "report", args.lists or ()
     write_report(folder, results, figures, captions, args.project_root, say, lists)
     print(folder / "report.md")
     print(folder / "report.tex")

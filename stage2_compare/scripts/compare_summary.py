@@ -21,16 +21,20 @@ Imports no torch.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from common.command import results_parser, run_command
+from common.command import read_results, results_parser, run_command
 from common.errors import UserError
 from common.files import write_result
 from common.settings import path
+from common.words import Language
+
+if TYPE_CHECKING:
+    from common.comparison.results import Results
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None, results: Results | None = None) -> None:
     parser = results_parser("Put all finished runs into one table.")
     strict = "runs of different protocols are an error"
     parser.add_argument("--strict", action="store_true", help=strict)
@@ -42,24 +46,17 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     # Imported here: pandas and scipy would delay --help.
-    from common.comparison.compare import compare, require_one_protocol
+    from common.comparison.compare import require_one_protocol
     from common.comparison.console import report
-    from common.comparison.imported import with_imported
-    from common.comparison.relabelled import corrected_labels, relabelled, side_by_side
+    from common.comparison.relabelled import corrected_labels, side_by_side
     from common.comparison.tables import write_tables
-    from common.predicting.test_list import unanswered
     from common.runs.layout import OTHER
-    from common.runs.reading import load_runs
-    from common.words import Language
 
     compare_dir = args.project_root / args.compare_dir
     given = {name: args.project_root / file for name, file in args.given or ()}
     if len({name.casefold() for name in given}) < len(args.given or ()):
         raise UserError("two files of --with have one name: give another as NAME=FILE")
-    runs, say = load_runs(compare_dir), Language(args.lang)
-    if remark := unanswered([run.path for run in runs], args.project_root, say):
-        print(remark, file=sys.stderr)
-    results = with_imported(compare(runs, args.group), compare_dir, given)
+    results, say = results or read_results(args, given), Language(args.lang)
     if args.strict:
         require_one_protocol(results)
     group = results.groups[0]
@@ -69,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
     write_tables(compare_dir, results)
     print(report(results, say))
     if meant:
-        print("\n" + side_by_side(group, relabelled(group, meant), len(meant), say) + "\n")
+        print("\n" + side_by_side(group, meant, say) + "\n")
     print(compare_dir / "compare_summary.csv")
 
 

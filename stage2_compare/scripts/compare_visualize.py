@@ -14,13 +14,18 @@ from __future__ import annotations
 
 import sys
 import webbrowser
+from typing import TYPE_CHECKING
 
-from common.command import add_lists, results_parser, run_command
+from common.command import add_lists, read_results, results_parser, run_command
 from common.errors import UserError
 from common.files import printable, write_result
+from common.words import Language
+
+if TYPE_CHECKING:
+    from common.comparison.results import Results
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None, results: Results | None = None) -> None:
     parser = results_parser("Draw all finished runs, and write a page of their results.")
     without = "write the page without texts and photos, to pass it on"
     parser.add_argument("--without-pairs", action="store_true", help=without)
@@ -30,18 +35,10 @@ def main(argv: list[str] | None = None) -> None:
 
     from common.charts import PICTURES, draw  # imported here: --help answers at once
     from common.charts.styles import looks
-    from common.comparison.compare import compare
-    from common.comparison.imported import with_imported
     from common.page import write_page
-    from common.predicting.test_list import unanswered
-    from common.runs.reading import load_runs
-    from common.words import Language
 
     visuals = args.project_root / args.compare_dir / "visuals"
-    runs, say = load_runs(visuals.parent), Language(args.lang)
-    if remark := unanswered([run.path for run in runs], args.project_root, say):
-        print(remark, file=sys.stderr)
-    results = with_imported(compare(runs, args.group), visuals.parent)
+    results, say = results or read_results(args), Language(args.lang)
 
     def save(name: str, content: bytes) -> None:
         if name in PICTURES:

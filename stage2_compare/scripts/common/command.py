@@ -15,7 +15,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import UserError, reason_of
 from .files import is_disk_full, printable, quoted
@@ -32,7 +32,10 @@ from .settings import (
     run_name,
     usual_lr,
 )
-from .words import CODES, system_language
+from .words import CODES, Language, system_language
+
+if TYPE_CHECKING:
+    from .comparison.results import Results
 
 # Title of each group in --help, the settings whose flags it shows, and what it says.
 _GROUPS = (
@@ -211,6 +214,22 @@ def results_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--group", type=positive_int, default=1, metavar="N", help=help)
     add_language(parser)
     return parser
+
+
+def read_results(args: argparse.Namespace, given: dict[str, Path] | None = None) -> Results:
+    """Compare the runs that the flags of ``results_parser`` name, and predictions made elsewhere, see
+    ``with_imported``; name on stderr what is left out, and runs of another test list than now's."""
+    # Imported here: pandas and scipy would delay --help.
+    from .comparison.compare import compare
+    from .comparison.imported import with_imported
+    from .predicting.test_list import unanswered
+    from .runs.reading import load_runs
+
+    folder = args.project_root / args.compare_dir
+    runs = load_runs(folder)
+    if remark := unanswered([run.path for run in runs], args.project_root, Language(args.lang)):
+        print(remark, file=sys.stderr)
+    return with_imported(compare(runs, args.group), folder, given)
 
 
 def add_lists(parser: argparse.ArgumentParser) -> None:

@@ -56,20 +56,16 @@ def _relabelled(run: Run, meant: dict[str, str]) -> Run:
     return replace(run, predictions=replace(given, labels=labels))
 
 
-def side_by_side(group: Group, again: Group, count: int, say: Language) -> str:
-    """Return a table of differences from the first model under both kinds of labels.
-
-    Args:
-        again: the same models under corrected labels.
-        count: of the pairs whose label is corrected.
-    """
+def side_by_side(group: Group, meant: dict[str, str], say: Language) -> str:
+    """Return a table of differences from the first model under both kinds of labels."""
+    again = relabelled(group, meant)
     models = [model for model in group.models if group.judged(model)]
     columns = {
         say(title): [_cell(each, model, say) for model in models]
         for title, each in (("given_labels", group), ("corrected_labels", again))
     }
     table = laid_out([model.name for model in models], [], columns, say)
-    return "\n".join([table, say("about_corrected_labels", n=count, total=group.pairs)])
+    return "\n".join([table, say("about_corrected_labels", n=len(meant), total=group.pairs)])
 
 
 def _cell(group: Group, model: Model, say: Language) -> str:
