@@ -36,7 +36,7 @@ from .models.checkpoint import checkpoint_records, local_folder
 from .runs import layout
 from .runs.reading import is_complete, is_run_of
 from .settings import BASELINES, ModelChoice, Paths, TrainingRun
-from .words import Language
+from .words import Language, duration
 
 SILENCE_SEC = 1800.0  # without a sign of life, after which a run counts as hanging
 BUSY = "another command is making it"
@@ -195,8 +195,6 @@ def run_all(jobs: list[Job], devices: list[str], say: Language) -> dict[str, str
 def check_all(jobs: list[Job], devices: list[str], say: Language) -> bool:
     """Let each device take two steps of each model of the runs, and say if it fits and how long the
     runs would take; return False where one does not fit or cannot be tried."""
-    from .comparison.console import duration  # scipy: --help must not wait
-
     same: dict[ModelChoice, list[Job]] = {}  # seeds, rates and folds of a model cost the same
     for job in jobs:
         same.setdefault(job.run.model, []).append(job)

@@ -102,6 +102,23 @@ class Language:
         return _Count(value) if type(value) is int else value
 
 
+def unit_of(seconds: float) -> tuple[Phrase, int]:
+    """Return the unit in which a time has few digits, and how many seconds it has."""
+    for unit, size in (("unit_h", 3600), ("unit_min", 60)):
+        if seconds >= size:
+            return phrase(unit), size
+    return phrase("unit_s"), 1
+
+
+def duration(seconds: float, say: Language) -> str:
+    """Write a time in the unit that suits it."""
+    unit, size = unit_of(seconds)
+    digits = (
+        ".0f" if size == 1 else ".1f" if seconds < 1e7 else ".0e"
+    )  # a record may hold any number
+    return f"{seconds / size:{digits}} {say(unit)}"
+
+
 CHINESE, ENGLISH = LANGUAGES = tuple(map(Language, CODES))
 
 

@@ -11,7 +11,7 @@ from ..comparison.results import shown as figure_of
 from ..comparison.wording import metric_title
 from ..metrics import MAIN
 from ..runs.layout import INFERENCE
-from ..words import phrase
+from ..words import phrase, unit_of
 from .shown import SMALL, Shown, clean, fit, legend, new_figure, rows_of
 from .styles import GREY
 
@@ -25,7 +25,7 @@ def params_time(shown: Shown) -> Figure:
     say, table = shown.say, shown.table
     keys = ["params_million", "trainable_params_million", "train_time_sec", "encode_time_sec"]
     parameters, trained, training, reading = table[keys].astype(float).fillna(0).to_numpy().T
-    unit, seconds = time_unit((training + reading).max())
+    unit, seconds = unit_of((training + reading).max())
     answer = table[INFERENCE[0]].astype(float).to_numpy()
     figure, body = new_figure(shown, say("title_params_time"), [phrase("about_params_time")])
     widths = (1, 1, 0.9) if np.isnan(answer).all() else (0.85, 0.85, 0.85, 1.15)
@@ -38,20 +38,13 @@ def params_time(shown: Shown) -> Figure:
         axes.set_xlabel(say("axis_inference"))
     height = rows_of(left, [shown.label(model) for model in shown.models])
     left.set_xlabel(say("axis_params"))
-    middle.set_xlabel(say("axis_time", unit=phrase(f"unit_{unit}")))
+    middle.set_xlabel(say("axis_time", unit=unit))
     _figures(right, shown, colours)
     right.set_xlabel(say(metric_title(MAIN)))
     if (parameters - trained > 1e-6).any() or reading.any():
         patches = [Patch(color=GREY, alpha=alpha, linewidth=0) for alpha in (1, _PALE)]
         legend(body, patches, [say("key_training_cost"), say("key_frozen_cost")])
     return fit(figure, [left], height)
-
-
-def time_unit(longest: float) -> tuple[str, float]:
-    """Return the unit that suits so many seconds, and how many seconds it has."""
-    if longest < 180:
-        return "s", 1.0
-    return ("min", 60.0) if longest < 180 * 60 else ("h", 3600.0)
 
 
 def _bars(axes: Axes, solid: np.ndarray, pale: np.ndarray, colours: list[str]) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import numpy as np
 from matplotlib.figure import Figure
 
 from ..comparison.results import shown as figure_of
 from ..comparison.results import spent
+from ..comparison.view import F1, numbers
 from ..comparison.wording import BEST, NO_DIFFERENCE, metric_title
 from ..metrics import MAIN, METRICS
-from ..words import phrase
-from .cost import time_unit
+from ..words import phrase, unit_of
 from .shown import SMALL, Shown, fit, new_figure, rows_of
 from .styles import BAND, GREY, INK
 from .text import measure, wrap
@@ -56,27 +53,21 @@ def result_table(shown: Shown) -> Figure:
 def _columns(shown: Shown) -> dict[str, list[str]]:
     """Return the cells of each column by its title."""
     say, table = shown.say, shown.table
-    unit, seconds = time_unit(spent(table).max())
-    columns = {}
-    for metric in sorted(METRICS, key=lambda metric: metric != MAIN):
-        title = say(metric_title(metric))
-        columns[title] = _written(figure_of(table, metric))
-        if metric == MAIN:
-            ends = zip(table["f1_low"], table["f1_high"], strict=True)
-            intervals = ["" if low is None else f"\n[{low:.3f}, {high:.3f}]" for low, high in ends]
-            columns[title] = [a + b for a, b in zip(columns[title], intervals, strict=True)]
-            if len(table) > 1:
-                verdicts = [wrap(say(verdict), SMALL, 0.9) for verdict in table["verdict"]]
-                columns[say("verdict")] = verdicts
+    unit, seconds = unit_of(spent(table).max())
+    f1 = zip(numbers(figure_of(table, MAIN)), table["f1_low"], table["f1_high"], strict=True)
+    columns = {
+        say(F1): [
+            cell.text if low is None else f"{cell.text}\n[{low:.3f}, {high:.3f}]"
+            for cell, low, high in f1
+        ]
+    }
+    if len(table) > 1:
+        columns[say("verdict")] = [wrap(say(each), SMALL, 0.9) for each in table["verdict"]]
+    cells = {
+        metric_title(each): numbers(figure_of(table, each)) for each in METRICS if each != MAIN
+    }
     if table["test_f1_macro"].notna().any():
-        title = say("column_test", metric=metric_title(MAIN))
-        columns[title] = _written(table["test_f1_macro"])
-    columns[say("column_params")] = _written(table["params_million"], 1)
-    columns[say("column_time", unit=phrase(f"unit_{unit}"))] = _written(spent(table) / seconds, 1)
-    return columns
-
-
-def _written(values: Iterable[float | None], decimals: int = 3) -> list[str]:
-    return [
-        "–" if value is None or np.isnan(value) else f"{value:,.{decimals}f}" for value in values
-    ]
+        cells[phrase("column_test", metric=F1)] = numbers(table["test_f1_macro"])
+    cells["column_params"] = numbers(table["params_million"], 1)
+    cells[phrase("column_time", unit=unit)] = numbers(spent(table) / seconds, 1)
+    return columns | {say(title): [cell.text for cell in own] for title, own in cells.items()}

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 import pandas as pd
 
 from ..files import console_width, padded, printable
-from ..metrics import BESIDE, MAIN
+from ..metrics import BESIDE
 from ..runs.labels import BETWEEN
 from ..words import Language
-from .results import MODEL, YES, Results, shown, spent
-from .wording import (
-    REFERENCE,
-    conclusion,
-    method,
-    metric_short,
-    metric_title,
-    other_groups,
-    outside,
-)
+from .results import Results
+from .view import DASH, F1, model_table
+from .wording import conclusion, method, metric_short, metric_title, other_groups, outside
 
 WIDTH = 100
 _GAP = "  "
@@ -43,38 +35,17 @@ def report(results: Results, say: Language) -> str:
 
 def _table(results: Results, say: Language) -> str:
     """Lay out the rows of the group that is told first, and of its ensembles and reference."""
-    rows = results.models[results.models["group"] == 1]
-    intervals = [
-        "" if low is None else f"{low:.3f}–{high:.3f}"
-        for low, high in zip(rows[f"{MAIN.prefix}_low"], rows[f"{MAIN.prefix}_high"], strict=True)
-    ]
-    columns = {
-        say(metric_title(MAIN)): shown(rows, MAIN).map(_figure),
-        say("interval"): intervals,
-        say("verdict"): ["" if each == REFERENCE else say(each) for each in rows["verdict"]],
-        **{say(metric_short(metric)): shown(rows, metric).map(_figure) for metric in BESIDE},
-        say("console_time"): [
-            "" if np.isnan(time) else duration(time, say) for time in spent(rows)
-        ],
+    columns = model_table(results, say).columns
+    titles = {each: each for each in (F1, "interval", "verdict")}
+    titles |= {metric_title(metric): metric_short(metric) for metric in BESIDE}
+    titles["time"] = "console_time"
+    cells = {
+        say(title): ["" if cell.text == DASH else cell.text for cell in columns[key].cells]
+        for key, title in titles.items()
     }
-    models = rows[rows["kind"] == MODEL]
-    names = [
-        say("imported_name", name=name) if imported == YES else name
-        for name, imported in zip(models["model"], models["imported"], strict=True)
-    ]
-    others = [say(name) for name in results.groups[0].ensembles]
-    if results.groups[0].majority:
-        others.append(say("always", name=results.groups[0].majority_class))
-    return laid_out(names, others, columns, say)
-
-
-def duration(seconds: float, say: Language) -> str:
-    """Write a time in the unit in which it has few digits."""
-    for unit, size in (("unit_h", 3600), ("unit_min", 60)):
-        if seconds >= size:
-            digits = ".1f" if seconds < 1e7 else ".0e"  # a record may hold any number
-            return f"{seconds / size:{digits}} {say(unit)}"
-    return f"{seconds:.0f} {say('unit_s')}"
+    names = columns["model"].cells
+    models = [cell.text for cell in names if cell.model]
+    return laid_out(models, [cell.text for cell in names if not cell.model], cells, say)
 
 
 def laid_out(
@@ -110,7 +81,3 @@ def _without_shared(names: list[str]) -> tuple[list[str], list[str]]:
     shared = [part for part in parts[0] if all(part in others for others in parts)]
     rest = [BETWEEN.join(part for part in own if part not in shared) for own in parts]
     return (rest, [f"({BETWEEN.join(shared)})"]) if shared and all(rest) else (names, [])
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}" if abs(value) < 1e3 else f"{value:.1e}"

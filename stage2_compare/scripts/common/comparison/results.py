@@ -39,7 +39,7 @@ _COSTS += ("peak_memory_mb", *INFERENCE)
 _RECORDED = {  # columns of runs, and where metrics.json has them
     **{key: (key,) for key in ("epochs", *_COSTS, "device")},
     **{key: (key,) for key in ("truncated_rate", "unknown_rate", "tokens_per_character")},
-    **{key: ("protocol", key) for key in ("seed", "lr", "fold", "effective_batch_size")},
+    **{key: ("protocol", key) for key in ("seed", "fold", "effective_batch_size")},
     **{key: ("model", key) for key in ("family", "image_backbone", "fusion", "batch_size")},
     "model_name": ("model", "name"),
     "val_samples": ("samples", "val"),
@@ -295,6 +295,7 @@ def _runs(model: Model, group: Group) -> list[dict[str, Any]]:
             **{column: run.best[column] for column in COLUMNS},
             **_verdict(model if judged else Model("", [run]), group, judged),
             **{column: run.recorded(*keys) for column, keys in _RECORDED.items()},
+            "lr": run.number("protocol", "lr"),
             **{key: run.number("probe", key) for key in PROBE},
             **dict.fromkeys(("best_epoch", "last_val_f1_macro", "epochs_run")),
             "imported": YES if run.imported else NO,

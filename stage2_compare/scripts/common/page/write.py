@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from ..comparison.decided import KINDS
 from ..comparison.results import Results
+from ..comparison.view import model_table, number
 from ..comparison.wording import NO_DIFFERENCE, conclusion, method, other_groups, outside
 from ..files import write_result
 from ..words import ROOMS, Language, phrase
@@ -24,16 +25,7 @@ from .pairs import PairTable, gather, presets
 from .parts import distribute, model_parts, pair_parts, script
 from .slices import slices
 from .sources import Sources, find_sources, write_thumbnails
-from .tables import (
-    data_table,
-    decided_table,
-    model_table,
-    number,
-    quality_table,
-    run_table,
-    setting_table,
-    slice_table,
-)
+from .tables import data_table, decided_table, quality_table, run_table, setting_table, slice_table
 from .tiers import tiers
 
 PAGE = "index.html"

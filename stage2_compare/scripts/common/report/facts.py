@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,12 +13,13 @@ import numpy as np
 from ..charts.ablation import KINDS, measurements
 from ..comparison import wording
 from ..comparison.results import Group, Results
+from ..comparison.view import Cell, Column, Table, columns_of, numbers, rate, table_of
 from ..comparison.wording import metric_short, metric_title
 from ..metrics import METRICS
 from ..page.pairs import PairTable
-from ..page.tables import Cell, Column, Table, number, rate
+from ..page.tables import written
 from ..runs.reading import Run, is_number
-from ..words import Language
+from ..words import Language, Phrase, phrase
 from .numbers import class_f1
 
 MARKS = {  # of verdicts
@@ -68,9 +70,7 @@ def values(runs: list[Run], *keys: str) -> list[Any]:
 
 
 def shown(values: list[Any]) -> str:
-    """Return values as text; of a hash the first twelve digits."""
-    texts = [each if isinstance(each, str) else json.dumps(each) for each in values]
-    return ", ".join(re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b", r"\1", text) for text in texts)
+    return ", ".join(map(written, values))
 
 
 def with_paper(name: str) -> str:
@@ -106,74 +106,66 @@ def readings(group: Group) -> dict[tuple, list[str]]:
     return found
 
 
-def picked(table: Table, titles: list[str], only: list[str] | None = None) -> Table:
+def picked(
+    table: Table, keys: Iterable[str | Phrase], only: Collection[str] | None = None
+) -> Table:
     """Return some columns of the table of models, behind the number of each model.
 
     ``only``: the models that are shown; without it, also the rows that are no models.
     """
-    own = [column.title for column in table.columns]
-    places = [own.index(title) for title in titles if title in own]
-    # A column in which nothing is known tells nothing.
-    places = [0, *(at for at in places if any(row[at] != Cell() for row in table.rows))]
-    found = Table("", [Column("#", True), *(table.columns[place] for place in places)], [])
-    for place, row in enumerate(table.rows):
-        if only is None or row[0].model in only:
-            if only is None and place in table.first:  # bold tells a verdict
-                found.first.add(len(found.rows))
-            count = Cell(str(place + 1) if row[0].model else "")
-            found.rows.append([count, *(row[each] for each in places)])
-    return found
+    names = table.columns["model"].cells
+    rows = [row for row, cell in enumerate(names) if only is None or cell.model in only]
+    places = [Cell(f"{row + 1}", row + 1) if names[row].model else Cell("") for row in rows]
+    columns = {"#": Column("#", places)}
+    for key in ("model", *keys):
+        column = table.columns.get(key, Column("", []))
+        if any(cell != Cell() for cell in column.cells):  # else nothing is known of it
+            columns[key] = column._replace(cells=[column.cells[row] for row in rows])
+    return Table("", columns, () if only else table.first)  # bold tells a verdict
 
 
 def result_table(results: Results, models: Table, say: Language) -> tuple[Table, list[str]]:
     """Return the table of results with marks for the verdicts, and what these mean."""
     frame = results.models[results.models["group"] == results.groups[0].number]
-    at, meanings = [column.title for column in models.columns].index(say("verdict")), {}
-    for row, verdict in zip(models.rows, frame["verdict"], strict=True):
-        row[at] = Cell(MARKS.get(verdict, ""))
-        if row[at].text:
-            meanings[f"{row[at].text} {say(verdict)}"] = None
-    models.columns[at] = Column("")
-    short = {say(metric_title(metric)): say(metric_short(metric)) for metric in METRICS}
-    acc, f1, *others = short
-    keys = map(say, ("sd", "test", "test_interval"))
-    table = picked(models, [f1, say("interval"), "", say("p"), acc, *others, *keys])
-    table.columns = [
-        each._replace(title=short.get(each.title, each.title)) for each in table.columns
-    ]
-    return table, list(meanings)
+    acc, f1, *others = map(metric_title, METRICS)
+    keys = [f1, "interval", "verdict", "p", acc, *others, "sd", "test", "test_interval"]
+    columns = picked(models, keys).columns
+    columns["verdict"] = Column("", [Cell(MARKS.get(each, "")) for each in frame["verdict"]])
+    for metric in METRICS:
+        title = metric_title(metric)
+        columns[title] = columns[title]._replace(title=say(metric_short(metric)))
+    meanings = {f"{MARKS[each]} {say(each)}": None for each in frame["verdict"] if each in MARKS}
+    return Table("", columns, models.first), list(meanings)
 
 
-def class_table(group: Group, numbers: dict[str, int], say: Language) -> Table:
+def class_table(group: Group, numbers_of: dict[str, int], say: Language) -> Table:
     """Return F1 of each class and model, which stands there by its number; of many classes the
     commonest."""
     pairs = group.validation.pairs
     counts = np.bincount(pairs.labels, minlength=len(pairs.classes))  # (C,)
-    f1 = {place: class_f1(group, name) for name, place in numbers.items()}
-    f1 = {place: of_class for place, of_class in f1.items() if len(of_class)}
-    columns = [Column(say("true_class")), Column(say("n"), True)]
-    columns += [Column(f"({place})", True) for place in f1]
-    rows = [
-        [Cell(pairs.classes[at]), number(counts[at], 0), *(number(own[at]) for own in f1.values())]
-        for at in sorted(np.argsort(-counts, kind="stable")[:_MOST_CLASSES].tolist())
-    ]
-    return Table("", columns, rows)
+    shown = sorted(np.argsort(-counts, kind="stable")[:_MOST_CLASSES].tolist())
+    cells = {"true_class": [Cell(pairs.classes[place]) for place in shown]}
+    cells["n"] = numbers(counts[shown], 0)
+    for name, place in numbers_of.items():
+        f1 = class_f1(group, name)
+        if len(f1):
+            cells[phrase("as_written", text=f"({place})")] = numbers(f1[shown])
+    return table_of("", cells, say)
 
 
 def probe_table(group: Group, say: Language) -> Table:
     """Return what is left of each probed model without a modality, the mean over its runs."""
-    found = {
-        model.name: [measurements(run) for run in model.runs if run.recorded("probe")]
-        for model in group.models
-    }
-    kinds = [kind for kind in KINDS if any(kind in one for own in found.values() for one in own)]
     rows = []
-    for name, own in found.items():
-        cells = [[one[kind] for one in own if kind in one] for kind in kinds]
-        if own:
-            rows.append([Cell(name), *(number(np.mean(each) if each else None) for each in cells)])
-    columns = [Column(say("model")), *(Column(say(kind), True) for kind in kinds)]
-    return Table("", columns, rows)
+    for model in group.models:
+        found = [measurements(run) for run in model.runs if run.recorded("probe")]
+        own = [[one[kind] for one in found if kind in one] for kind in KINDS]
+        if found:
+            rows.append(
+                [Cell(model.name), *numbers(np.mean(each) if each else None for each in own)]
+            )
+    cells = columns_of(("model", *KINDS), rows)
+    known = {key: own for key, own in cells.items() if any(cell != Cell() for cell in own)}
+    return table_of("", known, say)
 
 
 def bad_cases(pairs: PairTable) -> list[Case]:

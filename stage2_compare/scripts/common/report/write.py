@@ -15,18 +15,17 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..comparison.console import duration
 from ..comparison.results import Results, spent
-from ..comparison.wording import conclusion, method, metric_title, other_groups, outside
+from ..comparison.view import F1, model_table
+from ..comparison.wording import conclusion, method, other_groups, outside
 from ..data.language import suits, usual_tokens
 from ..files import cannot_write, listed, move, remove_left_overs
-from ..metrics import MAIN
 from ..page.pairs import gather
 from ..page.sources import Sources, find_sources
-from ..page.tables import data_table, model_table, quality_table, setting_table
+from ..page.tables import data_table, quality_table, setting_table
 from ..runs.layout import INFERENCE
 from ..settings import BASELINES
-from ..words import Language, known
+from ..words import Language, duration, known
 from . import facts
 from .escaping import ENTRIES, can_be_set, markdown, reference, tex
 from .numbers import numbers_tex
@@ -89,7 +88,6 @@ def _content(
     """Return what report.jinja works on, beside the functions of ``facts``."""
     group, models = results.groups[0], model_table(results, say)
     places = {row[0].model: place for place, row in enumerate(models.rows, 1) if row[0].model}
-    f1 = [say(metric_title(MAIN)), say("interval")]
     singles = [m.name for m in group.models if m.runs[0].recorded("model", "fusion") in BASELINES]
     found = [*quality_table(sources.quality, say).rows, *data_table(group.runs, say).rows]
     runs = results.runs[results.runs["run"].isin([run.name for run in group.runs])]
@@ -101,8 +99,8 @@ def _content(
         "pairs": gather(group),
         "table": results.table(group),
         "numbers": places,
-        "singles": facts.picked(models, f1, singles),
-        "cost": facts.picked(models, list(map(say, _COST)), list(places)),
+        "singles": facts.picked(models, (F1, "interval"), singles),
+        "cost": facts.picked(models, _COST, places),
         "probes": facts.probe_table(group, say),
         "marks": facts.result_table(results, models, say),
         "models": models,
