@@ -19,8 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PYTHON = str(VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
-STAMP = VENV / "requirements.sha256"  # of what is installed; above them MADE, if .venv is ours
-MADE = "made by start.py"
+STAMP = VENV / "requirements.sha256"  # of what is installed, or that .venv is HALF_MADE
+HALF_MADE = "half-made"
 NEEDED = ["-c", "stage2_compare/constraints.txt", "-r", "requirements.txt"]
 COMMANDS = {
     "demo": (["-m", "stage2_compare.demo.run"], NEEDED),
@@ -74,28 +74,22 @@ def prepare(needed):
     hashes = {name: hashlib.sha256((ROOT / name).read_bytes()) for name in needed[1::2]}
     wanted = [f"{found.hexdigest()}  {name}" for name, found in hashes.items()]
     stamp = STAMP.read_text(encoding="utf-8").split("\n") if STAMP.exists() else []
-    ours = [MADE] if MADE in stamp or not VENV.exists() else []
-    whole = fits(PYTHON) and stamp != [MADE]
-    if whole and set(wanted) <= set(stamp):
+    if fits(PYTHON) and set(wanted) <= set(stamp):
         return 0
     with open(str(ROOT / ".venv.lock"), "a", encoding="utf-8") as file:
         lock(file.fileno())
-        if whole:
-            STAMP.write_text("\n".join([*ours, "being changed"]), encoding="utf-8")
-        elif not ours:
-            raise Failed(
-                f"{VENV} starts no Python that fits, and start.py did not make it, so it is left: "
-                f"move or delete it and start again. {ADVICE}"
-            )
-        else:
+        if not VENV.exists() or stamp == [HALF_MADE]:
             print("making .venv", flush=True)
-            if VENV.exists():
-                shutil.rmtree(str(VENV))
-            VENV.mkdir()
-            STAMP.write_text(MADE, encoding="utf-8")  # alone while it is half-made
+            VENV.mkdir(exist_ok=True)
+            STAMP.write_text(HALF_MADE, encoding="utf-8")
             if run(sys.executable, "-m", "venv", str(VENV)):
                 raise Failed(f"cannot make a virtual environment, see above. {ADVICE}")
+        if not fits(PYTHON):
+            raise Failed(
+                f"{VENV} starts no Python that fits: move or delete it and start again. {ADVICE}"
+            )
         print("installing: the first time takes minutes and gigabytes", flush=True)
+        STAMP.write_text("being changed", encoding="utf-8")
         status = run(PYTHON, "-m", "pip", "install", "--disable-pip-version-check", *needed)
         if 0 < status <= 128:
             raise Failed(
@@ -103,7 +97,7 @@ def prepare(needed):
                 "(PIP_INDEX_URL=https://... names a mirror). Start again to go on"
             )
         if status == 0:
-            STAMP.write_text("\n".join([*ours, *wanted]), encoding="utf-8")
+            STAMP.write_text("\n".join(wanted), encoding="utf-8")
     return status
 
 

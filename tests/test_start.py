@@ -105,7 +105,7 @@ def test_a_failed_installation_is_one_line_and_is_tried_again(project):
     assert programs(project) == ["venv", "pip"]
     requirements.write_text("numpy\n", encoding="utf-8")
     assert run(project) == (0, "")
-    assert programs(project) == ["venv", "pip"]  # anew: nobody knows what was made of the first
+    assert programs(project) == ["pip"]
 
     # What a failed change has left does not match the old list either.
     requirements.write_text("nonsense\n", encoding="utf-8")
@@ -115,25 +115,23 @@ def test_a_failed_installation_is_one_line_and_is_tried_again(project):
     assert programs(project) == ["pip", "pip"]
 
 
-def test_only_what_start_made_itself_is_deleted(project):
-    mine = project / ".venv" / "mine.txt"
-    mine.parent.mkdir()
-    mine.touch()
-    status, error = run(project)
-    assert status == 2 and f"{mine.parent} starts no Python that fits" in error and mine.exists()
+def test_an_environment_that_is_there_is_completed_and_another_one_is_named_and_left(project):
+    stamp = project / ".venv" / start.STAMP.name
+    stamp.parent.mkdir()
     if os.name != "nt":  # one of another Python
         (project / PYTHON).parent.mkdir()
         (project / PYTHON).write_text("#!/bin/sh\necho 3.13 True\n", encoding="utf-8")
         (project / PYTHON).chmod(0o755)
-        assert run(project)[0] == 2 and mine.exists()
+    status, error = run(project)
+    assert status == 2 and f"{stamp.parent} starts no Python that fits" in error
+    assert programs(project) == []
+    if os.name != "nt":
         (project / PYTHON).unlink()
-        (project / PYTHON).symlink_to(sys.executable)  # made by hand: completed, not replaced
-        assert run(project) == (0, "") and mine.exists()
+        (project / PYTHON).symlink_to(sys.executable)  # made by hand
+        assert run(project) == (0, "") and programs(project) == ["pip"]
         (project / PYTHON).unlink()
-        assert run(project)[0] == 2 and mine.exists()
-        assert programs(project) == ["pip"]
-    (project / ".venv" / start.STAMP.name).write_text(start.MADE, encoding="utf-8")
-    assert run(project) == (0, "") and not mine.exists()
+    stamp.write_text(start.HALF_MADE, encoding="utf-8")  # stopped while it was made
+    assert run(project) == (0, "") and programs(project) == ["venv", "pip"]
 
 
 def test_of_two_starts_at_once_one_prepares_even_where_it_is_killed(project):
