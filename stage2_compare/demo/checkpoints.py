@@ -1,4 +1,4 @@
-"""Checkpoints made on the spot: real classes, real tokenizers, real file names, random weights, any size.
+"""Small checkpoints made on the spot: real classes, tokenizers and file names, random weights.
 
 ``write_hub`` lays out what a finished download leaves behind, so that the commands run offline and unchanged:
 
@@ -22,21 +22,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-# (hidden size, layers, heads) of the towers, and lengths of vocabularies, by default as short as they can be; "full" is
-# what is published. Text and image towers differ in width at the small sizes, so that code which confuses them fails
-# there and not on a checkpoint of a gigabyte.
+# Hidden size, layers and heads of the towers, which differ in width, so that code which confuses
+# them fails here and not on a checkpoint of a gigabyte.
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"text": (32, 2, 2), "vision": (48, 2, 3), "projection": 24},
     "demo": {"text": (128, 1, 4), "vision": (96, 1, 4), "projection": 64},
-    "full": {
-        "text": (768, 12, 12),
-        "clip_text": (512, 12, 8),
-        "vision": (768, 12, 12),
-        "projection": 512,
-        "bert_words": 21128,
-        "blip_words": 30522,
-        "clip_words": 49408,
-    },
 }
 
 BERT = "bert-base-chinese"
@@ -94,16 +84,15 @@ def snapshot_folder(hub: Path, name: str) -> Path:
     return snapshot
 
 
-def wordpieces(characters: Iterable[str], length: int) -> list[str]:
+def wordpieces(characters: Iterable[str]) -> list[str]:
     """BERT's vocabulary: special tokens at their published ids, ASCII as whole and inner pieces, then characters."""
     ascii_pieces = string.punctuation + string.digits + string.ascii_letters
     inner = ["##" + piece for piece in string.digits + string.ascii_letters]
     words = ["[PAD]", *(f"[unused{i}]" for i in range(1, 100)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words += [*ascii_pieces, *inner, *characters]
-    return words + [f"[unused{i}]" for i in range(100, 100 + length - len(words))]
+    return [*words, *ascii_pieces, *inner, *characters]
 
 
-def byte_pairs(characters: Iterable[str], length: int) -> tuple[dict[str, int], list[tuple]]:
+def byte_pairs(characters: Iterable[str]) -> tuple[dict[str, int], list[tuple]]:
     """CLIP's vocabulary and merges: bytes, bytes that end a word, merges up to whole characters, two special tokens."""
     from transformers.models.clip.tokenization_clip import bytes_to_unicode
 
@@ -119,7 +108,6 @@ def byte_pairs(characters: Iterable[str], length: int) -> tuple[dict[str, int], 
                 piece += tail
     ends = (letter + "</w>" for letter in letters.values())
     words = [*letters.values(), *ends, *(a + b for a, b in merges)]
-    words += [f"[unused{i}]" for i in range(length - len(words) - 2)]
     # last: the published model pools at the highest id
     words += ["<|startoftext|>", "<|endoftext|>"]
     return {word: i for i, word in enumerate(words)}, list(merges)
@@ -147,21 +135,21 @@ def write_clip_tokenizer(folder: Path, words: dict[str, int], merges: list[tuple
 
 
 def tower(size: dict[str, Any], name: str, **more: Any) -> dict[str, Any]:
-    """The config entries that all transformer towers share, plus ``more``. ``name``: of the size, or its last part.
+    """The config entries that all transformer towers share, plus ``more``; ``name``: text or vision.
 
     A narrow tower needs a wider start than the published 0.02, or its attention sees nothing for many epochs.
     """
-    hidden, layers, heads = size.get(name) or size[name.split("_")[-1]]
-    start = 0.02 if hidden >= 512 else hidden**-0.5
+    hidden, layers, heads = size[name]
     shape = {"hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads}
-    return {**shape, "intermediate_size": 4 * hidden, "initializer_range": start, **more}
+    wide = {"intermediate_size": 4 * hidden, "initializer_range": hidden**-0.5}
+    return {**shape, **wide, **more}
 
 
 def write_bert(folder: Path, size: dict[str, Any], characters: list[str]) -> None:
     from safetensors.torch import save_file
     from transformers import BertConfig, BertForPreTraining
 
-    words = wordpieces(characters, size.get("bert_words", 0))
+    words = wordpieces(characters)
     write_bert_tokenizer(folder, words, lower_case=False)
     model = BertForPreTraining(BertConfig(**tower(size, "text", vocab_size=len(words))))
     # As published, though the pooler is in the file.
@@ -171,7 +159,7 @@ def write_bert(folder: Path, size: dict[str, Any], characters: list[str]) -> Non
     for key, value in model.state_dict().items():
         if key in ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias"):  # tied
             continue
-        if "bert_words" not in size and re.search("(position|token_type)_embeddings", key):
+        if re.search("(position|token_type)_embeddings", key):
             value = value * 0.2  # a small model learns sooner what is said than where
         key = key.replace("LayerNorm.weight", "LayerNorm.gamma")
         weights[key.replace("LayerNorm.bias", "LayerNorm.beta")] = value
@@ -182,12 +170,12 @@ def write_clip(folder: Path, size: dict[str, Any], characters: list[str]) -> Non
     import torch
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
-    words, merges = byte_pairs(characters, size.get("clip_words", 0))
+    words, merges = byte_pairs(characters)
     write_clip_tokenizer(folder, words, merges)
     CLIPImageProcessor().save_pretrained(str(folder))  # the shorter edge to 224 px, and a crop
     # As published: wrong, and why ids are not read.
     special = {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
-    text = tower(size, "clip_text", vocab_size=len(words), max_position_embeddings=77, **special)
+    text = tower(size, "text", vocab_size=len(words), max_position_embeddings=77, **special)
     vision = tower(size, "vision", image_size=224, patch_size=32)
     width = {"projection_dim": size["projection"]}
     config = CLIPConfig(text_config={**text, **width}, vision_config={**vision, **width}, **width)
@@ -203,7 +191,7 @@ def write_clip(folder: Path, size: dict[str, Any], characters: list[str]) -> Non
 def write_blip(folder: Path, size: dict[str, Any], characters: list[str]) -> None:
     from transformers import BlipConfig, BlipForConditionalGeneration, BlipImageProcessor
 
-    words = wordpieces(characters, size.get("blip_words", 0))
+    words = wordpieces(characters)
     write_bert_tokenizer(folder, words, lower_case=True)
     BlipImageProcessor().save_pretrained(str(folder))  # a square of 384 px
     # [DEC] and [ENC] have embeddings behind the tokenizer's last id, as published.

@@ -84,14 +84,8 @@ def main() -> int:
 
 
 def print_verdict(records: dict[str, dict]) -> bool:
-    """Print what each run reached beside what is possible; return True if all are as they must be.
-
-    Every accuracy must be near its ceiling and not above it. A model that joins both modalities in
-    full must be above the best sum, lose what the best joint model loses without images or texts,
-    and its additive part, which depends on its confidence, be no better than the best sum. That of
-    late fusion must be late fusion itself. "Near" allows for sampling (ERRORS standard errors) and,
-    downwards, for a SHORTFALL.
-    """
+    """Print what each run reached beside what is possible; return True if all are as they must be:
+    near, which allows for sampling (ERRORS standard errors) and, downwards, for a SHORTFALL."""
     most, all_right = pairs.CEILINGS["sum"], True
     titles = ("reached", "possible", "no images", "no texts", "additive")
     print(f"\n{'Accuracy':<44}{''.join(f'{title:>10}' for title in titles)}")
@@ -106,7 +100,7 @@ def print_verdict(records: dict[str, dict]) -> bool:
             probe = records[run]["probe"]
             left = {key: accuracy - probe[f"acc_drop_{key}_shuffled"] for key in pairs.SHUFFLED}
             figures += [*left.values(), probe["emap_acc"]]
-        if kind == "sum":
+        if kind == "sum":  # of late fusion, this is late fusion itself
             faults["additive is not what it reached"] = probe["emap_acc"] != probe["acc"]
         if kind == "joint":
             faults["not above sums"] = accuracy < most + noise

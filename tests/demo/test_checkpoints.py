@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from demo import checkpoints, pairs
+from demo import pairs
 from demo.checkpoints import BERT, BLIP, CLIP, snapshot_folder, write_hub
 
 CHARACTERS = pairs.characters()
@@ -57,10 +57,3 @@ def test_one_seed_gives_the_same_weights_and_leaves_the_random_state_alone(hub, 
     write_hub(tmp_path / "other", seed=1, characters=CHARACTERS, models=[BLIP])
     assert torch.equal(before, torch.get_rng_state())
     assert weights(tmp_path / "same") == weights(hub) != weights(tmp_path / "other")
-
-
-def test_vocabularies_of_full_size_have_the_published_lengths():
-    size = checkpoints.SIZES["full"]
-    for name, length in (("bert", 21128), ("blip", 30522)):
-        assert len(checkpoints.wordpieces(CHARACTERS, size[f"{name}_words"])) == length
-    assert len(checkpoints.byte_pairs(CHARACTERS, size["clip_words"])[0]) == 49408

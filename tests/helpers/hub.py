@@ -38,7 +38,7 @@ def write_chinese_clip(folder: Path, size: dict, characters: list[str]) -> None:
     from demo.checkpoints import tower, wordpieces, write_bert_tokenizer
     from transformers import ChineseCLIPConfig, ChineseCLIPImageProcessor, ChineseCLIPModel
 
-    words = wordpieces(characters, 0)
+    words = wordpieces(characters)
     write_bert_tokenizer(folder, words, lower_case=True)
     ChineseCLIPImageProcessor().save_pretrained(str(folder))
     config = ChineseCLIPConfig(

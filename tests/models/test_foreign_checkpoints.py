@@ -34,14 +34,14 @@ def write_json(path: Path, content: dict) -> None:
 
 
 def word_pieces(folder: Path) -> int:
-    words = wordpieces("今天气很好", 0)
+    words = wordpieces("今天气很好")
     write_bert_tokenizer(folder, words, lower_case=True)
     return len(words)
 
 
 def byte_level(folder: Path) -> int:
     """vocab.json and merges.txt of RoBERTa, without a tokenizer.json."""
-    words, merges = byte_pairs("今天气很好", 0)
+    words, merges = byte_pairs("今天气很好")
     names = ["<s>", "<pad>", "</s>", "<unk>", *list(words)[:-2], "<mask>"]
     write_json(folder / "vocab.json", {name: i for i, name in enumerate(names)})
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
