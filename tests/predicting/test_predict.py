@@ -242,9 +242,9 @@ SPOILED = {
     },
     "names that are none": (
         lambda f: torch.save({"model_state": {1: torch.ones(1)}}, f / "best.pt"),
-        "best.pt cannot be read",
+        "do not fit the model",
     ),
-    "no weights": (lambda f: (f / "best.pt").unlink(), "has no best.pt"),
+    "no weights": (lambda f: (f / "best.pt").unlink(), "best.pt cannot be read"),
     "cut weights": (lambda f: os.truncate(f / "best.pt", 999), "best.pt cannot be read"),
     "pickled weights": (
         lambda f: torch.save({"model_state": {"x": Path("a")}}, f / "best.pt"),
@@ -302,8 +302,8 @@ def test_the_answer_takes_the_place_of_no_other_file(project, run, tmp_path):
     """Neither with --output nor with --probs; of these the second must not be the first either."""
     (tmp_path / "link").symlink_to(project / "data" / "val0.png")
     targets = {
-        "outputs/splits/val.csv": "would be overwritten",
-        "data/val0.png": "would be overwritten",
+        "outputs/splits/val.csv": "holds no predictions",
+        "data/val0.png": "holds no predictions",
         ".": "is a folder: give a file in it",
         str(run / "best.pt"): "lies in the run",
         str(run / "encoder" / "new.csv"): "lies in the run",

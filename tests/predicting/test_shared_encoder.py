@@ -98,7 +98,7 @@ def test_an_encoder_that_is_gone_or_another_one_never_answers(project, runs, mov
 def test_an_export_is_a_whole_run_as_they_were_before_and_replaces_nothing(
     project, runs, tmp_path, monkeypatch
 ):
-    """It leaves out links, which in a stranger's run lead anywhere."""
+    """It follows no link, which in a stranger's run leads anywhere."""
     linked = runs[1] / "link"
     linked.symlink_to(project / "data" / "val0.png")
     alone = tmp_path / "alone"
@@ -108,6 +108,8 @@ def test_an_export_is_a_whole_run_as_they_were_before_and_replaces_nothing(
         command.main([*line, str(alone)])
     assert list(tmp_path.iterdir()) == []
     command.main([*line, str(alone)])
+    assert (alone / "link").is_symlink()
+    (alone / "link").unlink()
     linked.unlink()
     assert {path.name for path in alone.iterdir()} == {path.name for path in runs[1].iterdir()}
     best = torch.load(alone / "best.pt", weights_only=True)

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from ..data.batches import read_through
 from ..data.dataset import PairDataset
@@ -106,11 +105,12 @@ def predict(asked: Namespace, question: Question) -> None:
 def export(folder: Path, target: Path) -> None:
     """Write a finished run with all its weights into a new folder, whole or not at all. Raise
     UserError where its weights cannot be read, or the folder cannot be written."""
-    content = _read_weights(folder)
+    content = read_best(folder)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(folder, temporary, ignore=_not_copied)
+        # Links stay links: those of a stranger's run may lead to any file.
+        shutil.copytree(folder, temporary, symlinks=True, ignore=shutil.ignore_patterns(BEST))
         with replacing(temporary / BEST) as file:
             torch.save(content, file)
         move(temporary, target)
@@ -121,41 +121,10 @@ def export(folder: Path, target: Path) -> None:
     print(f"{target}: the whole run, which predict.py reads anywhere", flush=True)
 
 
-def _not_copied(place: str, names: list[str]) -> list[str]:
-    """Leave out best.pt, and what is no plain file: a stranger's run may hold a link to any file."""
-    paths = {name: Path(place, name) for name in names}
-    plain = {n for n, p in paths.items() if not p.is_symlink() and (p.is_file() or p.is_dir())}
-    return [name for name in names if name == BEST or name not in plain]
-
-
-def _read_weights(folder: Path) -> dict[str, Any]:
-    """Return what best.pt holds, see ``runs.weights.read_best``. Raise UserError where it, or the
-    encoder that it shares, cannot be read."""
-    path = folder / BEST
-    if not path.is_file():
-        raise UserError(
-            f"{folder} has no {BEST}, which its answers need: copy it back, or run the training "
-            "command of this run again"
-        )
-    try:
-        content = read_best(folder)
-        state = content["model_state"].items()
-        if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state):
-            raise TypeError("it holds no table of weights")
-        return content
-    except UserError:
-        raise
-    except Exception as error:  # a broken or foreign file can fail in any way
-        raise UserError(
-            f"{path} cannot be read: {reason_of(error)}. It may be cut off, or of an older "
-            "program: copy it again, or train the run again"
-        ) from error
-
-
 def load_run(run: OpenedRun) -> tuple[ImageTextClassifier, Any]:
     """Build the classifier with the weights of best.pt, on the CPU, and load its tokenizer. Raise
     UserError where they cannot be read, or do not fit, or the encoder's files are not found."""
-    state = _read_weights(run.folder)["model_state"]
+    state = read_best(run.folder)["model_state"]
     try:
         tokenizer = load_tokenizer(run.choice.name)
         model = build_classifier(run.choice, len(run.classes), run.image_size, state=state)

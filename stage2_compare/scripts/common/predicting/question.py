@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -74,7 +73,7 @@ def read_question(asked: Namespace) -> Question:
     split, blank_texts = _read_pairs(asked, runs[0], unread)
     targets = [root / path for path in (asked.output, asked.probs) if isinstance(path, Path)]
     for target in targets:
-        _check_target(target, [split.path, *split.image_paths, *split.text_paths])
+        _check_target(target, split.path)
     own = (root / Paths.output_dir).resolve()
     ours = [run.folder for run in runs if own in run.folder.resolve().parents]
     if remark := unanswered(ours, root, ENGLISH):
@@ -122,22 +121,22 @@ def open_run(folder: Path, model_name: str | None) -> OpenedRun:
     path = folder / METRICS_JSON
     try:
         record = read_record(path)
-        block, protocol = record["model"], record["protocol"]
-        family, fusion, classes = block["family"], block["fusion"], record["labels"]
+        block, protocol, classes = record["model"], record["protocol"], record["labels"]
+        family, fusion = block["family"], block["fusion"]
         sizes = protocol["image_size"], block["max_length"], block["batch_size"]
-        if family not in FAMILIES or fusion not in FUSION_NAMES:
-            raise ValueError(f"it has no family or fusion of this program: {family!r}, {fusion!r}")
-        names_only = isinstance(classes, list) and all(isinstance(each, str) for each in classes)
-        if not (names_only and 0 < len(set(classes)) == len(classes)):
+        known = family in FAMILIES and fusion in FUSION_NAMES and isinstance(classes, list)
+        if not known or not all(isinstance(each, str) for each in classes):
+            raise ValueError("its family, fusion or labels are none that this program writes")
+        if not 0 < len(set(classes)) == len(classes):
             raise ValueError("its labels are no list of classes")
         if not all(type(size) is int and size > 0 for size in sizes) or sizes[0] > LARGEST_IMAGE:
             raise ValueError(f"its image_size, max_length and batch_size are {sizes}")
-        encodings = record.get("text_encodings", {})
-        has_encoder = (folder / ENCODER / CONFIG).is_file()
-        name = str(folder / ENCODER) if has_encoder else model_name or _named(block["name"])
-        image, backbone = folder / ENCODER / IMAGE_ENCODER, block["image_backbone"]
-        if (image / CONFIG).is_file():
-            backbone = str(image)
+        encodings, encoder = record.get("text_encodings", {}), folder / ENCODER
+        here = (encoder / CONFIG).is_file()
+        name = str(encoder) if here else model_name or _named(block["name"])
+        backbone = block["image_backbone"]
+        if (encoder / IMAGE_ENCODER / CONFIG).is_file():
+            backbone = str(encoder / IMAGE_ENCODER)
         elif FAMILIES[family].image_backbone:
             backbone = _named(backbone)
         return OpenedRun(
@@ -221,7 +220,7 @@ def _one_pair(asked: Namespace, unread: str) -> Split:
     )
 
 
-def _check_target(target: Path, sources: Iterable[str | Path]) -> None:
+def _check_target(target: Path, pairs: Path) -> None:
     """Refuse to write over what is no file that this command wrote before, as far as is known."""
     if os.path.isdir(target):
         raise UserError(f"{target} is a folder: give a file in it, such as predicted.csv")
@@ -230,14 +229,9 @@ def _check_target(target: Path, sources: Iterable[str | Path]) -> None:
         return
     if os.path.islink(target) or file_problem(target):
         raise UserError(f"{target} is no regular file: give another name")
-    if any(os.path.exists(path) and os.path.samefile(path, target) for path in sources):
-        raise UserError(
-            f"{target} is one of the files to predict, or their list, and would be "
-            "overwritten: give another name"
-        )
     with open(target, "rb") as file:
-        start = file.readline(100).removeprefix(MARK)
-    if target.name in (TRAIN_LIST, TEST_LIST) or (start and not start.startswith(_ANSWERS)):
+        answers = file.readline(100).removeprefix(MARK).startswith(_ANSWERS)
+    if not answers or target.name in (TRAIN_LIST, TEST_LIST) or target.samefile(pairs):
         raise UserError(f"{target} holds no predictions: give another name, or delete it before")
 
 

@@ -23,15 +23,21 @@ def read_best(folder: Path) -> dict[str, Any]:
     """Return what best.pt of a run holds, with the weights of a shared encoder in ``model_state``.
 
     Raises:
-        UserError: the shared encoder is not there, damaged or another one.
-        Exception: best.pt is absent, broken, or holds something else.
+        UserError: best.pt or the shared encoder is absent, damaged or something else.
     """
-    content = read_tensors(folder / layout.BEST)
-    if ENCODER_SHA256 not in content:
+    try:
+        content = read_tensors(folder / layout.BEST)
+        content["model_state"] = dict(content["model_state"])
+        digest = content.pop(ENCODER_SHA256, None)
+        if digest and not re.fullmatch("[0-9a-f]{64}", digest):  # it becomes a path
+            raise ValueError(f"its {ENCODER_SHA256} is no hash")
+    except Exception as error:  # a broken or foreign file can fail in any way
+        raise UserError(
+            f"{folder / layout.BEST} cannot be read: {reason_of(error)[:200]}. Copy it again, or train "
+            "the run anew (--restart)"
+        ) from error
+    if not digest:
         return content
-    digest = content.pop(ENCODER_SHA256)
-    if not re.fullmatch("[0-9a-f]{64}", digest):  # it becomes a path
-        raise ValueError(f"its {ENCODER_SHA256} is no hash")
     # Beside the run, or beside earlier/, in which it lies.
     places = [layout.encoder(parent, digest) for parent in folder.absolute().parents[:2]]
     path = next((place for place in places if not file_problem(place)), places[0])

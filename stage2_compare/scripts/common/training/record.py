@@ -27,7 +27,7 @@ from ..data.copies import copy_groups
 from ..data.dataset import PairDataset
 from ..data.splits import UNLABELLED, Split, fingerprints, to_predict
 from ..data.tokens import tokenise
-from ..errors import UserError, reason_of
+from ..errors import reason_of
 from ..files import cannot_write, is_disk_full, quoted
 from ..models.classifier import ImageTextClassifier
 from ..models.loading import load_tokenizer, save_encoder
@@ -121,16 +121,8 @@ def complete(run: PreparedRun, folder: RunFolder) -> None:
     record = read_record(folder.final / layout.METRICS_JSON)
     record = {key: value for key, value in record.items() if not key.startswith("test_")}
     record["model"] |= run.identity["model"] | {"batch_size": record["model"]["batch_size"]}
-    model, path = run.build(), folder.final / layout.BEST
-    try:
-        model.load_state_dict(read_best(folder.final)["model_state"])
-    except UserError:
-        raise
-    except Exception as error:  # a broken file can fail in any way
-        raise UserError(
-            f"{path} cannot be read ({reason_of(error)[:200]}): copy it again, remove it to keep the "
-            "run as it is, or give --restart to train anew"
-        ) from error
+    model = run.build()
+    model.load_state_dict(read_best(folder.final)["model_state"])
     model.to(run.precision.device)
     if model.frozen:
         run.features, _ = encode_splits(run, model, run.micro)
