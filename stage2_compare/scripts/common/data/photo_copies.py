@@ -43,7 +43,6 @@ _CUTS = (0.0, 0.05, 0.1)
 _STEP = 0.025  # the third test also tries cuts so much smaller or larger
 _COARSE, _FINE = 8, 16  # cells per side of the second and the third test
 _AGREE, _EDGES_AGREE = 0.9, 0.87
-_EDGES_LIKELY = 0.5  # before finer cuts are tried; no planted copy was below 0.57
 _BLOCK, _FINE_BLOCK = 1024, 8  # views at once; pairs at once in the third test
 _THREADS = min(4, os.cpu_count() or 1)  # each takes 100 MB
 
@@ -125,7 +124,7 @@ def _matches(views: np.ndarray, photos: np.ndarray) -> Iterator[tuple[int, int]]
         one, other = _alike(tones[block], tones)
         apart = photos[block][one] != photos_of_others[other]
         one, other, cut = _coarsely(views[block], one[apart], middles, other[apart])
-        same = _finely(views[block][one], others[other], cut)
+        same = _edges_agree(views[block][one], others[other], cut) >= _EDGES_AGREE
         return photos[block][one[same]], photos_of_others[other[same]]
 
     # Threads of our own: in products as small as these, those of the library mostly wait.
@@ -192,25 +191,15 @@ def _all_cuts(views: np.ndarray) -> np.ndarray:
     return cells.swapaxes(2, 3).reshape(len(views), -1, _COARSE**2)
 
 
-def _finely(views: np.ndarray, others: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Tell of which pairs (P,) the edges agree, with cuts near those given."""
-    agree = _edges_agree(views, others, cuts, _FINE_CUTS[:, 4:5])  # with those given
-    likely = np.flatnonzero(agree >= _EDGES_LIKELY)
-    agree[likely] = _edges_agree(views[likely], others[likely], cuts[likely], _FINE_CUTS)
-    return agree >= _EDGES_AGREE
-
-
-def _edges_agree(
-    views: np.ndarray, others: np.ndarray, cuts: np.ndarray, fine_cuts: np.ndarray
-) -> np.ndarray:
-    """Return how well the edges of pairs agree with the best of some cuts (9, A, 16, 32), (P,)."""
+def _edges_agree(views: np.ndarray, others: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """Return how well the edges of pairs agree (P,), with the best of the cuts near those given."""
     agree = [np.empty(0, np.float32)]
     for start in range(0, len(cuts), _FINE_BLOCK):
         part = slice(start, start + _FINE_BLOCK)
         y, x = np.divmod(cuts[part], len(_CUT_PAIRS))
-        rows = fine_cuts[y] @ views[part, None].astype(np.float32)  # (P, A, 16, 32)
-        columns = fine_cuts[x].transpose(0, 1, 3, 2)
-        cut = rows[:, :, None] @ columns[:, None]  # (P, A, A, 16, 16)
+        rows = _FINE_CUTS[y] @ views[part, None].astype(np.float32)  # (P, 9, 16, 32)
+        columns = _FINE_CUTS[x].transpose(0, 1, 3, 2)
+        cut = rows[:, :, None] @ columns[:, None]  # (P, 9, 9, 16, 16)
         middle = _cells(others[part], _MIDDLE, _MIDDLE, _FINE)[:, None]
         found = _concordance(_edges(cut.reshape(len(y), -1, _FINE, _FINE)), _edges(middle))
         agree.append(found.max((1, 2)))
