@@ -189,6 +189,15 @@ def open_file(path: str | Path, most: int = 1 << 30) -> BinaryIO:
     return open(path, "rb")
 
 
+def sha256_of(file: BinaryIO) -> str:
+    """Return the hash of an open file, and go back to its start."""
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    file.seek(0)
+    return digest.hexdigest()
+
+
 def read_csv(path: Path, most: int) -> tuple[list[str], list[list[str]]]:
     """Return the header (K cells) and the rows (N of K cells) of a csv file in UTF-8, each cell as
     it was written.

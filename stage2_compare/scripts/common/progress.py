@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from tqdm import tqdm
 
 _LINE_SEC = 30.0  # at least, between two lines
+_THREADS = min(16, os.cpu_count() or 1)  # Pillow and hashlib release the interpreter lock
+_WINDOW = 16 * _THREADS  # items in work: memory does not grow with their number
 
 
 class Progress(tqdm):
@@ -36,3 +42,14 @@ class Progress(tqdm):
         said = [f"{self._title}: {self.n:,} {self._of}", self.postfix, f"about {about} left"]
         print(", ".join(filter(None, said)), file=sys.stderr, flush=True)
         return True
+
+
+def in_threads(
+    function: Callable[[Any], Any], items: Sequence[Any], desc: str, unit: str
+) -> Iterator[Any]:
+    """Yield ``function(item)`` of each item, in order, and show the progress."""
+    with ThreadPoolExecutor(_THREADS) as pool, Progress(desc, len(items), unit) as bar:
+        for start in range(0, len(items), _WINDOW):
+            for result in pool.map(function, items[start : start + _WINDOW]):
+                yield result
+                bar.update()

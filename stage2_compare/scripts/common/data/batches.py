@@ -73,14 +73,11 @@ class BatchSchedule:
 
 
 class Prefetcher:
-    """Makes batches in the order of the schedule before they are needed, in ``num_workers`` threads.
-
-    It runs ahead across the seams between training, validation and the next epoch.
+    """Makes batches in the order of the schedule before they are needed, in ``num_workers`` threads,
+    across the seams between training, validation and the next epoch.
 
     Threads, not the processes of a DataLoader: making a batch is little more than copying memory,
-    for which numpy lets other threads run, while a process must pass on its 2 MB through shared
-    memory. Measured on two cores, in multiples of a plain decoding loader with two workers: two
-    processes 6 to 9, two threads 36 to 46."""
+    for which numpy lets other threads run (measured in docs/speed.md)."""
 
     def __init__(self, schedule: BatchSchedule, num_workers: int, pin_memory: bool):
         self.schedule, self._pin_memory = schedule, pin_memory

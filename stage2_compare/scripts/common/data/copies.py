@@ -119,22 +119,14 @@ def find_duplicates(
         shared.append(met.keys())
         conflicts |= {i for i in met if other.labels[i] and met[i] != {other.labels[i]}}
     text, near_text, image, near_image = shared
-    return Duplicates(
-        text=len(text),
-        near_text=len(near_text - text),
-        image=len(image),
-        near_image=len(near_image - image),
-        label_conflicts=len(conflicts),
-    )
+    kinds = text, near_text - text, image, near_image - image, conflicts
+    return Duplicates(*map(len, kinds))
 
 
 def copy_groups(split: Split, images: ImageStore) -> list[int]:
-    """Return for each pair (N,) the index of the first pair of its group.
-
-    A group shares texts or photos, exactly or nearly, directly or through others.
-    """
-    first = {}
+    """Return for each pair (N,) the index of the first pair of its group, which shares texts or
+    photos, exactly or nearly, directly or through others."""
     photos = photo_keys(images.digests, images.fingerprints)
-    for group in connected_groups(text_keys(split.texts), photos):
-        first |= dict.fromkeys(group, min(group))
+    groups = connected_groups(text_keys(split.texts), photos)
+    first = {i: min(group) for group in groups for i in group}
     return [first[i] for i in range(len(split))]

@@ -7,19 +7,17 @@ and folds of the same pairs share one file. Its centre square has ``side`` = 8/7
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import chain, repeat
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import PIL
 
 from ..errors import UserError, reason_of
-from ..files import listed, open_file
+from ..files import listed, open_file, sha256_of
 from .arrays import Plan, keep
 from .photo_copies import FINGERPRINT_SHAPE, fingerprint
 from .photos import NOTES, decode, reason
@@ -27,9 +25,6 @@ from .photos import NOTES, decode, reason
 # Part of the key: change the number when the pixels, fingerprints or notes of a photo change.
 VERSION = f"5 bicubic Pillow {PIL.__version__}"
 _INSPECTED_SIDE = 64  # a photo of which this can be made can be used
-_BLOCK = 1 << 20  # bytes read at once
-_THREADS = min(16, os.cpu_count() or 1)  # Pillow and hashlib release the interpreter lock
-_WINDOW = 16 * _THREADS  # photos in flight
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,18 +176,15 @@ def _read(path: str, side: int) -> tuple[str, str, np.ndarray | None, str]:
     With ``side`` 0 it is not decoded."""
     try:
         with open_file(path) as file:
-            sha = hashlib.sha256()
-            while block := file.read(_BLOCK):
-                sha.update(block)
+            digest = sha256_of(file)
             if not side:
-                return path, sha.hexdigest(), None, ""
-            file.seek(0)
+                return path, digest, None, ""
             square, whole, notes = decode(file, side)
         photo = np.empty(1, _stored(side))
         photo["pixels"] = np.asarray(square).transpose(2, 0, 1)
         photo["fingerprint"] = fingerprint(whole)
         photo["notes"] = sum(1 << NOTES.index(note) for note in notes)
-        return path, sha.hexdigest(), photo, ""
+        return path, digest, photo, ""
     except Exception as error:  # as in decode; one broken photo must not hide the others
         return path, "", None, reason(error)
 
@@ -201,11 +193,6 @@ def _read_all(
     paths: Sequence[str], side: int, title: str
 ) -> Iterator[tuple[str, str, np.ndarray | None, str]]:
     """Yield what ``_read`` returns of each path, in order, and show the progress."""
-    from ..progress import Progress  # tqdm: not where compare_all.py is imported, see sweep.py
+    from ..progress import in_threads  # tqdm: not where compare_all.py is imported, see sweep.py
 
-    bar = Progress(desc=title, total=len(paths), unit=" images")
-    with ThreadPoolExecutor(_THREADS) as pool, bar:
-        for start in range(0, len(paths), _WINDOW):  # so that memory does not grow with the split
-            for result in pool.map(_read, paths[start : start + _WINDOW], repeat(side)):
-                yield result
-                bar.update()
+    return in_threads(partial(_read, side=side), paths, title, " images")

@@ -7,10 +7,8 @@ that the run recorded is shown, which nobody knows without them.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,15 +17,14 @@ from ..data.photos import decode, upright_size
 from ..data.report import read_quality
 from ..data.splits import LINE_ENDS, UNLABELLED, fingerprint, read_training_splits
 from ..errors import UserError, reason_of
-from ..files import open_file, remedy, remove_left_overs, replacing
-from ..progress import Progress
+from ..files import open_file, remedy, remove_left_overs, replacing, sha256_of
+from ..progress import in_threads
 from ..runs.reading import Run
 from ..words import Phrase, phrase
 
 SIDE = 256  # of a thumbnail, in pixels
 # Runs of earlier versions did not record where their pairs were.
 USUAL = {f"{name}_csv": f"outputs/splits/{name}.csv" for name in ("train", "val", "test")}
-_THREADS = min(16, os.cpu_count() or 1)
 _QUALITY = 80
 
 
@@ -95,7 +92,7 @@ def _add_split(found: Sources, paths: dict[str, str], wanted: str, roots: list[P
             lists, roots[0], test_is_optional="test" in lists, text_encoding=encoding
         )
         split = splits["val"]
-        photos = _in_threads(_photo_facts, split.image_paths, "Reading photos")
+        photos = list(in_threads(_photo_facts, split.image_paths, "reading photos", " images"))
     except (UserError, OSError, LookupError, ValueError, RuntimeError):
         # What is wrong may quote a file that the run's owner cannot read, so it is not told.
         found.reasons.append(phrase("reason_unreadable", what=lists["val"]))
@@ -126,15 +123,12 @@ def _is_inside(path: Path, folders: list[Path]) -> bool:
 def _photo_facts(path: str) -> tuple[str, tuple[int, int]]:
     """Return SHA-256 and upright size of a photo; no size where it is broken."""
     with open_file(path) as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-        file.seek(0)
+        digest = sha256_of(file)
         try:
             size = upright_size(file)
         except Exception:  # of almost any class, see decode
             size = (0, 0)
-    return digest.hexdigest(), size
+    return digest, size
 
 
 def write_thumbnails(sources: Sources, folder: Path) -> set[str]:
@@ -151,7 +145,7 @@ def write_thumbnails(sources: Sources, folder: Path) -> set[str]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             remove_left_overs(folder, ".*.tmp")
-            _in_threads(_write_thumbnail, missing, "Thumbnails")
+            list(in_threads(_write_thumbnail, missing, "thumbnails", " images"))
         except OSError as error:
             reason = f"{reason_of(error)}. {remedy(error)}"
             raise UserError(f"cannot write into {folder}: {reason}") from error
@@ -168,13 +162,3 @@ def _write_thumbnail(task: tuple[Path, str]) -> None:
         return
     with replacing(path) as file:
         picture.save(file, "JPEG", quality=_QUALITY)
-
-
-def _in_threads(function, items: list, title: str) -> list:
-    """Return ``function(item)`` of each item, in order; Pillow and hashlib work side by side."""
-    results = []
-    with ThreadPoolExecutor(_THREADS) as pool, Progress(title, len(items)) as bar:
-        for result in pool.map(function, items):
-            results.append(result)
-            bar.update()
-    return results
