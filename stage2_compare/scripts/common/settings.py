@@ -26,8 +26,7 @@ def _flag(default: Any, help: str, read: Callable[[str], Any] | None = None, **h
 
     ``how`` may say ``choices``; ``flag``, where it is not called as the field; ``sets``, the value
     that a flag without one sets; ``group``, where --help shows it, if not with its class;
-    ``agrees``, where an unfinished run goes on only if it had the same path; and ``added``, where
-    runs recorded before there was this flag had its default."""
+    and ``added``, where runs recorded before there was this flag had its default."""
     if isinstance(default, bool):
         how = {"sets": not default, **how}
     kind = path if isinstance(default, Path) else type(default)
@@ -137,10 +136,8 @@ class Paths:
     """Where and how a run reads, and where it writes; paths are relative to the root."""
 
     project_root: Path = _flag(Path("."), "folder of data/ and outputs/")
-    train_csv: Path = _flag(Path("outputs/splits/train.csv"), "pairs to train on", agrees=True)
-    val_csv: Path = _flag(
-        Path("outputs/splits/val.csv"), "pairs that choose the epoch", agrees=True
-    )
+    train_csv: Path = _flag(Path("outputs/splits/train.csv"), "pairs to train on")
+    val_csv: Path = _flag(Path("outputs/splits/val.csv"), "pairs that choose the epoch")
     test_csv: Path | None = _flag(
         None,
         "measured once at the end if labelled, else predicted "
@@ -151,7 +148,6 @@ class Paths:
         "auto",
         "of texts that are not UTF-8; auto decides for the whole data set",
         choices=ENCODINGS,
-        agrees=True,
     )
     output_dir: Path = _flag(Path("outputs/compare"), "where the run folder goes", group="output")
 

@@ -7,10 +7,9 @@ and learning rates share it. The pairs of a test split have arrays of their own.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -29,6 +28,7 @@ from ..errors import reason_of
 from ..models.classifier import ImageTextClassifier
 from ..models.encoder import Encoder
 from ..progress import Progress
+from ..tensors import sha256_of_tensors
 from .device import Precision, device_name
 from .prepare import PreparedRun
 from .resume import config_sha256
@@ -38,21 +38,17 @@ _SHARE_OF_THE_DISK = 0.5  # of what is free: the runs need the rest
 # Hashes of the towers of frozen encoders, which several runs of one process may share
 _TOWERS: WeakKeyDictionary[Encoder, dict[str, str]] = WeakKeyDictionary()
 
-# Gives what the encoder makes of a batch: of its texts and of its images, None where it has none.
-Read = Callable[[Batch], list[Tensor | None]]
-
 
 def encode_splits(
-    prepared: PreparedRun, model: ImageTextClassifier, micro: int
-) -> tuple[dict[str, Dataset], float]:
+    run: PreparedRun, model: ImageTextClassifier, micro: int
+) -> tuple[dict[str, Dataset], float | None]:
     """Let the frozen encoder read all splits of a run, or find what it made of them. Return the
     features by split, and the seconds it took to make those of training and validation, see
     ``encode``. ``micro`` samples fit in memory in training."""
-    machine, precision, cache = prepared.settings.machine, prepared.precision, None
+    machine, precision, cache = run.settings.machine, run.precision, None
     if machine.feature_cache:
-        of_both = {
-            "code": prepared.contents["code_sha256"],
-            "rows": _rows(micro),
+        conditions = {
+            "code": run.contents["code_sha256"],
             "precision": precision.name,
             "deterministic": machine.deterministic,
             "device": device_name(precision.device),
@@ -61,20 +57,11 @@ def encode_splits(
             "instructions": torch.backends.cpu.get_cpu_capability(),
             "torch": torch.__version__,
         }
-        decides = {
-            "text": {**of_both, "padding": prepared.empty_text.pad_id},
-            "image": {
-                **of_both,
-                "size": prepared.settings.protocol.image_size,
-                "statistics": prepared.contents["pixel_statistics"],
-            },
-        }
-        cache = prepared.settings.paths.cache, decides
-    learned = [name for name in prepared.datasets if name in ("train", "val")]
-    others = [name for name in prepared.datasets if name not in learned]
+        cache = run.settings.paths.cache, conditions
     found: dict[str, Dataset] = {}
-    for names in filter(None, (others, learned)):
-        datasets = [prepared.datasets[name] for name in names]
+    others = [name for name in run.datasets if name not in ("train", "val")]
+    for names in filter(None, (others, ["train", "val"])):
+        datasets = [run.datasets[name] for name in names]
         features, seconds = encode(model, datasets, micro, precision, cache)
         found |= zip(names, features, strict=True)
     return found, seconds
@@ -85,8 +72,8 @@ def encode(
     datasets: Sequence[PairDataset],
     micro: int,
     precision: Precision,
-    cache: tuple[Path, dict[str, dict[str, Any]]] | None = None,
-) -> tuple[list[Dataset], float]:
+    cache: tuple[Path, dict[str, Any]] | None = None,
+) -> tuple[list[Dataset], float | None]:
     """Read datasets with an encoder; the features are float32 on the CPU, in the order of each
     split.
 
@@ -95,18 +82,19 @@ def encode(
 
     Args:
         datasets: share their photos.
-        cache: a folder, and what decides the features of each modality besides the encoder, as JSON
-            can hold it.
+        cache: a folder, and what decides the features besides encoder and pairs, as JSON can hold
+            it.
 
     Returns:
-        The features, and the seconds it took to make them, when they were made. 0 where they are
-        made again whenever they are asked for.
+        The features, and the seconds it took to make them, when they were made; None where the
+        cache does not say. 0 where they are made again whenever they are asked for.
     """
-    encoder, read = model.encoder, partial(read_batch, model, precision)
+    encoder = model.encoder
     uses = [(name,) for name in encoder.uses] if encoder.reads_apart else [encoder.uses]
+    rows = min(ROWS, EVALUATION_FACTOR * micro)  # fewer only where memory holds fewer
     pairs = _joined(datasets)
-    parts = [_Part(each, encoder, pairs, read, _rows(micro)) for each in uses]
-    kept = cache is not None and _keep(parts, encoder, *cache)
+    parts = [_Part(each, model, pairs, rows, precision) for each in uses]
+    kept = cache is not None and _keep(parts, *cache)
     if not kept and encoder.pooled:
         for part in parts:
             started = time.perf_counter()
@@ -120,21 +108,19 @@ def encode(
         samples = np.arange(start, start + len(dataset))
         start += len(dataset)
         if encoder.pooled:
-            features = {}
-            for part in parts:
-                rows = [part.of(sample) for sample in samples]
-                for name in part.uses:
-                    features[name] = torch.from_numpy(np.concatenate([row[name] for row in rows]))
-            found.append(FeatureDataset(dataset.labels, **features))
+            rows = _rows(parts, samples)
+            features = {name: np.concatenate([row[name] for row in rows]) for name in encoder.uses}
+            tensors = {name: torch.from_numpy(values) for name, values in features.items()}
+            found.append(FeatureDataset(dataset.labels, **tensors))
         else:
-            source = partial(_looked_up, parts, samples) if kept else partial(_now, read, dataset)
+            source = (
+                partial(_kept_tokens, parts, samples)
+                if kept
+                else partial(_tokens_now, model, precision, dataset)
+            )
             found.append(TokenDataset(dataset.labels, dataset.tokens.lengths, source))
-    return found, sum(part.seconds for part in parts)
-
-
-def _rows(micro: int) -> int:
-    """Return the rows of a batch: fewer only where memory holds fewer."""
-    return min(ROWS, EVALUATION_FACTOR * micro)
+    times = [part.seconds for part in parts]
+    return found, None if None in times else sum(times)
 
 
 def _joined(datasets: Sequence[PairDataset]) -> PairDataset:
@@ -157,33 +143,46 @@ class _Part:
     def __init__(
         self,
         uses: tuple[str, ...],
-        encoder: Encoder,
+        model: ImageTextClassifier,
         pairs: PairDataset,
-        read: Read,
         batch_rows: int,
+        precision: Precision,
     ):
-        self.uses, self._pairs, self._read, self._batch_rows = uses, pairs, read, batch_rows
-        self.seconds = 0.0  # that it took to make the numbers
+        self.uses, self._model, self._pairs = uses, model, pairs
+        self._batch_rows, self._precision = batch_rows, precision
+        self.seconds: float | None = 0.0  # that it took to make the numbers, None: not known
         self.name = uses[0] if len(uses) == 1 else "pair"
-        self._dims = {"text": encoder.text_dim, "image": encoder.image_dim}
         lengths = pairs.tokens.lengths * ("text" in uses)  # (N,)
         texts = [digest.hex() for digest in pairs.tokens.digests]
         digests = {"text": texts, "image": pairs.images.digests}
         keys = [map("{:08}".format, lengths), *(digests[name] for name in uses)]
         # (M,) the contents, and where the first sample of each is; (N,) which one a sample has
-        self.contents, self._places, self._content_of = np.unique(
+        self._contents, self._places, self._content_of = np.unique(
             ["".join(parts) for parts in zip(*keys, strict=True)],
             return_index=True,
             return_inverse=True,
         )
+        encoder = model.encoder
+        self._dims = {"text": encoder.text_dim, "image": encoder.image_dim}
         vectors = np.where(encoder.pooled, "text" in uses, lengths[self._places])
         self._text_sizes = vectors * encoder.text_dim  # (M,)
+
+    def decided_by(self, conditions: dict[str, Any]) -> bytes:
+        """Return all that decides the numbers. Nothing of the other modality does, so models share
+        towers."""
+        encoder, pairs = self._model.encoder, self._pairs
+        weights = _tower_sha256(encoder, encoder.weights_of.get(self.name, ""))
+        pixels = pairs.image_size, *map(float, (*encoder.mean, *encoder.std))
+        own = {"text": pairs.tokens.pad_id, "image": pixels}
+        of_tower = [[config_sha256(encoder.configs[name]), own[name]] for name in self.uses]
+        key = [conditions, self._batch_rows, encoder.pooled, weights, of_tower, *self._contents]
+        return json.dumps(key).encode()
 
     def plan(self) -> Plan:
         """Plan the array of all numbers; only the encoder knows how many it makes of an image."""
         blocks = self.blocks()
         first = next(blocks)
-        total = len(self.contents)
+        total = len(self._contents)
         count = min(self._batch_rows, total)
         image_size = (len(first) - self._text_sizes[:count].sum()) // count
         size = int(self._text_sizes.sum() + total * image_size)
@@ -191,7 +190,7 @@ class _Part:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Let the encoder read everything batch by batch; yield what it makes of each, flat."""
-        total = len(self.contents)
+        total = len(self._contents)
         with Progress(desc=f"encoding {self.name}s", total=total) as bar:
             for start in range(0, total, self._batch_rows):
                 places = self._places[start : start + self._batch_rows]
@@ -200,7 +199,7 @@ class _Part:
                     batch["input_ids"], batch["attention_mask"] = self._pairs.tokens.pad(places)
                 if "image" in self.uses:
                     batch["pixel_values"] = self._pairs.batch(0, 0, places)["pixel_values"]
-                text, image = self._read(batch)
+                text, image = read_batch(self._model, self._precision, batch)
                 pieces = []
                 for place, size in enumerate(self._text_sizes[start : start + len(places)]):
                     if text is not None:
@@ -213,7 +212,7 @@ class _Part:
     def fill(self, made: Kept) -> None:
         """Take the numbers of all contents, one behind the other."""
         self._numbers, self.seconds = made
-        image_size = (len(self._numbers) - self._text_sizes.sum()) // len(self.contents)
+        image_size = (len(self._numbers) - self._text_sizes.sum()) // len(self._contents)
         self._starts = np.cumsum([0, *(self._text_sizes + image_size)])
 
     def of(self, sample: int) -> dict[str, np.ndarray]:
@@ -226,21 +225,12 @@ class _Part:
         return {name: numbers[name].reshape(-1, self._dims[name]) for name in self.uses}
 
 
-def _keep(
-    parts: list[_Part], encoder: Encoder, folder: Path, decides: dict[str, dict[str, Any]]
-) -> bool:
-    """Map what the encoder makes of all parts; return False where it cannot be kept, and say why.
-
-    Nothing of the other modality decides what a tower makes of its own, so models share towers."""
+def _keep(parts: list[_Part], folder: Path, conditions: dict[str, Any]) -> bool:
+    """Map what the encoder makes of all parts; return False where it cannot be kept, and say why."""
     try:
         for part in parts:
-            weights = _tower_sha256(encoder, encoder.weights_of.get(part.name, ""))
-            configs = [config_sha256(encoder.configs[name]) for name in part.uses]
-            others = [decides[name] for name in part.uses]
-            key = [weights, configs, others, encoder.pooled, *part.contents]
-            name = f"features_{part.name}"
-            content = json.dumps(key, sort_keys=True).encode()
-            part.fill(keep(folder, name, content, part.plan, _SHARE_OF_THE_DISK))
+            name, decides = f"features_{part.name}", part.decided_by(conditions)
+            part.fill(keep(folder, name, decides, part.plan, _SHARE_OF_THE_DISK))
     except OSError as error:
         print(
             f"warning: features cannot be kept in {folder}: {reason_of(error)}. This run goes on "
@@ -256,26 +246,23 @@ def _tower_sha256(encoder: Encoder, start: str) -> str:
     part of it they are in: CLIP's own towers are those that stand beside others."""
     known = _TOWERS.setdefault(encoder, {})
     if start not in known:
-        digest = hashlib.sha256()
-        for name, weight in encoder.state_dict().items():
-            if name.startswith(start):
-                values = np.ascontiguousarray(weight.cpu().numpy())
-                own = name.partition(".")[2]
-                digest.update(f"{own} {values.dtype} {values.shape}".encode())
-                digest.update(values.reshape(-1))
-        known[start] = digest.hexdigest()
+        weights = encoder.state_dict().items()
+        own = {name.partition(".")[2]: each for name, each in weights if name.startswith(start)}
+        known[start] = sha256_of_tensors(own)
     return known[start]
 
 
-def _looked_up(
+def _rows(parts: list[_Part], samples: np.ndarray) -> list[dict[str, np.ndarray]]:
+    """Return what was made of each of some samples."""
+    return [{k: v for part in parts for k, v in part.of(each).items()} for each in samples]
+
+
+def _kept_tokens(
     parts: list[_Part], samples: np.ndarray, indices: np.ndarray
 ) -> tuple[Tensor, Tensor]:
     """Return what was kept of the samples ``samples[indices]`` (B,): tokens (B, L, text_dim), zero
     behind the end of a text, and patches (B, P, image_dim)."""
-    found: list[dict[str, np.ndarray]] = [{} for _ in indices]
-    for part in parts:
-        for each, sample in zip(found, samples[indices], strict=True):
-            each |= part.of(sample)
+    found = _rows(parts, samples[indices])
     longest = max(1, *(len(each["text"]) for each in found))
     text = np.zeros((len(found), longest, found[0]["text"].shape[1]), np.float32)
     for row, each in zip(text, found, strict=True):
@@ -284,11 +271,12 @@ def _looked_up(
     return torch.from_numpy(text), torch.from_numpy(image)
 
 
-def _now(read: Read, dataset: PairDataset, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Let the encoder make at once what ``_looked_up`` returns."""
+def _tokens_now(
+    model: ImageTextClassifier, precision: Precision, dataset: PairDataset, indices: np.ndarray
+) -> tuple[Tensor, Tensor]:
+    """Let the encoder make at once what ``_kept_tokens`` returns."""
     batch = dataset.batch(0, 0, indices)
-    del batch["labels"]
-    text, image = read(batch)
+    text, image = read_batch(model, precision, batch)
     return text * batch["attention_mask"].unsqueeze(2), image
 
 
@@ -296,10 +284,11 @@ def _now(read: Read, dataset: PairDataset, indices: np.ndarray) -> tuple[Tensor,
 def read_batch(
     model: ImageTextClassifier, precision: Precision, batch: Batch
 ) -> list[Tensor | None]:
-    """Let the encoder read a batch: text and image features, float32 on the CPU."""
+    """Let the encoder read the texts, the images or both of a batch: the features of each, float32
+    on the CPU, None where it has none."""
     model.to(precision.device)
     model.encoder.eval()  # the head may be training
-    inputs = {name: values.to(precision.device) for name, values in batch.items()}
+    inputs = {name: each.to(precision.device) for name, each in batch.items() if name != "labels"}
     with precision.autocast():
         made = model.encode(**inputs)
     return [None if each is None else each.float().cpu() for each in made]

@@ -45,8 +45,7 @@ def with_modality_dropout(
     parts = blanks(model, protocol.image_size, run.empty_text)
 
     def encoded(pairs: Batch) -> Batch:
-        inputs = {name: values for name, values in pairs.items() if name != "labels"}
-        text, image = read_batch(model, run.precision, inputs)
+        text, image = read_batch(model, run.precision, pairs)
         return {"text": text, "mask": pairs["attention_mask"], "image": image}
 
     def read_again(name: str, samples: np.ndarray) -> Batch:

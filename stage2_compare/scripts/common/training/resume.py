@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,6 @@ from torch import nn
 
 from ..data.dataset import PairDataset
 from ..errors import UserError
-from ..files import quoted
 from ..models.classifier import ImageTextClassifier
 from ..runs.folder import RunFolder
 from ..settings import Protocol, TrainingRun
@@ -42,14 +41,6 @@ CONTENTS = {
     "pixel_statistics": "mean and standard deviation of the pixels",
     "code_sha256": "the code of this program",
 }
-# Choices of which the contents decide, by their keys there, and not the path that was typed.
-BENEATH = {
-    "model name": ("weights_sha256", "config_sha256", "tokens_sha256", "pixel_statistics"),
-    "model image_backbone": ("weights_sha256", "config_sha256", "pixel_statistics"),
-    "train_csv": ("train_sha256",),
-    "val_csv": ("val_sha256",),
-    "text_encoding": ("train_sha256", "val_sha256"),
-}
 _DOCSTRING = re.compile(r"(?<=body=)\[Expr\(value=Constant\(value=(['\"])(\\?.)*?\1\)\)(, )?")
 COMMON = Path(__file__).resolve().parents[1]
 # Below common/: what decides results. Of settings.py it is the values, which are choices.
@@ -67,27 +58,16 @@ def unfinished(run: PreparedRun, folder: RunFolder) -> dict[str, Any] | None:
     """
     checkpoint = None if run.settings.restart else folder.read_checkpoint()
     if checkpoint:
-        wanted, earlier = choices(run.settings), checkpoint.get("choices")
-        moved = changed(checkpoint.get("contents", {}), run.contents)
+        earlier, wanted = checkpoint.get("choices", {}), choices(run.settings)
         # What was not recorded is no other choice: a flag is new.
-        others = [
-            key
-            for key in changed(earlier or {}, wanted)
-            if key in (earlier or {})
-            and (key not in BENEATH or not set(BENEATH[key]).isdisjoint(moved))
-        ]
-        reason = "" if earlier else "is of an earlier version of this program"
-        for key in others[:1]:
-            values = earlier[key], wanted.get(key)
-            was, now = (quoted(v) if isinstance(v, str) else repr(v) for v in values)
-            reason = f"had {key} {was}, not {now}"
-        if reason:
-            print(f"beginning anew: the unfinished run {reason}", flush=True)
+        for key in [key for key in changed(earlier, wanted) if key in earlier][:1]:
+            had = f"{key} {earlier[key]!r}, not {wanted[key]!r}"
+            print(f"beginning anew: the unfinished run had {had}", flush=True)
             checkpoint = None
     if not checkpoint:
         folder.clear()
         return None
-    if moved:
+    if moved := changed(checkpoint.get("contents", {}), run.contents):
         raise UserError(
             f"the unfinished run in {folder.partial} cannot go on as if nothing had happened: "
             f"changed since it stopped: {named(moved)}. It is kept: undo the change to go on, or "
@@ -97,14 +77,9 @@ def unfinished(run: PreparedRun, folder: RunFolder) -> dict[str, Any] | None:
 
 
 def choices(settings: TrainingRun) -> dict[str, Any]:
-    """Return what the user chose, and what the result depends on."""
-    protocol = {
-        key: value for key, value in asdict(settings.protocol).items() if key not in CONTENTS
-    }
-    model = {f"model {key}": value for key, value in asdict(settings.model).items()}
-    names = [field.name for field in fields(settings.paths) if field.metadata.get("agrees")]
-    paths = {name: str(getattr(settings.paths, name)) for name in names}
-    return {**protocol, **model, "batch_size": settings.micro_batch, **paths}
+    """Return what the user chose by value; of a file that was named, its contents decide."""
+    chosen = {**asdict(settings.protocol), "batch_size": settings.micro_batch}
+    return {key: value for key, value in chosen.items() if key not in CONTENTS}
 
 
 def contents(
@@ -136,8 +111,8 @@ def contents(
 
 
 def changed(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """Return the keys in which two records differ."""
-    return [key for key in wanted | found if found.get(key) != wanted.get(key)]
+    """Return the keys of a record in which another one differs."""
+    return [key for key in wanted if found.get(key) != wanted[key]]
 
 
 def named(keys: list[str]) -> str:

@@ -35,7 +35,7 @@ from .modality_dropout import with_modality_dropout
 from .prepare import PreparedRun, prepare, print_lines
 from .processes import Processes, joined
 from .record import complete, is_incomplete, write_run
-from .resume import BENEATH, changed, choices, named, unfinished, weights_sha256
+from .resume import changed, choices, named, unfinished, weights_sha256
 
 
 def train(settings: TrainingRun, pairs: tuple | None = None) -> None:
@@ -226,8 +226,7 @@ def _check_shares(run: PreparedRun, processes: Processes) -> None:
             f"{processes.count} processes are too many: a step has {step} samples "
             f"(--effective-batch-size), and the smaller split has {pairs} pairs. Start fewer"
         )
-    chosen = choices(run.settings)
-    found = {k: chosen[k] for k in chosen.keys() - BENEATH.keys()} | run.contents
+    found = choices(run.settings) | run.contents
     keys = changed(processes.from_first(lambda: found), found)
     if keys:
         raise UserError(
