@@ -1,6 +1,7 @@
 """Twelve pairs of a text and a small picture, and small models that read them."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from common.data.image_store import ImageStore, load_images
 from common.data.tokens import tokenise
 from common.models.classifier import ImageTextClassifier
 from common.models.loading import load_tokenizer
+from common.settings import Protocol
 from common.training.device import Precision
 from PIL import Image
 
@@ -37,3 +39,15 @@ def make_part(hub, name: str, images: ImageStore, texts: list[str] = TEXTS) -> P
 def make_model(hub, name: str, fusion: str = "concat") -> ImageTextClassifier:
     kind = {BERT: fusion, CLIP: f"clip {fusion}", BLIP: f"blip {fusion}"}[name]
     return build(hub, kind, SIZE).train()
+
+
+def make_prepared(hub, name: str, part: PairDataset, **protocol) -> SimpleNamespace:
+    """A run of these pairs, prepared as far as probes and modality dropout look at it."""
+    return SimpleNamespace(
+        settings=SimpleNamespace(protocol=Protocol(image_size=SIZE, **protocol)),
+        precision=FLOAT32,
+        datasets={"train": part, "val": part},
+        features={},
+        empty_text=tokenise([""], load_tokenizer(hub.folder(name)), 16),
+        micro=4,
+    )

@@ -17,7 +17,6 @@ from common.models import checkpoint
 from common.predicting import answer
 from common.predicting.answer import load_run
 from common.predicting.question import Question, find_run, open_run, read_question
-from common.training.device import Precision
 from common.training.engine import probabilities
 from common.training.prepare import prepare
 from common.training.probes import blanks, predictor
@@ -184,9 +183,8 @@ def test_a_missing_photo_ends_it_with_its_row_or_is_blank_as_the_probe_has_it(
     line = ["--project-root", str(project), "--model-name", name, *SMALL]
     prepared = prepare(compare_clip.parse(line))
     model, _ = load_run(open_run(run, None))
-    blank = blanks(model, 32, prepared.empty_text)["image"]
-    cpu, places = Precision("fp32", torch.device("cpu")), np.array([1, 2])
-    blanked = predictor(model, prepared.datasets["val"], 4, cpu, blank=blank)(places, places)
+    places = np.array([1, 2])
+    blanked = predictor(prepared, model, blank=blanks(prepared, model)["image"])(places, places)
     np.testing.assert_allclose(shares(output)[places], probabilities(blanked), atol=1e-5)
 
 

@@ -1,14 +1,11 @@
 """Modality dropout and the losses of single modalities: what a training pair loses, and what stays."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import predict
 import pytest
 import torch
 from common.data.batches import BatchSchedule, Prefetcher
 from common.data.dataset import Dataset
-from common.data.tokens import tokenise
 from common.models.loading import load_tokenizer
 from common.settings import Protocol
 from common.training.engine import Trainer, fit
@@ -18,7 +15,7 @@ from helpers.hub import BERT, BLIP, CLIP
 from helpers.small_project import assert_same_run, make_small_project, record, run_small
 from helpers.stops import PowerCut, cut_at
 from helpers.tables import read_table
-from helpers.twelve_pairs import COUNT, FLOAT32, SIZE, make_model, make_part, make_photos
+from helpers.twelve_pairs import COUNT, FLOAT32, make_model, make_part, make_photos, make_prepared
 
 SHARE = 0.5
 
@@ -59,13 +56,7 @@ def test_a_share_loses_one_modality_half_each_whatever_the_batch():
 
 def dropping(hub, model, name: str, part, train):
     """``train`` with modality dropout, as a run of this model makes it."""
-    protocol = Protocol(image_size=SIZE, modality_dropout=SHARE)
-    run = SimpleNamespace(
-        settings=SimpleNamespace(protocol=protocol),
-        precision=FLOAT32,
-        datasets={"train": part},
-        empty_text=tokenise([""], load_tokenizer(hub.folder(name)), 16),
-    )
+    run = make_prepared(hub, name, part, modality_dropout=SHARE)
     return with_modality_dropout(run, model, train)
 
 

@@ -6,14 +6,20 @@ import torch
 from common.data.batches import read_through
 from common.data.dataset import PairDataset
 from common.data.image_store import load_images
-from common.data.tokens import tokenise
 from common.models.classifier import ImageTextClassifier
-from common.models.loading import load_tokenizer
 from common.training import probes
 from common.training.engine import evaluate, logit_scores
 from common.training.probes import probe, projection
 from helpers.hub import BERT, BLIP, CLIP
-from helpers.twelve_pairs import COUNT, FLOAT32, SIZE, make_model, make_part, make_photos
+from helpers.twelve_pairs import (
+    COUNT,
+    FLOAT32,
+    SIZE,
+    make_model,
+    make_part,
+    make_photos,
+    make_prepared,
+)
 from PIL import Image
 
 
@@ -23,8 +29,7 @@ def images(tmp_path_factory):
 
 
 def probed(hub, model: ImageTextClassifier, name: str, part: PairDataset) -> dict:
-    empty = tokenise([""], load_tokenizer(hub.folder(name)), 16)
-    return probe(model, part, empty, 4, FLOAT32, 42)[0]
+    return probe(make_prepared(hub, name, part), model)[0]
 
 
 def test_the_projection_by_hand_and_of_an_additive_function():
@@ -83,9 +88,10 @@ def test_blanked_is_what_empty_texts_and_plain_pictures_give(
         "text": make_part(hub, name, images, [""] * COUNT),
         "image": make_part(hub, name, plain),
     }
-    found = probed(hub, model, name, part)
-    for which, blank in probes.blanks(model, SIZE, exchanged["text"].tokens).items():
-        predict = probes.predictor(model, part, 4, FLOAT32, blank=blank)
+    run = make_prepared(hub, name, part)
+    found, _, _ = probe(run, model)
+    for which, blank in probes.blanks(run, model).items():
+        predict = probes.predictor(run, model, blank=blank)
         logits = predict(np.arange(COUNT), np.arange(COUNT))
         expected = evaluate(model, read_through(exchanged[which], 4), FLOAT32)
         torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
@@ -97,8 +103,7 @@ def test_blanked_is_what_empty_texts_and_plain_pictures_give(
 def test_the_parts_of_late_fusion_are_its_branches(hub, images):
     """Each branch adds its half of the logits, so nothing is left as an interaction."""
     model, part = make_model(hub, BERT, "late").eval(), make_part(hub, BERT, images)
-    empty = tokenise([""], load_tokenizer(hub.folder(BERT)), 16)
-    _, places, (mean, *branches, rest) = probe(model, part, empty, 4, FLOAT32, 42)
+    _, places, (mean, *branches, rest) = probe(make_prepared(hub, BERT, part), model)
     assert rest.abs().max() < 1e-5 and places.tolist() == list(range(COUNT))
     torch.testing.assert_close(mean, mean[:1].expand_as(mean))
     batch = part.batch(0, 0, places)

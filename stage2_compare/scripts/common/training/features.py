@@ -41,7 +41,7 @@ _TOWERS: WeakKeyDictionary[Encoder, dict[str, str]] = WeakKeyDictionary()
 
 def encode_splits(
     run: PreparedRun, model: ImageTextClassifier, micro: int
-) -> tuple[dict[str, Dataset], float | None]:
+) -> tuple[dict[str, Dataset], float]:
     """Let the frozen encoder read all splits of a run, or find what it made of them. Return the
     features by split, and the seconds it took to make those of training and validation, see
     ``encode``. ``micro`` samples fit in memory in training."""
@@ -73,7 +73,7 @@ def encode(
     micro: int,
     precision: Precision,
     cache: tuple[Path, dict[str, Any]] | None = None,
-) -> tuple[list[Dataset], float | None]:
+) -> tuple[list[Dataset], float]:
     """Read datasets with an encoder; the features are float32 on the CPU, in the order of each
     split.
 
@@ -86,8 +86,8 @@ def encode(
             it.
 
     Returns:
-        The features, and the seconds it took to make them, when they were made; None where the
-        cache does not say. 0 where they are made again whenever they are asked for.
+        The features, and the seconds it took to make them, when they were made; 0 where they are
+        made again whenever they are asked for.
     """
     encoder = model.encoder
     uses = [(name,) for name in encoder.uses] if encoder.reads_apart else [encoder.uses]
@@ -119,8 +119,7 @@ def encode(
                 else partial(_tokens_now, model, precision, dataset)
             )
             found.append(TokenDataset(dataset.labels, dataset.tokens.lengths, source))
-    times = [part.seconds for part in parts]
-    return found, None if None in times else sum(times)
+    return found, sum(part.seconds for part in parts)
 
 
 def _joined(datasets: Sequence[PairDataset]) -> PairDataset:
@@ -150,7 +149,7 @@ class _Part:
     ):
         self.uses, self._model, self._pairs = uses, model, pairs
         self._batch_rows, self._precision = batch_rows, precision
-        self.seconds: float | None = 0.0  # that it took to make the numbers, None: not known
+        self.seconds = 0.0  # that it took to make the numbers
         self.name = uses[0] if len(uses) == 1 else "pair"
         lengths = pairs.tokens.lengths * ("text" in uses)  # (N,)
         texts = [digest.hex() for digest in pairs.tokens.digests]

@@ -42,7 +42,7 @@ def with_modality_dropout(
     """Return ``train``, pairs or what the frozen encoder of the model made of them, of which a share
     has the blanks of the probes."""
     protocol, pad_id = run.settings.protocol, run.empty_text.pad_id
-    parts = blanks(model, protocol.image_size, run.empty_text)
+    parts = blanks(run, model)
 
     def encoded(pairs: Batch) -> Batch:
         text, image = read_batch(model, run.precision, pairs)

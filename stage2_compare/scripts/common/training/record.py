@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from .. import metrics
 from ..data.batches import read_through
@@ -71,7 +70,7 @@ def write_run(
         "params_million": sum(p.numel() for p in parameters) / 1e6,
         "trainable_params_million": sum(p.numel() for p in parameters if p.requires_grad) / 1e6,
         "best_epoch": result.best_epoch,
-        **_validation_record(result, run.datasets["val"].labels, run.classes),
+        **_write_validation(run, folder, result),
         **run.identity,
         "out_of_memory": run.halvings,
         "processes": processes,
@@ -89,7 +88,6 @@ def write_run(
     if model.frozen:
         record[ENCODER_SHA256] = weights_sha256(model.encoder)
     record |= inference_record(run, model, folder.parent)  # it resets the peak memory
-    _write_validation(run, folder, result)
     _write_encoder(run, folder, model)
     _finish(run, folder, model, record)
 
@@ -134,10 +132,7 @@ def _finish(
 ) -> None:
     settings = run.settings
     if settings.probe:
-        measured = run.datasets["val"], run.empty_text, run.micro, run.precision
-        features = run.features.get("val")
-        found = probe(model, *measured, settings.protocol.seed, features)
-        record["probe"], places, parts = found
+        record["probe"], places, parts = probe(run, model)
         guids = [run.splits["val"].guids[place] for place in places]
         cells = parts.transpose(0, 1).flatten(1).numpy().round(6)  # (M, 4 C)
         table = pd.DataFrame(cells, columns=layout.part_columns(run.classes))
@@ -151,26 +146,6 @@ def _finish(
     if UNLABELLED in run.splits:
         count = len(run.splits[UNLABELLED])
         print(f"{count:,} test pairs predicted: {folder.final / layout.SUBMISSION}", flush=True)
-
-
-def _validation_record(
-    result: TrainingResult, labels: np.ndarray, classes: list[str]
-) -> dict[str, Any]:
-    """Return all metrics of the best and of the last epoch, and those of each class at the best
-    one."""
-    columns = [*metrics.COLUMNS, "val_loss"]
-    shares = probabilities(result.best_logits)
-    predicted = shares.argmax(1)  # (N,)
-    table = pd.DataFrame(metrics.per_class(labels, predicted, len(classes)), index=classes)
-    bins, error = metrics.reliability(shares.max(1), predicted == labels)
-    return {
-        "best": {key: result.best_row[key] for key in columns},
-        "last": {key: result.history[-1][key] for key in columns},
-        "labels": classes,
-        "confusion": metrics.confusion_matrix(labels, predicted, len(classes)).tolist(),
-        "per_class": table.to_dict("index"),
-        "calibration": {"ece": error, "bins": bins},
-    }
 
 
 def _data_record(run: PreparedRun) -> dict[str, Any]:
@@ -216,39 +191,57 @@ def _write_test(
     pairs = read_through(run.features.get(name, dataset), run.micro)
     with Progress(desc="predicting test pairs", total=len(split)) as bar:
         logits = evaluate(model.head if run.features else model, pairs, run.precision, bar=bar)
+    shares, scores = probabilities(logits), {}
     if name == "test":
-        table = _predictions_table(split, dataset, logits, run.classes)
-        scores = logit_scores(logits, dataset.labels).items()
+        table = _predictions_table(split, dataset, shares, run.classes)
+        scores = logit_scores(logits, dataset.labels)
     else:
-        table, scores = answers_table(split, probabilities(logits), run.classes), ()
+        table = answers_table(split, shares, run.classes)
         folder.write(layout.SUBMISSION, table_bytes(submission_table(table), split.line_end))
     folder.write(layout.TEST_PREDICTIONS, spreadsheet_bytes(table))
-    return {f"test_{key}": value for key, value in scores}
+    return {f"test_{key}": value for key, value in scores.items()}
 
 
-def _write_validation(run: PreparedRun, folder: RunFolder, result: TrainingResult) -> None:
-    """Write the figures and predictions of every epoch, and the predictions of the best one."""
-    split, classes = run.splits["val"], run.classes
+def _write_validation(
+    run: PreparedRun, folder: RunFolder, result: TrainingResult
+) -> dict[str, Any]:
+    """Write the figures and predictions of every epoch, and the predictions of the best one; return
+    all metrics of the best and of the last epoch, and those of each class at the best one."""
+    split, dataset, classes = run.splits["val"], run.datasets["val"], run.classes
     history = pd.DataFrame(result.history, columns=list(layout.HISTORY_COLUMNS))
     folder.write(layout.HISTORY, table_bytes(history))
-    table = _predictions_table(split, run.datasets["val"], result.best_logits, classes)
-    folder.write(layout.PREDICTIONS, spreadsheet_bytes(table))
     shares = np.stack([probabilities(logits) for logits in result.logits])  # (E, N, C)
-    predicted = np.array(classes, dtype=object)[shares.argmax(2)]  # (E, N)
-    epochs = dict(zip(layout.epoch_columns(len(predicted)), predicted, strict=True))
+    best = shares[result.best_epoch - 1]
+    table = _predictions_table(split, dataset, best, classes)
+    folder.write(layout.PREDICTIONS, spreadsheet_bytes(table))
+    names = np.array(classes, dtype=object)[shares.argmax(2)]  # (E, N)
+    epochs = dict(zip(layout.epoch_columns(len(names)), names, strict=True))
     table = pd.DataFrame({"guid": split.guids, "label": split.labels, **epochs})
     folder.write(layout.EPOCH_PREDICTIONS, spreadsheet_bytes(table))
     archive = io.BytesIO()
     np.savez_compressed(archive, **{layout.PROBABILITIES: shares.astype(np.float16)})
     folder.write(layout.EPOCH_PROBABILITIES, archive.getvalue())
 
+    labels, predicted = dataset.labels, best.argmax(1)  # (N,)
+    table = pd.DataFrame(metrics.per_class(labels, predicted, len(classes)), index=classes)
+    bins, error = metrics.reliability(best.max(1), predicted == labels)
+    columns = [*metrics.COLUMNS, "val_loss"]
+    return {
+        "best": {key: result.best_row[key] for key in columns},
+        "last": {key: result.history[-1][key] for key in columns},
+        "labels": classes,
+        "confusion": metrics.confusion_matrix(labels, predicted, len(classes)).tolist(),
+        "per_class": table.to_dict("index"),
+        "calibration": {"ece": error, "bins": bins},
+    }
+
 
 def _predictions_table(
-    split: Split, dataset: PairDataset, logits: Tensor, classes: list[str]
+    split: Split, dataset: PairDataset, shares: np.ndarray, classes: list[str]
 ) -> pd.DataFrame:
     """Return predictions.csv: ``answers_table``, the guid of the first copy, and 1 where the text
-    was cut, from logits (N, C)."""
-    table = answers_table(split, probabilities(logits), classes)
+    was cut."""
+    table = answers_table(split, shares, classes)
     groups = [split.guids[first] for first in copy_groups(split, dataset.images)]
     return table.assign(**{layout.GROUP: groups, layout.CUT: dataset.tokens.cut.astype(int)})
 
