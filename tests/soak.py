@@ -169,7 +169,7 @@ def training(root: Path, hub: Hub, kind: str, *more: str) -> Case:
         return line(f"outputs/soak_{number}", "--num-workers", str(draw.choice((0, 2))))
 
     def after_a_kill() -> None:
-        if (place / whole.name).exists() or layout.old(place, whole.name).exists():
+        if (place / whole.name).exists() or (place / f".{whole.name}{layout.OLD}").exists():
             assert finished(place) == {whole.name}
 
     def at_the_end() -> None:

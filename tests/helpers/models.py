@@ -4,7 +4,6 @@ import torch
 from common.models.build import build_classifier, encoder_class
 from common.models.classifier import ImageTextClassifier
 from common.models.encoder import Encoder, TowerEncoder
-from common.models.fusion import FUSIONS
 from common.models.loading import load_config, load_tokenizer
 from common.settings import ModelChoice
 from common.training import record as recording
@@ -18,11 +17,6 @@ OTHER_ENCODERS = {
     "chinese_clip": ("clip", CHINESE_CLIP),
     "blip": ("blip", BLIP),
 }
-KINDS = [
-    *FUSIONS,
-    *OTHER_ENCODERS,
-    *(f"{name} {fusion}" for name in OTHER_ENCODERS for fusion in ("text", "image", "attention")),
-]
 
 
 def choice(kind: str, name: str) -> ModelChoice:

@@ -34,7 +34,10 @@ CHECKPOINTS = {
     "swin": ("SwinForImageClassification", _SWIN),
     "convnext": ("ConvNextForImageClassification", _CONVNEXT),
     "convnextv2": ("ConvNextV2Model", _CONVNEXT),
-    "blip": ("BlipForConditionalGeneration", _WHOLE),
+    "blip": (
+        "BlipForConditionalGeneration",
+        {**_WHOLE, "text_config": {**_TEXT, "bos_token_id": 2}},
+    ),
     "beit": ("BeitModel", _VISION),
 }
 TEXTS = ("bert", "roberta", "xlm-roberta", "clip", "chinese_clip", "siglip", "altclip")

@@ -220,8 +220,7 @@ def test_mean_of_tokens_by_hand():
 
 
 def test_all_tokens_of_a_sample_drop_the_same_numbers():
-    model = ImageTextClassifier(IdentityEncoder(), "attention", 3, dropout=0.5).train()
-    dropout = model.head.text_projection[3]
+    dropout = Head(IdentityEncoder(), "attention", 3, dropout=0.5).train().text_projection[3]
     dropout.draws = torch.rand(2, WIDTH)
     found = dropout(torch.ones(2, 7, WIDTH))  # (B, L, 256)
     kept = (dropout.draws >= 0.5).unsqueeze(1).expand(2, 7, WIDTH)
@@ -233,7 +232,7 @@ def test_branches_classify_each_modality_in_training_alone_and_leave_the_rest_as
     heads = []
     for branches in (False, True):
         torch.manual_seed(0)
-        heads.append(Head(4, 6, name, 3, branches))
+        heads.append(Head(IdentityEncoder(), name, 3, branches))
     plain, head = heads
     pooled = FUSIONS[name].pooled
     text, image = (
@@ -267,15 +266,15 @@ class IdentityEncoder(nn.Module):
 
 @pytest.mark.parametrize("fusion", ["concat", "gated", "late", "lowrank", "product", "film"])
 def test_the_head_does_not_see_the_scale_of_a_feature(fusion: str):
-    model = ImageTextClassifier(IdentityEncoder(), fusion, 3).eval()
+    head = Head(IdentityEncoder(), fusion, 3).eval()
     text, image = torch.randn(2, 4), torch.randn(2, 6)
     torch.testing.assert_close(
-        model.head(text, image), model.head(100 * text, 100 * image), atol=1e-3, rtol=1e-3
+        head(text, image), head(100 * text, 100 * image), atol=1e-3, rtol=1e-3
     )
 
 
 def test_pixels_are_normalised_with_the_encoders_own_statistics():
-    model = ImageTextClassifier(IdentityEncoder(), "concat", 3)
+    model = ImageTextClassifier(IdentityEncoder(), nn.Module())
     pixels = torch.tensor([0, 255, 51], dtype=torch.uint8).repeat(2)
     _, image = model.encode(torch.ones(1, 4), None, pixels.expand(1, 3, 6, 6))
     expected = torch.tensor([[-2.0, 2.0, -1.2, -2.0, 2.0, -1.2]])  # (x / 255 - 0.5) / 0.25
@@ -285,7 +284,7 @@ def test_pixels_are_normalised_with_the_encoders_own_statistics():
 def test_frozen_encoder_stays_in_evaluation_mode_and_gets_no_gradient():
     encoder = IdentityEncoder()
     encoder.layer, encoder.norm = nn.Linear(2, 2), nn.BatchNorm1d(2)
-    model = ImageTextClassifier(encoder, "concat", 3)
+    model = ImageTextClassifier(encoder, Head(encoder, "concat", 3))
     model.freeze_encoder()
     model.train()
     assert not encoder.norm.training and model.head.fusion.training

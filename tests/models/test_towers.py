@@ -5,7 +5,7 @@ import torch
 import torchvision
 from common.errors import UserError
 from common.models.build import build_classifier
-from common.models.classifier import ImageTextClassifier
+from common.models.classifier import Head
 from common.models.encoder import resize_positions
 from common.models.fusion import FUSIONS
 from common.models.image_towers import load_image_tower
@@ -27,7 +27,8 @@ from helpers.towers import (
 )
 
 PAIRS = [(TEXTS[place % len(TEXTS)], image) for place, image in enumerate(IMAGES)]
-MODELS = [*PAIRS, *((kind, None) for kind in WHOLE)]  # None: the image tower of the same checkpoint
+# None: the image tower of the same checkpoint
+MODELS = [*PAIRS, *((kind, None) for kind in (*WHOLE, "blip"))]
 # One fusion of each sort: what it reads, and whether as one feature
 SORTS = {(fusion.uses, fusion.pooled): name for name, fusion in reversed(FUSIONS.items())}
 
@@ -48,7 +49,7 @@ def saved(tmp_path_factory):
 
 def choose(saved, text: str, image: str | None, fusion: str) -> ModelChoice:
     if image is None:
-        return ModelChoice("clip", saved[text][0], None, fusion)
+        return ModelChoice("blip" if text == "blip" else "clip", saved[text][0], None, fusion)
     return ModelChoice("bert_resnet", saved[text][0], saved[image][0], fusion)
 
 
@@ -68,35 +69,42 @@ def longer(given: dict[str, torch.Tensor], pad: int) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("text, image", MODELS)
-def test_a_pair_of_towers_works_with_every_fusion(saved, text: str, image: str | None):
+def test_a_model_keeps_the_contract_of_encoders_and_works_with_every_fusion(saved, text, image):
     config = load_config(saved[text][0])
     pad = getattr(config, "text_config", config).pad_token_id
-    given = batch(pad)
+    given, wide = batch(pad), longer(batch(pad), pad)
+    mask, wide_mask = given["attention_mask"], wide["attention_mask"]
     for sort, of_sort in SORTS.items():
         choice = choose(saved, text, image, of_sort)
-        encoder = build_classifier(choice, 3, SIZE, seed=1).encoder.eval()
-        assert (bool(encoder.text_dim), bool(encoder.image_dim)) == tuple(
-            modality in sort[0] for modality in ("text", "image")
-        )
-        for name, fusion in FUSIONS.items():
-            if (fusion.uses, fusion.pooled) != sort:
-                continue
-            model = ImageTextClassifier(encoder, name, 3).eval()
-            with torch.no_grad():
-                logits = model(**given)
-                assert logits.shape == (2, 3) and logits.isfinite().all()
-                torch.testing.assert_close(model(**longer(given, pad)), logits, atol=1e-5, rtol=0)
+        model = build_classifier(choice, 3, SIZE, seed=1).eval()
+        encoder = model.encoder
+        with torch.no_grad():
+            features, padded = model.encode(**given), model.encode(**wide)
+            alone = [model.encode(given["input_ids"], mask)[0]] if "text" in sort[0] else [None]
+            alone.append(model.encode(pixel_values=given["pixel_values"])[1])
+            reopened = build_classifier(choice, 3, SIZE, state=model.state_dict()).eval()
+            logits = model.head(*features, mask=mask)
+            assert torch.equal(reopened(**given), logits)
+        sizes = {"text": encoder.text_dim, "image": encoder.image_dim}
+        for name, feature, by_itself in zip(sizes, features, alone, strict=True):
+            assert (feature is not None) == (name in sort[0]) == (sizes[name] > 0)
+            if feature is not None:
+                assert (len(feature), feature.shape[-1]) == (2, sizes[name])
+                assert feature.dim() == (2 if encoder.pooled else 3)
                 # Its own tower reads each modality alone, as where features are kept.
-                alone = model.encode(given["input_ids"], given["attention_mask"])[0]
-                apart = alone, model.encode(pixel_values=given["pixel_values"])[1]
-                torch.testing.assert_close(model.head(*apart, mask=given["attention_mask"]), logits)
-                if name == of_sort:
-                    reopened = build_classifier(choice, 3, SIZE, state=model.state_dict())
-                    assert torch.equal(reopened.eval()(**given), logits)
-            model.train()(**given).square().sum().backward()
-            assert [key for key, weight in model.named_parameters() if weight.grad is None] == []
-            model.zero_grad()
-            encoder.eval()
+                if encoder.reads_apart:
+                    torch.testing.assert_close(by_itself, feature)
+        trained, losses = model.train().encode(**given), []
+        for name, fusion in FUSIONS.items():
+            if (fusion.uses, fusion.pooled) == sort:
+                head = Head(encoder, name, 3).eval()
+                logits = head(*features, mask=mask)
+                assert logits.shape == (2, 3) and logits.isfinite().all()
+                again = head(*padded, mask=wide_mask)
+                torch.testing.assert_close(again, logits, atol=1e-5, rtol=0)
+                losses.append(head.train()(*trained, mask=mask).square().sum())
+        sum(losses).backward()
+        assert [key for key, weight in encoder.named_parameters() if weight.grad is None] == []
 
 
 def whole_feature(whole: torch.nn.Module, kind: str, given: dict) -> torch.Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import seeding
 from ..settings import FAMILIES, ModelChoice, Protocol
-from .classifier import ImageTextClassifier
+from .classifier import Head, ImageTextClassifier
 from .encoder import Encoder
 from .fusion import FUSIONS
 from .loading import load_config
@@ -60,7 +60,8 @@ def build_classifier(
         if frozen and pretrained:
             _kept[made_of] = encoder
     with stream("head"):
-        model = ImageTextClassifier(encoder, choice.fusion, classes, branches, dropout)
+        head = Head(encoder, choice.fusion, classes, branches, dropout)
+    model = ImageTextClassifier(encoder, head)
     if frozen:
         model.freeze_encoder()
     if state is not None:

@@ -19,16 +19,15 @@ class Head(nn.Module):
 
     def __init__(
         self,
-        text_dim: int,
-        image_dim: int,
+        encoder: Encoder,
         fusion: str,
         classes: int,
         branches: bool = False,
         dropout: float = Protocol.dropout,
     ):
         super().__init__()
-        self.text_projection = Projection(text_dim) if text_dim else None
-        self.image_projection = Projection(image_dim) if image_dim else None
+        self.text_projection = Projection(encoder.text_dim) if encoder.text_dim else None
+        self.image_projection = Projection(encoder.image_dim) if encoder.image_dim else None
         self.fusion = FUSIONS[fusion](classes)
         # Behind the fusion, whose first weights and dropout are the same without them.
         self.text_branch = Classifier(WIDTH, classes) if branches else None
@@ -86,20 +85,10 @@ class ImageTextClassifier(nn.Module):
     Pixels arrive as bytes, a quarter of the traffic, and are normalised here with the encoder's
     mean and standard deviation. So a batch is the same for every model."""
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        fusion: str,
-        classes: int,
-        branches: bool = False,
-        dropout: float = Protocol.dropout,
-    ):
-        """All but ``encoder`` is what ``Head`` takes."""
+    def __init__(self, encoder: Encoder, head: Head):
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.head = encoder, head
         self.frozen = False
-        widths = encoder.text_dim, encoder.image_dim
-        self.head = Head(*widths, fusion, classes, branches, dropout)
         mean = torch.tensor(encoder.mean).view(1, 3, 1, 1)
         std = torch.tensor(encoder.std).view(1, 3, 1, 1)
         self.register_buffer("pixel_scale", 1 / (255 * std), persistent=False)

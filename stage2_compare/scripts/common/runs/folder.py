@@ -44,7 +44,7 @@ class RunFolder:
 
     def __init__(self, parent: Path, name: str):
         self.parent, self.final = parent, parent / name
-        self.partial, self._old = parent / f".{name}{layout.PARTIAL}", layout.old(parent, name)
+        self.partial, self._old = (parent / f".{name}{end}" for end in (layout.PARTIAL, layout.OLD))
         self._lock = None
 
     def __enter__(self) -> RunFolder:

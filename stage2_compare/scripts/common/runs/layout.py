@@ -60,10 +60,6 @@ TIMES = ("train_sec", "val_sec", "samples_per_sec")
 HISTORY_COLUMNS = ("epoch", "train_loss", *REQUIRED, "val_loss", *TIMES, *OPTIONAL)
 
 
-def old(parent: Path, name: str) -> Path:
-    return parent / f".{name}{OLD}"
-
-
 def encoder(parent: Path, digest: str) -> Path:
     return parent / ENCODERS / digest / "encoder.pt"
 

@@ -94,8 +94,17 @@ def prepare(
     unused = [model]  # the first fit takes it; only after running out of memory is another built
 
     # 3. Texts and photos
-    max_length = _longest_text(settings, model.encoder.positions, tokenizer)
-    tokens = {name: tokenise(each.texts, tokenizer, max_length) for name, each in splits.items()}
+    longest = min(protocol.max_length, model.encoder.positions, tokenizer.model_max_length)
+    specials = tokenizer.num_special_tokens_to_add()
+    if longest <= specials:
+        raise UserError(
+            f"--max-length {longest} leaves no room for text: {specials} tokens mark its ends"
+        )
+    if longest < protocol.max_length:
+        print(
+            f"{choice.name} reads at most {longest} tokens: longer texts are cut there", flush=True
+        )
+    tokens = {name: tokenise(each.texts, tokenizer, longest) for name, each in splits.items()}
     for of_split in tokens.values():
         check_tokens(of_split, model.encoder.vocabulary, choice.name)
     photos = {name: split.image_paths for name, split in splits.items()}
@@ -125,9 +134,9 @@ def prepare(
         splits=splits,
         datasets=datasets,
         duplicates=met["val"],
-        empty_text=tokenise([""], tokenizer, max_length),
-        max_length=max_length,
-        contents=contents(complete, model, datasets, max_length),
+        empty_text=tokenise([""], tokenizer, longest),
+        max_length=longest,
+        contents=contents(complete, model, datasets, longest),
         checkpoints=checkpoint_records(choice),
         tokenizer=tokenizer,
         build=lambda: unused.pop() if unused else build(),
@@ -139,18 +148,3 @@ def print_lines(lines: Iterable[str]) -> None:
     """Print the lines that are not empty."""
     for line in filter(None, lines):
         print(line, flush=True)
-
-
-def _longest_text(settings: TrainingRun, positions: int, tokenizer: Any) -> int:
-    """Return the longest text in tokens: what was asked for, or less where the model reads less."""
-    wanted = settings.protocol.max_length
-    longest = min(wanted, positions, tokenizer.model_max_length)
-    specials = tokenizer.num_special_tokens_to_add()
-    if longest <= specials:
-        raise UserError(
-            f"--max-length {longest} leaves no room for text: {specials} tokens mark its ends"
-        )
-    if longest < wanted:
-        name = settings.model.name
-        print(f"{name} reads at most {longest} tokens: longer texts are cut there", flush=True)
-    return longest
