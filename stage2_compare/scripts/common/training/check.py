@@ -22,7 +22,6 @@ from .device import (
     peak_memory_mb,
 )
 from .prepare import prepare
-from .processes import ALONE
 from .train import fit_in_memory
 
 
@@ -61,7 +60,7 @@ def check(settings: TrainingRun, at_once: int) -> dict[str, Any]:
         )
         paths = replace(settings.paths, project_root=Path(folder))
         run.settings = replace(settings, protocol=two, paths=paths)
-        _, result = fit_in_memory(run, _NoFolder(), ALONE, None)
+        _, result = fit_in_memory(run, _NoFolder(), None)
         row = result.history[-1]
     val_sec = row["val_sec"] * len(val) / len(some["val"])
     steps = math.ceil(len(train) / protocol.effective_batch_size)

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import torch
-
 from ..data.copies import Duplicates, find_duplicates
 from ..data.dataset import Dataset, PairDataset
 from ..data.image_store import load_splits
@@ -23,6 +21,7 @@ from ..runs.identity import RECORDS
 from ..runs.layout import MOST_CLASSES
 from ..settings import TrainingRun
 from .device import Precision, choose_precision, find_device
+from .processes import ALONE, Processes
 from .resume import contents
 
 
@@ -41,6 +40,7 @@ class PreparedRun:
     checkpoints: dict[str, Any]  # what is recorded of them, see checkpoint.checkpoint_records
     tokenizer: Any  # of transformers
     build: Callable[[], ImageTextClassifier]  # the same model each time, on the CPU
+    processes: Processes  # this one, and its peers
     micro: int  # samples that go through the model at once; fewer after memory ran out
     halvings: list[dict[str, int]] = field(default_factory=list)  # epoch and micro-batch then
     # of the same names as ``datasets``, once a frozen encoder has read them
@@ -63,13 +63,13 @@ class PreparedRun:
 
 
 def prepare(
-    settings: TrainingRun, device: torch.device | None = None, pairs: tuple | None = None
+    settings: TrainingRun, processes: Processes = ALONE, pairs: tuple | None = None
 ) -> PreparedRun:
-    """Read and check everything; without ``device`` or ``pairs`` take those of the settings. Raise
-    UserError for all that can be known before the first batch."""
+    """Read and check everything, the ``pairs`` too where they are not given. Raise UserError for all
+    that can be known before the first batch."""
     # 1. The device, the splits, the classes
     protocol, choice = settings.protocol, settings.model
-    device = device or find_device(settings.machine.device)
+    device = processes.device or find_device(settings.machine.device)
     precision = choose_precision(settings.machine.amp, device)
     splits, folds, remarks = pairs or read_pairs(settings.paths, protocol.fold)
     print_lines(remarks)
@@ -140,7 +140,8 @@ def prepare(
         checkpoints=checkpoint_records(choice),
         tokenizer=tokenizer,
         build=lambda: unused.pop() if unused else build(),
-        micro=settings.micro_batch,
+        processes=processes,
+        micro=settings.micro_batch_of(processes.count),
     )
 
 

@@ -50,14 +50,10 @@ _PACKAGES = ("torch", "torchvision", "transformers", "numpy", "Pillow", "tokeniz
 
 
 def write_run(
-    run: PreparedRun,
-    folder: RunFolder,
-    model: ImageTextClassifier,
-    result: TrainingResult,
-    processes: int,
+    run: PreparedRun, folder: RunFolder, model: ImageTextClassifier, result: TrainingResult
 ) -> None:
-    """Write all results of a run, of so many processes, into its folder, and finish the folder; the
-    model has its best weights."""
+    """Write all results of a run into its folder, and finish the folder; the model has its best
+    weights."""
     precision, parameters = run.precision, list(model.parameters())
     commit, clean = git_state()
     record = {
@@ -73,7 +69,7 @@ def write_run(
         **_write_validation(run, folder, result),
         **run.identity,
         "out_of_memory": run.halvings,
-        "processes": processes,
+        "processes": run.processes.count,
         "device": device_name(precision.device),
         "threads": torch.get_num_threads(),
         "peak_memory_mb": peak_memory_mb(precision.device),

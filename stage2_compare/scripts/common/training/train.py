@@ -59,9 +59,8 @@ def train(settings: TrainingRun, pairs: tuple | None = None) -> None:
     ):
         # 1. Prepare
         check_transformers()
-        run = prepare(settings, processes.device, pairs)
-        run.micro = settings.micro_batch_of(processes.count)
-        _check_shares(run, processes)
+        run = prepare(settings, processes, pairs)
+        _check_shares(run)
         if not settings.restart and processes.from_first(
             lambda: is_incomplete(run, settings, folder)
         ):
@@ -69,7 +68,7 @@ def train(settings: TrainingRun, pairs: tuple | None = None) -> None:
                 complete(run, folder)
             return
         if processes.first:
-            _announce(run, folder, processes)
+            _announce(run, folder)
 
         # 2. Resume
         checkpoint = processes.from_first(lambda: unfinished(run, folder))
@@ -81,18 +80,18 @@ def train(settings: TrainingRun, pairs: tuple | None = None) -> None:
             print(f"going on after {done} (--restart would begin anew)", flush=True)
 
         # 3. Fit
-        model, result = fit_in_memory(run, folder, processes, checkpoint)
+        model, result = fit_in_memory(run, folder, checkpoint)
 
         # 4. Record
         if processes.first:
-            write_run(run, folder, model, result, processes.count)
+            write_run(run, folder, model, result)
             kept, epoch = result.best_row["val_f1_macro"], result.best_epoch
             told = "macro-F1" if settings.protocol.keep_epoch else "best macro-F1"
             print(f"{told} {kept:.4f} at epoch {epoch}: {folder.final}", flush=True)
 
 
 def fit_in_memory(
-    run: PreparedRun, folder: RunFolder, processes: Processes, checkpoint: dict[str, Any] | None
+    run: PreparedRun, folder: RunFolder, checkpoint: dict[str, Any] | None
 ) -> tuple[ImageTextClassifier, TrainingResult]:
     """Build a model and let it ``learn``; where memory runs out, again from the last epoch with half
     the micro-batch."""
@@ -100,9 +99,9 @@ def fit_in_memory(
     while result is None:
         model = run.build()
         try:
-            result = learn(run, folder, processes, model, checkpoint)
+            result = learn(run, folder, model, checkpoint)
         except RuntimeError as error:
-            if not is_out_of_memory(error) or processes.count > 1:
+            if not is_out_of_memory(error) or run.processes.count > 1:
                 raise
         if result is None:  # behind the except clause, whose traceback keeps the tensors alive
             del model, checkpoint
@@ -116,7 +115,6 @@ def fit_in_memory(
 def learn(
     run: PreparedRun,
     folder: RunFolder,
-    processes: Processes,
     model: ImageTextClassifier,
     checkpoint: dict[str, Any] | None,
 ) -> TrainingResult:
@@ -124,7 +122,7 @@ def learn(
 
     The checkpoint of an epoch holds the best weights so far, so that whenever the run stops, they
     are of an epoch that is kept. At the end the model has them, and best.pt is written."""
-    protocol, machine = run.settings.protocol, run.settings.machine
+    protocol, machine, processes = run.settings.protocol, run.settings.machine, run.processes
     trained, datasets, workers = model, run.datasets, machine.num_workers
     if model.frozen:
         # Unless memory has run out, features do not depend on the number of processes.
@@ -217,9 +215,9 @@ def _stops_explained(folder: RunFolder, processes: Processes) -> Iterator[None]:
         raise KeyboardInterrupt(reason + kept) from None
 
 
-def _check_shares(run: PreparedRun, processes: Processes) -> None:
+def _check_shares(run: PreparedRun) -> None:
     """Refuse processes that would have nothing to do, or that read something else."""
-    step = run.settings.protocol.effective_batch_size
+    processes, step = run.processes, run.settings.protocol.effective_batch_size
     pairs = min(len(run.datasets["train"]), len(run.datasets["val"]))
     if processes.count > min(step, pairs):
         raise UserError(
@@ -235,9 +233,9 @@ def _check_shares(run: PreparedRun, processes: Processes) -> None:
         )
 
 
-def _announce(run: PreparedRun, folder: RunFolder, processes: Processes) -> None:
+def _announce(run: PreparedRun, folder: RunFolder) -> None:
     """Say what is about to be trained, and what of the flags cannot be as asked for."""
-    settings, count = run.settings, processes.count
+    settings, count = run.settings, run.processes.count
     train_pairs, val_pairs = len(run.datasets["train"]), len(run.datasets["val"])
     device = f"{device_name(run.precision.device)}, {run.precision.name}"
     shared = f", {count} processes" if count > 1 else ""
