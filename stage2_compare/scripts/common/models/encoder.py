@@ -151,7 +151,17 @@ def fit_positions(embeddings: nn.Module, name: str, image_size: int, patch: int)
             nn.Embedding (P, D).
         image_size, patch: side of an image and of a patch in pixels.
     """
-    old, grid = getattr(embeddings, name), patches_per_side(image_size, patch)
+    if image_size < patch:
+        raise UserError(
+            f"--image-size {image_size} is less than one {patch} px patch of this model"
+        )
+    old, grid = getattr(embeddings, name), image_size // patch
+    if (seen := grid * patch) < image_size:
+        print(
+            f"patches of {patch} px: of {image_size} x {image_size} px the model sees the upper "
+            f"left {seen} x {seen}",
+            flush=True,
+        )
     if isinstance(old, nn.Embedding):
         table = resize_positions(old.weight.detach(), grid)
         setattr(embeddings, name, nn.Embedding.from_pretrained(table, freeze=False))
@@ -183,20 +193,3 @@ def resize_positions(table: Tensor, grid: int) -> Tensor:
     patches = table[before:].T.reshape(1, -1, side, side)  # (1, D, g, g)
     patches = F.interpolate(patches, size=(grid, grid), mode="bicubic", align_corners=False)
     return torch.cat([table[:before], patches.flatten(2)[0].T])
-
-
-def patches_per_side(image_size: int, patch: int) -> int:
-    """Return how many patches of a vision transformer fit one side of an image; say it where they
-    leave a strip of the image out."""
-    if image_size < patch:
-        raise UserError(
-            f"--image-size {image_size} is less than one {patch} px patch of this model"
-        )
-    seen = image_size - image_size % patch
-    if seen < image_size:
-        print(
-            f"patches of {patch} px: of {image_size} x {image_size} px the model sees the upper "
-            f"left {seen} x {seen}",
-            flush=True,
-        )
-    return image_size // patch

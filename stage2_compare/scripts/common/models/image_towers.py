@@ -113,7 +113,8 @@ def _network(name: str, image_size: int, pretrained: bool, pooled: bool) -> Imag
         parts = getattr(model, top).modules()
         dim = next(part for part in parts if isinstance(part, nn.Linear)).in_features
         delattr(model, top)
-        read = partial(_last_map, model)
+        layers = takewhile(lambda child: child[0] != "avgpool", model.named_children())
+        read = nn.Sequential(*(layer for _, layer in layers))  # its last map (B, D, h, w)
     model.to(memory_format=torch.channels_last)
     pixels = published.transforms()
     encode = partial(_encode_by_network, model, read)
@@ -129,15 +130,6 @@ def _encode_by_network(model: nn.Module, read: Callable, pixels: Tensor) -> Tens
     feature = read(pixels)  # (B, D), (B, D, h, w), or (B, 1 + g*g, D)
     model.train(training)
     return feature.flatten(2).transpose(1, 2) if feature.dim() == 4 else feature
-
-
-def _last_map(model: nn.Module, pixels: Tensor) -> Tensor:
-    """Return the last feature map, (B, 3, H, W) -> (B, D, h, w): all layers before the pooling, one
-    after the other."""
-    feature = pixels
-    for _, layer in takewhile(lambda child: child[0] != "avgpool", model.named_children()):
-        feature = layer(feature)
-    return feature
 
 
 def _tokens(model: nn.Module, pixels: Tensor) -> Tensor:
@@ -188,7 +180,14 @@ def _transformer(
         model.pooler = None  # in checkpoints of classifiers it is random
         embeddings.patch_embeddings.image_size = (image_size, image_size)
     if own.model_type == "swin":
-        _check_windows(name, own, image_size)
+        # transformers fails where a window is larger than the last feature map.
+        pixel = own.patch_size * 2 ** (len(own.depths) - 1)
+        least, window = (own.window_size - 1) * pixel + 1, own.window_size
+        if image_size < least:
+            raise UserError(
+                f"--image-size {image_size} is too small for {quoted(name)}: its windows of "
+                f"{window} x {window} patches need {least} px or more"
+            )
     for table in ("position_embedding", "position_embeddings"):
         if getattr(embeddings, table, None) is not None:
             fit_positions(embeddings, table, image_size, own.patch_size)
@@ -201,18 +200,6 @@ def _transformer(
         *image_statistics(name, KINDS[config.model_type]),
         partial(_encode_by_transformer, model, pooled),
     )
-
-
-def _check_windows(name: str, config: Any, image_size: int) -> None:
-    """Refuse a size at which a window of Swin is larger than the last feature map: transformers
-    fails with it."""
-    pixel = config.patch_size * 2 ** (len(config.depths) - 1)  # of the last feature map
-    least = (config.window_size - 1) * pixel + 1
-    if image_size < least:
-        raise UserError(
-            f"--image-size {image_size} is too small for {quoted(name)}: its windows of "
-            f"{config.window_size} x {config.window_size} patches need {least} px or more"
-        )
 
 
 def _encode_by_transformer(model: nn.Module, pooled: bool, pixels: Tensor) -> Tensor:

@@ -53,10 +53,6 @@ class TrainingResult:
     def best_row(self) -> dict[str, Any]:
         return self.history[self.best_epoch - 1]
 
-    @property
-    def best_logits(self) -> Tensor:
-        return self.logits[self.best_epoch - 1]
-
 
 def fit(
     model: nn.Module,
