@@ -616,6 +616,8 @@ def _of_equal_models() -> Iterable[Cell]:
         ("copula", 60, 5, 3, True),
         ("copula", 30, 20, 3, True),
         ("copula", 100, 20, 3, True),
+        ("copula", 100, 5, 3, True),
+        ("copula", 240, 5, 3, True),
         ("copula", 240, 20, 3, True),
         ("copula", 400, 2, 3, True),
         ("copula", 400, 5, 3, False),

@@ -50,14 +50,14 @@ def test_verdicts_of_clear_cases(tmp_path):
 
 
 def test_a_verdict_does_not_depend_on_the_seed_of_the_draws(monkeypatch):
-    """p of the third model is .0499 with 10,000 draws of one seed, and .0546 with those of another."""
+    """p of the third model is .0481 with 10,000 draws of one seed, and .0538 with those of another."""
     said = [some_predictions(1, right, i)[0] for i, right in ((15, 0.66), (16, 0.58), (21, 0.56))]
     runs = [made_run(name, row) for name, row in zip("abc", said, strict=True)]
-    found = [_models_with_seed(seed, runs, monkeypatch) for seed in (2, 3)]
+    found = [_models_with_seed(seed, runs, monkeypatch) for seed in (1, 2)]
     for models in found:
         assert list(models["verdict"]) == [BEST, NO_DIFFERENCE, WORSE]
     monkeypatch.setattr(Draws, "more", lambda draws, answers: None)
-    of_few = [_models_with_seed(seed, runs, monkeypatch) for seed in (2, 3)]
+    of_few = [_models_with_seed(seed, runs, monkeypatch) for seed in (1, 2)]
     assert [models["verdict"][2] for models in of_few] == [WORSE, NO_DIFFERENCE]
     for few, many in zip(of_few, found, strict=True):  # the intervals are the same
         assert few[ESTIMATE].equals(many[ESTIMATE])
