@@ -14,7 +14,7 @@ FLOORS = (
     {"errors", "files", "marks", "progress", "tensors", "seeding", "metrics", "words", "settings"},
     {"data", "models", "runs"},
     {"training", "comparison"},
-    {"charts", "page", "predicting", "sweep"},
+    {"charts", "page", "predicting", "sweep", "tuning"},
     {"report"},
     {"command"},
 )

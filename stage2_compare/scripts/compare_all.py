@@ -4,6 +4,7 @@
     python stage2_compare/scripts/compare_all.py --project-root . --folds --devices cuda:0,cuda:1
     python stage2_compare/scripts/compare_all.py --project-root . --lrs 1e-5,2e-5,5e-5 --dry-run
     python stage2_compare/scripts/compare_all.py --project-root . --models concat@roberta-base+vit_b_16,clip
+    python stage2_compare/scripts/compare_all.py --project-root . --tune clip --trials 16
 
 Each run is what its own command would have made. Runs that are finished are skipped and interrupted
 ones go on, so the same command may be given again at any time. Imports no torch: the processes that
@@ -13,13 +14,18 @@ it starts make the runs. Exit status 1: a run failed.
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from functools import partial
 from typing import Any, NamedTuple
 
 import compare_summary
 import compare_visualize
+import make_splits
+from common import tuning
 from common.command import (
     Parser,
     add_language,
@@ -31,17 +37,21 @@ from common.command import (
     training_run,
 )
 from common.errors import UserError, reason_of
-from common.files import listed, quoted
+from common.files import listed, quoted, write_result
+from common.metrics import MAIN
 from common.runs import layout
+from common.runs.reading import read_runs
 from common.settings import (
     BASELINES,
     FAMILIES,
     FUSION_NAMES,
+    NO_TEST_CSV,
     Family,
     Machine,
     ModelChoice,
     Paths,
     Protocol,
+    TrainingRun,
     device,
     not_negative_int,
     path,
@@ -63,6 +73,8 @@ REPLACED = {
     "--fusion": "--models",
     **{f"--{name}": f"--{name}s" for name in ("seed", "lr", "fold", "device")},
 }
+# Flags of several models or splits, or of what tuning chooses.
+_NOT_TUNED = ("models", "models_file", "baselines", "folds", "lrs", "check", "keep_epoch")
 
 
 class Model(NamedTuple):
@@ -79,35 +91,17 @@ class Model(NamedTuple):
 
 def main(argv: list[str] | None = None) -> None:
     jobs, args = parse(argv)
-    left = [job for job in jobs if not job.is_finished()]
-    if args.dry_run:
-        print_commands(left)
-        return
-    for job in left:
-        job.pairs()  # what is wrong with the pairs would make every run fail
-    devices, say = args.devices, Language(args.lang)
-    done = say("finished_before", n=len(jobs) - len(left)) if len(left) < len(jobs) else ""
-    how = {"done": done, "left": len(left), "devices": ", ".join(devices)}
-    print(say("runs_to_make", n=len(jobs), **how), flush=True)
-    finished = [job for job in jobs if job not in left]
-    without = [job.name for job in finished if not (job.folder / layout.BEST).is_file()]
-    if without:
-        print(say("without_best", runs=listed(without)), flush=True)
-    if len(args.seeds) == 2:
-        print(say("two_seeds"), flush=True)
-    faults = {}
-    if left:
-        print(disk_needed(left, len(devices), say), flush=True)
-    if args.check:
-        if left and not check_all(left, devices, say):
-            sys.exit(1)
-        return
-    if left:
-        if len({job.run.model for job in left}) > 1:
-            print(say("quickest_first"), flush=True)
-        faults = run_all(quickest_first(left), devices, say)
+    say, faults = Language(args.lang), {}
     try:
-        if any(job.folder.is_dir() for job in jobs):
+        if args.tune:
+            jobs = _tuned(jobs, args, say, faults)
+        if jobs:
+            faults.update(_make(jobs, args, say))
+        for job in jobs:
+            if args.tune and job.run.protocol.tag and job.is_finished():
+                record = args.project_root / args.tuning / layout.TRIALS
+                write_result(job.folder / layout.TRIALS, record.read_bytes())
+        if not (args.dry_run or args.check) and any(job.folder.is_dir() for job in jobs):
             flags = ["--project-root", str(args.project_root), "--lang", args.lang]
             flags += ["--compare-dir", str(args.output_dir)]
             results = read_results(results_parser("").parse_args(flags))
@@ -122,6 +116,91 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(1)
 
 
+def _make(jobs: list[Job], args: argparse.Namespace, say: Language) -> dict[str, str]:
+    """Make the runs that are left, and return why some were not made, by their names; only print
+    their commands, or check them, where that is asked."""
+    left = [job for job in jobs if not job.is_finished()]
+    if args.dry_run:
+        print_commands(left)
+        return {}
+    for job in left:
+        job.pairs()  # what is wrong with the pairs would make every run fail
+    done = say("finished_before", n=len(jobs) - len(left)) if len(left) < len(jobs) else ""
+    how = {"done": done, "left": len(left), "devices": ", ".join(args.devices)}
+    print(say("runs_to_make", n=len(jobs), **how), flush=True)
+    finished = [job for job in jobs if job not in left]
+    without = [job.name for job in finished if not (job.folder / layout.BEST).is_file()]
+    if without:
+        print(say("without_best", runs=listed(without)), flush=True)
+    if len({job.run.protocol.seed for job in jobs}) == 2:
+        print(say("two_seeds"), flush=True)
+    if not left:
+        return {}
+    print(disk_needed(left, len(args.devices), say), flush=True)
+    if args.check:
+        if not check_all(left, args.devices, say):
+            sys.exit(1)
+        return {}
+    if len({job.run.model for job in left}) > 1:
+        print(say("quickest_first"), flush=True)
+    return run_all(quickest_first(left), args.devices, say)
+
+
+def _tuned(
+    jobs: list[Job], args: argparse.Namespace, say: Language, faults: dict[str, str]
+) -> list[Job]:
+    """Make the trials of --tune and choose one of them.
+
+    Returns:
+        What is left to be made: the runs ``jobs`` of the model itself, and one for each of their
+        seeds with the settings of the chosen trial and its epoch; nothing where the model's own
+        settings are chosen. Why trials were not made goes into ``faults``.
+    """
+    folder = args.project_root / args.tuning
+    settings, trials = _trials(jobs[0].run, args)
+    if args.dry_run:
+        _make(trials, args, say)
+        return []
+    print(say("tuning", n=len(trials), folder=folder), flush=True)
+    faults.update(_make(trials, args, say))
+    made = {run.name: run for run in read_runs(folder)[0]}
+    runs = [made.get(job.name) if job.is_finished() else None for job in trials]
+    if runs[0] is None:
+        raise UserError(f"trial 0, {trials[0].name}, was not made, and no other counts without it")
+    tuning.write_trials(folder / layout.TRIALS, settings, runs)
+    best = tuning.best_trial(runs)
+    own, chosen = runs[0].best, runs[best].best
+    told = {"n": len(runs) - runs.count(None), "own": own[MAIN.column], "f1": chosen[MAIN.column]}
+    if best == 0:
+        print(say("tuning_kept", **told), flush=True)
+        return []
+    changed = {name: v for name, v in settings[best].items() if v != settings[0][name]}
+    flags = " ".join(f"{flag_of(name)} {value}" for name, value in changed.items())
+    told |= {"trial": best, "epoch": int(chosen["epoch"]), "settings": flags}
+    print(say("tuning_chosen", **told), flush=True)
+    fixed = settings[best] | {"keep_epoch": told["epoch"], "patience": None, "tag": args.tag}
+    same = [(args.tune, job.run.protocol.seed, job.run.protocol.lr, None) for job in jobs]
+    return jobs + [_job(args, fixed, *choice) for choice in same]
+
+
+def _trials(run: TrainingRun, args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[Job]]:
+    """Cut the training pairs of a run in two, and return the settings and the run of each trial."""
+    splits = f"{args.tuning}/splits"
+    flags = ["--project-root", str(args.project_root), "--train-file", str(run.paths.train_csv)]
+    flags += ["--output-dir", splits, "--val-ratio", str(tuning.INNER_VAL_RATIO)]
+    flags += ["--seed", str(run.protocol.seed), "--text-encoding", run.paths.text_encoding]
+    with redirect_stdout(io.StringIO()):  # what it says is in quality.json too
+        make_splits.main(flags)
+    settings = tuning.settings_of_trials(run, args.trials, args.tune_fusions)
+    where = {"train_csv": f"{splits}/train.csv", "val_csv": f"{splits}/val.csv"}
+    where |= {"test_csv": NO_TEST_CSV, "output_dir": args.tuning, "probe": None}
+    jobs = []
+    for trial, own in enumerate(settings):
+        own = own | where | {"tag": f"trial{trial}"}
+        jobs.append(_job(args, own, args.tune, run.protocol.seed, run.protocol.lr, None))
+    return settings, jobs
+
+
 def parse(argv: list[str] | None = None) -> tuple[list[Job], argparse.Namespace]:
     """Return all runs that the flags ask for, in their order, and the flags."""
     parser = Parser("Make all runs of a comparison, then summary and pictures.")
@@ -131,6 +210,10 @@ def parse(argv: list[str] | None = None) -> tuple[list[Job], argparse.Namespace]
         parser.add_argument(flag, help=argparse.SUPPRESS)
     _add_flags(parser)
     args = parser.parse_args(argv)
+    for name in _NOT_TUNED if args.tune else ("trials", "tune_fusions"):
+        if getattr(args, name) is not parser.get_default(name):
+            goes = "goes with no --tune, which is of one model" if args.tune else "goes with --tune"
+            raise UserError(f"{flag_of(name)} {goes}: leave out one of them")
     for flag, instead in REPLACED.items():
         if getattr(args, flag[2:].replace("-", "_")) is not None:
             raise UserError(f"{flag} is of a single run: give {instead}")
@@ -143,19 +226,23 @@ def parse(argv: list[str] | None = None) -> tuple[list[Job], argparse.Namespace]
         args.models = []
     for name, read in readers.items():
         setattr(args, name, _values(parser, name, getattr(args, name), read))
-    args.models += from_file
+    args.models = [args.tune] if args.tune else args.models + from_file
     # By identity: a flag that names its default is a flag too.
     given = {name: vars(args)[name] for name in shared if vars(args)[name] is not shared[name]}
     given["project_root"] = args.project_root
+    if args.tune:
+        args.tag = given.pop("tag", "tuned")
+    args.given = given
     jobs: dict[str, Job] = {}
     for choice in _choices(args):
-        job = _job(args, given, *choice)
+        job = _job(args, {}, *choice)
         other = jobs.setdefault(job.name, job).run.model
         if other != job.run.model:
             raise UserError(
                 f"two models would have the run folder {job.name}, with the checkpoints "
                 f"{_checkpoints(other)} and {_checkpoints(job.run.model)}: rename a folder of one"
             )
+    args.tuning = f"outputs/tuning/{next(iter(jobs))}_{args.tag}"  # of the trials of --tune
     return list(jobs.values()), args
 
 
@@ -184,6 +271,16 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         if own.batch_size != Family.batch_size:
             batch = f"--batch-size of {name}; without it {own.batch_size}"
             add(f"--{name}-batch-size", type=positive_int, metavar="N", help=batch)
+    title = "other settings of one model, chosen on its training pairs alone"
+    add = parser.add_argument_group("tuning", title).add_argument
+    tune = (
+        "model to tune, one of --models, or text or image; then it is trained as it is, and with "
+    )
+    tune += "--tag (tuned) and the settings that were chosen, and both are compared"
+    add("--tune", type=partial(_model, kinds=(*MODELS, *BASELINES)), metavar="MODEL", help=tune)
+    trials = "settings that are tried, the model's own among them"
+    add("--trials", type=positive_int, default=16, metavar="N", help=trials)
+    add("--tune-fusions", action="store_true", help="try other fusions too")
     add = parser.add_argument_group("queue").add_argument
     devices = "one run at a time on each, such as cuda:0,cuda:1; two on one: cuda:0,cuda:0"
     add("--devices", nargs="+", default=Machine.device, metavar="DEVICE", help=devices)
@@ -193,10 +290,10 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     add_language(parser)
 
 
-def _model(text: str) -> Model:
+def _model(text: str, kinds: Sequence[str] = MODELS) -> Model:
     kind, with_checkpoints, checkpoints = text.partition("@")
-    if kind not in MODELS:
-        raise argparse.ArgumentTypeError(f"{kind!r} is none of {', '.join(MODELS)}")
+    if kind not in kinds:
+        raise argparse.ArgumentTypeError(f"{kind!r} is none of {', '.join(kinds)}")
     checkpoint, with_image, image = checkpoints.partition("+")
     model = Model(kind, checkpoint, image)
     if with_image and model.family != JOINED:
@@ -281,10 +378,13 @@ def _choices(args: argparse.Namespace) -> list[tuple[Model, int, float, int | No
     return choices
 
 
-def _job(args: argparse.Namespace, given: dict[str, Any], model: Model, *choice: Any) -> Job:
-    """Return a run, with those of the flags ``given`` that its command has."""
+def _job(
+    args: argparse.Namespace, settings: dict[str, Any], model: Model, *choice: int | float | None
+) -> Job:
+    """Return a run, with those of the flags for all runs that its command has, and with settings of
+    its own."""
     family, (seed, lr, fold) = model.family, choice
-    own, flags = FAMILIES[family], given.copy()
+    own, flags = FAMILIES[family], args.given.copy()
     if family == JOINED:
         flags |= {"model_name": model.checkpoint or args.text_model, "fusion": model.kind}
         flags["image_backbone"] = model.image or flags.get("image_backbone")
@@ -298,6 +398,7 @@ def _job(args: argparse.Namespace, given: dict[str, Any], model: Model, *choice:
     flags["fold"] = fold
     if model.kind in BASELINES:
         flags["probe"] = None  # it asks what each of two modalities adds
+    flags |= settings
     arguments = []
     for name, value in flags.items():
         if value is not None:

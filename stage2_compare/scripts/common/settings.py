@@ -127,6 +127,7 @@ ENCODINGS = ("auto", "utf-8", "gb18030", "cp1252", "utf-16")
 MOST_FOLDS = 100
 FROZEN_LR = 1e-3  # without --lr, where only the head learns: at less it barely does
 TEST_CSV = Path("outputs/splits/test.csv")
+NO_TEST_CSV = Path("none")  # as --test-csv
 # The hub's own rule: https://huggingface.co/docs/huggingface_hub, validate_repo_id
 HUB_NAME = re.compile(r"(?=.{1,96}$)(?!.*(--|\.\.|\.git$))(\w[\w.-]*/)?\w([\w.-]*\w)?", re.ASCII)
 
@@ -141,7 +142,7 @@ class Paths:
     test_csv: Path | None = _flag(
         None,
         "measured once at the end if labelled, else predicted "
-        f"(default: {TEST_CSV.as_posix()}, if it is there)",
+        f"(default: {TEST_CSV.as_posix()}, if it is there; {NO_TEST_CSV}: no list)",
         path,
     )
     text_encoding: str = _flag(

@@ -252,6 +252,8 @@ def _model_row(model: Model, group: Group) -> dict[str, Any]:
         **_decided(group.decided.get(model.name)),
         "tag": runs[0].tag or None,
         **dict.fromkeys(("untagged", "f1_gain", "f1_gain_low", "f1_gain_high")),
+        "trials": runs[0].trials and runs[0].trials.count,
+        "trials_sec": runs[0].trials and runs[0].trials.seconds,
     }
 
 

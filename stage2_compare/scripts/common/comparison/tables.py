@@ -39,6 +39,7 @@ peak_memory_mb acc_corrected precision_corrected recall_corrected
 f1_as_best f1_as_best_low f1_as_best_high scope test_by
 imported tag untagged f1_gain f1_gain_low f1_gain_high
 inference_ms inference_batch_ms inference_memory_mb
+trials trials_sec
 """
 
 

@@ -98,6 +98,9 @@ def _untagged(model: Model, groups: list[Group]) -> tuple[Group, Model, set] | N
     """Return the same model without a tag, its group, and the seeds that both have: of several that
     which has most of the seeds, then the fewest differences."""
     found, record = [], model_record(model.runs[0])
+    trials = model.runs[0].trials
+    if trials and trials.fusion:
+        record["fusion"] = trials.fusion
     own_pairs, own_seeds = _pairs_and_seeds(model)
     for group in filter(lambda group: group.validation, groups):
         for other in group.models:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..metrics import MAIN, Metric
 from ..runs.labels import short_rate
-from ..words import Language, Phrase, known, phrase
+from ..words import Language, Phrase, duration, known, phrase
 
 if TYPE_CHECKING:  # these import this file
     from .results import Group, Results
@@ -87,7 +87,11 @@ def outside(results: Results, say: Language) -> list[str]:
         gain, low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in ends)
         own |= {"gain": gain, "low": low, "high": high, "verdict": phrase(each.verdict)}
         differs = say.joined(each.differs) or say("nothing_differs")
-        lines.append(say("tagged_gain", untagged=each.untagged, differs=differs, **own))
+        sentences = [phrase("tagged_gain", untagged=each.untagged, differs=differs, **own)]
+        if trials := each.model.runs[0].trials:
+            time = duration(trials.seconds, say)
+            sentences.append(phrase("chosen_from", n=trials.count, time=time))
+        lines.append(say.sentences(sentences))
     tags = max((each.tags for each in results.tagged if each.gain), default=0)
     if tags > 1:
         lines.append(say("tags_together", n=tags))

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..files import listed, quoted
-from ..settings import MOST_FOLDS, TEST_CSV, Paths
+from ..settings import MOST_FOLDS, NO_TEST_CSV, TEST_CSV, Paths
 from ..words import ENGLISH, Language
 from .encodings import choose_encoding, decode
 from .image_store import ImageStore
@@ -101,7 +101,7 @@ def read_training_splits(
         UserError: names file, row and value; also for files of pairs that are missing.
     """
     root, paths = Path(project_root), dict(csv_paths)
-    if test_is_optional and not os.path.lexists(root / paths["test"]):
+    if test_is_optional and "test" in paths and not os.path.lexists(root / paths["test"]):
         del paths["test"]
     check_finished(root / path for path in paths.values())
     splits, faults = read_splits(paths, root, unlabelled=("test",), text_encoding=text_encoding)
@@ -136,8 +136,11 @@ def read_pairs(
     folds = read_folds(paths, fold) if fold else {}
     if fold:
         paths = paths.of_fold(fold)
+    lists = {"train": paths.train_csv, "val": paths.val_csv}
+    if paths.test_csv != NO_TEST_CSV:
+        lists["test"] = paths.test_csv or TEST_CSV
     splits, remarks = read_training_splits(
-        {"train": paths.train_csv, "val": paths.val_csv, "test": paths.test_csv or TEST_CSV},
+        lists,
         paths.project_root,
         test_is_optional=paths.test_csv is None,
         text_encoding=paths.text_encoding,

@@ -5,6 +5,7 @@ Below outputs/compare/:
 - <name>: a finished run: best.pt, metrics.json, history.csv, predictions.csv (of the best epoch),
   epoch_predictions.csv and epoch_probabilities.npz (of every epoch), test_predictions.csv and, of
   test pairs without labels, test_with_label.txt; of a probed run additive_projection.csv;
+  of a tuned one trials.csv, see tuning.py;
   encoder/, with which the run is opened anywhere, and README.md, the model card
 - .<name>.partial: the run in progress: owner.json, checkpoint.pt with the best weights so far, and
   at its end the files of a finished run
@@ -36,6 +37,7 @@ PARTS = ("mean", "text", "image", "rest")  # of logits in it
 SUBMISSION = "test_with_label.txt"  # guid,tag of test pairs without labels
 ENCODER = "encoder"  # folder: configuration, tokenizer and pixel statistics of the checkpoint
 CARD = "README.md"  # the model card
+TRIALS = "trials.csv"  # among which the settings of the run were chosen
 CHECKPOINT = "checkpoint.pt"
 OWNER = "owner.json"
 

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,6 +51,14 @@ class Predictions:
     cut: list[bool] | None = None  # (N,) where the text was longer than the model reads
 
 
+class Trials(NamedTuple):
+    """Among which the settings of a run were chosen."""
+
+    count: int
+    seconds: float  # of their training
+    fusion: str | None  # of the model that was tuned, where trials had others
+
+
 @dataclass(frozen=True)
 class Run:
     """A finished run.
@@ -71,6 +79,7 @@ class Run:
     test: Predictions | None = None
     shares: np.ndarray | None = field(default=None, compare=False)  # (E, N, C) float16
     parts: np.ndarray | None = field(default=None, compare=False)  # see _read_projection
+    trials: Trials | None = None  # of a tuned run
     imported: bool = False  # it was made elsewhere: nothing but best and predictions is known
 
     def recorded(self, *keys: str) -> Any:
@@ -179,6 +188,7 @@ def _read_run(folder: Path, name: str) -> Run:
         "test": (layout.TEST_PREDICTIONS, _read_test),
         "shares": (layout.EPOCH_PROBABILITIES, _read_shares),
         "parts": (layout.PROJECTION, _read_projection),
+        "trials": (layout.TRIALS, _read_trials),
     }
     found: dict[str, Any] = {}
     for part, (file, read) in readers.items():
@@ -452,6 +462,15 @@ def _read_projection(path: Path, found: dict[str, Any]) -> np.ndarray:
     parts = np.full((len(layout.PARTS), len(guids), len(classes)), np.nan)
     parts[:, rows] = values.reshape(len(rows), len(layout.PARTS), -1).swapaxes(0, 1)
     return parts
+
+
+def _read_trials(path: Path, found: dict[str, Any]) -> Trials:
+    header, cells = _read_table(path)
+    rows = [dict(zip(header, row, strict=True)) for row in cells]
+    made = [float(row["seconds"]) for row in rows if row["seconds"]]
+    if not 0 <= sum(made) <= _LARGEST:
+        raise ValueError("its seconds are no times")
+    return Trials(len(made), sum(made), rows[0].get("fusion"))
 
 
 def _check_scores(
