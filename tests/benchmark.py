@@ -67,23 +67,17 @@ class Work:
     def __init__(self, settings: TrainingRun, steps: int, plain_size: int | None):
         self.prepared = prepare(settings)
         self.settings = self.prepared.settings
-        self.protocol = self.settings.protocol
+        self.protocol, machine = self.settings.protocol, self.settings.machine
         self.device = self.prepared.precision.device
         self.plain_size = plain_size or self.protocol.image_size
-        machine = self.settings.machine
         pin_memory = machine.pin_memory and self.device.type == "cuda"
         self.loading = {"num_workers": machine.num_workers, "pin_memory": pin_memory}
-        datasets = self.prepared.datasets
-        self.schedule = BatchSchedule(
-            train=datasets["train"],
-            val=datasets["val"],
-            seed=self.protocol.seed,
-            epochs=range(1, 2),
-            micro=self.settings.micro_batch,
-            effective=self.protocol.effective_batch_size,
-            dropout_shape=self.prepared.build().head.dropout_shape,
-        )
-        self.steps = min(steps, len(datasets["train"]) // self.protocol.effective_batch_size - 1)
+        train, val = (self.prepared.datasets[name] for name in ("train", "val"))
+        micro, effective = self.settings.micro_batch, self.protocol.effective_batch_size
+        shape = self.prepared.build().head.dropout_shape
+        one = range(1, 2)
+        self.schedule = BatchSchedule(train, val, self.protocol.seed, one, micro, effective, shape)
+        self.steps = min(steps, len(train) // effective - 1)
         if self.steps < 1:
             raise UserError("too few training pairs: two optimizer steps are needed")
 
@@ -138,9 +132,10 @@ class PlainDataset(Dataset):
         )  # fmt: skip
         self.paths = split.image_paths
         self.labels = torch.from_numpy(prepared.datasets["train"].labels)
+        side = size * 8 // 7
         self.transform = transforms.Compose(
             [
-                transforms.Resize((size * 8 // 7, size * 8 // 7)),
+                transforms.Resize((side, side)),
                 transforms.RandomCrop(size),
                 transforms.RandomHorizontalFlip(),
                 transforms.ToTensor(),
@@ -220,19 +215,14 @@ def measured(work: Work, repetitions: int) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Flags that are not of the benchmark go to the training commands."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--project-root", default=".", help="folder that holds data/ and outputs/")
     add("--models", nargs="+", choices=list(COMMANDS), default=list(COMMANDS))
     add("--steps", type=positive_int, default=12, help="optimizer steps in each measurement")
     add("--repetitions", type=positive_int, default=3)
     add("--num-workers", type=not_negative_int, nargs="+", default=[0, 2], help="each is measured")
-    add("--no-pretrained", action="store_true", help="random weights")
-    add("--pin-memory", action="store_true", help="as in the training commands")
-    add("--device", default="auto", help="as in the training commands")
-    args = parser.parse_args(argv)
-    shared = ["--project-root", args.project_root, "--device", args.device]
-    shared += ["--pin-memory"] * args.pin_memory + ["--no-pretrained"] * args.no_pretrained
+    args, shared = parser.parse_known_args(argv)
     allow_fast_float32()  # in all of them
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads", flush=True)
     for model, workers in product(args.models, args.num_workers):

@@ -30,11 +30,8 @@ def test_a_log_gets_a_line_at_most_every_half_minute_and_none_of_short_work(cloc
 
     assert said(7) == ""
     assert said(16) == "encoding texts: 2,000 of 4,000 texts, loss 0.5, about 32 s left\n"
-    assert [line.split(", ")[-1] for line in said(300).splitlines()] == [
-        "about 15 min left",
-        "about 10 min left",
-        "about 5 min left",
-    ]
+    left = [line.split(", ")[-1] for line in said(300).splitlines()]
+    assert left == ["about 15 min left", "about 10 min left", "about 5 min left"]
 
 
 def test_a_terminal_gets_a_bar(clock, monkeypatch):

@@ -61,8 +61,7 @@ def test_only_3_10_to_3_12_in_64_bit_fits(tmp_path):
 
     assert start.fits(sys.executable) and not start.fits(str(tmp_path / "missing"))
     assert says("3.10 True") and says("3.11 True") and says("3.12 True")
-    for other in ("3.9 True", "3.13 True", "3.11 False", "something else", ""):
-        assert not says(other), other
+    assert not any(map(says, ("3.9 True", "3.13 True", "3.11 False", "something else", "")))
 
 
 def test_another_python_hands_over_to_one_that_fits_or_says_what_to_install(monkeypatch):
@@ -84,34 +83,19 @@ def test_old_pythons_can_read_the_file():
 # The environment
 
 
-def test_it_is_made_once_and_what_changed_is_installed(project):
+def test_it_is_made_once_and_what_changed_or_failed_is_installed(project):
     run(project, "demo")  # the project has none, and says so; it needs less than the tests
     assert run(project) == run(project) == (0, "")
     log = (project / "programs.log").read_text(encoding="utf-8").splitlines()
     expected = [" ".join(["pip", *start.COMMANDS[command][1]]) for command in ("demo", "test")]
     assert log == ["venv", *expected] and len(log[1]) < len(log[2])
     assert programs(project)
-    for name in start.COMMANDS["test"][1][1::2]:
-        (project / name).write_text("numpy\npandas\n", encoding="utf-8")
-        assert run(project) == run(project) == (0, "")
-        assert programs(project) == ["pip"], name
-
-
-def test_a_failed_installation_is_one_line_and_is_tried_again(project):
     requirements = project / "requirements.txt"
     requirements.write_text("nonsense\n", encoding="utf-8")
     status, error = run(project)
     assert status == 2 and "PIP_INDEX_URL" in error and "10 GB" in error
-    assert programs(project) == ["venv", "pip"]
-    requirements.write_text("numpy\n", encoding="utf-8")
-    assert run(project) == (0, "")
-    assert programs(project) == ["pip"]
-
-    # What a failed change has left does not match the old list either.
-    requirements.write_text("nonsense\n", encoding="utf-8")
-    assert run(project)[0] == 2
-    requirements.write_text("numpy\n", encoding="utf-8")
-    assert run(project) == (0, "")
+    requirements.write_text("numpy\n", encoding="utf-8")  # as before; what was left is not
+    assert run(project) == run(project) == (0, "")
     assert programs(project) == ["pip", "pip"]
 
 
@@ -138,9 +122,7 @@ def test_of_two_starts_at_once_one_prepares_even_where_it_is_killed(project):
     hold = project / "hold_pip"
     hold.touch()
     first = begin(project)
-    while not (project / "programs.log").exists() or "pip" not in (
-        project / "programs.log"
-    ).read_text(encoding="utf-8"):
+    while not (project / "pip_waits").exists():
         assert first.poll() is None, first.communicate()
         time.sleep(0.02)
     second = run(project)
@@ -149,10 +131,10 @@ def test_of_two_starts_at_once_one_prepares_even_where_it_is_killed(project):
         first.kill()
         first.wait()
         assert run(project) == second  # its pip goes on
+    assert programs(project) == ["venv", "pip"]
     hold.unlink()
     first.communicate(timeout=300)
     assert run(project) == (0, "")
-    assert "two at once" not in programs(project)
 
 
 # The program

@@ -1,7 +1,6 @@
 """Files of tensors are opened without running code in them, and no larger than they are."""
 
 import io
-import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -141,15 +140,8 @@ def test_a_value_that_stands_for_gigabytes_is_refused_wherever_it_lies(path):
             read_tensors(path)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows keeps its pipes elsewhere")
-def test_a_pipe_is_no_file_of_tensors(tmp_path):
-    os.mkfifo(tmp_path / "best.pt")
-    with pytest.raises(OSError, match="not a file"):
-        read_tensors(tmp_path / "best.pt")
-
-
 def test_a_member_larger_than_the_file_is_refused(path):
-    rewrite(path, {"best/data/9": bytes(10**8)}, zipfile.ZIP_DEFLATED)
+    rewrite(path, {"best/data/9": bytes(10**6)}, zipfile.ZIP_DEFLATED)
     end_as_torch_does(path)
     with pytest.raises(ValueError, match="claim more bytes"):
         read_tensors(path)
@@ -189,3 +181,5 @@ def test_other_files_are_refused(tmp_path):
         torch.save({"a": Path("x")}, path, _use_new_zipfile_serialization=archive)
         with pytest.raises(ValueError, match="holds Python objects"):
             read_tensors(path)
+    with pytest.raises(OSError, match="not a file"):  # as a pipe is none
+        read_tensors(tmp_path)

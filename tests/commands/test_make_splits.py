@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import make_splits
-import numpy as np
 import pytest
 from common import files
 from common.data import making
@@ -19,9 +18,10 @@ from common.data.splits import UNFINISHED, read_training_splits
 from common.errors import UserError
 from common.files import WAITING, alone, console_width
 from helpers.pairs import photo, read_split, write_pair
+from helpers.photos import noise
 from helpers.stops import PowerCut, cut_at
 from helpers.tables import read_table, write_rows
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 SIDES = ("train", "val")
 MIXED = ["negative"] * 20 + ["neutral"] * 10 + ["positive"] * 30
@@ -167,7 +167,7 @@ def test_a_project_may_move_and_its_data_may_lie_outside(tmp_path, monkeypatch):
     assert found["val"][0]["image_path"].startswith(f"{(tmp_path / 'there/data').as_posix()}/")
 
 
-def test_a_list_with_texts_keeps_them_and_so_does_a_list_with_paths(tmp_path):
+def test_a_list_with_texts_keeps_them(tmp_path):
     make_project(tmp_path, data="pictures")
     hard = ['"hello", 你好', "two\nlines", "carriage\rreturn", "=1+1", "comma,", "'", "\u3000x"]
     texts = [*hard, *(f"句子 {i}" for i in range(len(hard), 60))]
@@ -181,10 +181,6 @@ def test_a_list_with_texts_keeps_them_and_so_does_a_list_with_paths(tmp_path):
         part = read_split(f"outputs/splits/{side}.csv", tmp_path)
         read |= dict(zip(part.guids, part.texts, strict=True))
     assert [read[str(i)] for i in range(60)] == [text.strip() for text in texts]
-    lines = [f"{i},pictures/{i}.txt,pictures/{i}.png,{MIXED[i]}" for i in range(60)]
-    lines = ["guid,text_path,image_path,label", *lines]
-    (tmp_path / "train.txt").write_text("\n".join(lines), encoding="utf-8")
-    assert cut(tmp_path)["train"][0]["text_path"].startswith("pictures/")
 
 
 def test_a_list_that_is_not_there_is_named_and_nothing_written(tmp_path):
@@ -227,7 +223,7 @@ def test_all_tables_are_written_before_one_takes_its_place(tmp_path, monkeypatch
     assert content(tmp_path) == {**new, "notes.txt": b"mine"}
 
 
-def test_two_commands_write_one_split_one_after_the_other(tmp_path, capsys):
+def test_two_commands_write_one_split_one_after_the_other(tmp_path):
     make_project(tmp_path)
     cut(tmp_path)
     before = content(tmp_path)
@@ -236,33 +232,35 @@ def test_two_commands_write_one_split_one_after_the_other(tmp_path, capsys):
             second = pool.submit(cut, tmp_path, "--seed", "7")
             assert WAITING.wait(60) and content(tmp_path).items() >= before.items()
         second.result()
-    assert "waiting for another command, which makes train.csv" in capsys.readouterr().err
     assert content(tmp_path)["val.csv"] != before["val.csv"]
 
 
 def test_what_cannot_be_written_is_named_and_nothing_is_lost(tmp_path):
     make_project(tmp_path, train="train.csv")
-    own = ["--train-file", "train.csv"]
+    own, folder = ["--train-file", "train.csv"], tmp_path / "outputs/splits"
     before = (tmp_path / "train.csv").read_bytes()
-    for folder in ("data/..", "new/.."):  # "new" is still to be made
-        with pytest.raises(UserError, match="is the list to be split and would be overwritten"):
-            cut(tmp_path, *own, "--output-dir", folder)
-    for folder in ("x" * 300, "train.csv/y", "data/1.txt"):
-        with pytest.raises(UserError, match="cannot write it, the splits are as they were"):
-            cut(tmp_path, *own, "--output-dir", folder)
+    overwritten, kept = (
+        "is the list to be split and would be overwritten",
+        "splits are as they were",
+    )
+    for output, says in (
+        *((output, overwritten) for output in ("data/..", "new/..")),  # "new" is still to be made
+        *((output, kept) for output in ("x" * 300, "train.csv/y", "data/1.txt")),
+    ):
+        with pytest.raises(UserError, match=says):
+            cut(tmp_path, *own, "--output-dir", output)
     assert (tmp_path / "train.csv").read_bytes() == before
     cut(tmp_path, *own, "--folds", "2")
-    fold = ["--train-file", "outputs/splits/fold_2/train.csv"]
     for more in ([], ["--folds", "3"]):
-        with pytest.raises(UserError, match="is the list to be split and would be overwritten"):
-            cut(tmp_path, *fold, *more)
-    (tmp_path / "outputs/splits/val.csv").unlink()
-    (tmp_path / "outputs/splits/val.csv").mkdir()
-    kept = content(tmp_path)
-    with pytest.raises(UserError, match="val.csv: cannot write it, the splits are as they were"):
+        with pytest.raises(UserError, match=overwritten):
+            cut(tmp_path, "--train-file", "outputs/splits/fold_2/train.csv", *more)
+    (folder / "val.csv").unlink()
+    (folder / "val.csv").mkdir()
+    written = content(tmp_path)
+    with pytest.raises(UserError, match=f"val.csv: cannot write it, the {kept}"):
         cut(tmp_path, *own, "--seed", "7")
-    assert content(tmp_path) == kept
-    (tmp_path / "outputs/splits" / UNFINISHED).touch()
+    assert content(tmp_path) == written
+    (folder / UNFINISHED).touch()
     with pytest.raises(UserError, match="val.csv: cannot write it, .* do not belong together"):
         cut(tmp_path, *own, "--seed", "7")
 
@@ -274,12 +272,11 @@ def test_each_pair_is_validated_in_one_fold_and_copies_in_the_same(tmp_path, cap
     make_project(tmp_path)
     for guid in ("0", "7", "30"):
         write_pair(tmp_path / "data", guid, "同样的句子", photo(int(guid)))
-    split = cut(tmp_path)
-    left_over = tmp_path / "outputs" / "splits" / "fold_1" / ".val.csv.1234.tmp"
-    left_over.parent.mkdir()
-    left_over.touch()  # by a command that was killed
+    split, folder = cut(tmp_path), tmp_path / "outputs/splits"
+    (folder / "fold_1").mkdir()
+    (folder / "fold_1/.val.csv.1234.tmp").touch()  # by a command that was killed
     found = cut(tmp_path, "--folds", "5")
-    assert not left_over.exists()
+    assert not (folder / "fold_1/.val.csv.1234.tmp").exists()
     assert split.items() <= found.items()  # train.csv and val.csv are as without folds
     seen = []
     for fold in [f"fold_{k}" for k in range(1, 6)]:
@@ -289,11 +286,11 @@ def test_each_pair_is_validated_in_one_fold_and_copies_in_the_same(tmp_path, cap
         assert training_guids(tmp_path, f"{fold}/")[1] == val
         seen += val
     assert sorted(map(int, seen)) == list(range(60))
-    (tmp_path / "outputs/splits/fold_4/notes.txt").write_text("mine", encoding="utf-8")
+    (folder / "fold_4/notes.txt").write_text("mine", encoding="utf-8")
     cut(tmp_path, "--folds", "2")
-    folders = sorted(path.name for path in (tmp_path / "outputs/splits").glob("fold_*"))
-    assert folders == ["fold_1", "fold_2", "fold_4"]
-    assert [name for name in content(tmp_path) if "fold_4" in name] == ["fold_4/notes.txt"]
+    folds = {name for name in content(tmp_path) if "fold" in name}
+    tables = {f"fold_{k}/{side}.csv" for k in (1, 2) for side in SIDES}
+    assert folds == {*tables, "fold_4/notes.txt"} and not (folder / "fold_3").exists()
     assert "fold_3: there are 2 folds now\n" in capsys.readouterr().out
 
 
@@ -334,10 +331,12 @@ def test_missing_and_broken_files_are_told_at_once_listed_and_left_out_on_reques
     assert list(cut(tmp_path, "--skip-broken")) == ["test", "train", "val"]
     for path in (tmp_path / "data").glob("*.png"):
         path.write_bytes(b"no picture")
-    with pytest.raises(UserError, match="62 files are missing.*; and 50 more.*--skip-broken"):
-        cut(tmp_path, "--output-dir", "train.txt")
-    with pytest.raises(UserError, match="no pair is left without the broken ones"):
-        cut(tmp_path, "--skip-broken")
+    for flags, says in (
+        (["--output-dir", "train.txt"], "62 files are missing.*; and 50 more.*--skip-broken"),
+        (["--skip-broken"], "no pair is left without the broken ones"),
+    ):
+        with pytest.raises(UserError, match=says):
+            cut(tmp_path, *flags)
 
 
 # Tables
@@ -372,8 +371,7 @@ def test_tables_are_fit_for_excel(tmp_path, capsys):
     write_list(tmp_path / "train.txt", pairs)
     found = cut(tmp_path)
     assert set(formulas) < homes(found).keys() and "高兴" in {row["label"] for row in found["val"]}
-    for name in ("train.csv", "val.csv"):
-        assert content(tmp_path)[name].startswith(b"\xef\xbb\xbf")
+    assert all(content(tmp_path)[f"{side}.csv"].startswith(b"\xef\xbb\xbf") for side in SIDES)
     assert read_quality(tmp_path / "outputs/splits/val.csv") and training_guids(tmp_path)
     out = capsys.readouterr().out
     assert "warning: 4 guids begin with = + - or @, for example '" in out
@@ -392,10 +390,10 @@ def test_copies_stay_on_one_side_and_the_report_counts_what_is_there(tmp_path, c
     """
     make_project(tmp_path)
     add_tests(tmp_path, "60", "61", "62")
-    fields = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8))
-    picture = fields.resize((300, 200), Image.Resampling.BICUBIC)
+    copies = [noise(300, 200).resize((90, 60)).resize((300, 200))]
+    copies += [copies[0].reduce(2), ImageOps.mirror(copies[0])]
     pictures = []
-    for copy in (picture, picture.reduce(2), ImageOps.mirror(picture)):
+    for copy in copies:
         stream = io.BytesIO()
         copy.save(stream, "PNG")
         pictures.append(stream.getvalue())
@@ -406,11 +404,8 @@ def test_copies_stay_on_one_side_and_the_report_counts_what_is_there(tmp_path, c
         ("20", words, photo(900)),
         ("30", f"RT @me: {words.upper()} 😀", pictures[0]),
         ("40", "", pictures[1]),
-        ("2", "别的", photo(2)),
-        ("3", "别的", photo(3)),
-        ("59", "别的", photo(59)),  # positive, the others are negative
-        ("4", "天气 4".encode("gbk"), photo(4)),
-        ("5", "天气 5".encode("gbk"), photo(5)),
+        *((guid, "别的", photo(int(guid))) for guid in ("2", "3", "59")),  # 59: positive
+        *((guid, f"天气 {guid}".encode("gbk"), photo(int(guid))) for guid in "45"),
         ("8", b"caf\xe9", photo(8)),
         ("9", b"a\0b", photo(9)),
         ("60", "new", pictures[2]),
@@ -467,18 +462,17 @@ def test_facts_are_told_of_the_tables_that_they_are_about_and_of_no_others(tmp_p
 def test_the_report_is_in_the_language_that_is_asked_for(tmp_path, capsys):
     make_project(tmp_path, [*MIXED, "rare"])
     write_pair(tmp_path / "data", "1", "a\0b", photo(0))
-    list_of_pairs = tmp_path / "train.txt"
-    list_of_pairs.write_text(list_of_pairs.read_text("utf-8").replace("\n", "\n\n", 1), "utf-8")
     cut(tmp_path, "--lang", "zh")
     out = capsys.readouterr().out
     for said in (
         "有标签的样本：",
         "警告：val 里没有 'rare' 类",
-        "1 空行, 1 含 NUL 字符",
+        "1 含 NUL 字符",
         "已写入 ",
+        "合计",
     ):
         assert said in out
-    assert "合计" in out and not re.search("warning|wrote|texts|same", out)
+    assert not re.search("warning|wrote|texts|same", out)
 
 
 def test_corrected_labels_take_the_place_of_the_given_ones_on_the_same_sides_and_are_recorded(
@@ -486,9 +480,10 @@ def test_corrected_labels_take_the_place_of_the_given_ones_on_the_same_sides_and
 ):
     make_project(tmp_path)
     given = cut(tmp_path, "--folds", "3")
+    header = ["guid", "label", "mark", "corrected"]
     rows = [["3", "negative", "wrong", "positive"], ["25", "neutral", "wrong", "negative"]]
     rows += [["7", "negative", "unsure", ""], ["elsewhere", "neutral", "wrong", "negative"]]
-    write_rows(tmp_path / "corrected.csv", [["guid", "label", "mark", "corrected"], *rows])
+    write_rows(tmp_path / "corrected.csv", [header, *rows])
     corrected = cut(tmp_path, "--folds", "3", "--labels", "corrected.csv", "--lang", "en")
     assert "labels of 2 pairs are corrected" in capsys.readouterr().out
     meant = {"3": "positive", "25": "negative"}
@@ -498,10 +493,7 @@ def test_corrected_labels_take_the_place_of_the_given_ones_on_the_same_sides_and
     }
     folder = tmp_path / "outputs" / "splits"
     assert read_quality(folder / "val.csv")["corrected_labels"]["pairs"] == 2
-    write_rows(
-        tmp_path / "corrected.csv",
-        [["guid", "label", "mark", "corrected"], ["3", "positive", "wrong", "neutral"]],
-    )
+    write_rows(tmp_path / "corrected.csv", [header, ["3", "positive", "wrong", "neutral"]])
     with pytest.raises(UserError, match="row 2: the label of '3' is 'negative' now"):
         cut(tmp_path, "--labels", "corrected.csv")
     assert tables(folder) == corrected

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 from common.data import arrays
 from common.data.arrays import Kept, Plan, keep
-from common.files import WAITING, alone
 from helpers.hub import STAGE2
 
 # Keeps an array that takes a second to make, and uses it when it is told to.
@@ -115,22 +113,8 @@ def test_what_killed_commands_left_is_removed(kept, tmp_path):
     assert not gone.exists() and all(path.exists() for path in stay)  # being written
 
 
-def test_of_two_commands_one_makes_and_the_other_waits_for_it(kept, made, tmp_path):
-    kept()
-    path = only_file(tmp_path)
-    whole = path.read_bytes()
-    path.unlink()
-    with ThreadPoolExecutor() as pool:
-        with alone(path):  # as another command that makes it
-            second = pool.submit(kept)
-            assert WAITING.wait(60)
-            path.write_bytes(whole)
-        np.testing.assert_array_equal(second.result().values, VALUES)
-    assert len(made) == 1
-
-
 def test_on_a_cold_cache_one_of_two_commands_makes_a_file_whose_loss_harms_neither(tmp_path):
-    """Windows removes no file that is mapped."""
+    """The other waits for it. (Windows removes no file that is mapped.)"""
     line, pipe = [sys.executable, "-c", PROGRAM, str(tmp_path)], subprocess.PIPE
     how = {"cwd": STAGE2 / "scripts", "stdin": pipe, "stdout": pipe, "encoding": "utf-8"}
     commands = [subprocess.Popen(line, **how) for _ in range(2)]

@@ -11,7 +11,7 @@ from common.data.photos import decode
 from helpers.hub import SAMPLE
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-COUNT = 100
+COUNT = 50
 
 
 def scene(seed: int) -> Image.Image:
@@ -106,14 +106,14 @@ def test_changed_copies_are_found_and_nothing_else(photos, originals, name):
     copies = prints([saved(change(photo)) for photo in photos])
     pairs = found(np.concatenate([originals, copies]))
     right = {(i, COUNT + i) for i in range(COUNT)}
-    assert len(pairs & right) >= least and not pairs - right
+    assert len(pairs & right) >= least * COUNT / 100 and not pairs - right
 
 
 def test_a_copy_is_found_whether_it_comes_before_its_original_or_after(photos, originals):
     copies = prints([saved(cropped(0.1, 0, 0.06, 0.03)(photo)) for photo in photos])
     after = found(np.concatenate([originals, copies]))
     before = found(np.concatenate([copies, originals]))
-    assert before == after and len(after) >= 90
+    assert before == after and len(after) >= 0.9 * COUNT
 
 
 def test_copies_have_one_key_also_through_others_and_equal_bytes_too(photos):
@@ -142,16 +142,16 @@ def test_no_photos_and_one_photo_have_no_copies(originals):
 
 
 def test_real_photos_against_what_a_person_sees():
-    """Of the 124,750 pairs of 500 photos, at most two are no copies; the planted ones are found."""
+    """Of the 44,850 pairs of 300 photos, at most two are no copies; the planted ones are found."""
     if not SAMPLE.is_dir():
         pytest.skip("needs the sample of real pairs in ../shared/data/mvsa_sample")
     paths = sorted((SAMPLE / "data").glob("*.jpg"))
-    files = list(dict.fromkeys(path.read_bytes() for path in paths))[:500]
-    real = prints(files)
-    chosen = range(0, 500, 5)
-    for name in ("mirrored", "cropped off-centre", "a narrow white border", "a caption over it"):
+    files = list(dict.fromkeys(path.read_bytes() for path in paths))[:300]
+    real, chosen = prints(files), range(0, 300, 6)
+    opened = [Image.open(io.BytesIO(files[i])).convert("RGB") for i in chosen]
+    for name in ("cropped off-centre", "a caption over it"):
         change, least = CHANGES[name]
-        opened = [Image.open(io.BytesIO(files[i])).convert("RGB") for i in chosen]
         pairs = found(np.concatenate([real, prints([saved(change(photo)) for photo in opened])]))
-        assert len({(i, 500 + place) for place, i in enumerate(chosen)} & pairs) >= least
-    assert len(found(real)) <= 2 + 2  # two are copies: seen by eye
+        planted = {(i, 300 + place) for place, i in enumerate(chosen)}
+        assert len(planted & pairs) >= least * len(chosen) / 100
+    assert len(found(real)) <= 2

@@ -83,25 +83,6 @@ def test_guids_name_files_in_the_first_data_folder(tmp_path, folder):
     assert all(Path(path).read_bytes() != b"not taken" for path in split.image_paths)
 
 
-def test_a_column_missing_or_twice_is_named_and_so_is_a_split_without_pairs(root):
-    faults = {
-        "guid;label": "column 'guid' is missing; columns found: 'guid;label'",
-        "guid,class": "column 'label' is missing",
-        "guid,text_path,label": "column 'image_path' is missing",
-        "guid,image_path,label": "column 'text_path' is missing",
-        "guid,text,text,label": "column 'text' is there twice",
-    }
-    for header, fault in faults.items():
-        row = ",".join("1" for _ in header.split(","))
-        assert f"split.csv, row 1: {fault}" in error(root, f"{header}\n{row}\n")
-    for content in ("", "\n\n", "guid,label", "\ufeffguid,label\r\n\r\n,\r\n"):
-        assert "no pairs in it" in error(root, content)
-    assert "there is no folder" in error(root, PLAIN, data_dir="nowhere")
-    for path, why in (("nowhere.csv", ""), ("data", "not a file"), ("x" * 5000, "")):
-        with pytest.raises(UserError, match=f"cannot read the split file .*{why}.*make_splits.py"):
-            read_split(path, root)
-
-
 # Rows
 
 
@@ -128,48 +109,15 @@ def test_a_row_is_what_a_spreadsheet_calls_a_row(root):
     assert "split.csv, row 7: the label is empty" in error(root, content)
 
 
-def test_a_broken_row_is_named(root):
-    faults = {
-        "3,too,many,fields": "row 4: 4 fields; the header has 2",
-        "3": "row 4: 1 fields; the header has 2",
-        '3,"open': "row 4: not valid CSV",
-        '3,"a"b': "row 4: not valid CSV",
-    }
-    for row, fault in faults.items():
-        assert f"split.csv, {fault}" in error(root, f"guid,label\n1,a\n2,b\n{row}\n")
-    no_text = PLAIN.encode("utf-16-le"), b"QK\x03\x04\0\0\xff\xff", b"guid,label\n1,\x81\xff\n"
-    for content in no_text:
-        assert "not a text file in UTF-8 or GB18030; save it as CSV" in error(root, content)
-    assert "split.csv, line 3: " in error(root, b"guid,label\n1,a\n2,\0b\n")
-
-
 # Guids and labels
 
 
-def test_a_guid_never_leaves_the_data_folder(root):
-    (root / "1.txt").write_text("secret", encoding="utf-8")
-    for guid in ("../1", "..\\1", "/etc/passwd", "C:\\1", "C:1", "a/1", "data/../1"):
-        assert f"row 2: guid '{guid}' cannot name files" in error(root, f"guid,label\n{guid},a\n")
-
-
 def test_no_label_is_an_error_unless_it_may_be(root):
-    for cell in ("", " ", "null", "NaN"):
+    for cell, says in (("", "empty"), (" ", "empty"), ("null", "'null'"), ("NaN", "'NaN'")):
         content = f"guid,label\n1,positive\n2,{cell}\n3,{cell}\n"
-        says = f"'{cell}'" if cell.strip() else "empty"
         expected = f"split.csv, row 3: the label is {says}; row 4: the label is {says}"
         assert expected in error(root, content)
         assert read(root, content, allow_unlabelled=True).labels == ["positive", "", ""]
-
-
-def test_two_spellings_of_a_class_and_control_characters_are_named(root):
-    for other in ("Positive", "ｐｏｓｉｔｉｖｅ", "posi\u200btive", "positive\ufeff"):
-        message = error(root, f"guid,label\n1,positive\n2,negative\n3,{other}\n")
-        assert "split.csv, row 4: label '" in message
-        assert "'positive' in row 2; spell a class one way" in message
-    for cell in ("\x1b[2J\x1b[31mpositive", '"a\nb"', "a\x9bb"):
-        for column, row in (("guid", f"{cell},positive"), ("label", f"1,{cell}")):
-            message = error(root, f"guid,label\n{row}\n")
-            assert f"row 2: the {column} " in message and "control character" in message
 
 
 def test_classes_have_the_order_of_their_scale_or_are_sorted():
@@ -188,51 +136,84 @@ def test_labels_become_indices_and_a_strange_one_is_named(root):
 
 
 def test_labels_that_are_no_classes_are_refused_and_many_classes_are_not():
-    def labelled(*labels: object) -> Split:
+    def labelled(labels) -> Split:
         guids = [str(i) for i in range(len(labels))]
         return Split(Path("a.csv"), guids, guids, guids, list(map(str, labels)), [])
 
     with pytest.raises(UserError, match="^a.csv: 'x' is the only class"):
-        check_classes(labelled("x", "x"))
+        check_classes(labelled("xx"))
     scores = [f"{i / 7:.2f}" for i in range(60)]
     for labels in (scores, [-i for i in range(60)], [*scores, *scores[:50]], range(11)):
         with pytest.raises(UserError, match=f"{len(set(labels))} different .* look like scores"):
-            check_classes(labelled(*labels))
+            check_classes(labelled(labels))
     names = [f"class {i}" for i in range(60)]
     for labels in ([*range(60)] * 3, names, range(10), [*range(20), "a"], [1.5, 2, 2.5] * 9):
-        check_classes(labelled(*labels))
+        check_classes(labelled(labels))
 
 
-def test_all_faults_of_a_kind_are_told_at_once(root):
-    """Ten are named, the others counted: nobody mends one by one."""
-    for faults, rows in {
-        "row 4: guid '2' is in row 3 already; row 5: the guid is empty": "1,,,a 2,,,b 2,,,b ,,,a",
-        "row 3: label 'B', but 'b' in row 2; row 5: label 'A', but 'a' in row 4": (
-            "2,,,b 3,,,B 4,,,a 5,,,A"
-        ),
-        "row 3: image_path is empty; row 5: image_path is empty": "1,x,i,a 2,x,,b 3,x,i,b 4,x,,b",
-    }.items():
-        message = error(root, HEADER + "\n".join(rows.split()) + "\n")
-        assert f"split.csv, {faults} (2 rows in all)" in message
-    message = error(root, "guid,label\n1,a\n" + "1,a\n" * 200)
-    assert "; and 190 more (200 rows in all); every pair needs a guid of its own" in message
-    message = error(root, "guid,label\n1,a,b\n2,a\n3\n")
-    assert "row 2: 3 fields; row 4: 1 fields (2 rows in all); the header has 2" in message
+# What is wrong
+
+TWO, PAIR = "(2 rows in all)", "guid,label\n1,positive\n2,negative\n3,"
+WRONG = {  # rows of a csv behind its header, or the whole csv -> what the message says
+    "guid;label\n1;1": "row 1: column 'guid' is missing; columns found: 'guid;label'",
+    "guid,class\n1,1": "row 1: column 'label' is missing",
+    "guid,text_path,label\n1,1,1": "row 1: column 'image_path' is missing",
+    "guid,image_path,label\n1,1,1": "row 1: column 'text_path' is missing",
+    "guid,text,text,label\n1,1,1,1": "row 1: column 'text' is there twice",
+    **dict.fromkeys(("", "\n\n", "guid,label", "\ufeffguid,label\r\n\r\n,\r\n"), "no pairs in it"),
+    f"{PAIR}too,many,fields": "row 4: 4 fields; the header has 2",
+    "guid,label\n1,a,b\n2,a\n3": f"row 2: 3 fields; row 4: 1 fields {TWO}; the header has 2",
+    f'{PAIR}"open': "row 4: not valid CSV",
+    f'{PAIR}"a"b': "row 4: not valid CSV",
+    "guid,label\n1,a\n2,\0b": "line 3: not a text file in UTF-8 or GB18030; save it as CSV",
+    # Guids and labels. All rows with a fault are told: nobody mends one by one.
+    f"{HEADER}1,,,a\n2,,,b\n2,,,b\n,,,a": (
+        f"row 4: guid '2' is in row 3 already; row 5: the guid is empty {TWO}"
+    ),
+    "guid,label\n1,a\n" + "1,a\n" * 200: "; and 190 more (200 rows in all); every pair needs",
+    f"{HEADER}2,,,b\n3,,,B\n4,,,a\n5,,,A": (
+        f"row 3: label 'B', but 'b' in row 2; row 5: label 'A', but 'a' in row 4 {TWO}"
+    ),
+    **{
+        f"{PAIR}{label}": f"row 4: label '{label}"[:14]
+        for label in ("Positive", "ｐｏｓｉｔｉｖｅ", "posi\u200btive", "positive\ufeff")
+    },
+    "guid,label\n1,\x1b[2Jpositive": "row 2: the label '\\x1b[2Jpositive' holds a control character",
+    'guid,label\n"a\nb",positive': "row 2: the guid 'a\\nb' holds a control character",
+    # Files
+    f"{HEADER}1,x,i,a\n2,x,,b\n3,x,i,b\n4,x,,b": (
+        f"row 3: image_path is empty; row 5: image_path is empty {TWO}"
+    ),
+    **{  # a guid never leaves the data folder
+        f"guid,label\n{guid},a": f"row 2: guid '{guid}' cannot name files"
+        for guid in ("../1", "..\\1", "/etc/passwd", "C:\\1", "C:1", "a/1", "data/../1")
+    },
+}
+
+
+def test_what_is_wrong_is_named_with_its_row(root):
+    (root / "1.txt").write_text("secret", encoding="utf-8")
+    for content, says in WRONG.items():
+        assert says in error(root, f"{content}\n"), content
+    for content in (PLAIN.encode("utf-16-le"), b"QK\x03\x04\0\0\xff", b"guid,label\n1,\x81\xff\n"):
+        assert "not a text file in UTF-8 or GB18030; save it as CSV" in error(root, content)
+    assert "there is no folder" in error(root, PLAIN, data_dir="nowhere")
+    for path, why in (("nowhere.csv", ""), ("data", "not a file"), ("x" * 5000, "")):
+        with pytest.raises(UserError, match=f"cannot read the split file .*{why}.*make_splits.py"):
+            read_split(path, root)
 
 
 # Training, validation and test together
-
-UNMEASURED = "no label, so they are predicted, not measured"
 
 
 def training(
     root: Path, test: str | None = None, val: str = "1,b\n", **options
 ) -> tuple[dict[str, Split], list[str]]:
-    (root / "train.csv").write_text("guid,tag\n1,a\n2,b\n", encoding="utf-8")
-    (root / "val.csv").write_text(f"guid,tag\n3,a\n{val}", encoding="utf-8")
-    if test is not None:
-        (root / "test.csv").write_text(test, encoding="utf-8")
-    paths = {name: f"{name}.csv" for name in ("train", "val", "test")}
+    tables = {"train": "guid,tag\n1,a\n2,b\n", "val": f"guid,tag\n3,a\n{val}", "test": test}
+    for name, content in tables.items():
+        if content is not None:
+            (root / f"{name}.csv").write_text(content, encoding="utf-8")
+    paths = {name: f"{name}.csv" for name in tables}
     return read_training_splits(paths, root, **{"test_is_optional": True, **options})
 
 
@@ -240,16 +221,13 @@ def test_a_list_without_labels_is_read_to_be_predicted(root):
     """A usual word, a sign, or one value in all rows, unless it is a class; or no column at all."""
     words = ["None", "?", "-", "N/A", "unknown", "？", "待预测", "null", "", "0", "later"]
     for rows in ("guid\n1\n2\n", *(f"guid,tag\n1,{word}\n2,{word}\n" for word in words)):
-        splits, remarks = training(root, rows)
+        splits, (remark,) = training(root, rows)
         assert list(splits) == ["train", "val", "unlabelled"]
         assert splits["unlabelled"].labels == ["", ""]
-        assert remarks == [f"{root / 'test.csv'}: its pairs have {UNMEASURED}"]
-    splits, remarks = training(root, "guid,tag\n1,a\n2,N/A\n3,\n")
+        assert "test.csv: its pairs have no label, so they are predicted, not measured" in remark
+    splits, (remark,) = training(root, "guid,tag\n1,a\n2,N/A\n3,\n")
     assert splits["unlabelled"].labels == ["a", "", ""]
-    (remark,) = remarks
-    assert remark.startswith(
-        f"{root / 'test.csv'}: 2 of its 3 pairs have no label, so all are pred"
-    )
+    assert "test.csv: 2 of its 3 pairs have no label, so all are predicted and none is" in remark
     for labels in (["a", "b"], ["a", "a"], ["A", "A"]):  # label_indices then refuses the last
         splits, _ = training(root, "guid,tag\n1,{}\n2,{}\n".format(*labels))
         assert splits["test"].labels == labels
@@ -264,8 +242,7 @@ def test_a_class_that_cannot_be_measured_is_named(root):
 
 
 def test_only_the_default_test_list_may_be_missing(root):
-    splits, remarks = training(root)
-    assert list(splits) == ["train", "val"] and remarks == []
+    assert list(training(root)[0]) == ["train", "val"]
     with pytest.raises(UserError, match="test.csv: cannot read the split file"):
         training(root, test_is_optional=False)
     (root / "test.csv").mkdir()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from itertools import combinations
 
 import pytest
 from common.data.splitting import choose_folds, choose_validation, class_goals, connected_groups
@@ -18,27 +17,9 @@ def test_class_goals_are_largest_remainders():
     assert class_goals({"a": 100}, 0.29) == {"a": 29}  # 100 * 0.29 is 28.999999999999996
 
 
-def connected(*columns: list[str]) -> set[frozenset[int]]:
-    """Merge any two groups that share a value until none do: brute force."""
-    groups = [frozenset([i]) for i in range(len(columns[0]))]
-    while True:
-        for one, other in combinations(groups, 2):
-            if any(
-                {column[i] for i in one} & {column[i] for i in other} - {""} for column in columns
-            ):
-                groups = [group for group in groups if group not in (one, other)] + [one | other]
-                break
-        else:
-            return set(groups)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_groups_are_those_of_brute_force(seed):
-    rng = random.Random(seed)
-    columns = [[rng.choice(["", *map(str, range(25))]) for _ in range(30)] for _ in range(2)]
-    groups = connected_groups(*columns)
-    assert sorted(i for group in groups for i in group) == list(range(30))
-    assert {frozenset(group) for group in groups} == connected(*columns)
+def test_groups_share_a_value_directly_or_through_others_and_no_value_connects_nothing():
+    texts, photos = ["a", "", "b", "b", ""], ["1", "2", "1", "3", ""]
+    assert sorted(connected_groups(texts, photos)) == [[0, 2, 3], [1], [4]]
 
 
 def invented(

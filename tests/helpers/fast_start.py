@@ -11,46 +11,28 @@ import start
 
 from .hub import STAGE2
 
-# Programs that change .venv write to programs.log, and fail if they are two at once. While a file
-# "hold_pip" lies in the project, pip waits.
-ALONE = """
+# Programs that change .venv write to programs.log. While a file "hold_pip" lies in the project, pip
+# waits.
+LOGGED = """
 import os, sys, time
 from pathlib import Path
 
-def log(line):
-    with open("programs.log", "a", encoding="utf-8") as file:
-        file.write(line + "\\n")
-
-held = open("programs.alone", "a")
-try:
-    if os.name != "nt":
-        import fcntl
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until the program ends, or is killed
-except BlockingIOError:
-    log("two at once")
-    sys.exit(1)
+with open("programs.log", "a", encoding="utf-8") as file:
+    file.write(" ".join([Path(__file__).stem, *sys.argv[3:]]) + "\\n")
 """
-VENV = (
-    ALONE
-    + """
-log("venv")
+VENV = """
 sys.path.pop(0)  # this file has the name of the real one
 import venv
 venv.create(sys.argv[1], symlinks=os.name != "nt")
 """
-)
-PIP = (
-    ALONE
-    + """
-log(" ".join(["pip", *sys.argv[3:]]))
+PIP = """
 while os.path.exists("hold_pip"):
+    Path("pip_waits").touch()
     time.sleep(0.02)
 if "nonsense" in Path("requirements.txt").read_text(encoding="utf-8"):
     sys.exit(1)
-time.sleep(0.2)
 (Path(sys.executable).parents[1] / "installed").touch()
 """
-)
 # It ends with the status that its first argument names; "wait" waits for Ctrl-C.
 PYTEST = """
 import sys, time
@@ -73,6 +55,7 @@ def make_fast_project(root: Path) -> Path:
     (root / "stage2_compare").mkdir(parents=True, exist_ok=True)
     for name in start.COMMANDS["test"][1][1::2]:
         (root / name).write_text("numpy\n", encoding="utf-8")
-    for name, program in (("venv", VENV), ("pip", PIP), ("pytest", PYTEST)):
+    programs = {"venv": LOGGED + VENV, "pip": LOGGED + PIP, "pytest": PYTEST}
+    for name, program in programs.items():
         (root / f"{name}.py").write_text(program, encoding="utf-8")
     return Path(shutil.copy(STAGE2 / "start.py", root / "stage2_compare"))

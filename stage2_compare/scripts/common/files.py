@@ -203,12 +203,8 @@ def read_csv(path: Path, most: int) -> tuple[list[str], list[list[str]]]:
     it was written.
 
     A file with a mark is for spreadsheets, in which texts are escaped. The csv module refuses a
-    million columns at once, which take pandas minutes.
-
-    Raises:
-        OSError: it is no regular file of at most ``most`` bytes.
-        ValueError, csv.Error: it is not UTF-8, or its rows are no table.
-    """
+    million columns at once, which take pandas minutes. Raise OSError where it is no regular file of
+    at most ``most`` bytes, ValueError or csv.Error where it is not UTF-8 or no table."""
     with open_file(path, most) as file:
         content = file.read()
     try:

@@ -17,14 +17,9 @@ _MOST_BYTES = 100_000_000
 
 
 def read_marks(path: Path, given: dict[str, str]) -> dict[str, str]:
-    """Return the classes that are meant of the pairs whose label is marked as wrong, by guid.
-
-    Args:
-        given: the label of each pair there is, by guid; marks of other pairs are left out.
-
-    Raises:
-        UserError: names the rows that are wrong; also where no label of these pairs is.
-    """
+    """Return the classes that are meant of the pairs whose label is marked as wrong, by guid;
+    ``given`` has the label of each pair there is, and marks of other pairs are left out. Raise
+    UserError for rows that are wrong, and where no label of these pairs is marked so."""
     try:
         header, rows = read_csv(path, _MOST_BYTES)
         places = [header.index(column) for column in COLUMNS]

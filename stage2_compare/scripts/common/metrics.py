@@ -99,19 +99,13 @@ def per_class(labels: np.ndarray, predicted: np.ndarray, classes: int) -> dict[s
 def reliability(
     confidence: np.ndarray, correct: np.ndarray, bins: int = 15
 ) -> tuple[list[dict[str, Any]], float]:
-    """Compare confidence with accuracy in bins of equal width over 0 to 1.
+    """Compare confidence, the probability (N,) of the class that was chosen, with accuracy, true (N,)
+    where it was the right one, in bins of equal width over 0 to 1.
 
     A bin holds its upper edge and not its lower one. The expected calibration error is the distance
     of accuracy from confidence, a mean over all samples (Guo et al. 2017, On Calibration of Modern
-    Neural Networks).
-
-    Args:
-        confidence: (N,) probability of the class that was chosen.
-        correct: (N,) true where that class was the right one.
-    Returns:
-        ``[{"confidence", "accuracy", "count"}, ...]`` from the lowest bin to the highest, None for
-        both means of an empty bin, all fit for JSON; and the error, 0 to 1.
-    """
+    Neural Networks). Return ``[{"confidence", "accuracy", "count"}, ...]``, both means of an empty
+    bin None, all fit for JSON; and the error, 0 to 1."""
     place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)  # (N,)
     counts = np.bincount(place, minlength=bins)  # (bins,)
     sums = [np.bincount(place, values, bins) for values in (confidence, correct)]

@@ -39,13 +39,9 @@ _MARKS = (b"PK\6\6", b"PK\6\7", b"PK\5\6")
 
 
 def read_tensors(path: Path, mapped: bool = False) -> Any:
-    """Read a file of tensors and plain types, onto the CPU.
-
-    Args:
-        mapped: leave the tensors in the file until they are used; the file must stay meanwhile.
-    Raises:
-        Exception: the file is absent, broken, or holds something else.
-    """
+    """Read a file of tensors and plain types, onto the CPU; ``mapped`` leaves the tensors in the file
+    until they are used, and it must stay meanwhile. Raise any Exception where the file is absent,
+    broken, or holds something else."""
     with open_file(path, sys.maxsize) as file, warnings.catch_warnings():
         start = file.read(len(_BEFORE_ARCHIVES))
         is_archive = start.startswith(_ARCHIVE)

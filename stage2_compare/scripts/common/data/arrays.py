@@ -42,17 +42,9 @@ class Kept(NamedTuple):
 def keep(
     folder: Path, name: str, decides: bytes, plan: Callable[[], Plan], share: float = 1.0
 ) -> Kept:
-    """Map an array, read-only; make it where there is none, or a broken one.
-
-    Of several commands that want the same one, one makes it, and the others wait.
-
-    Args:
-        decides: all that decides the content.
-        plan: called where the array is not there.
-        share: how much of what is free on the disk it may take.
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Map an array, read-only, whose content is decided by ``decides``. Where there is none, or a
+    broken one, make what ``plan`` says, on a ``share`` of the free disk at most: of several commands
+    that want it, one makes it, and the others wait. Raise OSError where it cannot be written."""
     path = folder / f"{name}_{hashlib.sha256(decides).hexdigest()[:16]}.npy"
     if kept := _kept(path):
         return kept

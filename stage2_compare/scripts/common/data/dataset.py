@@ -18,12 +18,8 @@ Batch = dict[str, Tensor]
 
 
 class Dataset:
-    """N samples with their labels.
-
-    Args:
-        labels: (N,) classes, counted from 0; -1 where they are not known.
-        lengths: (N,) of the texts, in tokens.
-    """
+    """N samples with their classes (N,), counted from 0, -1 where they are not known, and the lengths
+    of their texts (N,) in tokens."""
 
     def __init__(self, labels: Sequence[int] | np.ndarray, lengths: np.ndarray):
         self.labels = np.asarray(labels, dtype=np.int64)
@@ -82,12 +78,9 @@ class FeatureDataset(Dataset):
 
 
 class TokenDataset(Dataset):
-    """Samples of which a frozen encoder gives every token and patch, for the head alone.
-
-    Args:
-        read: gives of some samples (B,) the tokens (B, L, text_dim), zero behind the end of a text,
-            and the patches (B, P, image_dim).
-    """
+    """Samples of which a frozen encoder gives every token and patch, for the head alone: ``read``
+    gives of some samples (B,) the tokens (B, L, text_dim), zero behind the end of a text, and the
+    patches (B, P, image_dim)."""
 
     def __init__(
         self,

@@ -24,15 +24,11 @@ _VOTING_BYTES = 1 << 20  # of each text
 
 
 def decode(data: bytes, legacy: str = "gb18030") -> tuple[str, str]:
-    """Return ``data`` as text, and the name of its encoding.
+    """Return ``data`` as text, and the name of its encoding: "utf-8", "utf-16", "utf-32", "gb18030",
+    "cp1252" or "replaced": then some bytes are wrong in every encoding, and U+FFFD stands for them.
 
-    The name is "utf-8", "utf-16", "utf-32", "gb18030", "cp1252" or "replaced": then some bytes are
-    wrong in every encoding, and U+FFFD stands for them, so that nothing is lost silently.
-
-    Args:
-        legacy: the encoding of texts without a mark that are not UTF-8, one of ``settings.ENCODINGS``
-            without "auto". "utf-16" is also the encoding of texts with NUL bytes.
-    """
+    ``legacy`` is the encoding of texts without a mark that are not UTF-8, one of ``settings.ENCODINGS``
+    without "auto". "utf-16" is also the encoding of texts with NUL bytes."""
     for mark, codec, name in _MARKS:
         if data.startswith(mark):
             text = _strict(data, codec)

@@ -120,16 +120,9 @@ def load_splits(
 
 
 def load_images(paths: Sequence[str], image_size: int, cache_dir: str | Path) -> ImageStore:
-    """Map the photos of samples. Decode them first unless the cache holds exactly these.
-
-    Args:
-        paths: the photo of each sample (N,); a path may occur several times.
-        image_size: the side of the crops in pixels.
-
-    Raises:
-        ImagesUnusable: photos are missing or broken (all are counted, ten are named).
-        UserError: the cache cannot be written.
-    """
+    """Map the photos of samples (N,), for crops of ``image_size`` pixels. Decode them first unless the
+    cache holds exactly these. Raise ImagesUnusable where photos are missing or broken (all are
+    counted, ten are named), and UserError where the cache cannot be written."""
     side, folder = image_size * 8 // 7, Path(cache_dir).absolute()
     digest_of, missing = photo_digests(paths)
     files = {digest: path for path, digest in reversed(digest_of.items())}

@@ -30,14 +30,8 @@ _OF_FOLDS = {f"{FOLD}{k}/{side}.csv": k for k in range(1, MOST_FOLDS + 1) for si
 
 
 def make_splits(flags: Namespace) -> None:
-    """Cut the labelled pairs into training and validation, write the tables and print a report.
-
-    Args:
-        flags: of make_splits.py; relative paths start at the project root.
-
-    Raises:
-        UserError: names file, row and value. Then the tables are as they were.
-    """
+    """Cut the labelled pairs into training and validation, write the tables and print a report;
+    ``flags`` are those of make_splits.py. Where UserError is raised, the tables are as they were."""
     root, folder = flags.project_root, flags.project_root / flags.output_dir
     # 1. Read the pairs, and find copies among them.
     say = Language(flags.lang)
@@ -118,12 +112,9 @@ def _find_lists(flags: Namespace, output: Path, say: Language) -> dict[str, Path
 def _read_pairs(
     flags: Namespace, lists: dict[str, Path]
 ) -> tuple[dict[str, Split], dict[str, Keys], list[Fault]]:
-    """Read all texts and open all photos. Write ``broken.csv`` and raise UserError where files are
-    missing or broken and --skip-broken is not given.
-
-    Returns:
-        The pairs that can be used by the name of their list, their keys, and what is left out.
-    """
+    """Read all texts and open all photos. Return the pairs that can be used by the name of their list,
+    their keys, and what is left out; without --skip-broken, write ``broken.csv`` and raise UserError
+    where files are missing or broken."""
     root = flags.project_root
     reading = {
         "csv_paths": {name: path.absolute() for name, path in lists.items()},

@@ -54,18 +54,9 @@ def describe(faults: Sequence[Fault], root: Path) -> str:
 def find_files(
     split: Split, root: Path, data_dir: str | Path | None
 ) -> tuple[list[bytes], list[Fault]]:
-    """Find the files of all pairs, put their paths into the split, and read the texts.
-
-    Args:
-        data_dir: see ``find_data_folder``.
-
-    Returns:
-        The texts (N,), b"" where unreadable; none where they are in the csv. And the files that are
-        missing or unreadable.
-
-    Raises:
-        UserError: a cell or guid names no file, or there is no data folder.
-    """
+    """Find the files of all pairs, put their paths into the split, and return the texts (N,), b""
+    where unreadable, none where they are in the csv; and the files that are missing or unreadable.
+    Raise UserError where a cell or guid names no file, or there is no data folder."""
     # 1. The path of each file, how a message shows it, and what is there instead of it
     named = {}
     if split.image_paths:
@@ -141,13 +132,8 @@ def _of_guids(split: Split, folder: Path, suffixes: Sequence[str]) -> list[tuple
 
 
 def find_data_folder(csv_path: Path, root: Path, data_dir: str | Path | None) -> Path:
-    """Return the folder of the files that guids name: the first that holds pictures, or exists.
-
-    Looked for in ``data_dir`` or, if it is None, beside the csv and in ``DATA_FOLDERS``.
-
-    Raises:
-        UserError: there is no such folder.
-    """
+    """Return the folder of the files that guids name: the first that holds pictures, or exists, in
+    ``data_dir`` or, if it is None, beside the csv and in ``DATA_FOLDERS``."""
     if data_dir:
         choices = [root / data_dir, root / data_dir / "data"]
     else:

@@ -52,11 +52,8 @@ class Decoded(NamedTuple):
 
 
 def decode(file: BinaryIO, side: int) -> Decoded:
-    """Return two upright pictures of a photo; the square has ``side`` pixels a side.
-
-    Raises:
-        Exception: of almost any class, as Pillow's plugins raise them on broken files.
-    """
+    """Return two upright pictures of a photo; the square has ``side`` pixels a side. Raise an Exception
+    of almost any class, as Pillow's plugins raise them on broken files."""
     image = Image.open(file, formats=_FORMATS)  # only the header is read: a bomb is not decoded
     if math.prod(image.size) > MAX_PIXELS:
         raise Image.DecompressionBombError

@@ -59,12 +59,8 @@ def of_data(
     left_out: list[Fault],
     say: Language,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return facts and lines on the lists "labelled" and, where there is one, "test".
-
-    Args:
-        sides: the places of the labelled pairs in each table.
-        groups: of labelled pairs that hang together by copies.
-    """
+    """Return facts and lines on the lists "labelled" and, where there is one, "test"; ``sides`` are
+    the places of the labelled pairs in each table, ``groups`` those that hang together by copies."""
     split, test = splits["labelled"], splits.get("test")
     counts = {side: Counter(split.labels[i] for i in places) for side, places in sides.items()}
     pairs_left_out = len({(fault.csv_path, fault.row) for fault in left_out})

@@ -58,9 +58,6 @@ def read_splits(
 
     Returns:
         The splits, and the files that are missing or unreadable: their pairs are in the splits.
-
-    Raises:
-        UserError: names file, row and value.
     """
     root = Path(project_root)
     paths = {name: root / path for name, path in csv_paths.items()}
@@ -89,17 +86,9 @@ def read_training_splits(
     test_is_optional: bool,
     text_encoding: str = "auto",
 ) -> tuple[dict[str, Split], list[str]]:
-    """Read "train", "val" and "test", which is called ``UNLABELLED`` where a label is missing.
-
-    Args:
-        test_is_optional: do without a test list where there is no such file.
-
-    Returns:
-        The splits, and remarks for the user, one line each.
-
-    Raises:
-        UserError: names file, row and value; also for files of pairs that are missing.
-    """
+    """Read "train", "val" and "test", which is called ``UNLABELLED`` where a label is missing; do
+    without a test list that ``test_is_optional`` where there is no such file. Return also remarks
+    for the user, one line each. Raise UserError also for files of pairs that are missing."""
     root, paths = Path(project_root), dict(csv_paths)
     if test_is_optional and "test" in paths and not os.path.lexists(root / paths["test"]):
         del paths["test"]
@@ -150,15 +139,9 @@ def read_pairs(
 
 
 def read_folds(paths: Paths, fold: int) -> dict[str, Any]:
-    """Require that all folds are there, and ``fold`` is one of them.
-
-    Returns:
-        What a protocol records of them: ``folds``, how many there are, and ``folds_sha256`` of the
-        validation pairs of each, so that folds of two splits do not mix.
-
-    Raises:
-        UserError: names those that are there.
-    """
+    """Require that all folds are there, and ``fold`` is one of them. Return what a protocol records
+    of them: ``folds``, how many there are, and ``folds_sha256`` of the validation pairs of each, so
+    that folds of two splits do not mix."""
     splits = paths.project_root / Paths.val_csv.parent
     check_finished([splits / Paths.val_csv.name])
     tables = {k: paths.project_root / paths.of_fold(k).val_csv for k in range(1, MOST_FOLDS + 1)}

@@ -27,7 +27,8 @@ def read_best(folder: Path) -> dict[str, Any]:
     """
     try:
         content = read_tensors(folder / layout.BEST)
-        content["model_state"] = dict(content["model_state"])
+        if not isinstance(content["model_state"], dict):
+            raise ValueError("it holds no weights by name")
         digest = content.pop(ENCODER_SHA256, None)
         if digest and not re.fullmatch("[0-9a-f]{64}", digest):  # it becomes a path
             raise ValueError(f"its {ENCODER_SHA256} is no hash")
