@@ -32,31 +32,32 @@ SIZES: dict[str, dict[str, Any]] = {
 BERT = "bert-base-chinese"
 CLIP = "openai/clip-vit-base-patch32"
 BLIP = "Salesforce/blip-image-captioning-base"
-RESNET = "resnet18"
-MODELS = (BERT, CLIP, BLIP, RESNET)
 
 
 def write_hub(
-    root: Path, size: str = "tiny", seed: int = 0, characters: str = "", models: Iterable = MODELS
+    root: Path, size: str = "tiny", seed: int = 0, characters: str = ""
 ) -> dict[str, str]:
     """Write checkpoints under ``root`` and return the environment variables that make every library use them.
 
-    size: a key of SIZES. seed: the same seed gives the same weights, whichever of MODELS are asked for. characters:
-    what the vocabularies hold beside ASCII; anything else becomes [UNK] (BERT, BLIP) or bytes (CLIP). Leaves the
-    caller's random state alone. The variables act on a process started with them: transformers reads them when it is
-    imported. Within one process, give a model's ``snapshot_folder(root / "hf" / "hub", name)`` as its name instead.
+    size: a key of SIZES. seed: the same seed gives the same weights. characters: what the vocabularies hold beside
+    ASCII; anything else becomes [UNK] (BERT, BLIP) or bytes (CLIP). Leaves the caller's random state alone. The
+    variables act on a process started with them: transformers reads them when it is imported. Within one process, give
+    a model's ``snapshot_folder(root / "hf" / "hub", name)`` as its name instead.
     """
     import torch
+    import torchvision
 
-    root = root.resolve()
     letters = sorted(set(characters) - set(string.printable))
-    for name in models:
+    for name, write in {BERT: write_bert, CLIP: write_clip, BLIP: write_blip}.items():
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            if name == RESNET:
-                write_resnet(root / "torch" / "hub" / "checkpoints")
-            else:
-                WRITERS[name](snapshot_folder(root / "hf" / "hub", name), SIZES[size], letters)
+            write(snapshot_folder(root / "hf" / "hub", name), SIZES[size], letters)
+    folder = root / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        weights = torchvision.models.resnet18().state_dict()
+    torch.save(weights, folder / "resnet18-f37072fd.pth")
     return hub_variables(root)
 
 
@@ -123,17 +124,6 @@ def write_bert_tokenizer(folder: Path, words: list[str], lower_case: bool) -> No
     BertTokenizerFast(str(file), **options).save_pretrained(str(folder))
 
 
-def write_clip_tokenizer(folder: Path, words: dict[str, int], merges: list[tuple]) -> None:
-    """vocab.json, merges.txt, tokenizer.json and the small files beside them."""
-    from transformers import CLIPTokenizerFast
-
-    files = [folder / "vocab.json", folder / "merges.txt"]
-    files[0].write_text(json.dumps(words, ensure_ascii=False), encoding="utf-8", newline="\n")
-    lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
-    files[1].write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
-    CLIPTokenizerFast(*map(str, files), model_max_length=77).save_pretrained(str(folder))
-
-
 def tower(size: dict[str, Any], name: str, **more: Any) -> dict[str, Any]:
     """The config entries that all transformer towers share, plus ``more``; ``name``: text or vision.
 
@@ -168,10 +158,14 @@ def write_bert(folder: Path, size: dict[str, Any], characters: list[str]) -> Non
 
 def write_clip(folder: Path, size: dict[str, Any], characters: list[str]) -> None:
     import torch
-    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizerFast
 
     words, merges = byte_pairs(characters)
-    write_clip_tokenizer(folder, words, merges)
+    files = [folder / "vocab.json", folder / "merges.txt"]
+    files[0].write_text(json.dumps(words, ensure_ascii=False), encoding="utf-8", newline="\n")
+    lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
+    files[1].write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    CLIPTokenizerFast(*map(str, files), model_max_length=77).save_pretrained(str(folder))
     CLIPImageProcessor().save_pretrained(str(folder))  # the shorter edge to 224 px, and a crop
     # As published: wrong, and why ids are not read.
     special = {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
@@ -203,15 +197,3 @@ def write_blip(folder: Path, size: dict[str, Any], characters: list[str]) -> Non
         projection_dim=size["projection"],
     )
     BlipForConditionalGeneration(config).save_pretrained(str(folder), safe_serialization=True)
-
-
-def write_resnet(folder: Path) -> None:
-    import torch
-    import torchvision
-
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = torchvision.models.resnet18(weights=None).state_dict()
-    torch.save(weights, folder / "resnet18-f37072fd.pth")
-
-
-WRITERS = {BERT: write_bert, CLIP: write_clip, BLIP: write_blip}

@@ -29,8 +29,8 @@ def read_split(
     path: str | Path, root: str | Path, allow_unlabelled: bool = False, **options
 ) -> Split:
     """Read one split, and refuse missing files."""
-    may_lack = ("split",) if allow_unlabelled else ()
-    splits, faults = read_splits({"split": path}, root, unlabelled=may_lack, **options)
+    name = "test" if allow_unlabelled else "split"
+    splits, faults = read_splits({name: path}, root, **options)
     if faults:
         raise UserError(describe(faults, Path(root)))
-    return splits["split"]
+    return splits[name]

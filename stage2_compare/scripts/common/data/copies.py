@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
+from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -35,19 +37,21 @@ class Keys(NamedTuple):
 
     texts: list[str]  # with one blank for each run of white space
     near_texts: list[str]  # the same for near copies too
-    photos: list[str]  # SHA-256 of the file
+    photos: Sequence[str]  # SHA-256 of the file
     near_photos: list[str]  # the same for near copies too
 
 
-def keys_of(
-    texts: list[list[str]], digests: list[list[str]], fingerprints: list[np.ndarray]
-) -> list[Keys]:
-    """Return the keys of the pairs of several splits, comparable between them."""
-    near = iter(photo_keys(sum(digests, []), np.concatenate(fingerprints)))
+def keys_of(*splits: tuple[list[str], Sequence[str], Sequence[np.ndarray]]) -> list[Keys]:
+    """Return the keys of the pairs of several splits, comparable between them, from their texts, and
+    the digests and fingerprints of their photos."""
+    _, digests, fingerprints = (
+        list(chain.from_iterable(each)) for each in zip(*splits, strict=True)
+    )
+    near = iter(photo_keys(digests, fingerprints))
     keys = []
-    for of_split, photos in zip(texts, digests, strict=True):
-        exact = [" ".join(text.split()) for text in of_split]
-        keys.append(Keys(exact, text_keys(of_split), photos, [next(near) for _ in photos]))
+    for texts, photos, _ in splits:
+        exact = [" ".join(text.split()) for text in texts]
+        keys.append(Keys(exact, text_keys(texts), photos, [next(near) for _ in photos]))
     return keys
 
 
@@ -106,9 +110,8 @@ def find_duplicates(
     """Compare each pair of another split with all training pairs; one without a label has no
     conflict."""
     both = keys_of(
-        [train.texts, other.texts],
-        [train_images.digests, other_images.digests],
-        [train_images.fingerprints, other_images.fingerprints],
+        (train.texts, train_images.digests, train_images.fingerprints),
+        (other.texts, other_images.digests, other_images.fingerprints),
     )
     shared, conflicts = [], set()  # for each kind of key, the pairs that share one
     for train_keys, other_keys in zip(*both, strict=True):

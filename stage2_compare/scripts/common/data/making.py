@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import UserError, reason_of
 from ..files import MARK, alone, remove_left_overs, replacing, write_result
 from ..marks import read_marks
@@ -119,7 +117,6 @@ def _read_pairs(
     reading = {
         "csv_paths": {name: path.absolute() for name, path in lists.items()},
         "project_root": root,
-        "unlabelled": ("test",),
         "data_dir": flags.data_dir,
         "text_encoding": flags.text_encoding,
     }
@@ -142,13 +139,11 @@ def _read_pairs(
             raise UserError(message)
         rows = {name: {f.row for f in faults if f.csv_path == splits[name].path} for name in splits}
         splits, _ = read_splits(**reading, leave_out=rows)
-    used = [[photos[path] for path in split.image_paths] for split in splits.values()]
-    keys = keys_of(
-        [split.texts for split in splits.values()],
-        [[digest for digest, _ in of_split] for of_split in used],
-        [np.stack([fingerprint for _, fingerprint in of_split]) for of_split in used],
-    )
-    return splits, dict(zip(splits, keys, strict=True)), faults
+    used = [
+        (split.texts, *zip(*map(photos.get, split.image_paths), strict=True))
+        for split in splits.values()
+    ]
+    return splits, dict(zip(splits, keys_of(*used), strict=True)), faults
 
 
 # The tables

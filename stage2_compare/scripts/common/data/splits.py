@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +40,17 @@ def read_splits(
     csv_paths: dict[str, str | Path],
     project_root: str | Path,
     *,
-    unlabelled: Collection[str] = (),
     data_dir: str | Path | None = None,
     text_encoding: str = "auto",
     leave_out: dict[str, set[int]] | None = None,
 ) -> tuple[dict[str, Split], list[Fault]]:
     """Read splits and their texts. Check that their images exist, but do not open them.
 
+    The one called "test" may lack labels; they are "" in the result. What is no class of the other
+    splits and stands for a label, such as "None", is none either.
+
     Args:
         csv_paths: absolute, or relative to ``project_root`` like the paths in the csv.
-        unlabelled: names of splits that may lack labels; they are "" in the result. What is no
-            class of the other splits and stands for a label, such as "None", is none either.
         data_dir: of the files that guids name, see ``pair_files.find_data_folder``.
         text_encoding: one of ``settings.ENCODINGS``, for texts that are not UTF-8. "auto" decides
             for all splits together.
@@ -61,7 +61,7 @@ def read_splits(
     """
     root = Path(project_root)
     paths = {name: root / path for name, path in csv_paths.items()}
-    splits = read_tables(paths, unlabelled, text_encoding, leave_out or {})
+    splits = read_tables(paths, text_encoding, leave_out or {})
     found = {name: find_files(split, root, data_dir) for name, split in splits.items()}
     legacy = text_encoding
     if legacy == "auto":
@@ -70,9 +70,8 @@ def read_splits(
         if contents := found[name][0]:  # else the texts are in the csv
             decoded = [decode(data, legacy) for data in contents]
             split.texts, split.text_encodings = map(list, zip(*decoded, strict=True))
-        split.notes["nul_text"] = sum(
-            "\0" in text for text in split.texts
-        )  # tokenizers differ on it
+        # Tokenizers differ on NUL characters.
+        split.notes["nul_text"] = sum("\0" in text for text in split.texts)
         split.texts = [text.replace("\0", "").strip() for text in split.texts]
         split.notes["empty_text"] = split.texts.count("")
         split.notes = {note: count for note, count in split.notes.items() if count}
@@ -93,7 +92,7 @@ def read_training_splits(
     if test_is_optional and "test" in paths and not os.path.lexists(root / paths["test"]):
         del paths["test"]
     check_finished(root / path for path in paths.values())
-    splits, faults = read_splits(paths, root, unlabelled=("test",), text_encoding=text_encoding)
+    splits, faults = read_splits(paths, root, text_encoding=text_encoding)
     if faults:
         raise UserError(describe(faults, root))
     remarks = []

@@ -60,18 +60,15 @@ class Split:
 
 
 def read_tables(
-    paths: dict[str, Path],
-    unlabelled: Collection[str],
-    text_encoding: str,
-    leave_out: dict[str, set[int]],
+    paths: dict[str, Path], text_encoding: str, leave_out: dict[str, set[int]]
 ) -> dict[str, Split]:
     """Read csv files by their names, and check guids and labels; see ``splits.read_splits``."""
     contents = {name: _read(path) for name, path in paths.items()}
     legacy = choose_encoding(contents.values()) if text_encoding == "auto" else text_encoding
     splits = {}
     classes: set[str] = set()
-    for name in sorted(paths, key=lambda name: name in unlabelled):  # those with labels first
-        may_lack = name in unlabelled
+    for name in sorted(paths, key=lambda name: name == "test"):  # it follows those with labels
+        may_lack = name == "test"
         content, left_out = contents.pop(name), leave_out.get(name, ())
         split = splits[name] = _parsed(paths[name], content, legacy, may_lack, left_out)
         _check_guids(split)

@@ -175,13 +175,9 @@ def _read_pairs(asked: Namespace, run: OpenedRun, unread: str) -> tuple[Split, i
     root, told = asked.project_root, asked.text_encoding
     if problem := file_problem(root / asked.csv):
         raise UserError(f"--csv {root / asked.csv}: {problem}; give a list of pairs")
-    splits, faults = read_splits(
-        {"pairs": asked.csv},
-        root,
-        unlabelled=("pairs",),
-        text_encoding=run.text_encoding if told == "auto" else told,
-    )
-    split = splits["pairs"]
+    encoding = run.text_encoding if told == "auto" else told
+    splits, faults = read_splits({"test": asked.csv}, root, text_encoding=encoding)
+    split = splits["test"]
     photos = sum(bool(file_problem(path)) for path in split.image_paths)
     texts = 0 if unread == "text" else len(faults) - photos
     if (texts or (photos and unread != "image")) and not asked.blank_missing:
