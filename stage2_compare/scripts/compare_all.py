@@ -51,7 +51,6 @@ from common.settings import (
     ModelChoice,
     Paths,
     Protocol,
-    TrainingRun,
     device,
     not_negative_int,
     path,
@@ -149,15 +148,11 @@ def _make(jobs: list[Job], args: argparse.Namespace, say: Language) -> dict[str,
 def _tuned(
     jobs: list[Job], args: argparse.Namespace, say: Language, faults: dict[str, str]
 ) -> list[Job]:
-    """Make the trials of --tune and choose one of them.
-
-    Returns:
-        What is left to be made: the runs ``jobs`` of the model itself, and one for each of their
-        seeds with the settings of the chosen trial and its epoch; nothing where the model's own
-        settings are chosen. Why trials were not made goes into ``faults``.
-    """
+    """Make the trials of --tune and choose one. Return the runs ``jobs`` of the model itself, and one
+    more of each of their seeds with the settings and the epoch of the trial; none where its own
+    settings are chosen. Why trials were not made goes into ``faults``."""
     folder = args.project_root / args.tuning
-    settings, trials = _trials(jobs[0].run, args)
+    settings, trials = _trials(jobs[0], args)
     if args.dry_run:
         _make(trials, args, say)
         return []
@@ -179,13 +174,12 @@ def _tuned(
     told |= {"trial": best, "epoch": int(chosen["epoch"]), "settings": flags}
     print(say("tuning_chosen", **told), flush=True)
     fixed = settings[best] | {"keep_epoch": told["epoch"], "patience": None, "tag": args.tag}
-    same = [(args.tune, job.run.protocol.seed, job.run.protocol.lr, None) for job in jobs]
-    return jobs + [_job(args, fixed, *choice) for choice in same]
+    return jobs + [_job(args, fixed, *choice) for choice in _choices(args)]
 
 
-def _trials(run: TrainingRun, args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[Job]]:
+def _trials(job: Job, args: argparse.Namespace) -> tuple[list[dict[str, Any]], list[Job]]:
     """Cut the training pairs of a run in two, and return the settings and the run of each trial."""
-    splits = f"{args.tuning}/splits"
+    run, splits = job.run, f"{args.tuning}/splits"
     flags = ["--project-root", str(args.project_root), "--train-file", str(run.paths.train_csv)]
     flags += ["--output-dir", splits, "--val-ratio", str(tuning.INNER_VAL_RATIO)]
     flags += ["--seed", str(run.protocol.seed), "--text-encoding", run.paths.text_encoding]
@@ -194,10 +188,9 @@ def _trials(run: TrainingRun, args: argparse.Namespace) -> tuple[list[dict[str, 
     settings = tuning.settings_of_trials(run, args.trials, args.tune_fusions)
     where = {"train_csv": f"{splits}/train.csv", "val_csv": f"{splits}/val.csv"}
     where |= {"test_csv": NO_TEST_CSV, "output_dir": args.tuning, "probe": None}
-    jobs = []
+    first, jobs = _choices(args)[0], []
     for trial, own in enumerate(settings):
-        own = own | where | {"tag": f"trial{trial}"}
-        jobs.append(_job(args, own, args.tune, run.protocol.seed, run.protocol.lr, None))
+        jobs.append(_job(args, own | where | {"tag": f"trial{trial}"}, *first))
     return settings, jobs
 
 
@@ -212,8 +205,8 @@ def parse(argv: list[str] | None = None) -> tuple[list[Job], argparse.Namespace]
     args = parser.parse_args(argv)
     for name in _NOT_TUNED if args.tune else ("trials", "tune_fusions"):
         if getattr(args, name) is not parser.get_default(name):
-            goes = "goes with no --tune, which is of one model" if args.tune else "goes with --tune"
-            raise UserError(f"{flag_of(name)} {goes}: leave out one of them")
+            goes = "does not go with --tune" if args.tune else "goes with --tune only"
+            raise UserError(f"{flag_of(name)} {goes}: leave it out")
     for flag, instead in REPLACED.items():
         if getattr(args, flag[2:].replace("-", "_")) is not None:
             raise UserError(f"{flag} is of a single run: give {instead}")

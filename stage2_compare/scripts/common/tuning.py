@@ -42,11 +42,8 @@ SPACE: dict[str, Times | tuple[Any, ...]] = {
 
 
 def settings_of_trials(run: TrainingRun, trials: int, fusions: bool) -> list[dict[str, Any]]:
-    """Return the settings of each trial by their fields; those of trial 0 are the run's own.
-
-    Args:
-        fusions: draw the fusion too.
-    """
+    """Return the settings of each trial, the fusion among them if asked; those of trial 0 are the
+    run's own."""
     own, left_out = {**asdict(run.protocol), "fusion": run.model.fusion}, set()
     if not fusions:
         left_out.add("fusion")
@@ -73,24 +70,19 @@ def _drawn(name: str, own: Any, stream: str) -> Any:
 
 
 def best_trial(runs: list[Run | None]) -> int:
-    """Return the trial with the highest macro-F1 at its best epoch, the earliest of equal ones.
-
-    Args:
-        runs: of each trial; None of one that failed.
-    """
+    """Return the trial with the highest macro-F1 at its best epoch, the earliest of equal ones; the
+    run of one that failed is None."""
     f1 = [-1.0 if run is None else run.best[MAIN.column] for run in runs]
     return f1.index(max(f1))
 
 
 def write_trials(path: Path, settings: list[dict[str, Any]], runs: list[Run | None]) -> None:
     """Write trials.csv, a row a trial: its settings, and what it reached."""
-    best = best_trial(runs)
     lines = [["trial", *settings[0], MAIN.column, "epoch", "seconds", "chosen"]]
     for trial, (own, run) in enumerate(zip(settings, runs, strict=True)):
-        made = [""] * 3
+        made = ["", "", ""]
         if run is not None:
-            seconds = run.metrics["train_time_sec"]
-            made = [run.best[MAIN.column], int(run.best["epoch"]), f"{seconds:.1f}"]
-        lines.append([trial, *own.values(), *made, "yes" if trial == best else ""])
+            made = [run.best[MAIN.column], int(run.best["epoch"]), run.metrics["train_time_sec"]]
+        lines.append([trial, *own.values(), *made, "yes" if trial == best_trial(runs) else ""])
     text = "".join(",".join(map(str, line)) + "\n" for line in lines)
     write_result(path, text.encode())

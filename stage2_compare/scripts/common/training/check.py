@@ -55,9 +55,8 @@ def check(settings: TrainingRun, at_once: int) -> dict[str, Any]:
         some = {"train": _longest(train, step), "val": _longest(val, EVALUATION_FACTOR * run.micro)}
         run.datasets = some
         # A class may be missing in so few pairs, and what an encoder makes of them is kept nowhere.
-        two = replace(
-            run.settings.protocol, epochs=2, keep_epoch=0, patience=0, class_weights="none"
-        )
+        short = {"epochs": 2, "keep_epoch": 0, "patience": 0, "class_weights": "none"}
+        two = replace(run.settings.protocol, **short)
         paths = replace(settings.paths, project_root=Path(folder))
         run.settings = replace(settings, protocol=two, paths=paths)
         _, result = fit_in_memory(run, _NoFolder(), None)

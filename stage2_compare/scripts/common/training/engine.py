@@ -249,8 +249,7 @@ class Trainer:
 
 
 def learning_rate(protocol: Protocol, step: int, steps: int) -> float:
-    """Return the learning rate of a step, counted from 0, of a run that plans ``steps`` of them;
-    ``--encoder-lr`` follows it.
+    """Return the learning rate of a step, counted from 0, of a run that plans ``steps`` of them.
 
     It rises from 0 in a straight line over the share ``warmup_ratio`` of the steps, rounded up, and
     then follows the schedule, as transformers' schedules with warmup do. The cosine is half of one,
