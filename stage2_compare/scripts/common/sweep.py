@@ -120,8 +120,10 @@ def disk_needed(jobs: list[Job], devices: int, say: Language) -> str:
     # and one of a single modality is another one.
     found = [_size(j.run.model) for j in jobs if not j.run.protocol.frozen_encoders]
     sizes = list(filter(None, found))
-    frozen = [j.run.model for j in jobs if j.run.protocol.frozen_encoders]
-    shared = {(m.name, m.fusion if m.fusion in BASELINES else ""): _weights(m.name) for m in frozen}
+    shared = {}
+    for model in (job.run.model for job in jobs if job.run.protocol.frozen_encoders):
+        single = model.fusion if model.fusion in BASELINES else ""
+        shared[model.name, model.image_backbone, single] = _size(model)
     found += shared.values()
     needed = (sum(filter(None, found)) + 8 * devices * max(sizes, default=0)) / 1e9
     unknown = say("without_checkpoints") if None in found else ""
