@@ -21,8 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stage2_compare" / "scripts"))
@@ -69,14 +68,9 @@ runpy.run_path(script, run_name="__main__")
 """
 
 
-@dataclass(frozen=True)
-class Case:
-    """A command to be killed, and how to see that the kill did no harm."""
-
-    line: Callable[[random.Random], list[str]]  # arguments of python
-    files: int  # it writes about so many
-    after_a_kill: Callable[[], None]
-    at_the_end: Callable[[], None]  # after the command has ended by itself
+# A case yields arguments of python, and about how many files the command writes; it is sent whether
+# the command ended by itself, and checks what is there.
+Case = Generator[tuple[list[str], int], bool, None]
 
 
 def run(hub: Hub, line: list[str]) -> subprocess.Popen:
@@ -97,13 +91,14 @@ def finish(hub: Hub, line: list[str], *statuses: int) -> tuple[int, str]:
 def soak(hub: Hub, case: Case, kills: int, draw: random.Random) -> dict[str, int]:
     """Return the count of kills by kind."""
     started = time.monotonic()
-    finish(hub, case.line(draw))
+    line, files = next(case)
+    finish(hub, line)
     duration = time.monotonic() - started
+    line, _ = case.send(True)
     counts = Counter()
     while sum(counts.values()) - counts["finished between kills"] < kills:
         way = draw.choice(("random moment", "rename", "written, not moved"))
-        line = case.line(draw)
-        number = str(draw.randint(1, case.files))
+        number = str(draw.randint(1, files))
         if way == "random moment":
             process = run(hub, line)
             time.sleep(draw.uniform(0.3, 1.0) * duration)
@@ -119,9 +114,9 @@ def soak(hub: Hub, case: Case, kills: int, draw: random.Random) -> dict[str, int
         output = process.communicate()[0]
         assert process.returncode in (0, -9), output
         counts[way if process.returncode else "finished between kills"] += 1
-        case.after_a_kill()
-    finish(hub, case.line(draw))
-    case.at_the_end()
+        line, _ = case.send(process.returncode == 0)
+    finish(hub, line)
+    case.send(True)
     return dict(counts)
 
 
@@ -152,7 +147,7 @@ def left_over(place: Path) -> list[str]:
 # The cases
 
 
-def training(root: Path, hub: Hub, kind: str, *more: str) -> Case:
+def training(root: Path, hub: Hub, draw: random.Random, kind: str, *more: str) -> Case:
     def line(output_dir: str, *flags: str) -> list[str]:
         own = arguments(hub, kind, "--output-dir", output_dir, *more, *flags)
         return script(COMMANDS[kind][0], root, *own)
@@ -162,24 +157,19 @@ def training(root: Path, hub: Hub, kind: str, *more: str) -> Case:
     made = (root / "outputs" / f"whole_{number}").iterdir()
     (whole,) = (path for path in made if path.name not in layout.NOT_RUNS)
     place = root / "outputs" / f"soak_{number}"
-
-    def some_line(draw: random.Random) -> list[str]:
+    while True:
         if draw.random() < 0.5:  # photos and features are made again, and kills meet that too
             shutil.rmtree(root / "outputs" / "cache", ignore_errors=True)
-        return line(f"outputs/soak_{number}", "--num-workers", str(draw.choice((0, 2))))
-
-    def after_a_kill() -> None:
-        if (place / whole.name).exists() or (place / f".{whole.name}{layout.OLD}").exists():
+        workers = str(draw.choice((0, 2)))
+        ended = yield line(f"outputs/soak_{number}", "--num-workers", workers), 15
+        if ended:
+            assert finished(place) == {whole.name} and not left_over(place), left_over(place)
+            assert_same_run(place / whole.name, whole)
+        elif (place / whole.name).exists() or layout.old(place, whole.name).exists():
             assert finished(place) == {whole.name}
 
-    def at_the_end() -> None:
-        assert finished(place) == {whole.name} and not left_over(place), left_over(place)
-        assert_same_run(place / whole.name, whole)
 
-    return Case(some_line, 15, after_a_kill, at_the_end)
-
-
-def sweeping(root: Path, hub: Hub) -> Case:
+def sweeping(root: Path, hub: Hub, draw: random.Random) -> Case:
     """Two runs of compare_all.py. The process that makes them outlives a kill by seconds at most."""
     place = root / "outputs" / "soak_all"
     model = ("--models", "clip", "--clip-model", hub.folder(CLIP), "--seeds", "1,2")
@@ -191,28 +181,22 @@ def sweeping(root: Path, hub: Hub) -> Case:
     names = finished(whole)
     assert len(names) == 2
     made: set[str] = set()
-
-    def line(draw: random.Random) -> list[str]:
+    while True:
         if made == names:  # so that there is something to do
             name = draw.choice(sorted(names))
             shutil.rmtree(place / name)
             made.remove(name)
-        return command
-
-    def after_a_kill() -> None:
+        ended = yield command, 20
         found = finished(place)
         assert made <= found <= names, made  # what was finished stays
         made.update(found)
-
-    def at_the_end() -> None:
-        for name in names:
-            assert_same_run(place / name, whole / name)
-        assert not left_over(place), left_over(place)
-
-    return Case(line, 20, after_a_kill, at_the_end)
+        if ended:
+            for name in names:
+                assert_same_run(place / name, whole / name)
+            assert not left_over(place), left_over(place)
 
 
-def splitting(root: Path, hub: Hub) -> Case:
+def splitting(root: Path, hub: Hub, draw: random.Random) -> Case:
     """Splits of two seeds replace each other. A mixture of them must not be trained on."""
     make_project(root, pairs=40)
     folder = root / "outputs" / "splits"
@@ -222,24 +206,20 @@ def splitting(root: Path, hub: Hub) -> Case:
         finish(hub, line)
         whole.append(contents(folder))
     assert whole[0] != whole[1]
-
-    def after_a_kill() -> None:
+    pairs = [(split["train.csv"], split["val.csv"]) for split in whole]
+    while True:
+        ended = yield draw.choice(lines), 3
         found = contents(folder)
-        pairs = [(split["train.csv"], split["val.csv"]) for split in whole]
-        if (found.get("train.csv"), found.get("val.csv")) not in pairs:
+        if ended:
+            assert found in whole
+        elif (found.get("train.csv"), found.get("val.csv")) not in pairs:
             _, said = finish(hub, script("compare_train", root, *arguments(hub, "bert")), 2)
             assert "make_splits" in said, said
-
-    def at_the_end() -> None:
-        assert contents(folder) in whole
-
-    return Case(lambda draw: draw.choice(lines), 3, after_a_kill, at_the_end)
 
 
 def reading(root: Path, hub: Hub, command: str, results: str) -> Case:
     """The tables or pictures of five runs are replaced by those of ten, file by file."""
-    compare = root / "outputs" / "compare"
-    states = []
+    compare, states = root / "outputs" / "compare", []
     for count in (5, 10):
         shutil.rmtree(compare, ignore_errors=True)
         make_runs(compare, count)
@@ -247,19 +227,13 @@ def reading(root: Path, hub: Hub, command: str, results: str) -> Case:
         states.append(contents(compare / results))
     for name, content in states[0].items():
         (compare / results / name).write_bytes(content)
-
-    def after_a_kill() -> None:
-        for name, content in contents(compare / results).items():
-            if not name.startswith("."):
-                assert content in [state.get(name) for state in states], name
-
-    def at_the_end() -> None:
+    while True:
+        ended = yield script(command, root), len(states[1])
         found = contents(compare / results)
-        left = [name for name in found if name.startswith(".")]
-        print(f"  {len(left)} temporary files are left in {compare / results}", flush=True)
-        assert {name: found[name] for name in found.keys() - set(left)} == states[1]
-
-    return Case(lambda draw: script(command, root), len(states[1]), after_a_kill, at_the_end)
+        shown = {name: content for name, content in found.items() if not name.startswith(".")}
+        for name, content in shown.items():
+            assert content in [state.get(name) for state in states], name
+        assert not ended or shown == states[1]
 
 
 # The disk
@@ -300,19 +274,20 @@ def main() -> None:
         base = Path(folder)
         hub = Hub(base / "hub")
         small = make_small_project(base / "project")
+        draw = random.Random(42)
         cases: dict[str, Callable[[], Case]] = {
-            "splits": lambda: splitting(base / "splits", hub),
+            "splits": lambda: splitting(base / "splits", hub, draw),
             "summary": lambda: reading(base / "summary", hub, "compare_summary", "."),
             "visualize": lambda: reading(base / "visuals", hub, "compare_visualize", "visuals"),
-            "train bert": lambda: training(small, hub, "bert"),
-            "train clip": lambda: training(small, hub, "clip"),
-            "train blip": lambda: training(small, hub, "blip"),
-            "train frozen": lambda: training(small, hub, "clip", "--freeze-encoders"),
-            "compare_all": lambda: sweeping(small, hub),
+            "train bert": lambda: training(small, hub, draw, "bert"),
+            "train clip": lambda: training(small, hub, draw, "clip"),
+            "train blip": lambda: training(small, hub, draw, "blip"),
+            "train frozen": lambda: training(small, hub, draw, "clip", "--freeze-encoders"),
+            "compare_all": lambda: sweeping(small, hub, draw),
         }
         for name, make in cases.items():
             if name.startswith(chosen):
-                print(name, soak(hub, make(), kills, random.Random(42)), flush=True)
+                print(name, soak(hub, make(), kills, draw), flush=True)
         if os.geteuid() == 0 and "disk".startswith(chosen):
             print("disk full at", full_disk(small, hub, base / "disk"), flush=True)
 
