@@ -44,18 +44,14 @@ def test_scores_of_a_stack_are_the_scores_of_its_parts():
 
 
 def test_a_case_worked_by_hand():
-    """Four bins: two samples at .30 and .40 with one right, none in (.5, .75], three at .8 .9 1.0 with two right.
-
-    Errors |.5 - .35| = .15 over 2 samples and |2/3 - .9| = .2333 over 3: (2 * .15 + 3 * .2333) / 5 = .2.
-    """
-    bins, error = reliability(
-        np.array([0.3, 0.9, 0.4, 0.8, 1.0]), np.array([1, 1, 0, 0, 1]), bins=4
-    )
-    assert [row["count"] for row in bins] == [0, 2, 0, 3]
-    assert (bins[0]["confidence"], bins[0]["accuracy"], bins[2]["accuracy"]) == (None, None, None)
-    assert (bins[1]["confidence"], bins[1]["accuracy"]) == pytest.approx((0.35, 0.5))
-    assert (bins[3]["confidence"], bins[3]["accuracy"]) == pytest.approx((0.9, 2 / 3))
-    assert error == pytest.approx(0.2)
+    """Four bins: two samples at .30 and .40 with one right, none in (.5, .75], three at .8 .9 1.0 with
+    two right. |.5 - .35| = .15 over 2 samples, |2/3 - .9| = .2333 over 3: (.3 + .7) / 5 = .2."""
+    confidence, correct = np.array([0.3, 0.9, 0.4, 0.8, 1.0]), np.array([1, 1, 0, 0, 1])
+    bins, error = reliability(confidence, correct, bins=4)
+    assert [row["count"] for row in bins] == [0, 2, 0, 3] and error == pytest.approx(0.2)
+    empty, two, _, three = ((row["confidence"], row["accuracy"]) for row in bins)
+    assert empty == (None, None) and two == pytest.approx((0.35, 0.5))
+    assert three == pytest.approx((0.9, 2 / 3))
 
 
 def test_an_edge_belongs_to_the_bin_below_it_as_in_the_paper():

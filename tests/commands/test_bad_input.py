@@ -74,35 +74,27 @@ def test_odd_texts_and_photos_are_trained_on_and_counted(tmp_path, project, hub)
         4: "天气 good".encode("utf-16"),
         5: "今天天气很好".encode()[:-1],
         6: "天气".encode() * 170_000,
-        7: b"!" * 300_000,
-        8: b"\x1b[2J\x07 [CLS] [PAD] \xe2\x80\xaeabc",
+        7: b"\x1b[2J\x07 [CLS] [PAD] \xe2\x80\xaeabc",
     }
     for guid, data in texts.items():
         (root / f"数据 1/{guid}.txt").write_bytes(data)
-    turned = Image.Exif()
-    turned[0x0112] = 6
     photos = {  # what is in a file counts, not its name
         1: (Image.new("CMYK", (40, 40)), {"format": "JPEG"}),
         2: (Image.fromarray(np.full((40, 40), 9999, np.uint16)), {}),
         3: (Image.new("RGBA", (40, 40), (1, 2, 3, 4)), {}),
         4: (halves(), {"format": "GIF", "save_all": True, "append_images": [noise(64, 64)]}),
-        5: (halves(), {"format": "JPEG", "exif": turned}),
-        6: (noise(1, 1), {}),
-        7: (noise(20_000, 1), {}),
-        8: (halves(), {"format": "WEBP"}),
+        5: (noise(20_000, 1), {}),
     }
     for guid, (picture, options) in photos.items():
         picture.save(root / f"数据 1/{guid}.png", **options)
     (root / "数据 1/9.png").write_bytes(first_part("JPEG", 0.97))
-    rows = TRAIN.replace("\n10,", "\n,,,\n\n=HYPERLINK(1),").replace(
-        "数据 1/11.p", ".//数据 1/11.p"
-    )
+    rows = TRAIN.replace("\n10,", "\n,,,\n\n=HYPERLINK(1),").replace("1/11.p", "1//11.p")
     write_lists(root, rows.replace("\n", "\r\n").encode("utf-8-sig"))
     told = record(run_small(root, hub, "bert", "--epochs", "1"))
     assert told["samples"] == {"train": 12, "val": 6}
     assert told["text_notes"] == {"blank_row": 2, "nul_text": 1, "empty_text": 1}
     assert told["text_encodings"] == {"utf-8": 15, "gb18030": 1, "utf-16": 1, "replaced": 1}
-    kinds = ("16bit", "alpha", "animated", "cmyk", "exif_rotated", "truncated")
+    kinds = ("16bit", "alpha", "animated", "cmyk", "truncated")
     assert told["image_notes"] == dict.fromkeys(kinds, 1)
 
 
