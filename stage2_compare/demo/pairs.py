@@ -13,10 +13,8 @@ CEILINGS are the highest accuracies in the long run, even with unlimited trainin
 best argmax over the classes of f(text) + g(image), for any f and g. A higher one needs an
 interaction: here a voice reverses the meaning of the picture. The tables are chosen so that the sum
 of highest likelihood, which training looks for, is also that of highest accuracy (its closest
-decision by .58 of log-odds), and that a wide gap lies between any two of the numbers.
-
-Sentences and drawings vary beyond voice and mood, and no sentence occurs twice: nothing can be
-learned by heart.
+decision by .58 of log-odds). Sentences and drawings vary beyond voice and mood, and no sentence
+occurs twice: nothing can be learned by heart.
 """
 
 from __future__ import annotations
@@ -76,8 +74,7 @@ def joint() -> np.ndarray:
 
 
 def latents(count: int, seed: int) -> Iterator[tuple[str, str, str]]:
-    """Return ``count`` triples (voice, mood, class) in random order, each combination as often as
-    its probability says."""
+    """Return ``count`` triples (voice, mood, class) in random order, as often as they are probable."""
     ends = np.rint(np.cumsum(joint().ravel()) * count).astype(int)
     combinations = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0)).tolist()
     Random(seed).shuffle(combinations)
@@ -94,11 +91,8 @@ def sentence(voice: str, random: Random) -> str:
 
 
 def write_pairs(folder: Path, count: int, seed: int) -> None:
-    """Write ``train.txt`` and ``data/<guid>.txt`` and ``.jpg``, as make_splits.py reads them.
-
-    The same seed gives the same files (pictures: with the same Pillow). Every fourth text is in
-    GB18030, like many in real collections.
-    """
+    """Write ``train.txt`` and ``data/<guid>.txt`` and ``.jpg``, the same for the same seed (pictures:
+    and Pillow). Every fourth text is in GB18030, like many in real collections."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
     random = Random(f"{seed} pairs")
     used = set()

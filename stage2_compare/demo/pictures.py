@@ -1,7 +1,5 @@
-"""Draw scenes of one of three moods with Pillow. No two are alike, and the mood is easy to see.
-
-Colours and motif show the mood. It survives a crop, a mirror and a size of 32 px.
-"""
+"""Draw scenes of one of three moods with Pillow. No two are alike, and colours and motif show the
+mood, also after a crop, a mirror and at a size of 32 px."""
 
 from __future__ import annotations
 

@@ -43,10 +43,8 @@ _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that takes the place of ``path`` at the end of the block.
-
-    So ``path`` is written whole or not at all, even when the power fails. Its folder must exist.
-    """
+    """Open a temporary file that takes the place of ``path`` at the end of the block: it is written
+    whole or not at all, even when the power fails. Its folder must exist."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")  # of this writer alone
     try:
         with open(temporary, "wb") as file:

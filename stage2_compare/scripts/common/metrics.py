@@ -1,8 +1,5 @@
-"""Classification metrics: one list of them, arrays in, plain numbers out.
-
-``scores`` computes them from stacks of confusion matrices, because the bootstrap needs ten
-thousands of them; a test holds them equal to scikit-learn's.
-"""
+"""Classification metrics: one list of them, arrays in, plain numbers out, equal to scikit-learn's. They
+come from stacks of confusion matrices, because the bootstrap needs ten thousands of them."""
 
 from __future__ import annotations
 
@@ -52,11 +49,9 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) 
 
 
 def scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """Compute every metric of METRICS, each (...), from confusion matrices (..., C, C).
-
-    The macro means are over the classes that have a true sample, the same for every model.
-    (scikit-learn by itself adds the classes that the model at hand predicts.)
-    """
+    """Compute every metric of METRICS, each (...), from confusion matrices (..., C, C). The macro means
+    are over the classes that have a true sample, the same for every model (scikit-learn by itself
+    adds the classes that the model at hand predicts)."""
     # Classes first: to add up a few long rows is quicker than to add up many short ones.
     cells = np.ascontiguousarray(np.moveaxis(confusion, (-2, -1), (0, 1)))  # (C, C, ...)
     hits = np.einsum("ii...->i...", cells).astype(float)  # (C, ...)

@@ -2,8 +2,7 @@
 
 Below torch 2.6 ``torch.load(..., weights_only=True)`` still runs a TorchScript archive
 (CVE-2025-32434), and all releases unpack a compressed member, and make a bytearray, of any size. So
-a file is looked into before torch reads it: an archive is refused if it has members of another kind,
-or if they claim more than its bytes. All files of weights are read here."""
+all files of weights are read here, and looked into before torch reads them."""
 
 from __future__ import annotations
 

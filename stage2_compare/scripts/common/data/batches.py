@@ -19,8 +19,7 @@ EVALUATION_FACTOR = 4  # without gradients a batch may be so many times larger
 
 @dataclass
 class BatchSchedule:
-    """Which samples make which batch, for the whole run: epoch by epoch, training and then
-    validation.
+    """Which samples make which batch, for the whole run: epoch by epoch, training, then validation.
 
     The training order is a permutation by (seed, epoch). It is cut into groups of ``effective``
     samples, one optimizer step each, these into a share for each process, and the shares into
@@ -37,10 +36,8 @@ class BatchSchedule:
     processes: int = 1
 
     def groups(self, epoch: int) -> list[list[np.ndarray]]:
-        """Return the samples of each optimizer step: the micro-batches (B,) of this process.
-
-        Every process has as many of them in a step, so that they can do something together in each;
-        the last one is empty where others have more samples."""
+        """Return the micro-batches (B,) of this process for each optimizer step. Every process has as
+        many, the last one empty where others have more samples, so that they can act together."""
         order = seeding.permutation(self.seed, epoch, len(self.train))
         groups = []
         for group in _cut(order, self.effective):
@@ -55,8 +52,7 @@ class BatchSchedule:
         return _cut(own, EVALUATION_FACTOR * self.micro)
 
     def batch(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
-        """Make one batch; in training with the random numbers of its samples for the head's
-        dropout."""
+        """Make one batch; in training with random numbers of its samples for the head's dropout."""
         if split == "val":
             return self.val.batch(self.seed, epoch, indices)
         columns = math.prod(self.dropout_shape)
@@ -89,8 +85,7 @@ class Prefetcher:
             yield [next(self._batches) for _ in group]
 
     def val_batches(self) -> Iterator[tuple[np.ndarray, Batch]]:
-        """Go through the validation batches, each with the places (B,) of its samples in the
-        split."""
+        """Go through the validation batches, each with the places (B,) of its samples."""
         for places in self.schedule.val_batches():
             yield places, next(self._batches)
 
@@ -114,8 +109,7 @@ class Prefetcher:
 
 
 def read_through(dataset: Dataset, micro: int) -> Iterator[tuple[np.ndarray, Batch]]:
-    """Go through every sample once, shortest texts first: the places (B,) in the split and the
-    batch."""
+    """Go through every sample once, shortest texts first: the places (B,) and the batch."""
     for places in _cut(dataset.by_length, EVALUATION_FACTOR * micro):
         yield places, dataset.batch(0, 0, places)
 

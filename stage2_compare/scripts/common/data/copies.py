@@ -1,8 +1,7 @@
 """Pairs that are copies of each other: the same or nearly the same text or photo.
 
 A copy of a text on a social network gets an emoji, another short URL, ``RT @user:`` in front, other
-capitals or punctuation. ``text_keys`` leaves all of these out, so that copies have equal keys. The
-keys of photos are made in photo_copies.py.
+capitals or punctuation: keys leave all of these out. Those of photos are made in photo_copies.py.
 """
 
 from __future__ import annotations
@@ -67,11 +66,8 @@ def text_keys(texts: list[str]) -> list[str]:
 
 
 def _words(text: str) -> str:
-    """Return letters and digits alone, full-width ones as usual ones, all in small letters.
-
-    The digits stay, and 1.5 is not 15: the texts of a template ("23 °C at 7:00") may differ in
-    nothing else.
-    """
+    """Return letters and digits alone, full-width ones as usual ones, all in small letters; 1.5 is not
+    15: the texts of a template ("23 °C at 7:00") may differ in digits only."""
     text = _EMOJI.sub("", text)
     left_out = [c for c in set(text) if unicodedata.category(c) in _NO_LETTERS]
     text = text.translate(dict.fromkeys(map(ord, left_out)))

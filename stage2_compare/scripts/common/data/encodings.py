@@ -1,9 +1,5 @@
-"""Bytes -> text.
-
-A byte order mark says what a text is; without one, bytes that are valid UTF-8 are UTF-8. The other
-texts of a data set have one encoding in common, GB18030 or Windows-1252 (cp1252), which
-``choose_encoding`` finds.
-"""
+"""Bytes -> text. A byte order mark says what a text is; without one, bytes that are valid UTF-8 are
+UTF-8. The other texts of a data set have one encoding in common, GB18030 or Windows-1252 (cp1252)."""
 
 from __future__ import annotations
 
@@ -50,12 +46,9 @@ def decode(data: bytes, legacy: str = "gb18030") -> tuple[str, str]:
 
 
 def choose_encoding(texts: Iterable[bytes]) -> str:
-    """Return "gb18030" or "cp1252" for those texts of a data set that are neither marked nor UTF-8.
-
-    A line that is valid in one of the two alone votes for it. About the others charset_normalizer
-    decides, all together, since it errs on single short ones. Where the votes are equal, it is
-    GB18030, as in the published data.
-    """
+    """Return "gb18030" or "cp1252" for those texts of a data set that are neither marked nor UTF-8. A
+    line that is valid in one of the two alone votes for it. About the others charset_normalizer
+    decides, all together, since it errs on single short ones. Without a majority it is GB18030."""
     votes = {"gb18030": 0, "cp1252": 0}
     doubtful = []
     for data in texts:

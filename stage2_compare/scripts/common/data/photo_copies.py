@@ -1,8 +1,7 @@
 """Photos that show nearly the same picture: resized, recompressed, mirrored, cropped, framed.
 
-A photo's fingerprint is two small grey pictures, with and without its frame. ``photo_keys`` compares
-the fingerprints and gives copies the same key. Three tests follow each other, each stricter, slower
-and on fewer pairs of photos than the one before:
+A photo's fingerprint is two small grey pictures, with and without its frame. Of two fingerprints,
+three tests follow each other, each stricter, slower and on fewer pairs than the one before:
 
 1. the low frequencies agree (as in pHash, Zauner 2010, but as numbers rather than bits);
 2. one photo, cut by 0 to 10 % at each side, agrees with the middle of the other in 8 x 8 cells;

@@ -1,8 +1,5 @@
-"""What make_splits.py found in the data: lines for the console, and facts for quality.json.
-
-quality.json lies beside the tables of a split. It holds the SHA-256 of each, so a reader sees
-whether it is still about them.
-"""
+"""What make_splits.py found in the data: lines for the console, and facts for quality.json, which lies
+beside the tables of a split, with the SHA-256 of each: a reader sees if it is still about them."""
 
 from __future__ import annotations
 
@@ -26,29 +23,28 @@ SHARED = ("groups", "pairs", "conflicts")  # with the same text or photo; their 
 
 def quality_json(tables: dict[str, bytes], facts: dict[str, Any]) -> bytes:
     """Return the content of quality.json for tables by their names."""
-    files = {name: _digests(content)[0] for name, content in tables.items()}
+    files = {name: _digest(content) for name, content in tables.items()}
     return (json.dumps({"files": files, **facts}, indent=1) + "\n").encode()
 
 
 def read_quality(csv_path: Path) -> dict[str, Any] | None:
     """Return what quality.json says of a table, or of the fold that it is in; None where it is
     about another one or cannot be read."""
-    digests = _digests(csv_path.read_bytes())
+    digest = _digest(csv_path.read_bytes())
     for folder in csv_path.parents[:2]:
         try:
             with open_file(folder / QUALITY) as file:
                 found = json.load(file)
-            files = found.pop("files")
-            if files[csv_path.relative_to(folder).as_posix()] in digests:
+            if found.pop("files")[csv_path.relative_to(folder).as_posix()] == digest:
                 return found
         except Exception:  # not there, or of another kind
             continue
     return None
 
 
-def _digests(table: bytes) -> list[str]:
-    """Return the SHA-256 of a table with LF, and as it is, which earlier versions recorded."""
-    return [hashlib.sha256(each).hexdigest() for each in (table.replace(b"\r\n", b"\n"), table)]
+def _digest(table: bytes) -> str:
+    """Return the SHA-256 of a table with LF."""
+    return hashlib.sha256(table.replace(b"\r\n", b"\n")).hexdigest()
 
 
 def of_data(

@@ -161,13 +161,12 @@ def read_folds(paths: Paths, fold: int) -> dict[str, Any]:
 def encoding_remarks(splits: Iterable[Split], say: Language = ENGLISH) -> list[str]:
     """Return what was decided about texts that are not UTF-8, one line each."""
     counts = sum((Counter(split.encodings) for split in splits), Counter())
-    remarks = []
-    for name, title in (("gb18030", "GB18030"), ("cp1252", "Windows-1252")):
-        if counts[name]:
-            remarks.append(say("not_utf8", n=counts[name], encoding=title))
-    if counts["replaced"]:
-        remarks.append(say("wrong_bytes", n=counts["replaced"]))
-    return remarks
+    remarks = {
+        "gb18030": say("not_utf8", n=counts["gb18030"], encoding="GB18030"),
+        "cp1252": say("not_utf8", n=counts["cp1252"], encoding="Windows-1252"),
+        "replaced": say("wrong_bytes", n=counts["replaced"]),
+    }
+    return [remark for encoding, remark in remarks.items() if counts[encoding]]
 
 
 def check_finished(csv_paths: Iterable[Path]) -> None:

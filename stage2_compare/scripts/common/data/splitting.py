@@ -1,12 +1,9 @@
-"""Choose the validation pairs of a split. Works on lists alone and touches no file.
+"""Choose the validation pairs of a split, by the pairs, the ratio and the seed, in whatever order the
+pairs are.
 
-1. ``connected_groups`` puts pairs that share a text or a picture into one group. A group stays on
-   one side: a model must not be measured on what it has learned by heart.
-2. ``class_goals`` says how many pairs of each class go to validation.
-3. ``choose_validation`` takes whole groups, so that the class counts come close to these goals.
-4. ``choose_folds`` does so again and again, until each pair was taken once.
-
-The result depends on the pairs, the ratio and the seed, not on the order of the pairs.
+Pairs that share a text or a picture are a group, which stays on one side: a model must not be
+measured on what it has learned by heart. Whole groups are taken, so that the counts of the classes
+come close to their goals.
 """
 
 from __future__ import annotations
@@ -24,10 +21,8 @@ from ..files import quoted
 
 
 def connected_groups(*columns: list[str]) -> list[list[int]]:
-    """Return groups of indices that share a value in a column (N,), directly or through others.
-
-    An empty value connects nothing: two pictures without words have no text in common.
-    """
+    """Return groups of indices that share a value in a column (N,), directly or through others. An
+    empty value connects nothing: two pictures without words have no text in common."""
     links = []
     for column in columns:
         first: dict[str, int] = {}  # value -> the first index that has it
@@ -122,11 +117,8 @@ def _groups_to_take(
     kinds: list[dict[str, int]], sizes: list[int], goals: dict[str, int]
 ) -> list[int]:
     """Return the number of groups of each kind that go to validation (K,), from the pairs of each
-    class in a group of the kind (K,), the number of its groups (K,), and the ``goals`` by class.
-
-    Each kind takes its share, and corrects what the kinds before it took too much or too little
-    by rounding (error diffusion).
-    """
+    class in a group of the kind (K,), the number of its groups (K,), and the ``goals`` by class. Each
+    kind takes its share, and corrects the rounding of those before it (error diffusion)."""
     totals = Counter()  # pairs of each class
     for kind, size in zip(kinds, sizes, strict=True):
         totals.update({name: size * n for name, n in kind.items()})

@@ -1,7 +1,4 @@
-"""A question -> what finished runs say of its pairs: a file, or the probabilities of one on screen.
-
-A run's folder is opened with the encoder's files in it, wherever it lies, or else with the checkpoint
-that it was trained from."""
+"""A question -> what finished runs say of its pairs: a file, or the probabilities of one on screen."""
 
 from __future__ import annotations
 

@@ -17,10 +17,8 @@ from ..words import Language
 
 def unanswered(folders: Iterable[Path], root: Path, say: Language) -> str:
     """Return a line that names the runs, of these folders, whose answers are not for the pairs of
-    the project's test list; "" where there are none, and where the list cannot be read now.
-
-    No other list is read than the project's own: a record may name any file.
-    """
+    the project's test list; "" where there are none, and where the list cannot be read now. No other
+    list is read: a record may name any file."""
     own, lists, names = TEST_CSV.as_posix(), {}, []
     if not (root / TEST_CSV).is_file():
         return ""
