@@ -13,6 +13,8 @@ WORDS = 200
 _SIZE = {"hidden_size": 32, "intermediate_size": 64}
 _SIZE |= {"num_hidden_layers": 2, "num_attention_heads": 2}
 _TEXT = {**_SIZE, "vocab_size": WORDS, "max_position_embeddings": 40}
+_DISTILBERT = {"dim": 32, "n_layers": 2, "n_heads": 2, "vocab_size": WORDS}
+_DISTILBERT |= {"max_position_embeddings": 40}
 _VISION = {**_SIZE, "hidden_size": 48, "image_size": NATIVE, "patch_size": 8}
 _SPACE = {"projection_dim": 24}
 _WHOLE = {"text_config": _TEXT, "vision_config": _VISION, **_SPACE}
@@ -25,6 +27,9 @@ CHECKPOINTS = {
     "bert": ("BertForPreTraining", _TEXT),
     "roberta": ("RobertaForMaskedLM", _TEXT),
     "xlm-roberta": ("XLMRobertaModel", _TEXT),
+    "distilbert": ("DistilBertForMaskedLM", _DISTILBERT),
+    "deberta": ("DebertaV2ForSequenceClassification", _TEXT),
+    "xlnet": ("XLNetLMHeadModel", {"d_model": 32, "n_layer": 2, "n_head": 2, "vocab_size": WORDS}),
     "clip": ("CLIPModel", _WHOLE),
     "chinese_clip": ("ChineseCLIPModel", _WHOLE),
     "siglip": ("SiglipModel", {key: _WHOLE[key] for key in ("text_config", "vision_config")}),
@@ -40,8 +45,11 @@ CHECKPOINTS = {
     ),
     "beit": ("BeitModel", _VISION),
 }
-TEXTS = ("bert", "roberta", "xlm-roberta", "clip", "chinese_clip", "siglip", "altclip")
-WHOLE = TEXTS[3:]
+WHOLE = ("clip", "chinese_clip", "siglip", "altclip")
+TEXTS = ("bert", "roberta", "xlm-roberta", "distilbert", "deberta", *WHOLE)
+READERS = (*TEXTS, "xlnet")  # of whose parameters some get no gradient
+# The longest text of each in tokens, where it is not 40; XLNet has no limit.
+POSITIONS = {"roberta": 38, "xlm-roberta": 38, "altclip": 38, "xlnet": 2**31}
 NETWORKS = ("resnet18", "regnet_y_400mf", "efficientnet_b0", "mobilenet_v3_small")
 NETWORKS += ("mobilenet_v2", "convnext_tiny", "swin_t", "vit_b_16")
 IMAGES = (*NETWORKS, "vit", "dinov2", "swin", "convnext", "convnextv2", "blip", *WHOLE)

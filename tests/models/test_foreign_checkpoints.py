@@ -49,60 +49,44 @@ def byte_level(folder: Path) -> int:
     return len(names)
 
 
-def unigram(tokenizer_class: str, cls: str, sep: str):
-    """tokenizer.json of a sentencepiece model, as XLM-R and XLNet bring it."""
+def unigram(folder: Path) -> int:
+    """tokenizer.json of a sentencepiece model, as XLM-R brings it."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-    def write(folder: Path) -> int:
-        from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-        special = [cls, "<pad>", sep, "<unk>", "[MASK]"]
-        pieces = [*special, "▁", *string.ascii_lowercase, *"今天气很好", "天气"]
-        made = Tokenizer(models.Unigram([(piece, -float(i)) for i, piece in enumerate(pieces)], 3))
-        made.pre_tokenizer = pre_tokenizers.Metaspace()
-        ends = [(cls, 0), (sep, 2)]
-        made.post_processor = processors.TemplateProcessing(f"{cls} $A {sep}", None, ends)
-        made.add_special_tokens(special)
-        made.save(str(folder / "tokenizer.json"))
-        names = {"cls_token": cls, "sep_token": sep, "pad_token": "<pad>", "unk_token": "<unk>"}
-        settings = {"tokenizer_class": tokenizer_class, "mask_token": "[MASK]", **names}
-        write_json(folder / "tokenizer_config.json", settings)
-        return len(pieces)
-
-    return write
+    special = ["<s>", "<pad>", "</s>", "<unk>", "[MASK]"]
+    pieces = [*special, "▁", *string.ascii_lowercase, *"今天气很好", "天气"]
+    made = Tokenizer(models.Unigram([(piece, -float(i)) for i, piece in enumerate(pieces)], 3))
+    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    ends = [("<s>", 0), ("</s>", 2)]
+    made.post_processor = processors.TemplateProcessing("<s> $A </s>", None, ends)
+    made.add_special_tokens(special)
+    made.save(str(folder / "tokenizer.json"))
+    names = {"cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    settings = {"tokenizer_class": "XLMRobertaTokenizer", "mask_token": "[MASK]", **names}
+    write_json(folder / "tokenizer_config.json", settings)
+    return len(pieces)
 
 
 ROBERTA = {**SMALL, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
-# class that is saved -> settings, tokenizer, and whether the file holds a pooler
+# class that is saved -> settings and tokenizer
 SAVED = {
-    "BertModel": (SMALL, word_pieces, True),
-    "BertForPreTraining": (SMALL, word_pieces, True),
-    "DistilBertForMaskedLM": (
-        {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48, "max_position_embeddings": 40},
-        word_pieces,
-        False,
-    ),
-    "DebertaV2ForSequenceClassification": (SMALL, word_pieces, False),
-    "RobertaModel": (ROBERTA, byte_level, True),
-    "RobertaForMaskedLM": (ROBERTA, byte_level, False),
-    "XLMRobertaModel": (ROBERTA, unigram("XLMRobertaTokenizer", "<s>", "</s>"), True),
-    "XLNetLMHeadModel": (
-        {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 48},
-        unigram("XLNetTokenizer", "<cls>", "<sep>"),
-        False,
-    ),
+    "BertModel": (SMALL, word_pieces),
+    "RobertaModel": (ROBERTA, byte_level),
+    "RobertaForMaskedLM": (ROBERTA, byte_level),
+    "XLMRobertaModel": (ROBERTA, unigram),
 }
 
 
-def save(folder: Path, kind: str, safetensors: bool = True) -> torch.nn.Module:
+def save(folder: Path, kind: str) -> torch.nn.Module:
     """Save a model of the class ``kind`` as people do, and return the encoder in it."""
-    settings, write_tokenizer, _ = SAVED[kind]
+    settings, write_tokenizer = SAVED[kind]
     load = getattr(transformers, kind)
     torch.manual_seed(1)
     model = load(load.config_class(vocab_size=write_tokenizer(folder), **settings))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) / 8)  # none is what it starts as
-    model.save_pretrained(folder, safe_serialization=safetensors)
+    model.save_pretrained(folder)
     return getattr(model, model.base_model_prefix, model)
 
 
@@ -118,32 +102,6 @@ def rewrite(folder: Path, change) -> None:
     path = folder / "model.safetensors"
     weights = load(path.read_bytes()).items()  # Windows writes over no mapped file
     save_file(dict(change(key, value) for key, value in weights), path)
-
-
-@pytest.mark.parametrize(
-    "kind, safetensors", [*((kind, True) for kind in SAVED), ("BertForPreTraining", False)]
-)
-@torch.no_grad()
-def test_every_weight_in_use_is_the_saved_one(tmp_path, kind, safetensors):
-    saved = save(tmp_path, kind, safetensors).state_dict()
-    model = classifier(tmp_path).eval()
-    loaded = model.encoder.text.state_dict()
-    has_pooler = SAVED[kind][2]
-    unused = {key for key in saved if key.startswith("pooler.") and not has_pooler}
-    assert loaded.keys() == saved.keys() - unused and len(loaded) > 20
-    for key, value in loaded.items():
-        assert torch.equal(value, saved[key]), key
-    assert (getattr(model.encoder.text, "pooler", None) is not None) == has_pooler
-
-    tokens = tokenise(TEXTS, load_tokenizer(str(tmp_path)), 16)
-    ids, mask = tokens.pad(torch.arange(3).numpy())
-    assert ids.max() < model.encoder.vocabulary and tokens.unknown_rate < 0.5
-    relative = kind == "XLNetLMHeadModel"  # no text is too long for it
-    assert (model.encoder.positions > 10**6) == relative
-    pixels = torch.zeros(3, 3, SIZE, SIZE, dtype=torch.uint8)
-    assert model(ids, mask, pixels).isfinite().all()
-    longest = torch.full((1, min(model.encoder.positions, 64)), 5)  # no row of the table is lacking
-    assert model(longest, torch.ones_like(longest), pixels[:1]).isfinite().all()
 
 
 def test_weights_cut_into_parts_are_all_used(tmp_path):
