@@ -5,13 +5,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from common.data.dataset import PairDataset
+from common.data.batches import BatchSchedule, Prefetcher
+from common.data.dataset import Dataset, PairDataset
 from common.data.image_store import ImageStore, load_images
 from common.data.tokens import tokenise
 from common.models.classifier import ImageTextClassifier
 from common.models.loading import load_tokenizer
 from common.settings import Protocol
 from common.training.device import Precision
+from common.training.engine import TrainingResult, fit
 from PIL import Image
 
 from .hub import BERT, BLIP, CLIP
@@ -51,3 +53,13 @@ def make_prepared(hub, name: str, part: PairDataset, **protocol) -> SimpleNamesp
         empty_text=tokenise([""], load_tokenizer(hub.folder(name)), 16),
         micro=4,
     )
+
+
+def learn(
+    model: torch.nn.Module, train: Dataset, val: Dataset, epochs: int = 3, micro: int = 4, **options
+) -> TrainingResult:
+    """Train a model, or a head, in steps of eight samples."""
+    plan = BatchSchedule(train, val, 42, range(1, epochs + 1), micro, 8, (4, 256))
+    protocol = Protocol(epochs=epochs, lr=options.get("lr", 1e-3))
+    weights = torch.tensor(options.get("weights", (1.0, 1.0, 1.0)))
+    return fit(model, Prefetcher(plan, 0, False), protocol, weights, FLOAT32, lambda *_: None)

@@ -10,26 +10,21 @@ from common.data.batches import BatchSchedule, Prefetcher
 from common.data.dataset import PairDataset
 from common.errors import UserError
 from common.settings import Protocol
-from common.training.engine import Trainer, TrainingResult, evaluate, fit, learning_rate
+from common.training.engine import Trainer, TrainingResult, evaluate, learning_rate
 from helpers.hub import BERT, BLIP, CLIP
-from helpers.twelve_pairs import COUNT, FLOAT32, SIZE, make_model, make_part, make_photos
+from helpers.twelve_pairs import COUNT, FLOAT32, SIZE, learn, make_model, make_part
 from torch import nn
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return make_photos(tmp_path_factory.mktemp("images"))
-
-
-def make_plan(hub, images, name=BERT, epochs=2, micro=4, effective=8) -> BatchSchedule:
+def make_plan(hub, images, name=BERT, epochs=2, micro=4) -> BatchSchedule:
     val = make_part(hub, name, images)
     train = PairDataset(val.tokens, images, val.labels, SIZE, augment=True)
-    return BatchSchedule(train, val, 42, range(1, epochs + 1), micro, effective, (4, 256))
+    return BatchSchedule(train, val, 42, range(1, epochs + 1), micro, 8, (4, 256))
 
 
-def run(model: nn.Module, plan: BatchSchedule, save=lambda checkpoint, best: None):
-    protocol, weights = Protocol(epochs=len(plan.epochs), lr=1e-4), torch.tensor([1.0, 2.0, 4.0])
-    return fit(model, Prefetcher(plan, 0, False), protocol, weights, FLOAT32, save)
+def learned(model: nn.Module, plan: BatchSchedule) -> TrainingResult:
+    how = {"epochs": len(plan.epochs), "micro": plan.micro, "lr": 1e-4, "weights": [1.0, 2.0, 4.0]}
+    return learn(model, plan.train, plan.val, **how)
 
 
 # What changes nothing
@@ -42,7 +37,7 @@ def test_accumulating_micro_batches_is_the_same_as_one_batch(hub, images, name: 
     """Weighted loss, dropout and a short last group included (12 samples in groups of 8)."""
     results = []
     for micro in (8, 4, 3):
-        fitted = run(make_model(hub, name, fusion), make_plan(hub, images, name, micro=micro))
+        fitted = learned(make_model(hub, name, fusion), make_plan(hub, images, name, micro=micro))
         results.append((fitted.logits[-1], [row["train_loss"] for row in fitted.history]))
     for logits, losses in results[1:]:
         np.testing.assert_allclose(logits, results[0][0], atol=1e-5)
@@ -253,7 +248,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_place(hub, images
     model = make_model(hub, CLIP)
     nn.init.constant_(model.head.fusion.classifier[3].bias, math.nan)
     with pytest.raises(UserError, match="epoch 1: .*nan.* step 1.*--lr"):
-        run(model, make_plan(hub, images, CLIP))
+        learned(model, make_plan(hub, images, CLIP))
 
 
 def test_a_training_loss_near_that_of_the_best_constant_answer_is_told(
@@ -270,6 +265,6 @@ def test_a_training_loss_near_that_of_the_best_constant_answer_is_told(
             return share * best * bool(list(groups))
 
         monkeypatch.setattr(Trainer, "train_one_epoch", learn)
-        run(make_model(hub, CLIP), plan)
+        learned(make_model(hub, CLIP), plan)
         told = [line for line in capsys.readouterr().out.splitlines() if "barely" in line]
         assert len(told) == (share > 0.9) and all(f"{best:.3f}" in line for line in told)

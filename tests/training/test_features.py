@@ -6,31 +6,23 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from common.data.batches import BatchSchedule, Prefetcher
 from common.models import build as building
 from common.models.clip import Clip
 from common.runs.reading import read_runs
 from common.runs.weights import read_best
-from common.settings import Protocol
 from common.training import features
-from common.training.engine import fit
 from common.training.features import encode
 from helpers.hub import BERT, BLIP, CLIP
 from helpers.models import build, rows_read
 from helpers.small_project import assert_near_run, assert_same_run, make_small_project, run_small
 from helpers.small_project import record as read_record
-from helpers.twelve_pairs import FLOAT32, make_model, make_part, make_photos
+from helpers.twelve_pairs import FLOAT32, learn, make_model, make_part
 from PIL import Image
 from scipy.special import softmax
 
 FROZEN = ("--freeze-encoders",)
 TEXTS = [(14, 0)]  # of the small project, different ones
 PHOTOS = [(0, 16), (0, 4)]  # in batches of 16
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return make_photos(tmp_path_factory.mktemp("images"))
 
 
 @pytest.mark.parametrize("name, fusion", [(BERT, "concat"), (CLIP, "attention"), (BLIP, "concat")])
@@ -41,10 +33,7 @@ def test_training_on_stored_features_is_training_the_frozen_model(hub, images, n
         model = make_model(hub, name, fusion)
         model.freeze_encoder()
         side = encode(model, [part], 4, FLOAT32)[0][0] if stored else part
-        plan = BatchSchedule(side, side, 42, range(1, 4), 4, 8, (4, 256))
-        trained, batches = model.head if stored else model, Prefetcher(plan, 0, False)
-        protocol = Protocol(epochs=3, lr=1e-3)
-        found = fit(trained, batches, protocol, torch.ones(3), FLOAT32, lambda *_: None).history
+        found = learn(model.head if stored else model, side, side).history
         histories.append([[row["train_loss"], row["val_loss"], row["val_acc"]] for row in found])
     np.testing.assert_allclose(histories[0], histories[1], atol=1e-5)
     assert histories[0][0] != histories[0][2]

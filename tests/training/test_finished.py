@@ -31,12 +31,6 @@ from helpers.small_project import (
 )
 from helpers.tables import read_rows
 
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
-    return make_small_project(tmp_path_factory.mktemp("small"))
-
-
 # Names
 
 

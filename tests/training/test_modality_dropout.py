@@ -4,25 +4,18 @@ import numpy as np
 import predict
 import pytest
 import torch
-from common.data.batches import BatchSchedule, Prefetcher
 from common.data.dataset import Dataset
 from common.models.loading import load_tokenizer
-from common.settings import Protocol
-from common.training.engine import Trainer, fit
+from common.training.engine import Trainer
 from common.training.features import encode
 from common.training.modality_dropout import ModalityDropout, with_modality_dropout
 from helpers.hub import BERT, BLIP, CLIP
 from helpers.small_project import assert_same_run, make_small_project, record, run_small
 from helpers.stops import PowerCut, cut_at
 from helpers.tables import read_table
-from helpers.twelve_pairs import COUNT, FLOAT32, make_model, make_part, make_photos, make_prepared
+from helpers.twelve_pairs import COUNT, FLOAT32, learn, make_model, make_part, make_prepared
 
 SHARE = 0.5
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return make_photos(tmp_path_factory.mktemp("images"))
 
 
 class Ones(Dataset):
@@ -94,10 +87,8 @@ def test_stored_features_lose_what_the_frozen_model_loses(hub, images, name: str
             model.frozen = False
             train = dropping(hub, model, name, part, part)
             model.frozen = True
-        plan = BatchSchedule(train, side, 42, range(1, 4), micro, 8, (4, 256))
-        trained, batches = model.head if stored else model, Prefetcher(plan, 0, False)
-        protocol = Protocol(epochs=3, lr=1e-3)
-        found = fit(trained, batches, protocol, torch.ones(3), FLOAT32, lambda *_: None).history
+        trained = model.head if stored else model
+        found = learn(trained, train, side, micro=micro).history
         losses.append([[row["train_loss"], row["val_loss"]] for row in found])
     np.testing.assert_allclose(losses[1:], [losses[0]] * 2, atol=1e-5)
 

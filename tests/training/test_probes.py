@@ -11,21 +11,8 @@ from common.training import probes
 from common.training.engine import evaluate, logit_scores
 from common.training.probes import probe, projection
 from helpers.hub import BERT, BLIP, CLIP
-from helpers.twelve_pairs import (
-    COUNT,
-    FLOAT32,
-    SIZE,
-    make_model,
-    make_part,
-    make_photos,
-    make_prepared,
-)
+from helpers.twelve_pairs import COUNT, FLOAT32, SIZE, make_model, make_part, make_prepared
 from PIL import Image
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return make_photos(tmp_path_factory.mktemp("images"))
 
 
 def probed(hub, model: ImageTextClassifier, name: str, part: PairDataset) -> dict:

@@ -21,7 +21,6 @@ from helpers.small_project import (
     change_weights,
     compare_dir,
     history,
-    make_small_project,
     record,
     run_small,
 )
@@ -29,11 +28,6 @@ from helpers.stops import PowerCut, cut_at, stop_at_step
 
 # What depends on the number of the step, too.
 TUNED = ["--schedule", "cosine", "--warmup-ratio", "0.3", "--clip-norm", "0.5", "--output-dir"]
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
-    return make_small_project(tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(scope="module")

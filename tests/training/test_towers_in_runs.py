@@ -12,7 +12,7 @@ from common.models import checkpoint
 from common.training.engine import Trainer
 from helpers.hub import BERT, CLIP
 from helpers.models import rows_read
-from helpers.small_project import assert_same_run, make_small_project, record
+from helpers.small_project import assert_same_run, record
 from helpers.stops import PowerCut, cut_at
 from helpers.tables import read_rows
 from helpers.towers import write_checkpoint, write_readable
@@ -25,11 +25,6 @@ RUNS = [
     ("roberta", "regnet_y_400mf", "attention"),
     ("altclip", None, "concat"),
 ]
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
-    return make_small_project(tmp_path_factory.mktemp("small"))
 
 
 def run(project: Path, text: str, image: str | None, *more: str) -> Path:
