@@ -6,13 +6,14 @@ from pathlib import Path
 import compare_all
 import numpy as np
 import pandas as pd
+import predict
 import torch
 from common import sweep
 from common.sweep import Job
 from PIL import Image
 
 from .hub import BERT, BLIP, CLIP
-from .tables import write_rows
+from .tables import read_rows, write_rows
 
 LABELS = ("negative", "neutral", "positive")
 TEXTS = ("今天很难过", "今日天气", "很高兴 a b c", "不开心", "天气很好", "好")
@@ -103,3 +104,13 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert found.keys() == expected.keys() and found
     for key, value in found.items():
         assert torch.equal(value, expected[key]), key
+
+
+def assert_answers(project: Path, run: Path) -> None:
+    """predict.py says of the validation pairs what the run has recorded."""
+    output = project / "answers.csv"
+    line = ["--project-root", str(project), "--run", str(run), "--csv", "outputs/splits/val.csv"]
+    predict.main([*line, "--output", str(output), "--probs"])
+    tables = [read_rows(path)[1:] for path in (output, run / "predictions.csv")]
+    shares = [np.array([row[3:6] for row in rows], float) for rows in tables]
+    np.testing.assert_allclose(*shares, atol=1e-5)

@@ -26,8 +26,18 @@ from helpers.small_project import (
 )
 from helpers.stops import PowerCut, cut_at, stop_at_step
 
-# What depends on the number of the step, too.
-TUNED = ["--schedule", "cosine", "--warmup-ratio", "0.3", "--clip-norm", "0.5", "--output-dir"]
+# What depends on the number of the step or epoch, too.
+TUNED = [
+    "--schedule",
+    "cosine",
+    "--warmup-ratio",
+    "0.3",
+    "--clip-norm",
+    "0.5",
+    "--modality-dropout",
+    "0.3",
+]
+TUNED += ["--output-dir"]
 
 
 @pytest.fixture(scope="module")

@@ -5,16 +5,13 @@ from pathlib import Path
 
 import compare_clip
 import compare_train
-import numpy as np
-import predict
 import pytest
 from common.models import checkpoint
 from common.training.engine import Trainer
 from helpers.hub import BERT, CLIP
 from helpers.models import rows_read
-from helpers.small_project import assert_same_run, record
+from helpers.small_project import assert_answers, assert_same_run, record
 from helpers.stops import PowerCut, cut_at
-from helpers.tables import read_rows
 from helpers.towers import write_checkpoint, write_readable
 
 SMALL = ["--image-size", "32", "--epochs", "2", "--batch-size", "4", "--lr", "1e-3"]
@@ -55,14 +52,7 @@ def test_a_run_goes_on_exactly_and_predicts_without_its_checkpoints(
     shutil.rmtree(tmp_path / "checkpoints")
     monkeypatch.setattr(checkpoint, "_cache", lambda: str(tmp_path / "none"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
-    moved = str(shutil.move(whole, tmp_path / "moved"))
-    line = ["--project-root", str(project), "--csv", "outputs/splits/val.csv"]
-    predict.main([*line, "--run", moved, "--output", str(tmp_path / "out.csv"), "--probs"])
-    found, expected = (
-        read_rows(path) for path in (tmp_path / "out.csv", Path(moved) / "predictions.csv")
-    )
-    shares = [np.array([row[3:6] for row in rows[1:]], float) for rows in (found, expected)]
-    np.testing.assert_allclose(*shares, atol=1e-5)
+    assert_answers(project, Path(shutil.move(whole, tmp_path / "moved")))
 
 
 def test_six_models_of_three_frozen_towers_read_each_tower_once(
