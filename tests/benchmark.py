@@ -22,6 +22,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import chain, islice, product
 from pathlib import Path
 from statistics import median
@@ -160,8 +161,8 @@ def plain_loader(work: Work, samples: int) -> DataLoader:
 
 def plain_rate(work: Work) -> float:
     protocol, choice = work.protocol, work.settings.model
-    options = {"seed": protocol.seed, "pretrained": protocol.pretrained}
-    model = build_classifier(choice, len(work.prepared.classes), work.plain_size, **options)
+    plain = replace(protocol, image_size=work.plain_size)
+    model = build_classifier(choice, len(work.prepared.classes), plain)
     model.to(work.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), protocol.lr)
 

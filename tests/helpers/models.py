@@ -5,7 +5,7 @@ from common.models.build import build_classifier, encoder_class
 from common.models.classifier import ImageTextClassifier
 from common.models.encoder import Encoder, TowerEncoder
 from common.models.loading import load_config, load_tokenizer
-from common.settings import ModelChoice
+from common.settings import ModelChoice, Protocol
 from common.training import record as recording
 
 from .hub import BERT, BLIP, CHINESE_CLIP, CLIP
@@ -38,8 +38,8 @@ def encoder(kind: str, name: str, image_size: int = SIZE, pretrained: bool = Tru
 
 
 def build(hub, kind: str, image_size: int = SIZE) -> ImageTextClassifier:
-    torch.manual_seed(0)
-    return build_classifier(choice(kind, folder(hub, kind)), 3, image_size).eval()
+    protocol = Protocol(image_size=image_size)
+    return build_classifier(choice(kind, folder(hub, kind)), 3, protocol).eval()
 
 
 def inputs(hub, kind: str, texts: list[str]) -> dict[str, torch.Tensor]:

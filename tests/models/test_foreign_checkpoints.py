@@ -12,7 +12,7 @@ from common.data.tokens import tokenise
 from common.errors import UserError
 from common.models.build import build_classifier
 from common.models.loading import CLIP_PIXELS, image_statistics, load_tokenizer
-from common.settings import ModelChoice
+from common.settings import ModelChoice, Protocol
 from demo.checkpoints import byte_pairs, wordpieces, write_bert_tokenizer
 from helpers.models import SIZE
 
@@ -90,9 +90,9 @@ def save(folder: Path, kind: str) -> torch.nn.Module:
     return getattr(model, model.base_model_prefix, model)
 
 
-def classifier(folder: Path, fusion: str = "text", **options):
-    chosen = ModelChoice("bert_resnet", str(folder), "resnet18", fusion)
-    return build_classifier(chosen, 3, SIZE, seed=1, **options)
+def classifier(folder: Path):
+    chosen = ModelChoice("bert_resnet", str(folder), "resnet18", "text")
+    return build_classifier(chosen, 3, Protocol(image_size=SIZE))
 
 
 def rewrite(folder: Path, change) -> None:

@@ -22,14 +22,14 @@ LOAD = """
 import json, sys
 from common.errors import UserError
 from common.models.build import build_classifier
-from common.settings import ModelChoice
+from common.settings import ModelChoice, Protocol
 from common.models.loading import load_tokenizer
 found = []
 for kind, name in json.loads(sys.argv[1]):
     family, fusion = ("bert_resnet", kind) if kind in ("text", "image") else (kind, "concat")
     try:
         load_tokenizer(name)
-        build_classifier(ModelChoice(family, name, "resnet18", fusion), 3, 64, seed=1)
+        build_classifier(ModelChoice(family, name, "resnet18", fusion), 3, Protocol(image_size=64))
         found.append("")
     except UserError as error:
         found.append(str(error))

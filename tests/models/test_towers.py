@@ -11,7 +11,7 @@ from common.models.fusion import FUSIONS
 from common.models.image_towers import load_image_tower
 from common.models.loading import IMAGENET, load_config
 from common.models.text_towers import load_text_tower
-from common.settings import ModelChoice
+from common.settings import ModelChoice, Protocol
 from helpers.towers import (
     CHECKPOINTS,
     IMAGES,
@@ -29,6 +29,7 @@ from helpers.towers import (
 )
 
 PAIRS = [(TEXTS[place % len(TEXTS)], image) for place, image in enumerate(IMAGES)]
+PROTOCOL = Protocol(image_size=SIZE)
 INPUTS = {"text": ("input_ids", "attention_mask"), "image": ("pixel_values",)}
 # None: the image tower of the same checkpoint
 MODELS = [*PAIRS, *((kind, None) for kind in (*WHOLE, "blip"))]
@@ -79,11 +80,11 @@ def test_a_model_keeps_the_contract_of_encoders_and_works_with_every_fusion(save
     mask, wide_mask = given["attention_mask"], wide["attention_mask"]
     for sort, of_sort in SORTS.items():
         choice = choose(saved, text, image, of_sort)
-        model = build_classifier(choice, 3, SIZE, seed=1).eval()
+        model = build_classifier(choice, 3, PROTOCOL).eval()
         encoder = model.encoder
         with torch.no_grad():
             features, padded = model.encode(**given), model.encode(**wide)
-            reopened = build_classifier(choice, 3, SIZE, state=model.state_dict()).eval()
+            reopened = build_classifier(choice, 3, PROTOCOL, model.state_dict()).eval()
             logits = model.head(*features, mask=mask)
             assert torch.equal(reopened(**given), logits)
         sizes = {"text": encoder.text_dim, "image": encoder.image_dim}

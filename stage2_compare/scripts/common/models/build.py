@@ -3,7 +3,6 @@ run."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
 
@@ -21,48 +20,33 @@ _kept: dict[tuple, Encoder] = {}
 
 
 def build_classifier(
-    choice: ModelChoice,
-    classes: int,
-    image_size: int,
-    seed: int | None = None,
-    pretrained: bool = True,
-    state: dict[str, Tensor] | None = None,
-    frozen: bool = False,
-    branches: bool = False,
-    dropout: float = Protocol.dropout,
+    choice: ModelChoice, classes: int, protocol: Protocol, state: dict[str, Tensor] | None = None
 ) -> ImageTextClassifier:
-    """Build the classifier of a choice.
+    """Build the classifier of a choice, as a protocol says. The process keeps a frozen encoder for its
+    next classifier: reading the weights takes longer than training a head.
 
     Args:
-        seed: of the weights that start random; None draws them from torch's own stream.
-        pretrained: False starts the encoder from random weights too.
-        state: ``model_state`` of a finished run's best.pt; then no pretrained weights are read.
-        frozen: train the head alone. The process keeps such an encoder, if pretrained, for its next
-            classifier: reading the weights takes longer than training a head.
-        branches, dropout: see ``classifier.Head``; weights of ``state`` that are of branches are
-            left out.
+        state: ``model_state`` of a finished run's best.pt, without its branches; then no pretrained
+            weights are read.
     Raises:
         UserError: the checkpoint is absent, broken, of another kind, or lacks a weight in use.
     """
-
-    def stream(part: str):
-        return nullcontext() if seed is None else seeding.initialising(seed, part)
-
-    pretrained = pretrained and state is None
-    fusion = FUSIONS[choice.fusion]
-    made_of = replace(choice, fusion=""), fusion.uses, fusion.pooled, image_size
-    encoder = _kept.get(made_of) if frozen and pretrained else None
+    pretrained = protocol.pretrained and state is None
+    fusion, kept = FUSIONS[choice.fusion], protocol.frozen_encoders and pretrained
+    made_of = replace(choice, fusion=""), fusion.uses, fusion.pooled, protocol.image_size
+    encoder = _kept.get(made_of) if kept else None
     if encoder is None:
         _kept.clear()  # before the next one is read: there is memory for one
-        with stream("encoder"):
+        with seeding.initialising(protocol.seed, "encoder"):
             load = encoder_class(choice.family)
-            encoder = load(choice, load_config(choice.name), image_size, pretrained)
-        if frozen and pretrained:
+            encoder = load(choice, load_config(choice.name), protocol.image_size, pretrained)
+        if kept:
             _kept[made_of] = encoder
-    with stream("head"):
-        head = Head(encoder, choice.fusion, classes, branches, dropout)
+    with seeding.initialising(protocol.seed, "head"):
+        branches = protocol.branch_loss > 0
+        head = Head(encoder, choice.fusion, classes, branches, protocol.dropout)
     model = ImageTextClassifier(encoder, head)
-    if frozen:
+    if protocol.frozen_encoders:
         model.freeze_encoder()
     if state is not None:
         encoder.drop_missing({name.removeprefix("encoder.") for name in state})

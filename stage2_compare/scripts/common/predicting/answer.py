@@ -37,7 +37,7 @@ from ..progress import Progress
 from ..runs.folder import spreadsheet_bytes, table_bytes
 from ..runs.layout import BEST, ENCODER
 from ..runs.weights import read_best
-from ..settings import Paths
+from ..settings import Paths, Protocol
 from ..training.device import (
     allow_fast_float32,
     choose_precision,
@@ -124,7 +124,8 @@ def load_run(run: OpenedRun) -> tuple[ImageTextClassifier, Any]:
     state = read_best(run.folder)["model_state"]
     try:
         tokenizer = load_tokenizer(run.choice.name)
-        model = build_classifier(run.choice, len(run.classes), run.image_size, state=state)
+        shape = len(run.classes), Protocol(image_size=run.image_size)
+        model = build_classifier(run.choice, *shape, state)
     except UserError as error:
         if run.choice.name == str(run.folder / ENCODER):
             raise

@@ -86,10 +86,7 @@ def prepare(
 
     # 2. The model
     tokenizer = load_tokenizer(choice.name)
-    how = {"pretrained": protocol.pretrained, "frozen": protocol.frozen_encoders}
-    how |= {"branches": protocol.branch_loss > 0, "dropout": protocol.dropout}
-    shape = choice, len(classes), protocol.image_size
-    build = partial(build_classifier, *shape, seed=protocol.seed, **how)
+    build = partial(build_classifier, choice, len(classes), protocol)
     model = build()
     unused = [model]  # the first fit takes it; only after running out of memory is another built
 
