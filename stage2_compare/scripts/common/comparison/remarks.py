@@ -152,12 +152,10 @@ def _on_code(runs: list[Run], names: dict[str, str]) -> list[Phrase]:
 
 
 def _on_processes(runs: list[Run], names: dict[str, str]) -> list[Phrase]:
-    """Say where models that depend on the number of processes were trained by different ones."""
+    """Say where encoders, which may depend on it, were trained by different numbers of processes."""
     of_count = defaultdict(list)
     for run in runs:
-        # Not so CLIP and BLIP, which have neither dropout in the encoder nor BatchNorm.
-        two_encoders = run.recorded("model", "image_backbone") is not None
-        if two_encoders and not run.recorded("protocol", "frozen_encoders"):
+        if not run.recorded("protocol", "frozen_encoders"):
             of_count[run.number("processes") or 1].append(names[run.name])
     if len(of_count) < 2:
         return []

@@ -187,9 +187,8 @@ def _epochs_done(checkpoint: dict[str, Any] | None) -> int:
 
 
 def _halve(run: PreparedRun, epoch: int) -> None:
-    """Go on with half the micro-batch. The effective batch stays, and so does the result: exactly
-    for CLIP and BLIP; for BERT + ResNet up to BatchNorm and the text encoder's dropout, which see
-    the micro-batch."""
+    """Go on with half the micro-batch. The effective batch stays, and so does the result, up to what
+    sees the micro-batch: BatchNorm, and the dropout that some text encoders have."""
     if run.micro == 1:
         raise UserError(
             f"out of memory in epoch {epoch}, even with one sample at once. {SAVE_MEMORY}"
