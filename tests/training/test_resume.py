@@ -27,17 +27,8 @@ from helpers.small_project import (
 from helpers.stops import PowerCut, cut_at, stop_at_step
 
 # What depends on the number of the step or epoch, too.
-TUNED = [
-    "--schedule",
-    "cosine",
-    "--warmup-ratio",
-    "0.3",
-    "--clip-norm",
-    "0.5",
-    "--modality-dropout",
-    "0.3",
-]
-TUNED += ["--output-dir"]
+COSINE = ["--schedule", "cosine", "--warmup-ratio", "0.3", "--clip-norm", "0.5"]
+TUNED = [*COSINE, "--modality-dropout", "0.3", "--output-dir"]
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +160,7 @@ def test_a_run_ends_where_patience_does_also_after_a_stop(project, hub, monkeypa
 
 def test_the_epoch_that_is_asked_for_is_kept_and_nothing_is_chosen(project, hub, monkeypatch):
     """After a stop; it is worse than the one before, and the schedule is that of all epochs."""
-    frozen = ["--freeze-encoders", "--epochs", "4", *TUNED]
+    frozen = ["--freeze-encoders", "--epochs", "4", *COSINE, "--output-dir"]
     whole = run_small(project, hub, "clip", *frozen, "outputs/all")
     kept = [*frozen, "outputs/kept", "--keep-epoch", "3"]
     stop_at_step(6, project, hub, monkeypatch, *kept)
@@ -281,6 +272,7 @@ def test_what_changed_beneath_an_unfinished_run_is_named_and_the_run_kept(
 
 def test_the_hash_of_the_code_heeds_what_decides_results_and_no_words(tmp_path):
     common = Path(shutil.copytree(resume.COMMON, tmp_path / "common"))
+    before = resume.code_sha256(common)
 
     def changed(name: str, old: str, new: str) -> bool:
         path = common / name
@@ -290,7 +282,7 @@ def test_the_hash_of_the_code_heeds_what_decides_results_and_no_words(tmp_path):
         resume.code_sha256.cache_clear()
         found = resume.code_sha256(common)
         path.write_bytes(code)
-        return found != resume.code_sha256()
+        return found != before
 
     assert not changed("models/fusion.py", "\n", "\r\n")
     assert not changed("seeding.py", '"""Return a 63-bit seed', '"""Give a 63-bit seed')
