@@ -10,7 +10,7 @@ import pytest
 import torch
 from common.errors import UserError
 from common.models.image_towers import load_image_tower
-from common.models.weights import load_weights
+from common.models.loading import load_weights
 from common.predicting.answer import load_run
 from common.runs.folder import RunFolder
 from common.tensors import read_tensors

@@ -10,7 +10,7 @@ from common.models.encoder import resize_positions
 from common.models.fusion import FUSIONS
 from common.models.image_towers import load_image_tower
 from common.models.loading import IMAGENET, load_config
-from common.models.text_towers import load_text_tower
+from common.models.two_encoders import load_text_tower
 from common.settings import ModelChoice, Protocol
 from helpers.towers import (
     CHECKPOINTS,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from common.models import build as building
-from common.models.clip import Clip
+from common.models.two_towers import Clip
 from common.runs.reading import read_runs
 from common.runs.weights import read_best
 from common.training import features

@@ -107,7 +107,7 @@ FAMILIES = {
     "bert_resnet": Family(  # whatever its two encoders are: a name that run folders have
         "compare_train", "two_encoders:TwoEncoders", "bert-base-chinese", image_backbone="resnet18"
     ),
-    "clip": Family("compare_clip", "clip:Clip", "openai/clip-vit-base-patch32"),
+    "clip": Family("compare_clip", "two_towers:Clip", "openai/clip-vit-base-patch32"),
     "blip": Family(
         "compare_blip",
         "blip:Blip",

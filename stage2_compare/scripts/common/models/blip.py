@@ -15,8 +15,7 @@ from ..errors import UserError
 from ..files import quoted
 from ..settings import ModelChoice
 from .encoder import Encoder, fit_positions
-from .loading import CLIP_PIXELS, image_statistics
-from .weights import load_weights
+from .loading import CLIP_PIXELS, image_statistics, load_weights
 
 
 class Blip(Encoder):

@@ -28,8 +28,7 @@ from ..tensors import read_tensors
 from . import two_towers
 from .checkpoint import refuse_downloads
 from .encoder import ImageTower, fit_positions
-from .loading import CLIP_PIXELS, HALF, IMAGENET, image_statistics, load_config
-from .weights import load_weights
+from .loading import CLIP_PIXELS, HALF, IMAGENET, image_statistics, load_config, load_weights
 
 # How the names of those networks of torchvision begin whose last layer alone classifies.
 NETWORKS = ("resnet", "resnext", "wide_resnet", "regnet", "convnext", "efficientnet", "mobilenet")

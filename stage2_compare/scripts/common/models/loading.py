@@ -1,23 +1,31 @@
-"""Loads what stands beside the weights: configurations, tokenizers, statistics of the pixels."""
+"""Loads a checkpoint: its configuration, tokenizer, statistics of the pixels, and weights. A weight
+in use never stays random without an error."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
 import math
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
 from ..errors import UserError
 from ..files import open_file, quoted
+from ..tensors import read_tensors
 from .checkpoint import (
     CONFIG,
     IMAGE_ENCODER,
     PIXEL_STATISTICS,
     faults_named,
     find_folder,
+    find_weights,
     has_tokenizer,
     of_other_kind,
 )
@@ -44,6 +52,9 @@ _UNUSED_SETTINGS = {
     "return_dict",
     "torchscript",
 }
+
+# What DataParallel and torch.compile put before each name.
+_WRAPPERS = re.compile(r"^((module|_orig_mod)\.)+")
 
 
 def check_transformers() -> None:
@@ -166,6 +177,61 @@ def image_statistics(name: str, default: Statistics) -> Statistics:
         if not (len(mean) == len(std) == 3 and all(map(math.isfinite, mean + std)) and all(std)):
             raise ValueError(f"image_mean {mean} and image_std {std} are not three numbers each")
     return mean, std
+
+
+def load_weights(
+    load: Any, name: str, config: Any, pretrained: bool, optional: tuple[str, ...] = ()
+) -> tuple[nn.Module, set[str]]:
+    """Make a model with all the weights of a checkpoint, in float32.
+
+    Args:
+        load: a transformers class (or AutoModel).
+        pretrained: False makes random weights from the configuration.
+        optional: starts of the parameter names that may be missing; the caller must then drop them.
+    Returns:
+        the model and the set of missing parameter names.
+    Raises:
+        UserError: the checkpoint is absent, broken, or leaves a needed parameter random.
+    """
+    if not pretrained:
+        with faults_named(name, CONFIG):
+            make = getattr(load, "from_config", None) or load._from_config
+            return make(config).float(), set()
+    tensors = _read_weights(name)
+    with faults_named(name, f"{CONFIG} or its weights"):
+        # Without a name transformers looks for no file, neither in a folder nor on the network.
+        model, found = load.from_pretrained(
+            None,
+            config=config,
+            state_dict=tensors,
+            torch_dtype=torch.float32,
+            output_loading_info=True,
+        )
+    # They are named as in the file, where the encoder of a model with a head has a name before it.
+    missing = {key.removeprefix(f"{model.base_model_prefix}.") for key in found["missing_keys"]}
+    missing = {key for key in missing if not key.endswith("position_ids")}
+    needed = sorted(key for key in missing if not key.startswith(optional))
+    if needed:
+        raise UserError(
+            f"{quoted(name)} does not hold {len(needed)} of the weights that "
+            f"{type(model).__name__} needs (first: {needed[0]}), they would stay random: it is a "
+            "checkpoint of another kind"
+        )
+    return model, missing
+
+
+def _read_weights(name: str) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint from all its files, without running code in them."""
+    tensors: dict[str, Tensor] = {}
+    for path in find_weights(name):
+        with faults_named(name, path.name):
+            is_safe = path.suffix == ".safetensors"
+            part = load_file(path) if is_safe else read_tensors(path, mapped=True)
+            for key, value in part.items():
+                if key.endswith(("weight", "bias")) and not value.is_floating_point():
+                    raise ValueError(f"its weight {key} is {value.dtype}, so it is quantised")
+                tensors[_WRAPPERS.sub("", key)] = value
+    return tensors
 
 
 def save_encoder(

@@ -1,4 +1,5 @@
-"""CLIP and its kin: checkpoints of a text and an image tower whose features share one space.
+"""CLIP and its kin: checkpoints of a text and an image tower whose features share one space, by
+themselves and beside encoders of other checkpoints.
 
 Each tower gives the feature of that space; its tokens, or its patches (the class token first, if
 there is one), are taken there in the way of the one that is pooled. SigLIP pools its patches by
@@ -15,9 +16,11 @@ import torch.nn.functional as F
 import transformers
 from torch import Tensor, nn
 
-from .encoder import ImageTower, TextTower, fit_positions, longest_text
-from .loading import CLIP_PIXELS, HALF, image_statistics
-from .weights import load_weights
+from ..errors import UserError
+from ..files import quoted
+from ..settings import ModelChoice
+from .encoder import ImageTower, TextTower, TowerEncoder, fit_positions, longest_text
+from .loading import CLIP_PIXELS, HALF, image_statistics, load_weights
 
 # model_type in config.json -> class of transformers. A kind whose parts have the same names needs
 # no more than its line here. The whole class is loaded, for a part of it too: transformers' classes
@@ -28,6 +31,25 @@ KINDS = {
     "altclip": "AltCLIPModel",
     "siglip": "SiglipModel",
 }
+
+
+class Clip(TowerEncoder):
+    """CLIP, Chinese-CLIP, SigLIP or AltCLIP, by the type in the checkpoint's configuration. The
+    features are not normalised to length 1, since the head begins with LayerNorm."""
+
+    weights_of = {"text": "clip.text_", "image": "clip.vis"}  # towers and projections
+
+    def __init__(self, choice: ModelChoice, config: Any, image_size: int, pretrained: bool):
+        super().__init__(choice, config, image_size, pretrained)
+        if config.model_type not in KINDS:
+            raise UserError(
+                f"{quoted(choice.name)} is a {config.model_type} checkpoint: compare_clip.py takes "
+                f"those of {', '.join(KINDS)}"
+            )
+        how = image_size, pretrained, self.uses, self.pooled
+        self.clip, *towers = load(choice.name, config, *how)
+        self.mean, self.std = _pixel_statistics(choice.name, config)
+        self.take(*towers)
 
 
 def load(
@@ -61,12 +83,11 @@ def load(
         to_space = getattr(model, "visual_projection", None)
         dim = to_space.out_features if to_space else config.vision_config.hidden_size
         encode = partial(_encode_image, model, to_space, pooled)
-        image = ImageTower(model, model.config, dim, *pixel_statistics(name, config), encode)
+        image = ImageTower(model, model.config, dim, *_pixel_statistics(name, config), encode)
     return model, text, image
 
 
-def pixel_statistics(name: str, config: Any) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation of the pixels that a checkpoint of KINDS expects."""
+def _pixel_statistics(name: str, config: Any) -> tuple[list[float], list[float]]:
     return image_statistics(name, HALF if config.model_type == "siglip" else CLIP_PIXELS)
 
 
