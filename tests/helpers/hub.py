@@ -11,44 +11,22 @@ SAMPLE = STAGE2.parents[1] / "shared" / "data" / "mvsa_sample"  # real pairs, wh
 BERT = "bert-base-chinese"
 CLIP = "openai/clip-vit-base-patch32"
 BLIP = "Salesforce/blip-image-captioning-base"
-CHINESE_CLIP = "OFA-Sys/chinese-clip-vit-base-patch16"
 
 
 class Hub:
     """Small checkpoints in the hub's cache layout."""
 
     def __init__(self, root: Path):
-        from demo.checkpoints import SIZES, snapshot_folder, write_hub
+        from demo.checkpoints import write_hub
 
         self.root, characters = root, "天气很好今日不开心高兴难过"
         self.variables = write_hub(root, "tiny", seed=0, characters=characters)
-        folder = snapshot_folder(root / "hf" / "hub", CHINESE_CLIP)
-        write_chinese_clip(folder, SIZES["tiny"], sorted(set(characters)))
 
     def folder(self, name: str) -> str:
         """A checkpoint as a local folder: transformers reads HF_HOME once, when it is imported."""
         from demo.checkpoints import snapshot_folder
 
         return str(snapshot_folder(self.root / "hf" / "hub", name))
-
-
-def write_chinese_clip(folder: Path, size: dict, characters: list[str]) -> None:
-    """Write the one family of CLIP whose text encoder is a BERT; no command has it as its default."""
-    import torch
-    from demo.checkpoints import tower, wordpieces, write_bert_tokenizer
-    from transformers import ChineseCLIPConfig, ChineseCLIPImageProcessor, ChineseCLIPModel
-
-    words = wordpieces(characters)
-    write_bert_tokenizer(folder, words, lower_case=True)
-    ChineseCLIPImageProcessor().save_pretrained(str(folder))
-    config = ChineseCLIPConfig(
-        text_config=tower(size, "text", vocab_size=len(words)),
-        vision_config=tower(size, "vision", image_size=224, patch_size=16),
-        projection_dim=size["projection"],
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        ChineseCLIPModel(config).save_pretrained(str(folder), safe_serialization=False)
 
 
 class LocalHub:

@@ -8,28 +8,23 @@ from common.models.loading import load_config, load_tokenizer
 from common.settings import ModelChoice, Protocol
 from common.training import record as recording
 
-from .hub import BERT, BLIP, CHINESE_CLIP, CLIP
+from .hub import BERT, BLIP, CLIP
 
 SIZE = 64
 # A kind is a fusion of BERT and ResNet18, or another encoder, and a fusion where it is not concat.
-OTHER_ENCODERS = {
-    "clip": ("clip", CLIP),
-    "chinese_clip": ("clip", CHINESE_CLIP),
-    "blip": ("blip", BLIP),
-}
+OTHER_ENCODERS = {"clip": CLIP, "blip": BLIP}
 
 
 def choice(kind: str, name: str) -> ModelChoice:
     """The model of a kind with the checkpoint ``name``."""
     encoder, _, fusion = kind.partition(" ")
     if encoder in OTHER_ENCODERS:
-        return ModelChoice(OTHER_ENCODERS[encoder][0], name, None, fusion or "concat")
+        return ModelChoice(encoder, name, None, fusion or "concat")
     return ModelChoice("bert_resnet", name, "resnet18", kind)
 
 
 def folder(hub, kind: str) -> str:
-    encoder = kind.split()[0]
-    return hub.folder(OTHER_ENCODERS[encoder][1] if encoder in OTHER_ENCODERS else BERT)
+    return hub.folder(OTHER_ENCODERS.get(kind.split()[0], BERT))
 
 
 def encoder(kind: str, name: str, image_size: int = SIZE, pretrained: bool = True) -> Encoder:
