@@ -108,11 +108,9 @@ def test_the_parts_of_late_fusion_are_its_branches(hub, images):
         assert found.abs().max() > 1e-3
 
 
-def test_late_fusion_is_its_own_emap_and_blanking_what_is_not_used_changes_nothing(hub, images):
-    """Late fusion, and then with a branch of the image that always says the same."""
+def test_blanking_what_is_not_used_changes_nothing(hub, images):
+    """A branch of the image that always says the same."""
     model, part = make_model(hub, BERT, "late").eval(), make_part(hub, BERT, images)
-    found = probed(hub, model, BERT, part)
-    assert found["emap_f1_macro"] == found["f1_macro"] and found["emap_pairs"] == COUNT
     for parameter in model.head.fusion.image_classifier.parameters():
         torch.nn.init.zeros_(parameter)
     found = probed(hub, model, BERT, part)
