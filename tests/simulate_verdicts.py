@@ -272,8 +272,8 @@ def worth(errors: str, fusions: int, gain: float, repetitions: int, pairs: int =
     for _ in range(repetitions):
         labels, said = world.draw([[better]] * fusions + [[worse]] * 2, pairs, random)
         figures = judged(labels, said, 3, random)
-        estimate = gained(figures, list(range(fusions)), [fusions, fusions + 1])
-        found.append(100 * estimate.gain - gain)
+        *_, estimate = gained(figures[:fusions], figures[fusions:])
+        found.append(100 * estimate.value - gain)
         false += estimate.low > gain / 100 or estimate.high < min(gain, 0) / 100
         held += 100 * estimate.low <= gain <= 100 * estimate.high
     return {"bias": np.mean(found), "false": false / repetitions, "cover": held / repetitions}

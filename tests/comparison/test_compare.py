@@ -146,7 +146,7 @@ def test_runs_of_an_older_version_are_shown_without_interval_or_verdict(tmp_path
     (tmp_path / "a" / "predictions.csv").unlink()
     none = compare(load_runs(tmp_path))
     group = none.groups[0]
-    assert (group.pairs, group.smallest_difference, group.majority) == (0, None, None)
+    assert (group.pairs, group.validation, group.majority) == (0, None, None)
     assert conclusion(none, ENGLISH) == [ENGLISH("nothing_comparable")]
 
 

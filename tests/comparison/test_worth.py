@@ -20,9 +20,9 @@ def test_a_fusion_that_is_right_where_both_modalities_are_is_worth_it():
     text, image = LABELS.copy(), LABELS.copy()
     text[::3], image[1::3] = (LABELS[::3] + 1) % 3, (LABELS[1::3] + 1) % 3
     (found,) = worth_of(text=text, image=image, late=LABELS, concat=text)
-    assert 0.2 < found.low < found.gain < found.high < 0.5
+    assert 0.2 < found.gain.low < found.gain.value < found.gain.high < 0.5
     (none,) = worth_of(text=text, image=image, late=text)
-    assert none.gain == pytest.approx(0, abs=0.05) and none.low < 0 < none.high
+    assert none.gain.value == pytest.approx(0, abs=0.05) and none.gain.low < 0 < none.gain.high
 
 
 def test_it_is_measured_only_where_both_modalities_were_trained_by_themselves():

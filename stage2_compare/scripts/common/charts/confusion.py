@@ -53,7 +53,7 @@ def shares(shown: Shown, model: Model) -> np.ndarray:
     pairs = shown.group.validation.pairs
     counts = sum(
         confusion_matrix(pairs.labels, predicted, len(pairs.classes))
-        for predicted, _ in shown.group.of_trials(model)
+        for predicted in shown.group.judged(model).predicted
     )
     with np.errstate(invalid="ignore"):
         return counts / counts.sum(1, keepdims=True)

@@ -23,10 +23,10 @@ def reliability(shown: Shown) -> Figure:
     grid = panels(body, shown, shown.judged, 3)
     labels = shown.group.validation.pairs.labels
     for axes, model in zip(grid, shown.judged, strict=True):
-        answers = []  # of each seed: confidence (N,), and whether it was right (N,)
-        for predicted, probabilities in shown.group.of_trials(model):
-            confidence = probabilities[np.arange(len(labels)), predicted]
-            answers.append((confidence, predicted == labels))
+        predicted = shown.group.judged(model).predicted  # (S, N)
+        shares = np.take_along_axis(shown.group.shares(model), predicted[..., None], -1)
+        # Of each seed: confidence (N,), and whether it was right (N,).
+        answers = list(zip(shares[..., 0], predicted == labels, strict=True))
         errors = [calibration(*answer, _BINS)[1] for answer in answers]
         by_chance = [chance_error(confidence, _BINS) for confidence, _ in answers]
         joined = map(np.concatenate, zip(*answers, strict=True))

@@ -43,7 +43,7 @@ class Shown:
     @cached_property
     def judged(self) -> list[Model]:
         """Return the models that have answers on the pairs of the group."""
-        return [model for model in self.models if self.group.trials(model)]
+        return [model for model in self.models if self.group.judged(model)]
 
     @cached_property
     def classes(self) -> dict[int, str]:
@@ -64,8 +64,8 @@ class Shown:
 
     def runs(self, model: Model) -> list[Run]:
         """Return the runs behind a model's figures; all of them where it is not judged."""
-        trials = self.group.trials(model)
-        return [run for trial in trials for run in trial.runs] or model.runs
+        judged = self.group.judged(model)
+        return [run for trial in judged.trials for run in trial.runs] if judged else model.runs
 
 
 def new_figure(

@@ -48,7 +48,7 @@ def resample(answers: list[Answers], labels: np.ndarray, classes: int, draws: Dr
         labels: (N,) true classes, counted from 0.
         classes: C.
     """
-    runs = [_Cells(of_run, labels, classes, draws) for of_run in answers]
+    runs = [Cells(of_run, labels, classes, draws) for of_run in answers]
     observed = [run.observed() for run in runs]  # (E, C, C) each
     best = [int(scores(of_run)[MAIN.key].argmax()) for of_run in observed]
     chosen = [run.choose() for run in runs]  # (B,) each
@@ -98,7 +98,7 @@ def mean(models: list[Figures]) -> Figures:
     return Figures(*map(averaged, ("apparent", "corrected", "draws", "left_out")))
 
 
-class _Cells:
+class Cells:
     """The answers of one run as cells of confusion matrices, summed over each group of pairs."""
 
     def __init__(self, answers: Answers, labels: np.ndarray, classes: int, draws: Draws):
@@ -157,7 +157,7 @@ def metrics(confusions: np.ndarray) -> np.ndarray:
 
 
 def _without_each_group(
-    runs: list[_Cells], epochs: list[int], observed: list[np.ndarray], groups: int
+    runs: list[Cells], epochs: list[int], observed: list[np.ndarray], groups: int
 ) -> np.ndarray:
     """Return the metrics (K, G) at these epochs without one group of pairs."""
     total = sum(of_run[epoch] for of_run, epoch in zip(observed, epochs, strict=True))

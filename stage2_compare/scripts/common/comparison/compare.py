@@ -17,8 +17,7 @@ from ..metrics import MAIN, METRICS, scores
 from ..runs.labels import model_names
 from ..runs.reading import Run
 from ..words import ENGLISH, phrase
-from .ensembles import ensembles
-from .judging import Judgement, judge, on_test, on_validation
+from .judging import Judged, Judgement, judge, on_test, on_validation
 from .models import Model, Trial, models
 from .pairs import join, key
 from .protocol import by_protocol, differences, without_copies
@@ -45,28 +44,22 @@ def compare(runs: list[Run], first: int = 1) -> Results:
     if not common:
         raise UserError("all runs have a --tag: train one without, which they are held against")
     parts = [models(members) for members in by_protocol(common)]
-    parts += [[model] for members in by_protocol(own) for model in models(members)]
-    everyone = [model for part in parts for model in part]
-    names = iter(model_names([model.runs for model in everyone]))
-    parts = [[replace(model, name=next(names)) for model in part] for part in parts]
-    tagged = [judged_group(part) for part in parts if part[0].runs[0].tag]
-    parts = [part for part in parts if not part[0].runs[0].tag]
+    tagged = [model for members in by_protocol(own) for model in models(members)]
+    everyone = [*itertools.chain(*parts), *tagged]
+    names = model_names([model.runs for model in everyone])
+    for model, name in zip(everyone, names, strict=True):
+        model.name = name
     # 2. Each group by itself; the one with the most evidence is the first.
     groups = sorted(map(judged_group, parts), key=_evidence)
     if not 1 <= first <= len(groups):
         raise UserError(f"there is no group {first} of runs: --group takes 1 to {len(groups)}")
     groups.insert(0, groups.pop(first - 1))
-    leader = groups[0]
-    groups = [
-        replace(group, number=number, differs=differences(group.runs, leader.runs))
-        if number > 1
-        else group
-        for number, group in enumerate(groups, 1)
-    ]
+    for number, group in enumerate(groups[1:], 2):
+        group.number, group.differs = number, differences(group.runs, groups[0].runs)
     notes = [phrase("copies", name=name, copies=others) for name, others in copies.items()]
-    joint = ensembles(leader.validation) if leader.validation else {}
-    groups[0] = replace(leader, notes=[*notes, *leader.notes], ensembles=joint)
-    return Results.of(groups, held_against_untagged(tagged, groups))
+    groups[0].notes = [*notes, *groups[0].notes]
+    alone = [judged_group([model]) for model in tagged]
+    return Results(groups, held_against_untagged(alone, groups))
 
 
 def require_one_protocol(results: Results) -> None:
@@ -91,36 +84,24 @@ def require_one_protocol(results: Results) -> None:
 def judged_group(members: list[Model]) -> Group:
     """Judge the models of one protocol on the validation pairs, and on the test pairs."""
     ranked = [model for model in members if model.by_rate]
-    validation = _on_validation(ranked)
-    test = _on_test(ranked, validation)
-    majority_class, majority = _majority(ranked, validation)
-    if majority:
-        validation = _above(majority[MAIN.column], validation)
-
-    group = Group(
-        number=1,
-        models=members,
-        differs=[],
-        validation=validation,
-        test=test,
-        ensembles={},
-        worth=worth_of_fusion(ranked, validation) if validation else [],
-        majority_class=majority_class,
-        majority=majority,
-        notes=[],
-    )
-    return replace(group, models=sorted(members, key=group.height), notes=remarks(group))
+    group = Group(members)
+    if ranked:
+        group.validation = _on_validation(ranked)
+        group.test = _on_test(group.validation)
+        group.worth = worth_of_fusion(ranked, group.validation)
+        group.majority_class, group.majority = _majority(ranked[0].runs[0], group.validation)
+    if group.majority:
+        _require_above(group.majority[MAIN.column], group.validation.models)
+    group.models = sorted(members, key=group.height)
+    group.notes = remarks(group)
+    return group
 
 
-def _above(majority: float, judgement: Judgement) -> Judgement:
+def _require_above(majority: float, judged: dict[str, Judged]) -> None:
     """Call no model the best that always predicting the most frequent class equals."""
-    models = {
-        name: replace(judged, verdict=NOT_ABOVE)
-        if judged.verdict == BEST and judged.estimates[MAIN.column].centre <= majority + 1e-6
-        else judged
-        for name, judged in judgement.models.items()
-    }
-    return replace(judgement, models=models)
+    for name, model in judged.items():
+        if model.verdict == BEST and model.estimates[MAIN.column].centre <= majority + 1e-6:
+            judged[name] = replace(model, verdict=NOT_ABOVE)
 
 
 def _evidence(group: Group) -> tuple:
@@ -131,9 +112,7 @@ def _evidence(group: Group) -> tuple:
     return -(judged > 1), -pairs, -judged, -len(group.runs), -highest, group.models[0].folder
 
 
-def _on_validation(ranked: list[Model]) -> Judgement | None:
-    if not ranked:
-        return None
+def _on_validation(ranked: list[Model]) -> Judgement:
     (first, *_), *_ = ranked[0].by_rate.values()
     runs = [run for model in ranked for run in model.runs if run.predictions]
     pairs = join([run.predictions for run in first.runs], [run.predictions for run in runs])
@@ -141,21 +120,25 @@ def _on_validation(ranked: list[Model]) -> Judgement | None:
     return judge(pairs, lambda draws: [on_validation(one, pairs, draws) for one in ranked], answers)
 
 
-def _on_test(ranked: list[Model], validation: Judgement | None) -> Judgement | None:
+def _on_test(validation: Judgement) -> Judgement | None:
     """Judge the models that all have predictions for the same labelled test pairs."""
-    chosen = [(model, validation.models[model.name].rate) for model in ranked]
-    sets = [list(map(_test_pairs, model.by_rate[rate])) for model, rate in chosen]
-    usual = Counter(filter(None, itertools.chain(*sets))).most_common(1)
-    parts = [
-        one for one, own in zip(chosen, sets, strict=True) if usual and set(own) == {usual[0][0]}
-    ]
-    if not parts:
+    sets = {
+        name: list(map(_test_pairs, judged.trials)) for name, judged in validation.models.items()
+    }
+    usual = Counter(filter(None, itertools.chain(*sets.values()))).most_common(1)
+    trials = {
+        name: validation.models[name].trials
+        for name, own in sets.items()
+        if usual and set(own) == {usual[0][0]}
+    }
+    if not trials:
         return None
-    model, rate = parts[0]
-    others = [run.test for model, _ in parts for run in model.runs if run.test]
-    pairs = join([model.by_rate[rate][0].runs[0].test], others)
-    answers = len(pairs) * sum(len(model.by_rate[rate]) for model, rate in parts)
-    return judge(pairs, lambda draws: [on_test(*part, pairs, draws) for part in parts], answers)
+    tests = [run.test for of_model in trials.values() for trial in of_model for run in trial.runs]
+    pairs = join(tests[:1], tests)
+    answers = len(pairs) * sum(map(len, trials.values()))
+    return judge(
+        pairs, lambda draws: [on_test(*one, pairs, draws) for one in trials.items()], answers
+    )
 
 
 def _test_pairs(trial: Trial) -> tuple | None:
@@ -164,19 +147,13 @@ def _test_pairs(trial: Trial) -> tuple | None:
     return keys.pop() if len(keys) == 1 else None
 
 
-def _majority(
-    ranked: list[Model], validation: Judgement | None
-) -> tuple[str | None, dict[str, float] | None]:
+def _majority(run: Run, validation: Judgement) -> tuple[str | None, dict[str, float] | None]:
     """Return the most frequent training class, and the metrics of always predicting it."""
-    if not validation:
+    pairs, counts = validation.pairs, run.recorded("class_counts", "train")
+    known = isinstance(counts, dict) and [counts.get(name) for name in pairs.classes]
+    if not known or not all(isinstance(count, int) for count in known):
         return None, None
-    pairs = validation.pairs
-    counts = ranked[0].runs[0].recorded("class_counts", "train")
-    if not isinstance(counts, dict) or not all(
-        isinstance(counts.get(name), int) for name in pairs.classes
-    ):
-        return None, None
-    place = max(range(len(pairs.classes)), key=lambda i: counts[pairs.classes[i]])
+    place = int(np.argmax(known))
     confusion = np.zeros((len(pairs.classes), len(pairs.classes)))
     confusion[:, place] = np.bincount(pairs.labels, minlength=len(pairs.classes))
     found = scores(confusion)

@@ -25,8 +25,7 @@ import numpy as np
 
 from ..words import Phrase, phrase
 from .intervals import Estimate, bca
-from .judging import Judgement
-from .models import Trial
+from .judging import Judged, Judgement
 
 KINDS = ("text", "image", "both", "either", "neither", "interaction")
 
@@ -79,21 +78,21 @@ def kinds(parts: np.ndarray) -> np.ndarray:
     return np.select(list(found.values()), list(found), "neither")
 
 
-def who_decided(name: str, trials: list[Trial], judgement: Judgement) -> Decided | None:
+def who_decided(model: Judged, judgement: Judgement) -> Decided | None:
     """Return what decided the answers of a model on the pairs of a judgement; None where none of its
     runs was probed.
 
     The intervals are those of other figures: of the same draws of groups of copies. They do not
     include how much trainings with other seeds differ.
     """
-    if not any(run.parts is not None for trial in trials for run in trial.runs):
-        return None
     pairs, draws = judgement.pairs, judgement.draws
-    of_trials = np.full((len(trials), len(pairs)), "", "U11")
-    for trial, row in zip(trials, of_trials, strict=True):
+    of_trials = np.full((len(model.trials), len(pairs)), "", "U11")
+    for trial, row in zip(model.trials, of_trials, strict=True):
         for run in trial.runs:
             if run.parts is not None:
                 row[pairs.rows(run.predictions)] = kinds(run.parts)
+    if (of_trials == "").all():
+        return None
     counts = np.zeros((pairs.independent, len(KINDS)), np.float32)
     np.add.at(counts, pairs.groups, (of_trials[..., None] == KINDS).sum(0))
     probed = counts.any(1)
@@ -108,4 +107,4 @@ def who_decided(name: str, trials: list[Trial], judgement: Judgement) -> Decided
     )
     columns = zip(KINDS, shares.tolist(), in_draws.T, left_out.T, strict=True)
     found = {kind: Estimate(share, *bca(share, *rest)) for kind, share, *rest in columns}
-    return Decided(name, of_trials, found)
+    return Decided(model.name, of_trials, found)

@@ -41,18 +41,11 @@ def doubtful(group: Group) -> pd.DataFrame:
     columns = ["guid", "label", "suggested", "score", *(escaped(model.name) for model in models)]
     if not models:
         return pd.DataFrame(columns=columns)
-    pairs = group.validation.pairs
+    pairs, classes = group.validation.pairs, np.array(group.validation.pairs.classes, dtype=object)
     shares = np.array([group.answers(model)[1] for model in models])  # (M, N, C)
-    scores, names = label_scores(shares, pairs.labels), np.array(pairs.classes, dtype=object)
     given = shares[:, np.arange(len(pairs)), pairs.labels]  # (M, N)
-    rows = zip(
-        pairs.guids,
-        names[pairs.labels],
-        names[shares.mean(0).argmax(1)],
-        scores,
-        *given,
-        strict=True,
-    )
-    return pd.DataFrame(
-        sorted(rows, key=lambda row: (row[3], row[0])), columns=columns, dtype=object
-    )
+    suggested = classes[shares.mean(0).argmax(1)]
+    scores = label_scores(shares, pairs.labels)
+    rows = zip(pairs.guids, classes[pairs.labels], suggested, scores, *given, strict=True)
+    ordered = sorted(rows, key=lambda row: (row[3], row[0]))
+    return pd.DataFrame(ordered, columns=columns, dtype=object)

@@ -6,14 +6,14 @@ chosen again in every draw.
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from .bootstrap import PLACE, Answers, Figures, metrics, resample, without_selection_bias
 from .draws import Draws
-from .judging import Contender, Judged, Judgement, beside
+from .judging import Judged, Judgement, beside
 from .pairs import Pairs
 from .selection import centred
 from .wording import NOT_CORRECTED, TOO_FEW
@@ -22,17 +22,14 @@ ALL, BEST_TWO = "ensemble of all models", "ensemble of the best two"  # phrases
 _MOST_WORK = 2_000_000_000  # probabilities that are added up
 
 
-@dataclass(frozen=True)
-class _Voice:
+class _Voice(NamedTuple):
     """The probabilities that one run gives the pairs of its fold."""
 
     rows: np.ndarray  # (n,) places among the N pairs
     shares: np.ndarray  # (E, n, C)
     epochs: np.ndarray  # (B,) chosen in each draw
     best: int  # chosen once
-
-
-_Model = list[list[_Voice]]  # the seeds of a model, each with its folds
+    seeds: int  # of its model
 
 
 def ensembles(judgement: Judgement) -> dict[str, Judged]:
@@ -42,10 +39,10 @@ def ensembles(judgement: Judgement) -> dict[str, Judged]:
     change in an ensemble is not known, and not in its interval.
     """
     pairs, draws = judgement.pairs, judgement.draws
-    models = [_model(contender, pairs) for contender in judgement.models.values()]
+    models = [_voices(model, pairs) for model in judgement.models.values()]
     if len(models) < 2 or not all(models):
         return {}
-    runs = sum(len(folds) for model in models for folds in model)
+    runs = sum(map(len, models))
     correct = runs * len(pairs) * len(pairs.classes) * draws.resamples <= _MOST_WORK
     found = {}
     for name, once, in_draws in _choices(judgement.figures):
@@ -54,7 +51,7 @@ def ensembles(judgement: Judgement) -> dict[str, Judged]:
         own = resample(answers, pairs.labels, len(pairs.classes), draws)
         if correct:
             own = _corrected(own, models, in_draws, pairs, draws)
-        ensemble = Contender(name=name, figures=[own], predicted=said[None])
+        ensemble = Judged(name=name, figures=[own], predicted=said[None])
         judged = beside(judgement, [ensemble], [own])[name]
         if not correct and judged.verdict != TOO_FEW:
             judged = replace(judged, verdict=NOT_CORRECTED, p=None)
@@ -74,35 +71,35 @@ def _choices(figures: list[Figures]) -> list[tuple[str, np.ndarray, np.ndarray]]
     return found
 
 
-def _model(contender: Contender, pairs: Pairs) -> _Model | None:
-    """Read the probabilities of a model's runs; None where one has kept none."""
-    seeds = []
-    for trial, figures in zip(contender.trials, contender.figures, strict=True):
-        folds = []
+def _voices(model: Judged, pairs: Pairs) -> list[_Voice]:
+    """Read the probabilities of a model's runs; [] where one has kept none."""
+    found = []
+    for trial, figures in zip(model.trials, model.figures, strict=True):
         for run, epochs in zip(trial.runs, figures.epochs, strict=True):
             if run.shares is None:
-                return None
-            best = int(run.best["epoch"]) - 1 if run.chose_epoch else 0
+                return []
+            rows, best = pairs.rows(run.predictions), int(run.best["epoch"]) - 1
             shares = run.shares.astype(np.float32)
-            folds.append(_Voice(pairs.rows(run.predictions), shares, epochs, best))
-        seeds.append(folds)
-    return seeds
+            found.append(_Voice(rows, shares, epochs, best, len(model.trials)))
+    return found
 
 
-def _said(models: list[_Model], which: np.ndarray, draw: int | None, pairs: Pairs) -> np.ndarray:
+def _said(
+    models: list[list[_Voice]], which: np.ndarray, draw: int | None, pairs: Pairs
+) -> np.ndarray:
     """Return the classes (N,) that some models say together, with the epochs of a draw."""
     together = 0
-    for model in (models[place] for place in which):
+    for voices in (models[place] for place in which):
         total = np.zeros((len(pairs), len(pairs.classes)), np.float32)  # of its seeds
-        for voice in itertools.chain(*model):
+        for voice in voices:
             epoch = voice.best if draw is None else voice.epochs[draw]
             total[voice.rows] += voice.shares[epoch]
-        together = together + total / len(model)
+        together = together + total / voice.seeds
     return together.argmax(1)
 
 
 def _corrected(
-    fixed: Figures, models: list[_Model], in_draws: np.ndarray, pairs: Pairs, draws: Draws
+    fixed: Figures, models: list[list[_Voice]], in_draws: np.ndarray, pairs: Pairs, draws: Draws
 ) -> Figures:
     """Choose the epochs, and the models (m, B), again in every draw."""
     classes = len(pairs.classes)

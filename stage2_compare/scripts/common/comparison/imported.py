@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import filecmp
 import sys
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ..errors import UserError, reason_of
 from ..files import folder_name, printable, quoted, read_csv
 from ..metrics import run_scores
 from ..runs.layout import OTHER, probability_columns
 from ..runs.reading import Predictions, Run
-from .judging import Contender, Judged, Judgement, beside, on_test, on_validation
+from .judging import Judged, Judgement, beside, on_test, on_validation
 from .models import Model
 from .pairs import Pairs
 from .results import Group, Results
@@ -52,9 +52,7 @@ def with_imported(results: Results, folder: Path, given: dict[str, Path] | None 
             if name in given:
                 raise UserError(f"--with {path}: {reason_of(error)}") from error
             print(printable(f"left out: {OTHER}/{path.name}: {reason_of(error)}"), file=sys.stderr)
-    if not models:
-        return results
-    return Results.of([joined(group, models), *results.groups[1:]], results.tagged)
+    return Results([joined(group, models), *results.groups[1:]], results.tagged)
 
 
 def _read(name: str, path: Path, group: Group) -> Run:
@@ -75,20 +73,18 @@ def _read(name: str, path: Path, group: Group) -> Run:
     for column in columns:
         if header.count(column) != 1:
             raise ValueError(f"it needs one column {column}, and its columns are {header}")
-    places = [header.index(column) for column in columns]
-    cells = {row[places[0]].strip(): [row[place].strip() for place in places] for row in rows}
+    cells = pd.DataFrame(rows, columns=header)[columns].map(str.strip).set_index("guid")
     # 2. A row for each validation pair, and for all of the labelled test pairs or for none.
-    sets = [group.validation.pairs]
+    sets, guids = [group.validation.pairs], set(cells.index)
     tested = set(group.test.pairs.guids) if group.test else set()
-    if tested & cells.keys() and tested.isdisjoint(sets[0].guids):
+    if tested & guids and tested.isdisjoint(sets[0].guids):
         sets.append(group.test.pairs)
     wanted = {guid for pairs in sets for guid in pairs.guids}
-    times = Counter(row[places[0]].strip() for row in rows)
     faults = {
-        "guids are missing": wanted - cells.keys(),
-        "guids are of other pairs": cells.keys() - wanted,
-        "guids are there twice": {guid for guid, count in times.items() if count > 1},
-        "classes are unknown": {row[1] for row in cells.values()} - set(classes),
+        "guids are missing": wanted - guids,
+        "guids are of other pairs": guids - wanted,
+        "guids are there twice": set(cells.index[cells.index.duplicated()]),
+        "classes are unknown": set(cells[columns[1]]) - set(classes),
     }
     told = [
         f"{len(values):,} {fault} ({', '.join(map(quoted, sorted(values)[:_EXAMPLES]))})"
@@ -105,9 +101,9 @@ def _read(name: str, path: Path, group: Group) -> Run:
     return Run(name, path, {}, [], best, validation, test=test[0] if test else None, imported=True)
 
 
-def _of_pairs(cells: dict[str, list[str]], pairs: Pairs) -> Predictions:
-    """Return the predictions for N pairs, from their guid, class and C probabilities or none."""
-    _, said, *columns = zip(*(cells[guid] for guid in pairs.guids), strict=True)
+def _of_pairs(cells: pd.DataFrame, pairs: Pairs) -> Predictions:
+    """Return the predictions for N pairs, from their class and C probabilities or none, by guid."""
+    said, *columns = cells.loc[pairs.guids].to_numpy().T
     predicted, shares = list(map(pairs.classes.index, said)), None
     if columns:
         found = np.array(columns, float).T  # (N, C)
@@ -121,21 +117,23 @@ def _of_pairs(cells: dict[str, list[str]], pairs: Pairs) -> Predictions:
 
 def joined(group: Group, models: list[Model]) -> Group:
     """Return a group with models that were made elsewhere."""
+    if not models:
+        return group
     validation, test = group.validation, group.test
     said = [on_validation(model, validation.pairs, validation.draws) for model in models]
-    tested = [model for model in models if model.runs[0].test]
-    on_tests = [on_test(model, None, test.pairs, test.draws) for model in tested]
-    joined = replace(
-        group,
-        models=[*group.models, *models],
-        imported=_judged(validation, said),
-        imported_test=_judged(test, on_tests) if on_tests else {},
-    )
-    return replace(joined, models=sorted(joined.models, key=joined.height))
+    tested = [
+        on_test(model.name, model.trials, test.pairs, test.draws)
+        for model in models
+        if model.runs[0].test
+    ]
+    both = {"validation": _with(validation, said), "test": _with(test, tested) if tested else test}
+    found = replace(group, models=[*group.models, *models], **both)
+    found.models.sort(key=found.height)
+    return found
 
 
-def _judged(judgement: Judgement, others: list[Contender]) -> dict[str, Judged]:
-    """Judge others; their variance between seeds is estimated from the models'."""
+def _with(judgement: Judgement, others: list[Judged]) -> Judgement:
+    """Judge others too; their variance between seeds is estimated from the models'."""
     everyone = [*judgement.models.values(), *others]
     figures = over_seeds([each.figures for each in everyone])[len(judgement.models) :]
-    return beside(judgement, others, figures)
+    return replace(judgement, imported=beside(judgement, others, figures))

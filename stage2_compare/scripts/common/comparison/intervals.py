@@ -77,6 +77,14 @@ def bca(observed: float, draws: np.ndarray, left_out: np.ndarray) -> tuple[float
     return float(low), float(high)
 
 
+def of_difference(gain: float, draws: np.ndarray, comparisons: int = 1) -> Estimate:
+    """Return a difference with its interval, as wide as its draws (B,) are; wider where several
+    comparisons are made (Bonferroni)."""
+    tail = (1 - CONFIDENCE) / 2 / comparisons
+    low, high = gain + np.quantile(draws - draws.mean(), (tail, 1 - tail))
+    return Estimate(gain, float(low), float(high))
+
+
 def doubts(labels: np.ndarray, predicted: np.ndarray, classes: list[str]) -> Phrase | None:
     """Say why the intervals of a model hold the truth too rarely, if they do.
 

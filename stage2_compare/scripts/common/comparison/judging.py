@@ -23,8 +23,8 @@ from .wording import BEST, BETTER, NO_DIFFERENCE, TOO_FEW, WORSE
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contender:
-    """A model on N pairs, trained with S seeds at its best learning rate."""
+class Judged:
+    """A model on N pairs, trained with S seeds at its best learning rate, and the verdict on it."""
 
     name: str
     figures: list[Figures]  # of each seed
@@ -33,16 +33,11 @@ class Contender:
     trials: list[Trial] = field(default_factory=list)  # of each seed; none of an ensemble
     by_rate: dict[float | None, Estimate] = field(default_factory=dict)  # macro-F1
     of_run: dict[str, Figures] = field(default_factory=dict)  # of single runs, by folder
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judged(Contender):
-    """A model with its figures and the verdict on it."""
-
-    estimates: dict[str, Estimate]  # by COLUMNS; means over the seeds
-    verdict: str
-    p: float | None  # macro-F1 against the best, adjusted; None where there is no test
-    doubt: Phrase | None  # why its intervals are not to be trusted
+    # Known when it is judged:
+    estimates: dict[str, Estimate] = field(default_factory=dict)  # by COLUMNS; over the seeds
+    verdict: str = ""
+    p: float | None = None  # macro-F1 against the best, adjusted; None where there is no test
+    doubt: Phrase | None = None  # why its intervals are not to be trusted
 
 
 @dataclass(frozen=True)
@@ -55,9 +50,19 @@ class Judgement:
     figures: list[Figures]  # of each model, over its seeds
     ranking: Ranking
     too_few: bool  # pairs for a verdict on so many models
+    # By name: those that were made elsewhere, held against the best of the others.
+    imported: dict[str, Judged] = field(default_factory=dict)
+
+    @property
+    def smallest_difference(self) -> float | None:
+        """Return the macro-F1 that these pairs would show of every model in 80 % of cases."""
+        return None if self.too_few else self.ranking.smallest_difference
+
+    def of(self, model: Model) -> Judged | None:
+        return self.models.get(model.name) or self.imported.get(model.name)
 
 
-def judge(pairs: Pairs, measure: Callable[[Draws], list[Contender]], answers: int) -> Judgement:
+def judge(pairs: Pairs, measure: Callable[[Draws], list[Judged]], answers: int) -> Judgement:
     """Compare models on the same pairs with the best of them.
 
     Where a verdict may be another one with other draws, it is that of more draws. The figures stay
@@ -81,24 +86,14 @@ def judge(pairs: Pairs, measure: Callable[[Draws], list[Contender]], answers: in
     return replace(judgement, models=models, ranking=again.ranking)
 
 
-def _judge(pairs: Pairs, draws: Draws, contenders: list[Contender]) -> Judgement:
-    figures = over_seeds([model.figures for model in contenders])
-    ranking = _ranked(contenders, figures, pairs)
-    few = too_few(pairs.independent, len(contenders))
-    models = {}
-    for place, model in enumerate(contenders):
-        verdict, p = NO_DIFFERENCE, float(ranking.p[place])
-        if place == ranking.best or few:
-            verdict, p = (TOO_FEW if few else BEST), None
-        elif ranking.worse[place]:
-            verdict = WORSE
-        models[model.name] = _judged_as(model, figures[place], pairs, verdict, p)
-    return Judgement(pairs, draws, models, figures, ranking, few)
+def _judge(pairs: Pairs, draws: Draws, models: list[Judged]) -> Judgement:
+    figures = over_seeds([model.figures for model in models])
+    few = too_few(pairs.independent, len(models))
+    ranking, judged = _verdicts(models, figures, pairs, few)
+    return Judgement(pairs, draws, judged, figures, ranking, few)
 
 
-def beside(
-    judgement: Judgement, others: list[Contender], figures: list[Figures]
-) -> dict[str, Judged]:
+def beside(judgement: Judgement, others: list[Judged], figures: list[Figures]) -> dict[str, Judged]:
     """Judge others together with the models of a judgement, by name, against the best of those.
 
     They are no candidates for the best, and change no verdict on a model.
@@ -106,48 +101,50 @@ def beside(
     Args:
         figures: of the others, over their seeds.
     """
-    pairs, models = judgement.pairs, list(judgement.models.values())
-    everyone, best = [*models, *others], judgement.ranking.best
-    ranking = _ranked(everyone, [*judgement.figures, *figures], pairs, best)
+    pairs, everyone = judgement.pairs, [*judgement.models.values(), *others]
     few = judgement.too_few or too_few(pairs.independent, len(everyone))
-    found = {}
-    for place, (other, own) in enumerate(zip(others, figures, strict=True), len(models)):
+    best = judgement.ranking.best
+    _, judged = _verdicts(everyone, [*judgement.figures, *figures], pairs, few, best)
+    return {other.name: judged[other.name] for other in others}
+
+
+def _verdicts(
+    models: list[Judged], figures: list[Figures], pairs: Pairs, few: bool, best: int | None = None
+) -> tuple[Ranking, dict[str, Judged]]:
+    """Rank models by macro-F1, see ``rank``, and judge each; ``figures`` are theirs, over their
+    seeds."""
+    observed, draws, left_out = (
+        np.array([getattr(of_model, name)[PLACE] for of_model in figures])
+        for name in ("corrected", "draws", "left_out")
+    )
+    ranking = rank(observed, draws, left_out, differing(models, pairs), best)
+    places, judged = pairs.one_of_each_group, {}
+    for place, (model, own) in enumerate(zip(models, figures, strict=True)):
         verdict, p = NO_DIFFERENCE, float(ranking.p[place])
-        if few:
-            verdict, p = TOO_FEW, None
+        if few or place == ranking.best:
+            verdict, p = TOO_FEW if few else BEST, None
         elif ranking.worse[place] or ranking.better[place]:
             verdict = WORSE if ranking.worse[place] else BETTER
-        found[other.name] = _judged_as(other, own, pairs, verdict, p)
-    return found
+        found = (
+            doubts(pairs.labels[places], row[places], pairs.classes) for row in model.predicted
+        )
+        judged[model.name] = replace(
+            model,
+            estimates=estimates(own),
+            verdict=verdict,
+            p=p,
+            doubt=next(filter(None, found), None),  # of the first seed that gives one
+        )
+    return ranking, judged
 
 
-def _ranked(
-    contenders: list[Contender], figures: list[Figures], pairs: Pairs, best: int | None = None
-) -> Ranking:
-    """Rank models by macro-F1, see ``rank``; ``figures`` are theirs, over their seeds."""
-    observed = np.array([of_model.corrected[PLACE] for of_model in figures])
-    draws = np.array([of_model.draws[PLACE] for of_model in figures])
-    left_out = np.array([of_model.left_out[PLACE] for of_model in figures])
-    return rank(observed, draws, left_out, differing(contenders, pairs), best)
-
-
-def _judged_as(
-    model: Contender, figures: Figures, pairs: Pairs, verdict: str, p: float | None
-) -> Judged:
-    places = pairs.one_of_each_group
-    found = (doubts(pairs.labels[places], row[places], pairs.classes) for row in model.predicted)
-    doubt = next(filter(None, found), None)  # of the first seed that gives one
-    own = {"estimates": estimates(figures), "verdict": verdict, "p": p, "doubt": doubt}
-    return Judged(**vars(model), **own)
-
-
-def on_validation(model: Model, pairs: Pairs, draws: Draws) -> Contender:
+def on_validation(model: Model, pairs: Pairs, draws: Draws) -> Judged:
     """Measure a model by what its runs said at every epoch; choose its learning rate."""
     of_run, of_rates = {}, {}
     for rate, trials in model.by_rate.items():
         of_rates[rate] = []
         for trial in trials:
-            answers = [_answers(run, pairs) for run in trial.runs]
+            answers = [answers_of(run, pairs) for run in trial.runs]
             figures = resample(answers, pairs.labels, len(pairs.classes), draws)
             of_rates[rate].append(figures)
             if len(trial.runs) == 1:
@@ -155,7 +152,7 @@ def on_validation(model: Model, pairs: Pairs, draws: Draws) -> Contender:
     place, of_seeds = best_of(list(of_rates.values()))
     rate = list(of_rates)[place]
     trials = model.by_rate[rate]
-    return Contender(
+    return Judged(
         name=model.name,
         figures=of_seeds,
         predicted=np.array([said([run.predictions for run in one.runs], pairs) for one in trials]),
@@ -166,13 +163,13 @@ def on_validation(model: Model, pairs: Pairs, draws: Draws) -> Contender:
     )
 
 
-def on_test(model: Model, rate: float | None, pairs: Pairs, draws: Draws) -> Contender:
+def on_test(name: str, trials: list[Trial], pairs: Pairs, draws: Draws) -> Judged:
     """Measure a model once on test pairs: epoch and learning rate were chosen on validation.
 
     The folds of a seed say together what the mean of their probabilities says.
     """
     predicted = []
-    for trial in model.by_rate[rate]:
+    for trial in trials:
         if len(trial.runs) == 1:  # ties of rounded probabilities were decided in training
             predicted.append(said([trial.runs[0].test], pairs))
             continue
@@ -185,14 +182,10 @@ def on_test(model: Model, rate: float | None, pairs: Pairs, draws: Draws) -> Con
         resample([Answers(rows, row[None])], pairs.labels, len(pairs.classes), draws)
         for row in predicted
     ]
-    return Contender(name=model.name, figures=figures, predicted=np.array(predicted), rate=rate)
+    return Judged(name=name, figures=figures, predicted=np.array(predicted))
 
 
-def of_one_run(run: Run, pairs: Pairs, draws: Draws) -> Figures:
-    return resample([_answers(run, pairs)], pairs.labels, len(pairs.classes), draws)
-
-
-def _answers(run: Run, pairs: Pairs) -> Answers:
+def answers_of(run: Run, pairs: Pairs) -> Answers:
     """Return what a run said at every epoch, or only at its best where no more is recorded."""
     epochs = run.epochs if run.epochs is not None else np.array([run.predictions.predicted])
     return Answers(pairs.rows(run.predictions), epochs)
@@ -206,11 +199,11 @@ def said(parts: list[Predictions], pairs: Pairs) -> np.ndarray:
     return predicted
 
 
-def differing(contenders: list[Contender], pairs: Pairs) -> np.ndarray:
+def differing(models: list[Judged], pairs: Pairs) -> np.ndarray:
     """Count the groups of pairs on which any seeds of two models differ, (M, M)."""
-    counts = np.zeros((len(contenders), len(contenders)), int)
-    for first, second in itertools.combinations(range(len(contenders)), 2):
-        said_by = contenders[first].predicted[:, None], contenders[second].predicted[None]
+    counts = np.zeros((len(models), len(models)), int)
+    for first, second in itertools.combinations(range(len(models)), 2):
+        said_by = models[first].predicted[:, None], models[second].predicted[None]
         differs = (said_by[0] != said_by[1]).any((0, 1))  # (N,)
         counts[first, second] = counts[second, first] = len(np.unique(pairs.groups[differs]))
     return counts

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from ..files import folder_name
-from ..runs.labels import plain_name, without_fold_and_seed
+from ..runs.labels import plain_name, run_names, without_fold_and_seed
 from ..runs.reading import Run
 
 
@@ -30,7 +30,7 @@ class Trial:
         return self.runs[0].seed
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Model:
     """All runs of one model under one protocol."""
 
@@ -41,10 +41,15 @@ class Model:
     @cached_property
     def trials(self) -> list[Trial]:
         """Return the runs by rate and seed; their folds together."""
-        by_trial = defaultdict(list)
+        by_trial = defaultdict(dict)
         for run in self.runs:
-            by_trial[run.number("protocol", "lr"), run.seed, _folds(run) is None].append(run)
-        return [_trial(by_trial[key]) for key in sorted(by_trial, key=str)]
+            fold, folds = _fold(run)
+            by_trial[run.number("protocol", "lr"), run.seed, folds].setdefault(fold, run)
+        found = []
+        for (*_, folds), runs in sorted(by_trial.items(), key=lambda item: str(item[0])):
+            missing = [fold for fold in range(1, folds + 1) if fold not in runs]
+            found.append(Trial([runs[fold] for fold in sorted(runs)], missing))
+        return found
 
     @cached_property
     def by_rate(self) -> dict[float | None, list[Trial]]:
@@ -54,10 +59,6 @@ class Model:
             if not trial.missing and all(run.predictions for run in trial.runs):
                 found[trial.rate].append(trial)
         return dict(found)
-
-    @property
-    def incomplete(self) -> list[Trial]:
-        return [trial for trial in self.trials if trial.missing]
 
     @property
     def imported(self) -> bool:
@@ -72,6 +73,12 @@ class Model:
     @property
     def seeds(self) -> tuple:
         return tuple(sorted({run.seed for run in self.runs}, key=str))
+
+    @cached_property
+    def run_names(self) -> dict[str, str]:
+        """Return the name of each run by that of its folder."""
+        folders = [run.name for run in self.runs]
+        return dict(zip(folders, run_names(self.name, self.runs), strict=True))
 
 
 def model_record(run: Run) -> dict[str, Any]:
@@ -101,17 +108,8 @@ def models(runs: Iterable[Run]) -> list[Model]:
     return sorted(found, key=lambda model: model.folder)
 
 
-def _folds(run: Run) -> int | None:
-    """Return how many folds a run is one of, None for a run on the plain split."""
+def _fold(run: Run) -> tuple[int, int]:
+    """Return which fold a run is on, of how many; 0 and 0 where it is on the plain split."""
     fold, folds = run.recorded("protocol", "fold"), run.recorded("protocol", "folds")
     known = isinstance(fold, int) and isinstance(folds, int) and 1 <= fold <= folds <= 1000
-    return folds if known else None
-
-
-def _trial(runs: list[Run]) -> Trial:
-    folds = _folds(runs[0])
-    if folds is None:
-        return Trial(runs[:1], [])
-    by_fold = {run.recorded("protocol", "fold"): run for run in runs}
-    missing = [fold for fold in range(1, folds + 1) if fold not in by_fold]
-    return Trial([by_fold[fold] for fold in sorted(by_fold)], missing)
+    return (fold, folds) if known else (0, 0)

@@ -42,28 +42,24 @@ class Pairs:
         return np.array([self._places[guid] for guid in predictions.guids])
 
 
-def key(parts: Iterable[Predictions]) -> tuple:
+def key(parts: list[Predictions]) -> tuple:
     """Return what is equal for predictions of the same pairs, in whatever order; ``parts`` are
     joined."""
-    pairs, classes = [], ()
-    for part in parts:
-        classes = tuple(part.classes)
-        pairs += zip(part.guids, part.labels, strict=True)
-    return classes, tuple(sorted(pairs))
+    return tuple(parts[0].classes), *_sorted(parts)
 
 
 def join(parts: list[Predictions], others: Iterable[Predictions] = ()) -> Pairs:
     """Join the pairs of one model, one part per fold. ``others`` may know the groups instead."""
-    rows = [
-        (guid, label) for part in parts for guid, label in zip(part.guids, part.labels, strict=True)
-    ]
-    rows.sort()
-    guids = [guid for guid, _ in rows]
-    first_copy = {}
+    pairs, first_copy = _sorted(parts), {}
     for part in (*others, *parts):
         if part.groups is not None:
             first_copy.update(zip(part.guids, part.groups, strict=True))
-    names = [first_copy.get(guid, guid) for guid in guids]
-    groups = np.unique(np.array(names, dtype=object), return_inverse=True)[1]
-    labels = np.array([label for _, label in rows])
+    guids = [guid for guid, _ in pairs]
+    names = np.array([first_copy.get(guid, guid) for guid in guids], dtype=object)
+    groups = np.unique(names, return_inverse=True)[1]
+    labels = np.array([label for _, label in pairs])
     return Pairs(list(parts[0].classes), guids, labels, groups, bool(first_copy))
+
+
+def _sorted(parts: list[Predictions]) -> list[tuple[str, int]]:
+    return sorted(pair for part in parts for pair in zip(part.guids, part.labels, strict=True))

@@ -46,19 +46,17 @@ def by_protocol(runs: list[Run]) -> list[list[Run]]:
 
 def differences(runs: list[Run], usual: list[Run]) -> list[Phrase]:
     """Name what a group has otherwise than another one: "epochs 9 instead of 5"."""
-    own, other = _protocol(runs), _protocol(usual)
-    found = [_different(name, own[name], other[name]) for name in _contradictions(own, other)]
+    found = _told(_protocol(runs), _protocol(usual), "instead_of")
     return list(dict.fromkeys(found)) or [phrase("other_pairs")]
 
 
 def changes(runs: list[Run], usual: list[Run]) -> list[Phrase]:
     """Name what a model with a tag has otherwise than the same model without one; the rate too."""
+    rates = [json.dumps(each[0].number("protocol", "lr")) for each in (runs, usual)]
     own, other = (
-        {**_protocol(each), "lr": json.dumps(each[0].number("protocol", "lr"))}
-        for each in (runs, usual)
+        _protocol(each) | {"lr": rate} for each, rate in zip((runs, usual), rates, strict=True)
     )
-    names = _contradictions(own, other)
-    return [_different(name, own[name], other[name], "changed_value") for name in names]
+    return _told(own, other, "changed_value")
 
 
 def without_copies(runs: list[Run]) -> tuple[list[Run], dict[str, list[str]]]:
@@ -87,7 +85,7 @@ def _by_pairs(runs: list[Run]) -> list[list[Run]]:
     for model in models(runs):
         for trials in model.by_rate.values():
             for trial in trials:
-                groups[key(run.predictions for run in trial.runs)] += trial.runs
+                groups[key([run.predictions for run in trial.runs])] += trial.runs
     parts = sorted(groups.values(), key=len, reverse=True) or [[]]
     known = {run.name for part in parts for run in part}
     parts[0] += [run for run in runs if run.name not in known]
@@ -120,10 +118,14 @@ def _contradictions(own: dict[str, str], other: dict[str, str]) -> list[str]:
     return different
 
 
-def _different(name: str, own: str, usual: str, key: str = "instead_of") -> Phrase:
-    if name in _HASHES:
-        return phrase(_HASHES[name])
-    return phrase(key, name=name, own=_short(own), usual=_short(usual))
+def _told(own: dict[str, str], usual: dict[str, str], key: str) -> list[Phrase]:
+    """Say in which values a protocol contradicts another one; ``key``: of the phrase."""
+    return [
+        phrase(_HASHES[name])
+        if name in _HASHES
+        else phrase(key, name=name, own=_short(own[name]), usual=_short(usual[name]))
+        for name in _contradictions(own, usual)
+    ]
 
 
 def _short(value: str) -> str:

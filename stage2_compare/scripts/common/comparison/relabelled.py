@@ -40,8 +40,7 @@ def relabelled(group: Group, meant: dict[str, str]) -> Group:
         for model in group.models
     ]
     again = judged_group([model for model in models if not model.imported])
-    imported = [model for model in models if model.imported]
-    return joined(again, imported) if imported else again
+    return joined(again, [model for model in models if model.imported])
 
 
 def _relabelled(run: Run, meant: dict[str, str]) -> Run:
@@ -59,7 +58,7 @@ def _relabelled(run: Run, meant: dict[str, str]) -> Run:
 def side_by_side(group: Group, meant: dict[str, str], say: Language) -> str:
     """Return a table of differences from the first model under both kinds of labels."""
     again = relabelled(group, meant)
-    models = [model for model in group.models if group.judged(model)]
+    models = list(filter(group.judged, group.models))
     columns = {
         say(title): [_cell(each, model, say) for model in models]
         for title, each in (("given_labels", group), ("corrected_labels", again))

@@ -1,11 +1,12 @@
 """One table of models and one of runs, of which csv files, console, page and pictures are views.
 
-Columns are those of the csv files. A model's figures stand in the group of its protocol, to which
-its verdict belongs.
+Columns are those of the csv files: other programs read them, so new ones go to the end. A model's
+figures stand in the group of its protocol, to which its verdict belongs.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,15 +16,16 @@ import numpy as np
 import pandas as pd
 
 from ..metrics import COLUMNS, MAIN, METRICS, Metric
-from ..runs.labels import run_names
 from ..runs.layout import INFERENCE
 from ..runs.reading import Run
 from ..words import ENGLISH, Phrase
 from .best import as_best
+from .bootstrap import resample
 from .decided import KINDS, Decided, who_decided
 from .draws import Draws
+from .ensembles import ensembles
 from .intervals import Estimate, estimates
-from .judging import Judged, Judgement, of_one_run, said
+from .judging import Judged, Judgement, answers_of
 from .models import Model, Trial
 from .pairs import join
 from .tagged import Tagged
@@ -44,25 +46,47 @@ _RECORDED = {  # columns of runs, and where metrics.json has them
     "model_name": ("model", "name"),
     "val_samples": ("samples", "val"),
 }
+_RUN_COLUMNS = """
+run val_acc val_f1_macro val_precision_macro val_recall_macro
+f1_low f1_high acc_low acc_high precision_low precision_high recall_low recall_high
+p_vs_best verdict comparable differs best_epoch epochs params_million trainable_params_million
+train_time_sec peak_memory_mb seed truncated_rate unknown_rate tokens_per_character
+last_val_f1_macro family model_name image_backbone fusion batch_size effective_batch_size
+val_samples device f1_drop_images_shuffled f1_drop_texts_shuffled emap_f1_macro emap_pairs
+lr fold epochs_run f1_corrected doubt
+model group encode_time_sec scope acc_corrected precision_corrected recall_corrected
+imported tag
+inference_ms inference_batch_ms inference_memory_mb
+"""
+_MODEL_COLUMNS = """
+run val_acc val_f1_macro val_precision_macro val_recall_macro
+seeds val_acc_sd val_f1_macro_sd val_precision_macro_sd val_recall_macro_sd
+f1_low f1_high acc_low acc_high precision_low precision_high recall_low recall_high
+p_vs_best verdict comparable differs runs rates lr f1_corrected doubt
+test_acc test_f1_macro test_f1_low test_f1_high test_precision_macro test_recall_macro
+test_p_vs_best test_verdict
+model group folds epochs params_million trainable_params_million train_time_sec encode_time_sec
+peak_memory_mb acc_corrected precision_corrected recall_corrected
+f1_as_best f1_as_best_low f1_as_best_high scope test_by
+imported tag untagged f1_gain f1_gain_low f1_gain_high
+inference_ms inference_batch_ms inference_memory_mb
+trials trials_sec
+"""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Group:
     """Runs of one protocol, their models and the verdicts on them."""
 
-    number: int  # 1 is told first
     models: list[Model]  # highest macro-F1 first
-    differs: list[Phrase]  # what its protocol has otherwise than that of group 1
-    validation: Judgement | None  # None where no run has predictions
-    test: Judgement | None  # None where no run has predictions for labelled test pairs
-    ensembles: dict[str, Judged]  # on the validation pairs, by name
-    worth: list[Worth]
-    majority_class: str | None  # the most frequent one of the training split
-    majority: dict[str, float] | None  # by COLUMNS, of always predicting it
-    notes: list[Phrase]  # what weakens the comparison, a line each
-    # By name: models of other programs, held against the best of those that are trained here.
-    imported: dict[str, Judged] = field(default_factory=dict)
-    imported_test: dict[str, Judged] = field(default_factory=dict)
+    number: int = 1  # 1 is told first
+    differs: list[Phrase] = field(default_factory=list)  # its protocol, from that of group 1
+    validation: Judgement | None = None  # None where no run has predictions
+    test: Judgement | None = None  # None where no run has predictions for labelled test pairs
+    majority_class: str | None = None  # the most frequent one of the training split
+    majority: dict[str, float] | None = None  # by COLUMNS, of always predicting it
+    worth: list[Worth] = field(default_factory=list)
+    notes: list[Phrase] = field(default_factory=list)  # what weakens the comparison, a line each
 
     @property
     def runs(self) -> list[Run]:
@@ -74,6 +98,15 @@ class Group:
         """Return the number of validation pairs behind the verdicts."""
         return len(self.validation.pairs) if self.validation else 0
 
+    @property
+    def imported(self) -> dict[str, Judged]:
+        """Return the models of other programs, by name."""
+        return self.validation.imported if self.validation else {}
+
+    @cached_property
+    def ensembles(self) -> dict[str, Judged]:
+        return ensembles(self.validation) if self.validation else {}
+
     @cached_property
     def as_best(self) -> Estimate | None:
         """Return macro-F1 of the first model, without the selection bias of coming first."""
@@ -83,14 +116,9 @@ class Group:
     @cached_property
     def decided(self) -> dict[str, Decided]:
         """Return what decides the answers of each model that was probed, by its name."""
-        found = [who_decided(each.name, self.trials(each), self.validation) for each in self.models]
+        judged = filter(None, map(self.judged, self.models))
+        found = [who_decided(each, self.validation) for each in judged]
         return {each.name: each for each in found if each}
-
-    @property
-    def smallest_difference(self) -> float | None:
-        """Return the macro-F1 that these pairs would show of every model in 80 % of cases."""
-        judgement = self.validation
-        return None if not judgement or judgement.too_few else judgement.ranking.smallest_difference
 
     @property
     def ranked(self) -> list[str]:
@@ -106,13 +134,11 @@ class Group:
         return MODELS if any(len(each.trials) > 1 for each in judged) else RUNS
 
     def judged(self, model: Model) -> Judged | None:
-        judged = self.validation.models if self.validation else {}
-        return judged.get(model.name) or self.imported.get(model.name)
+        return self.validation and self.validation.of(model)
 
     def tested(self, model: Model) -> Judged | None:
         """Return its figures and the verdict on it on the test pairs."""
-        judged = self.test.models if self.test else {}
-        return judged.get(model.name) or self.imported_test.get(model.name)
+        return self.test and self.test.of(model)
 
     def height(self, model: Model) -> tuple:
         """Return what sorts models, the highest macro-F1 first."""
@@ -120,39 +146,26 @@ class Group:
         best = max(run.best[MAIN.column] for run in model.runs)
         return -(judged.estimates[MAIN.column].centre if judged else best), model.folder
 
-    def trials(self, model: Model) -> list[Trial]:
-        """Return the trials behind a model's figures, at its best rate; [] where it is not judged."""
-        judged = self.judged(model)
-        return judged.trials if judged else []
+    def shares(self, model: Model) -> np.ndarray:
+        """Return the probabilities (S, N, C) of each training of a model that is judged, its folds
+        joined; nan where they are not known."""
+        pairs, trials = self.validation.pairs, self.judged(model).trials
+        shares = np.full((len(trials), len(pairs), len(pairs.classes)), np.nan)
+        for trial, own in zip(trials, shares, strict=True):
+            for part in (run.predictions for run in trial.runs):
+                if part.probabilities is not None:
+                    own[pairs.rows(part)] = part.probabilities
+        return shares
 
-    def answers(self, model: Model) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return what a model says of the validation pairs, its seeds and folds joined.
-
-        Returns:
-            The predicted classes (N,), and the mean probabilities (N, C), nan where they are not
-            known; None where it is not judged.
-        """
-        of_trials = self.of_trials(model)
-        if not of_trials:
-            return None
-        shares = sum(own for _, own in of_trials)
-        alone = len(of_trials) == 1  # ties of rounded probabilities were decided in training
-        return (of_trials[0][0] if alone else shares.argmax(1)), shares / len(of_trials)
-
-    def of_trials(self, model: Model) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return the same of each training of a model, its folds joined; [] where it is not judged."""
-        found = []
-        for trial in self.trials(model):
-            pairs, parts = self.validation.pairs, [run.predictions for run in trial.runs]
-            shares = np.zeros((len(pairs), len(pairs.classes)))
-            for part in parts:
-                known = part.probabilities
-                shares[pairs.rows(part)] = np.nan if known is None else known
-            found.append((said(parts, pairs), shares))
-        return found
+    def answers(self, model: Model) -> tuple[np.ndarray, np.ndarray]:
+        """Return the classes (N,) and the mean probabilities (N, C) of a model that is judged, its
+        seeds and folds joined."""
+        predicted, shares = self.judged(model).predicted, self.shares(model)
+        alone = len(predicted) == 1  # ties of rounded probabilities were decided in training
+        return predicted[0] if alone else shares.sum(0).argmax(1), shares.mean(0)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Results:
     """All groups, and their tables: rows with the highest macro-F1 first.
 
@@ -162,29 +175,34 @@ class Results:
 
     groups: list[Group]
     tagged: list[Tagged]
-    models: pd.DataFrame
-    runs: pd.DataFrame
 
-    @classmethod
-    def of(cls, groups: list[Group], tagged: list[Tagged]) -> Results:
-        models = [_model_row(model, group) for group in groups for model in group.models]
-        runs = [row for group in groups for model in group.models for row in _runs(model, group)]
-        # Of models as the verdicts take it, without selection bias; of runs as it was recorded.
-        models.sort(key=lambda row: (-_centre(row), row["run"]))
-        runs.sort(key=lambda row: (-row[MAIN.column], row["run"]))
-        for each in tagged:
-            own = _tagged(each)
-            models.append({**_model_row(each.model, each.group), **own, **_gain(each)})
-            runs += [{**row, **own} for row in _runs(each.model, each.group)]
-        first = groups[0]
+    @cached_property
+    def models(self) -> pd.DataFrame:
+        rows = [_model_row(model, group) for group in self.groups for model in group.models]
+        # As the verdicts take it, without selection bias.
+        rows.sort(key=lambda row: (-_centre(row), row["run"]))
+        for each in self.tagged:
+            own = {"kind": TAGGED, **_tagged(each), **_gain(each)}
+            rows.append(_model_row(each.model, each.group) | own)
+        first = self.groups[0]
         for name, judged in first.ensembles.items():
             own = {"run": name, "model": name, "group": 1, "kind": ENSEMBLE}
-            models.append({**own, **_figures(judged.estimates), **_verdict_of(judged)})
+            rows.append(own | _figures(judged.estimates) | _verdict_of(judged))
         if first.majority:
             name = f"always {first.majority_class}"
             own = {"run": name, "model": name, "group": 1, "kind": FIXED, "verdict": REFERENCE}
-            models.append({**own, **first.majority})
-        return cls(groups, tagged, _frame(models), _frame(runs))
+            rows.append(own | first.majority)
+        return _frame(rows, _MODEL_COLUMNS)
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        rows = [
+            row for group in self.groups for model in group.models for row in _runs(model, group)
+        ]
+        rows.sort(key=lambda row: (-row[MAIN.column], row["run"]))  # as it was recorded
+        for each in self.tagged:
+            rows += [row | _tagged(each) for row in _runs(each.model, each.group)]
+        return _frame(rows, _RUN_COLUMNS)
 
     def table(self, group: Group) -> pd.DataFrame:
         """Return the rows of a group's models, by their names."""
@@ -205,9 +223,10 @@ def spent(table: pd.DataFrame) -> pd.Series:
     return table[["train_time_sec", "encode_time_sec"]].astype(float).sum(axis=1, min_count=1)
 
 
-def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return a table with the columns of the first row; None where a row has no value."""
-    cells = [{column: row.get(column) for column in rows[0]} for row in rows]
+def _frame(rows: list[dict[str, Any]], columns: str) -> pd.DataFrame:
+    """Return a table with these columns, then all others; None where a row has no value."""
+    names = dict.fromkeys([*columns.split(), *itertools.chain.from_iterable(rows)])
+    cells = [{name: row.get(name) for name in names} for row in rows]
     return pd.DataFrame(cells, dtype=object)  # whole numbers beside None stay whole
 
 
@@ -217,51 +236,52 @@ def _centre(row: dict[str, Any]) -> float:
 
 
 def _model_row(model: Model, group: Group) -> dict[str, Any]:
-    """Return the row of a model; None where something is not known."""
-    judged, runs = group.judged(model), model.runs
+    judged, test, runs = group.judged(model), group.tested(model), model.runs
     trials = judged.trials if judged else model.trials
-    test = group.tested(model)
     folds = runs[0].recorded("protocol", "folds")
-    folds = folds if isinstance(folds, int) else None
-    first = len(group.ranked) > 1 and group.ranked[0] == model.name
-    as_best = group.as_best if first else Estimate(None)
-    return {
+    row = {
         "run": model.folder,
         "model": model.name,
         "kind": MODEL,
         **_figures(judged.estimates if judged else _own_scores(runs)),
         **{f"{column}_sd": value for column, value in _spread(trials).items()},
-        **_verdict(model, group, judged),
-        "f1_as_best": as_best.corrected,
-        "f1_as_best_low": as_best.low,
-        "f1_as_best_high": as_best.high,
-        **{f"test_{each.key}": test and test.estimates[each.column].value for each in METRICS},
-        "test_f1_low": test and test.estimates[MAIN.column].low,
-        "test_f1_high": test and test.estimates[MAIN.column].high,
-        "test_p_vs_best": test and test.p,
-        "test_verdict": test and test.verdict,
-        "test_by": f"ensemble of {folds} folds" if test and folds else None,
+        **_verdict(runs, group, judged),
         "runs": " ".join(run.name for run in runs),
-        "seeds": None if model.imported else len(trials) if judged else len(model.seeds),
-        "folds": folds,
-        "rates": None if model.imported else len(model.by_rate) or 1,
+        "folds": folds if isinstance(folds, int) else None,
         "lr": judged.rate if judged and len(model.by_rate) > 1 else None,
         "epochs": runs[0].recorded("protocol", "epochs") or runs[0].recorded("epochs"),
         **{key: _mean(run.number(key) for run in runs) for key in _COSTS},
         "imported": YES if model.imported else NO,
-        **_decided(group.decided.get(model.name)),
         "tag": runs[0].tag or None,
-        **dict.fromkeys(("untagged", "f1_gain", "f1_gain_low", "f1_gain_high")),
         "trials": runs[0].trials and runs[0].trials.count,
         "trials_sec": runs[0].trials and runs[0].trials.seconds,
+        **dict.fromkeys(f"test_{metric.key}" for metric in METRICS),
+        **_decided(group.decided.get(model.name)),
     }
+    if not model.imported:
+        row["seeds"] = len(trials) if judged else len(model.seeds)
+        row["rates"] = len(model.by_rate) or 1
+    if len(group.ranked) > 1 and group.ranked[0] == model.name:
+        best = group.as_best
+        row |= {
+            "f1_as_best": best.corrected,
+            "f1_as_best_low": best.low,
+            "f1_as_best_high": best.high,
+        }
+    if test:
+        f1 = test.estimates[MAIN.column]
+        row |= {f"test_{each.key}": test.estimates[each.column].value for each in METRICS}
+        row |= {"test_f1_low": f1.low, "test_f1_high": f1.high, "test_p_vs_best": test.p}
+        row |= {"test_verdict": test.verdict}
+        row["test_by"] = f"ensemble of {row['folds']} folds" if row["folds"] else None
+    return row
 
 
 def _tagged(each: Tagged) -> dict[str, Any]:
     """Return the cells of a model with a tag, and of its runs, in place of those within a group."""
     differs = "; ".join(map(ENGLISH, each.differs))
     scope = MODELS if each.seeds > 1 else RUNS
-    own = {"kind": TAGGED, "group": None, "comparable": NO, "differs": differs, "scope": scope}
+    own = {"group": None, "comparable": NO, "differs": differs, "scope": scope}
     return {**own, "verdict": each.verdict, "p_vs_best": None}
 
 
@@ -284,22 +304,21 @@ def _decided(found: Decided | None) -> dict[str, float | None]:
 
 
 def _runs(model: Model, group: Group) -> list[dict[str, Any]]:
-    """Return the rows of a model's runs; None where something is not recorded."""
+    """Return the rows of a model's runs."""
     used = {run.name for trials in model.by_rate.values() for one in trials for run in one.runs}
     rows = []
-    for run, name in zip(model.runs, run_names(model.name, model.runs), strict=True):
+    for run in model.runs:
         judged = group.judged(model) if run.name in used else None
         found = judged.of_run.get(run.name) if judged else None
         row = {
             "run": run.name,
-            "model": name,
+            "model": model.run_names[run.name],
             **_figures(estimates(found) if found else _own_scores([run])),
             **{column: run.best[column] for column in COLUMNS},
-            **_verdict(model if judged else Model("", [run]), group, judged),
+            **_verdict(model.runs if judged else [run], group, judged),
             **{column: run.recorded(*keys) for column, keys in _RECORDED.items()},
             "lr": run.number("protocol", "lr"),
             **{key: run.number("probe", key) for key in PROBE},
-            **dict.fromkeys(("best_epoch", "last_val_f1_macro", "epochs_run")),
             "imported": YES if run.imported else NO,
             "tag": run.tag or None,
         }
@@ -321,18 +340,17 @@ def _figures(scores: dict[str, Estimate]) -> dict[str, float | None]:
     return cells
 
 
-def _verdict(model: Model, group: Group, judged: Judged | None) -> dict[str, Any]:
+def _verdict(runs: list[Run], group: Group, judged: Judged | None) -> dict[str, Any]:
     """Return the verdict within the group, and whether it is the group that is told first."""
-    recorded = any(run.recorded("protocol") for run in model.runs)
+    recorded = any(run.recorded("protocol") for run in runs)
     cells = {
         "group": group.number,
         "comparable": NO if group.number > 1 else YES if recorded else UNKNOWN,
         "differs": "; ".join(map(ENGLISH, group.differs)),
     }
     if judged is None:
-        predicted = any(run.predictions for run in model.runs)
-        verdict = INCOMPLETE if predicted else NO_PREDICTIONS
-        return {**cells, "verdict": verdict, "p_vs_best": None, "doubt": "", "scope": None}
+        predicted = any(run.predictions for run in runs)
+        return {**cells, "verdict": INCOMPLETE if predicted else NO_PREDICTIONS, "doubt": ""}
     cells |= {**_verdict_of(judged), "scope": group.scope}
     if group.number > 1 and len(group.validation.models) == 1:
         cells |= {"verdict": NOT_COMPARABLE, "p_vs_best": None}
@@ -348,7 +366,8 @@ def _own_scores(runs: list[Run]) -> dict[str, Estimate]:
     """Return the scores of runs that are compared with no others, by COLUMNS."""
     if len(runs) == 1 and runs[0].predictions:
         pairs = join([runs[0].predictions])
-        return estimates(of_one_run(runs[0], pairs, Draws(pairs.groups)))
+        answers, draws = [answers_of(runs[0], pairs)], Draws(pairs.groups)
+        return estimates(resample(answers, pairs.labels, len(pairs.classes), draws))
     return {column: Estimate(_mean(run.best[column] for run in runs)) for column in COLUMNS}
 
 

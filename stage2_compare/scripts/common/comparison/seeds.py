@@ -34,12 +34,11 @@ def over_seeds(families: list[list[Figures]], seed: int = SEED) -> list[Figures]
     seen, of_pairs = _variances(families, freedom)  # (F, K) each
     together = np.average(seen - of_pairs, axis=0, weights=freedom)  # (K,)
     excess = _PRIOR * together + freedom[:, None] * (seen - of_pairs)
-    excess /= _PRIOR + freedom[:, None]  # (F, K)
+    excess /= _PRIOR + freedom[:, None]  # (F, K), beyond the variance of the pairs
+    degrees = np.minimum(freedom.sum(), _PRIOR + freedom) + _MORE  # (F,)
     return [
-        _widened(
-            of_family, excess[place], of_pairs[place], seeds[place], freedom.sum(), (seed, place)
-        )
-        for place, of_family in enumerate(means)
+        _widened(*family, np.random.default_rng((seed, place)))
+        for place, family in enumerate(zip(means, excess, of_pairs, seeds, degrees, strict=True))
     ]
 
 
@@ -65,16 +64,14 @@ def _widened(
     excess: np.ndarray,
     of_pairs: np.ndarray,
     seeds: int,
-    freedom: int,
-    seed: tuple[int, int],
+    degrees: int,
+    random: np.random.Generator,
 ) -> Figures:
-    """Move each draw by what other seeds would change. ``excess``: their variance beyond the pairs', (K,).
+    """Move each draw by what other seeds would change; variances (K,) by these degrees of freedom.
 
     The move of a draw is the same in all metrics, because one training makes them all.
     """
-    random = np.random.default_rng(seed)
     draws = of_family.draws.shape[1]
-    degrees = min(freedom, _PRIOR + seeds - 1) + _MORE
     scale = degrees / chdtri(degrees, _levels(draws, random))  # (B,)
     variance = np.maximum(0, (excess + of_pairs)[:, None] * scale - of_pairs[:, None])  # (K, B)
     moves = np.sqrt(variance / seeds) * ndtri(_levels(draws, random))

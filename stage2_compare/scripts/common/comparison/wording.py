@@ -41,13 +41,18 @@ def conclusion(results: Results, say: Language) -> list[str]:
     sentences = [_headline(group)]
     if group.test:
         sentences.append(_about_test(group))
-    sentences += [*_about_worth(group), about_seeds(group), *_about_power(group)]
+    sentences += [*_about_worth(group), about_seeds(group)]
+    smallest = group.validation.smallest_difference
+    if smallest is not None:
+        sentences.append(phrase("detects", points=100 * smallest))
     unjudged = [model.name for model in group.models if not group.judged(model)]
     if unjudged:
         sentences.append(phrase("not_part", names=unjudged))
     if group.imported:
-        found = {name: phrase(judged.verdict) for name, judged in group.imported.items()}
-        each = [phrase("with_verdict", name=name, verdict=v) for name, v in found.items()]
+        each = [
+            phrase("with_verdict", name=name, verdict=phrase(judged.verdict))
+            for name, judged in group.imported.items()
+        ]
         sentences.append(phrase("about_imported", each=each))
     return [say(sentence) for sentence in sentences]
 
@@ -83,8 +88,7 @@ def outside(results: Results, say: Language) -> list[str]:
         if each.gain is None:
             lines.append(say("tagged_alone", **own))
             continue
-        ends = each.gain.value, each.gain.low, each.gain.high
-        gain, low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in ends)
+        gain, low, high = map(_signed, each.gain[:3])
         own |= {"gain": gain, "low": low, "high": high, "verdict": phrase(each.verdict)}
         differs = say.joined(each.differs) or say("nothing_differs")
         sentences = [phrase("tagged_gain", untagged=each.untagged, differs=differs, **own)]
@@ -100,32 +104,25 @@ def outside(results: Results, say: Language) -> list[str]:
 
 def _headline(group: Group) -> Phrase:
     """Say who is first, who ties, and who is worse."""
-    judgement = group.validation
-    models = group.ranked
-    estimates = {name: judgement.models[name].estimates[MAIN.column] for name in models}
-    first = models[0]
-    pairs = _pairs(group)
-    figures = _figures(group, first)
-    if len(models) == 1:
-        return phrase("alone", pairs=pairs, name=first, figures=figures)
-    if judgement.too_few:
-        return phrase("highest_of_few", pairs=pairs, name=first, figures=figures)
-
-    def gap(name: str) -> float:
-        return 100 * (estimates[first].centre - estimates[name].centre)
-
-    equal = [name for name in models if judgement.models[name].verdict == NO_DIFFERENCE]
-    worse = [name for name in models if judgement.models[name].verdict == WORSE]
-    gaps = [phrase("with_gap", name=name, points=gap(name)) for name in worse]
-    findings = []
-    if equal:
-        findings.append(phrase("are_equal", names=equal, n=len(equal)))
-    if worse:
-        findings.append(phrase("are_worse", names=gaps, n=len(worse)))
-    finding = findings[0]
-    if len(findings) == 2:
-        finding = phrase("both_findings", equal=findings[0], worse=findings[1])
-    return phrase("is_first", pairs=pairs, name=first, figures=figures, findings=finding)
+    judgement, (first, *others) = group.validation, group.ranked
+    told = {"pairs": _pairs(group), "name": first, "figures": _figures(group, first)}
+    if not others or judgement.too_few:
+        return phrase("highest_of_few" if others else "alone", **told)
+    heights = {
+        name: judged.estimates[MAIN.column].centre for name, judged in judgement.models.items()
+    }
+    equal = [name for name in others if judgement.models[name].verdict == NO_DIFFERENCE]
+    worse = [
+        phrase("with_gap", name=name, points=100 * (heights[first] - heights[name]))
+        for name in others
+        if judgement.models[name].verdict == WORSE
+    ]
+    are_equal = phrase("are_equal", names=equal, n=len(equal))
+    are_worse = phrase("are_worse", names=worse, n=len(worse))
+    findings = are_equal if equal else are_worse
+    if equal and worse:
+        findings = phrase("both_findings", equal=are_equal, worse=are_worse)
+    return phrase("is_first", **told, findings=findings)
 
 
 def _figures(group: Group, first: str) -> Phrase:
@@ -160,26 +157,21 @@ def _about_worth(group: Group) -> list[Phrase]:
     """Say of each pair of encoders what the best fusion gains over the better modality alone."""
     fusions = [run.recorded("model", "fusion") for run in group.runs]
     if group.worth:
-        names = list(group.validation.models)
-        told = [] if group.validation.too_few else group.worth
-        return [_of_encoders(each, names[each.fusion], names[each.single]) for each in told]
+        return [] if group.validation.too_few else list(map(_of_encoders, group.worth))
     return [phrase("worth_not_measured")] if any(fusions) else []
 
 
-def _of_encoders(worth: Worth, fusion: str, single: str) -> Phrase:
-    found = "worth_open" if worth.low <= 0 <= worth.high else "worth_gain"
-    if worth.high < 0:
-        found = "worth_loss"
-    low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in (worth.low, worth.high))
-    points = abs(100 * worth.gain)
-    than = phrase("points_above" if worth.gain >= 0 else "points_below", points=points)
-    return phrase(found, fusion=fusion, single=single, than=than, low=low, high=high)
+def _of_encoders(worth: Worth) -> Phrase:
+    value, low, high, _ = worth.gain
+    found = "worth_loss" if high < 0 else "worth_gain" if low > 0 else "worth_open"
+    than = phrase("points_above" if value >= 0 else "points_below", points=abs(100 * value))
+    models = {"fusion": worth.fusion, "single": worth.single}
+    return phrase(found, **models, than=than, low=_signed(low), high=_signed(high))
 
 
-def _about_power(group: Group) -> list[Phrase]:
-    """Say which difference these pairs detect."""
-    smallest = group.smallest_difference
-    return [] if smallest is None else [phrase("detects", points=100 * smallest)]
+def _signed(difference: float) -> str:
+    """Write a difference in points with its sign."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def about_seeds(group: Group) -> Phrase:

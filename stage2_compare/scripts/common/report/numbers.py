@@ -45,22 +45,22 @@ def _figures(results: Results) -> Iterator[tuple[str, float | int, str]]:
             label = group.validation.pairs.classes[at]
             of_class = letters(label) or letters(f"class {at + 1}")
             yield f"FOne{own}On{of_class}", float(value), f"F1 of {label}, {name}"
-    judged = list(group.validation.models) if group.validation else []
-    for worth in group.worth:
-        about = f"points of {judged[worth.fusion]} above {judged[worth.single]}"
-        for end, value in (("", worth.gain), ("Low", worth.low), ("High", worth.high)):
-            yield f"FusionGain{end}", 100 * value, about
-    if group.smallest_difference is not None:
-        yield "SmallestDifference", 100 * group.smallest_difference, "points that are detected"
+    for fusion, single, gain in group.worth:
+        for end, value in (("", gain.value), ("Low", gain.low), ("High", gain.high)):
+            yield f"FusionGain{end}", 100 * value, f"points of {fusion} above {single}"
+    smallest = group.validation and group.validation.smallest_difference
+    if smallest is not None:
+        yield "SmallestDifference", 100 * smallest, "points that are detected"
 
 
 def class_f1(group: Group, name: str) -> np.ndarray:
     """Return F1 of each class (C,) of a model, the mean over its seeds; (0,) where it is not judged."""
-    model, found = next(each for each in group.models if each.name == name), []
-    for said, _ in group.of_trials(model):
-        pairs = group.validation.pairs
-        found.append(per_class(pairs.labels, said, len(pairs.classes))["f1"])
-    return np.mean(found, axis=0) if found else np.zeros(0)
+    judged = group.judged(next(each for each in group.models if each.name == name))
+    if judged is None:
+        return np.zeros(0)
+    pairs = group.validation.pairs
+    seeds = (per_class(pairs.labels, said, len(pairs.classes)) for said in judged.predicted)
+    return np.mean([found["f1"] for found in seeds], axis=0)
 
 
 def letters(text: str) -> str:
