@@ -128,15 +128,12 @@ def test_a_run_folder_with_any_bytes_in_its_name_is_shown(tmp_path):
     assert "run \\udcff\\udcfe" in Tags(page_of(tmp_path)).text
 
 
-def test_much_data_lies_in_files_beside_the_page_none_too_large(project, monkeypatch):
+def test_much_data_lies_in_a_file_beside_the_page(project, monkeypatch):
     whole = data_of(project, page_of(project))
-    monkeypatch.setattr(parts, "INLINE", 1_500)
-    monkeypatch.setattr(parts, "_PER_PART", 4)
+    monkeypatch.setattr(write, "INLINE", 1_500)
     html = page_of(project)
-    files = list((project / "outputs/compare/visuals/page").glob("pairs_*.js"))
-    assert sorted(files_beside(html)) == sorted(f"page/{file.name}" for file in files)
-    assert len(files) >= 2
-    assert all(file.stat().st_size <= 1_500 for file in files)
+    (file,) = (project / "outputs/compare/visuals/page").glob("pairs_*.js")
+    assert files_beside(html) == [f"page/{file.name}"] and "nice weather" not in html
     assert data_of(project, html) == whole
     monkeypatch.undo()
     page_of(project)
@@ -144,8 +141,7 @@ def test_much_data_lies_in_files_beside_the_page_none_too_large(project, monkeyp
 
 
 def test_a_page_that_cannot_be_replaced_keeps_its_own_data(project, monkeypatch):
-    monkeypatch.setattr(parts, "INLINE", 1_500)
-    monkeypatch.setattr(parts, "_PER_PART", 4)
+    monkeypatch.setattr(write, "INLINE", 1_500)
     html = page_of(project)
     earlier = data_of(project, html)
     shutil.rmtree(project / "outputs/compare/late")
@@ -254,7 +250,7 @@ def test_thirty_runs_stay_below_two_megabytes_and_those_of_another_protocol_are_
         make_run(folder, f"extra {extra}", **({"protocol": odd} if extra == 29 else {}))
     html = page_of(tmp_path)
     tags = Tags(html)
-    assert len(html.encode()) + parts.INLINE < 2_000_000
+    assert len(html.encode()) + write.INLINE < 2_000_000
     assert "did not record a fingerprint" in tags.text
     assert "Group 2 of runs (effective_batch_size 9 instead of 16)" in tags.text
     matrices = [a for tag, a in tags.tags if tag == "table" and a.get("class") == "matrix"]

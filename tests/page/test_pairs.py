@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from common.page.pairs import PairTable, presets
-from common.page.slices import kinds, slices
+from common.comparison.pairs import Pairs
+from common.page.pairs import PairTable, kinds, presets, slices
 from common.page.sources import Source
 from common.page.tables import slice_table
 from common.words import ENGLISH
@@ -20,11 +20,13 @@ def model(name: str, fusion: str | None) -> SimpleNamespace:
     return SimpleNamespace(name=name, runs=[run], imported=False)
 
 
-def table_of(shares: np.ndarray, labels: np.ndarray, fusions=READS, **more) -> PairTable:
+def table_of(
+    shares: np.ndarray, labels: np.ndarray, fusions=READS, groups: np.ndarray | None = None
+) -> PairTable:
     guids, models = [f"pair{i}" for i in range(len(labels))], [model(f, f) for f in fusions]
-    more = {"copies": None, "cut": np.zeros(len(labels), bool)} | more
-    more |= {"decided": np.full((len(fusions), len(labels)), "")}
-    return PairTable(CLASSES, guids, labels, models, shares.argmax(-1), shares, **more)
+    pairs = Pairs(CLASSES, guids, labels, groups, groups is not None)
+    cut, decided = np.zeros(len(labels), bool), np.full((len(fusions), len(labels)), "")
+    return PairTable(pairs, models, shares.argmax(-1), shares, cut, decided)
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +35,15 @@ def table() -> PairTable:
     labels = random.integers(0, 3, N)
     shares = random.dirichlet([0.5] * 3, (4, N))
     shares[:2, np.arange(N), labels] += 0.3  # the first two models are better
-    return table_of(shares / shares.sum(-1, keepdims=True), labels, copies=np.arange(N) < 2)
+    groups = np.maximum(np.arange(N) - 1, 0)  # the first two are copies
+    return table_of(shares / shares.sum(-1, keepdims=True), labels, groups=groups)
 
 
 def brute_force(table: PairTable) -> dict[str, set[int]]:
     """The presets, pair by pair."""
     found = {name: set() for name in ("label", "all_wrong", "sure", "one_right", "disagree")}
     found |= {"image_decides": set(), "text_decides": set(), "copies": {0, 1}}
-    for pair, label in enumerate(table.labels):
+    for pair, label in enumerate(table.pairs.labels):
         shares = table.shares[:, pair]
         said = [int(row.argmax()) for row in shares]
         of = dict(zip(READS, said, strict=True))
@@ -93,7 +96,7 @@ def test_disagreement_is_the_chance_that_two_votes_differ():
 
 
 def test_confusions_are_counted_and_ranked(table):
-    counts = confusion_matrix(table.labels, table.predicted[2])
+    counts = confusion_matrix(table.pairs.labels, table.predicted[2])
     assert (table.confusion(2) == counts).all()
     ranked = table.confused(2, 3)
     errors = sorted((counts - np.diag(np.diag(counts))).ravel(), reverse=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,54 +14,61 @@ import numpy as np
 
 from ..comparison.doubtful import label_scores, of_label
 from ..comparison.models import Model
+from ..comparison.pairs import Pairs
 from ..comparison.results import Group
+from ..metrics import confusion_matrix
 from ..settings import BASELINES
+from .sources import Source
 
 SURE = 0.9  # the probability from which an error counts as confident
+_CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
+_KINDS = (
+    *("text_empty", "text_short", "text_middle", "text_long", "text_cut"),
+    *("chinese", "not_chinese", "encoding_utf8", "encoding_other", "encoding_replaced"),
+    *("photo_tall", "photo_square", "photo_wide", "photo_small", "photo_middle", "photo_large"),
+)
 
 
 @dataclass(frozen=True)
 class PairTable:
     """N pairs and what M models said of them, their seeds and folds joined."""
 
-    classes: list[str]  # (C,)
-    guids: list[str]  # (N,)
-    labels: np.ndarray  # (N,) places in classes
+    pairs: Pairs
     models: list[Model]  # (M,) with an answer for every pair, best first
-    predicted: np.ndarray  # (M, N) places in classes
+    predicted: np.ndarray  # (M, N) places in the classes
     shares: np.ndarray  # (M, N, C) probabilities; nan where an imported model has told none
-    copies: np.ndarray | None  # (N,) has a copy among the pairs; None where no run recorded it
     cut: np.ndarray  # (N,) has a text that is too long for at least one model
     decided: np.ndarray  # (M, N) comparison.decided.KINDS, "" where it was not measured
 
     def __len__(self) -> int:
-        return len(self.guids)
+        return len(self.pairs)
 
     @property
     def key(self) -> str:
         """What a browser keeps the marks of these pairs under: pages from the disk share it."""
-        told = json.dumps([self.classes, self.guids, self.labels.tolist()])
+        told = json.dumps([self.pairs.classes, self.pairs.guids, self.pairs.labels.tolist()])
         return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     @property
     def right(self) -> np.ndarray:
-        return self.predicted == self.labels  # (M, N)
+        return self.predicted == self.pairs.labels  # (M, N)
 
     @cached_property
     def of_label(self) -> np.ndarray:
         """(N,) mean probability of the given label."""
-        return of_label(self.shares, self.labels)
+        return of_label(self.shares, self.pairs.labels)
 
     @cached_property
     def doubt(self) -> np.ndarray:
         """(N,) places from 0, the most doubtful label first, as in doubtful.csv."""
-        scores = label_scores(self.shares, self.labels)
-        return np.lexsort((self.guids, scores)).argsort()
+        scores = label_scores(self.shares, self.pairs.labels)
+        return np.lexsort((self.pairs.guids, scores)).argsort()
 
     @property
     def disagreement(self) -> np.ndarray:
         """(N,) chance that two votes, drawn at random, are for different classes."""
-        votes = (self.predicted[..., None] == np.arange(len(self.classes))).mean(0)  # (N, C)
+        classes = np.arange(len(self.pairs.classes))
+        votes = (self.predicted[..., None] == classes).mean(0)  # (N, C)
         return 1 - (votes**2).sum(-1)
 
     @property
@@ -74,17 +83,14 @@ class PairTable:
 
     def confusion(self, place: int) -> np.ndarray:
         """Return the counts (C, C) of true by predicted classes of the model at a place."""
-        count = len(self.classes)
-        cells = self.labels * count + self.predicted[place]
-        return np.bincount(cells, minlength=count * count).reshape(count, count)
+        return confusion_matrix(self.pairs.labels, self.predicted[place], len(self.pairs.classes))
 
     def confused(self, place: int, most: int) -> list[tuple[str, str, int]]:
         """Return true class, predicted class and count of a model's most frequent errors."""
-        counts = self.confusion(place)
+        counts, names = self.confusion(place), self.pairs.classes
         np.fill_diagonal(counts, 0)
         order = np.argsort(-counts, axis=None, kind="stable")[:most]
         cells = zip(*np.unravel_index(order, counts.shape), strict=True)
-        names = self.classes
         return [(names[i], names[j], int(counts[i, j])) for i, j in cells if counts[i, j]]
 
     @cached_property
@@ -103,27 +109,23 @@ def gather(group: Group) -> PairTable | None:
     """Return the pairs of a group; None where no run has predictions."""
     if group.validation is None:
         return None
-    pairs = group.validation.pairs
-    found = [(model, group.answers(model)) for model in group.models]
-    models, answers = zip(*((model, one) for model, one in found if one), strict=True)
-    predicted, shares = map(np.stack, zip(*answers, strict=True))
-    copies = np.bincount(pairs.groups)[pairs.groups] > 1 if pairs.groups_known else None
+    pairs, models = group.validation.pairs, list(filter(group.judged, group.models))
+    predicted, shares = map(np.stack, zip(*map(group.answers, models), strict=True))
     cut = np.zeros(len(pairs), bool)
     for run in group.runs:
         if run.predictions and run.predictions.cut:
             cut[pairs.rows(run.predictions)] |= run.predictions.cut
     own = [group.decided.get(model.name) for model in models]
     decided = np.array([one.of_pairs if one else np.full(len(pairs), "") for one in own])
-    of_pairs = pairs.classes, pairs.guids, pairs.labels
-    return PairTable(*of_pairs, list(models), predicted, shares, copies, cut, decided)
+    return PairTable(pairs, models, predicted, shares, cut, decided)
 
 
 def presets(table: PairTable) -> dict[str, np.ndarray]:
     """Return sets of pairs that are worth a look, (N,) each, without those that make no sense here."""
-    right, predicted = table.right, table.predicted
+    right, predicted, groups = table.right, table.predicted, table.pairs.groups
     sure = table.shares.max(-1) >= SURE
     found = {
-        "label": table.of_label < 1 / len(table.classes),  # less than a guess would give it
+        "label": table.of_label < 1 / len(table.pairs.classes),  # less than a guess would give it
         "all_wrong": ~right.any(0),
         "sure": (~right & sure).any(0),
     }
@@ -134,6 +136,36 @@ def presets(table: PairTable) -> dict[str, np.ndarray]:
         text, image, both = predicted[list(table.modalities.values())]
         found["image_decides"] = (text != image) & (both == image)
         found["text_decides"] = (text != image) & (both == text)
-    if table.copies is not None:
-        found["copies"] = table.copies
+    if table.pairs.groups_known:
+        found["copies"] = np.bincount(groups)[groups] > 1
     return found
+
+
+def slices(table: PairTable, sources: dict[str, Source]) -> dict[str, np.ndarray]:
+    """Return the pairs of each kind by its name, (N,) each, without kinds that have none."""
+    of_pair = [kinds(sources[guid]) if guid in sources else () for guid in table.pairs.guids]
+    found = {name: np.array([name in own for own in of_pair], bool) for name in _KINDS}
+    found["text_cut"] = table.cut
+    return {name: members for name, members in found.items() if members.any()}
+
+
+def kinds(source: Source) -> list[str]:
+    """Return the kinds of one pair, at most one of text length, language, encoding, photo shape and
+    size."""
+    length, (width, height) = len(source.text), source.size
+    names = [_by_limit(length, (0, 50, 100), ("empty", "short", "middle", "long"), "text")]
+    if length:
+        names.append("chinese" if _CHINESE.search(source.text) else "not_chinese")
+    encodings = {"utf-8": "encoding_utf8", "replaced": "encoding_replaced"}
+    names.append(encodings.get(source.encoding, "encoding_other"))
+    if width and height:
+        names += [
+            _by_limit(width / height, (0.85, 1.18), ("tall", "square", "wide"), "photo"),
+            _by_limit(min(width, height), (299, 599), ("small", "middle", "large"), "photo"),
+        ]
+    return names
+
+
+def _by_limit(value: float, limits: tuple, names: tuple[str, ...], what: str) -> str:
+    """Name the first range that holds a value; each ends with its limit."""
+    return f"{what}_{names[bisect_left(limits, value)]}"

@@ -16,8 +16,8 @@ from typing import Any
 from ..data.photos import decode, upright_size
 from ..data.report import read_quality
 from ..data.splits import LINE_ENDS, UNLABELLED, fingerprint, read_training_splits
-from ..errors import UserError, reason_of
-from ..files import open_file, remedy, remove_left_overs, replacing, sha256_of
+from ..errors import UserError
+from ..files import cannot_write, open_file, remove_left_overs, replacing, sha256_of
 from ..progress import in_threads
 from ..runs.reading import Run
 from ..words import Phrase, phrase
@@ -147,8 +147,7 @@ def write_thumbnails(sources: Sources, folder: Path) -> set[str]:
             remove_left_overs(folder, ".*.tmp")
             list(in_threads(_write_thumbnail, missing, "thumbnails", " images"))
         except OSError as error:
-            reason = f"{reason_of(error)}. {remedy(error)}"
-            raise UserError(f"cannot write into {folder}: {reason}") from error
+            raise cannot_write(folder, error) from error
     return {name for name in photos if (folder / name).exists()}
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import numpy as np
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from ..comparison.decided import KINDS
-from ..comparison.results import NO, Group, Results
+from ..comparison.results import NO, Group, Results, shown
 from ..comparison.view import (
     ACC,
     DASH,
@@ -38,6 +40,7 @@ _QUALITY = (
 )
 _SHA256 = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b")
 _LONGEST_VALUE = 80  # characters of a setting
+_MOST_TICKS = 5
 _MOST_COLUMNS = 6  # models beside each other; the others are shown on demand
 
 
@@ -82,6 +85,27 @@ def run_table(results: Results, say: Language) -> Table:
 
 def _percent(value: float | None) -> Cell:
     return Cell() if value is None else Cell(f"{value:.1%}", value)
+
+
+class Row(NamedTuple):
+    """A model in the picture of the verdicts."""
+
+    model: str
+    value: float
+    low: float | None
+    high: float | None
+
+
+def tiers(table: pd.DataFrame) -> tuple[dict[str, list[Row]], list[float]]:
+    """Return the models by their verdicts, both in the order of the table, and the ticks of an axis
+    that holds their macro-F1."""
+    found, values = {}, []
+    columns = (shown(table, MAIN), table["f1_low"], table["f1_high"])
+    for verdict, row in zip(table["verdict"], map(Row, table["model"], *columns), strict=True):
+        found.setdefault(verdict, []).append(row)
+        values += [value for value in row[1:] if value is not None]
+    ticks = MaxNLocator(_MOST_TICKS, steps=[1, 2, 5, 10])
+    return found, ticks.tick_values(min(values) - 0.01, max(values) + 0.01).tolist()
 
 
 def slice_table(table: PairTable, slices: dict[str, np.ndarray], say: Language) -> Table:

@@ -6,11 +6,11 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ..charts.ablation import KINDS, measurements
+from ..charts.ablation import KINDS, measured
 from ..comparison import wording
 from ..comparison.results import Group, Results
 from ..comparison.view import Cell, Column, Table, columns_of, numbers, rate, table_of
@@ -50,17 +50,6 @@ _SETTINGS = (
 )
 _MOST_CLASSES = 20  # rows of a table; the pictures have as many
 _MOST_CASES = 10
-
-
-class Case(NamedTuple):
-    """A pair that most models get wrong."""
-
-    guid: str
-    label: str
-    said: str  # the most frequent wrong answer
-    wrong: int  # models
-    models: int  # that told probabilities
-    share: float  # mean probability of the wrong answers
 
 
 def values(runs: list[Run], *keys: str) -> list[Any]:
@@ -157,7 +146,7 @@ def probe_table(group: Group, say: Language) -> Table:
     """Return what is left of each probed model without a modality, the mean over its runs."""
     rows = []
     for model in group.models:
-        found = [measurements(run) for run in model.runs if run.recorded("probe")]
+        found = measured(model.runs)
         own = [[one[kind] for one in found if kind in one] for kind in KINDS]
         if found:
             rows.append(
@@ -168,18 +157,19 @@ def probe_table(group: Group, say: Language) -> Table:
     return table_of("", known, say)
 
 
-def bad_cases(pairs: PairTable) -> list[Case]:
-    """Return the pairs that most models get wrong, those first of which they are surest."""
-    told = ~np.isnan(pairs.shares).any((1, 2))  # (M,) not so all imported models
-    predicted, sure = pairs.predicted[told], pairs.shares[told].max(-1)  # (m, N)
+def bad_cases(table: PairTable) -> list[dict[str, Any]]:
+    """Return the pairs that most models get wrong, those first of which they are surest: the most
+    frequent wrong answer, and its mean probability."""
+    pairs, told = table.pairs, ~np.isnan(table.shares).any((1, 2))  # (M,) not all imported models
+    predicted, sure = table.predicted[told], table.shares[told].max(-1)  # (m, N)
     wrong = predicted != pairs.labels  # (m, N)
     score = np.where(wrong.mean(0) > 0.5, (wrong * sure).mean(0), 0)  # (N,)
     found = []
     for place in np.argsort(-score, kind="stable")[:_MOST_CASES]:
-        of_pair = wrong[:, place]  # (m,)
         if score[place]:
+            of_pair = wrong[:, place]  # (m,)
             said = np.bincount(predicted[of_pair, place]).argmax()
-            names = pairs.classes[pairs.labels[place]], pairs.classes[said]
-            counts, share = (int(of_pair.sum()), len(wrong)), float(sure[of_pair, place].mean())
-            found.append(Case(pairs.guids[place], *names, *counts, share))
+            case = {"guid": pairs.guids[place], "label": pairs.classes[pairs.labels[place]]}
+            case |= {"said": pairs.classes[said], "wrong": int(of_pair.sum()), "models": len(wrong)}
+            found.append(case | {"share": float(sure[of_pair, place].mean())})
     return found
