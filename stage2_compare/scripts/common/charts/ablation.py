@@ -29,19 +29,16 @@ def ablation(shown: Shown) -> Figure | None:
     frequent class.
     """
     say, majority = shown.say, shown.group.majority
-    probed = [m for m in shown.models if any(run.recorded("probe") for run in shown.runs(m))]
-    if not probed:
+    found = {model: measured(shown.runs(model)) for model in shown.models}
+    found = {model: own for model, own in found.items() if own}
+    if not found:
         return None
-    found = {
-        model.name: [measurements(run) for run in shown.runs(model) if run.recorded("probe")]
-        for model in probed
-    }
     kinds = [kind for kind in KINDS if any(kind in one for own in found.values() for one in own)]
     several = any(len(own) > 1 for own in found.values())
     method = [phrase("about_ablation"), phrase("dots_are_runs") if several else None]
     figure, body = new_figure(shown, say("title_ablation"), method)
     left = max(measure(say(kind), SMALL) for kind in kinds)
-    grid = panels(body, shown, probed, 3, left)
+    grid = panels(body, shown, list(found), 3, left)
     rows_of(grid[0], [say(kind) for kind in kinds])
     main = figure_of(shown.table, MAIN)
     references = {
@@ -52,8 +49,8 @@ def ablation(shown: Shown) -> Figure | None:
     if majority:
         name = say("key_always", name=shown.names[shown.group.majority_class])
         references[name] = (majority[MAIN.column], dashed() | {"linestyle": ":"})
-    for axes, model in zip(grid, probed, strict=True):
-        look, own = shown.looks[model.name], found[model.name]
+    for axes, (model, own) in zip(grid, found.items(), strict=True):
+        look = shown.looks[model.name]
         means = [np.mean([one[kind] for one in own if kind in one] or np.nan) for kind in kinds]
         rows = range(len(kinds))
         axes.hlines(rows, means[0], means, color=look.colour, linewidth=1.2, alpha=0.6)
@@ -73,12 +70,16 @@ def ablation(shown: Shown) -> Figure | None:
     return fit_panels(figure, grid, say(metric_title(MAIN)), "", 0.2 * len(kinds) + 0.1)
 
 
-def measurements(run: Run) -> dict[str, float]:
-    """Return macro-F1 by KINDS, of what is recorded.
+def measured(runs: list[Run]) -> list[dict[str, float]]:
+    """Return macro-F1 by KINDS of each run that was probed, of what is recorded.
 
     Shuffling is measured on all validation pairs; the additive projection and blanking on those
     that were probed, on which the model's own figure may differ.
     """
+    return [_measured(run) for run in runs if run.recorded("probe")]
+
+
+def _measured(run: Run) -> dict[str, float]:
     own = run.best[MAIN.column]
     same = run.number("probe", "f1_same_pairs")
     drops = {

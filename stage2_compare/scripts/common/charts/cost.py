@@ -70,5 +70,6 @@ def _figures(axes: Axes, shown: Shown, colours: list[str]) -> None:
     for row, (model, value) in enumerate(zip(shown.models, values, strict=True)):
         axes.plot(value, row, **shown.looks[model.name].dot())
     axes.margins(x=0.12)
-    axes.locator_params(axis="x", nbins=2, min_n_ticks=1)  # the panel is narrow
+    axes.locator_params(axis="x", nbins=2)  # the panel is narrow
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("0.", "."))
     clean(axes, "x")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..comparison.draws import Draws
+from ..comparison.bootstrap import Answers, Cells
+from ..comparison.draws import Draws, parts
 from ..words import phrase
 from .shown import SMALL, Shown, clean, fit, legend_of_models, new_figure
 from .styles import BAND
@@ -22,7 +23,7 @@ def per_class(shown: Shown) -> Figure:
     models = shown.judged[: _MOST_ROWS // len(shown.classes)]
     draws, found = Draws(pairs.groups, _DRAWS), []
     for model in models:
-        said = np.array([predicted for predicted, _ in shown.group.of_trials(model)])  # (S, N)
+        said = shown.group.judged(model).predicted
         figures = class_figures(said, pairs.labels, len(pairs.classes), draws)
         found.append(figures[..., list(shown.classes)])
     method = [phrase("about_per_class"), shown.of_classes()]
@@ -61,22 +62,17 @@ def class_figures(
     seeds (S, N); the intervals are percentiles over draws of groups of pairs. A figure without a
     pair to divide by is 0.
     """
-    observed, drawn, drawn_groups = [], [], draws.counts.astype(np.float32)
-    for row in predicted:
-        counts = np.zeros((draws.groups, 3, classes), np.float32)  # hits, said, true
-        right = row == labels
-        np.add.at(counts, (draws.of_pair[right], 0, labels[right]), 1)
-        np.add.at(counts, (draws.of_pair, 1, row), 1)
-        np.add.at(counts, (draws.of_pair, 2, labels), 1)
-        observed.append(_figures(counts.sum(0)))
-        in_draws = drawn_groups @ counts.reshape(draws.groups, -1)
-        drawn.append(_figures(in_draws.reshape(-1, 3, classes)))
-    ends = np.quantile(np.mean(drawn, axis=0), (0.025, 0.975), axis=0)
-    return np.array([np.mean(observed, axis=0), *ends])
+    seeds = Cells(Answers(np.arange(len(labels)), predicted), labels, classes, draws)
+    numbers = max(draws.groups, len(predicted) * classes**2)
+    drawn = [_figures(seeds.drawn(part)) for part in parts(draws.resamples, numbers)]
+    ends = np.quantile(np.concatenate(drawn), (0.025, 0.975), axis=0)
+    return np.array([_figures(seeds.observed()), *ends])
 
 
-def _figures(counts: np.ndarray) -> np.ndarray:
-    """Return F1, precision and recall (..., 3, C) from hits, said and true pairs (..., 3, C)."""
-    hits, said, true = np.moveaxis(counts, -2, 0)
+def _figures(confusions: np.ndarray) -> np.ndarray:
+    """Return F1, precision and recall (..., 3, C), means over the seeds of their confusion matrices
+    (..., S, C, C)."""
+    hits = np.diagonal(confusions, axis1=-2, axis2=-1)
+    true, said = confusions.sum(-1), confusions.sum(-2)
     pairs = [(2 * hits, said + true), (hits, said), (hits, true)]
-    return np.stack([above / np.maximum(below, 1) for above, below in pairs], axis=-2)
+    return np.stack([(above / np.maximum(below, 1)).mean(-2) for above, below in pairs], axis=-2)

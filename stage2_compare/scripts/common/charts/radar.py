@@ -7,6 +7,7 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
+from matplotlib.ticker import MaxNLocator
 
 from ..comparison.results import shown as figure_of
 from ..comparison.wording import metric_title
@@ -60,11 +61,7 @@ def rings(values: np.ndarray) -> np.ndarray:
     It starts at 0, unless the models lie so close that no difference would be seen.
     """
     least, most = np.nanmin(values), np.nanmax(values)
-    spread, low = most - least, 0.0
-    if len(values) == 1 or spread == 0 or spread > 0.4 * most:
-        step = 0.2 if most > 0.5 else 0.1
-    else:
-        step = 0.1 if spread > 0.12 else 0.05 if spread > 0.04 else 0.02
-        low = max(0, math.floor((least - spread / 4) / step + 1e-9)) * step
-    count = max(1, math.ceil((most - low) / step - 1e-9))
-    return low + step * np.arange(count + 1)
+    spread = most - least
+    is_close = len(values) > 1 and 0 < spread <= 0.4 * most
+    low = max(0, min(least - spread / 4, most - 0.04)) if is_close else 0
+    return MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, max(most, 0.04))
