@@ -29,14 +29,13 @@ from scipy.special import ndtri
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "stage2_compare" / "scripts"))
 
-from common.comparison.best import as_best
+from common.comparison.best import as_best, gained
 from common.comparison.bootstrap import PLACE, Answers, Figures, resample
 from common.comparison.draws import Draws
 from common.comparison.intervals import doubts, estimates
 from common.comparison.ranking import Ranking, rank, too_few
 from common.comparison.seeds import over_seeds
 from common.comparison.tagged import gained as gained_by_tag
-from common.comparison.worth import gained
 from common.files import write_result
 from common.metrics import MAIN, METRICS, scores
 

@@ -25,7 +25,7 @@ FORBIDDEN = {
     "page": {"training", "models"},
     "report": {"training", "models"},
 }
-READERS = ("runs.reading", "comparison.compare", "comparison.wording", "charts", "page", "report")
+READERS = ("runs.reading", "comparison.compare", "charts.pictures", "page.write", "report.write")
 
 
 def rooms() -> dict[Path, str]:

@@ -27,8 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     add_lists(parser)
     args = parser.parse_args(argv)
 
-    from common.charts import draw  # imported here: --help answers at once
-    from common.report import write_report
+    from common.charts.pictures import draw  # imported here: --help answers at once
+    from common.report.write import write_report
 
     results, say, captions = read_results(args), Language(args.lang), {}
     figures, notes = draw(results, say, captions=captions)

@@ -33,9 +33,9 @@ def main(argv: list[str] | None = None, results: Results | None = None) -> None:
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     args = parser.parse_args(argv)
 
-    from common.charts import PICTURES, draw  # imported here: --help answers at once
+    from common.charts.pictures import PICTURES, draw  # imported here: --help answers at once
     from common.charts.styles import looks
-    from common.page import write_page
+    from common.page.write import write_page
 
     visuals = args.project_root / args.compare_dir / "visuals"
     results, say = results or read_results(args), Language(args.lang)

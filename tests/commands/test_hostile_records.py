@@ -9,7 +9,7 @@ from pathlib import Path
 import compare_summary
 import numpy as np
 import pytest
-from common.charts import draw
+from common.charts.pictures import draw
 from common.comparison.compare import compare
 from common.runs.reading import load_runs
 from common.words import ENGLISH

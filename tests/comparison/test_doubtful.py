@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from common.comparison.compare import compare
-from common.comparison.doubtful import doubtful, label_scores
 from common.comparison.imported import with_imported
+from common.comparison.tables import doubtful, label_scores
 from helpers.made_runs import made_predictions, made_run
 from helpers.run_folders import CLASSES
 from helpers.tables import write_rows

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from common.comparison.best import best_of
+from common.comparison.best import Worth, best_of
 from common.comparison.compare import compare
-from common.comparison.worth import Worth
 from helpers.figures import made_figures, some_predictions
 from helpers.made_runs import made_run
 from helpers.run_folders import LABELS, bert

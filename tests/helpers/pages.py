@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 from common.comparison.compare import compare
 from common.data.splits import fingerprint
-from common.page import write_page
+from common.page.write import write_page
 from common.runs.reading import load_runs
 from common.words import ENGLISH
 from PIL import Image

@@ -121,13 +121,6 @@ def test_text_guid_class_and_run_name_never_become_code(tmp_path):
     assert found["lengths"][places["pair3"]] == 1_000_000
 
 
-@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are Unicode there")
-def test_a_run_folder_with_any_bytes_in_its_name_is_shown(tmp_path):
-    name = os.fsdecode(b"run \xff\xfe")
-    make_run(tmp_path / "outputs/compare", name, labels=LABELS, predictions=said(3))
-    assert "run \\udcff\\udcfe" in Tags(page_of(tmp_path)).text
-
-
 def test_much_data_lies_in_a_file_beside_the_page(project, monkeypatch):
     whole = data_of(project, page_of(project))
     monkeypatch.setattr(write, "INLINE", 1_500)

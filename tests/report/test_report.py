@@ -12,13 +12,13 @@ import pytest
 from common.comparison.compare import compare
 from common.comparison.tables import write_tables
 from common.errors import UserError
-from common.report import write_report
 from common.report.escaping import ENTRIES, markdown, tex
 from common.report.numbers import letters
+from common.report.write import write_report
 from common.runs.reading import load_runs
 from common.words import CHINESE, ENGLISH, Language
 from helpers.pages import write_pairs
-from helpers.run_folders import CLASSES, LABELS, bert, edit, make_run, make_runs
+from helpers.run_folders import CLASSES, LABELS, bert, edit, make_run, make_runs, write_parts
 from helpers.tables import read_rows, read_table, write_rows
 
 HOSTILE = ["\\input{x} $^_%#&~", "--a[b]|<c>`'\"", "正面 😀"]
@@ -74,8 +74,11 @@ def test_texts_of_pairs_stand_in_markdown_and_not_in_latex(tmp_path):
     wrong = np.where(np.arange(80) < 3, (labels + 1) % 3, labels)
     for name in ("a", "b", "c"):
         said = wrong if name != "c" else labels
-        make_run(tmp_path / "outputs/compare", name, labels=labels, predictions=said, **record)
+        folder = tmp_path / "outputs/compare"
+        run = make_run(folder, name, labels=labels, predictions=said, **record)
+    write_parts(run, np.zeros((4, 80, 3)), np.arange(40))  # one is probed
     files = report_of(tmp_path)
+    assert "c: of the answers to 40 probed pairs" in files["report.md"]
     cases = re.findall(r"^\d+\. (pair\d+): label (\w+), 2 of 3 models", files["report.md"], re.M)
     assert sorted(cases) == [(f"pair{place}", CLASSES[labels[place]]) for place in range(3)]
     assert r"> quoted \*words\* 1" in files["report.md"] and "data/1.png" in files["report.tex"]

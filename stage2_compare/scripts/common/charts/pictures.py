@@ -1,4 +1,8 @@
-"""All pictures of the results, and notes on what they leave out."""
+"""All pictures of the results as PNG, SVG and PDF, and notes on what they leave out.
+
+One module a chart: it takes what is ``Shown`` and returns a figure of 14 cm. A model is one mark,
+which looks the same in all pictures and on the page.
+"""
 
 from __future__ import annotations
 

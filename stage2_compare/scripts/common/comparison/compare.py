@@ -17,6 +17,7 @@ from ..metrics import MAIN, METRICS, scores
 from ..runs.labels import model_names
 from ..runs.reading import Run
 from ..words import ENGLISH, phrase
+from .best import worth_of_fusion
 from .judging import Judged, Judgement, judge, on_test, on_validation
 from .models import Model, Trial, models
 from .pairs import join, key
@@ -25,7 +26,6 @@ from .remarks import remarks
 from .results import NO, UNKNOWN, Group, Results
 from .tagged import held_against_untagged
 from .wording import BEST, NOT_ABOVE
-from .worth import worth_of_fusion
 
 
 def compare(runs: list[Run], first: int = 1) -> Results:

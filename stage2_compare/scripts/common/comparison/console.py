@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import pandas as pd
-
 from ..files import console_width, padded, printable
 from ..metrics import BESIDE
 from ..runs.labels import BETWEEN
@@ -49,15 +47,14 @@ def _table(results: Results, say: Language) -> str:
 
 
 def laid_out(
-    names: list[str], others: list[str], columns: dict[str, Iterable[str]], say: Language
+    names: list[str], others: list[str], columns: dict[str, list[str]], say: Language
 ) -> str:
     """Align columns beside the names of models, then of other rows.
 
     Of names that are too long, what all models share stands in the heading; one that is still too
     long stands on a line of its own.
     """
-    table = pd.DataFrame({title: list(cells) for title, cells in columns.items()})
-    widths = {title: max(map(console_width, (title, *table[title]))) for title in table}
+    widths = {title: max(map(console_width, (title, *cells))) for title, cells in columns.items()}
     room = WIDTH - sum(len(_GAP) + width for width in widths.values())
     heading = say("console_model")
     if max(map(console_width, names)) > room:
@@ -68,11 +65,11 @@ def laid_out(
 
     def line(name: str, cells: Iterable[str]) -> str:
         start = padded(name, width) if console_width(name) <= width else f"{name}\n{' ' * width}"
-        texts = [padded(cell, widths[title]) for title, cell in zip(table, cells, strict=True)]
+        texts = [padded(cell, widths[title]) for title, cell in zip(columns, cells, strict=True)]
         return _GAP.join([start, *texts]).rstrip()
 
-    rows = zip(names, table.itertuples(index=False), strict=True)
-    return "\n".join([line(heading, table), *(line(name, cells) for name, cells in rows)])
+    rows = zip(names, zip(*columns.values(), strict=True), strict=True)
+    return "\n".join([line(heading, columns), *(line(name, cells) for name, cells in rows)])
 
 
 def _without_shared(names: list[str]) -> tuple[list[str], list[str]]:

@@ -19,7 +19,7 @@ from ..metrics import COLUMNS, MAIN, METRICS, Metric
 from ..runs.layout import INFERENCE
 from ..runs.reading import Run
 from ..words import ENGLISH, Phrase
-from .best import as_best
+from .best import Worth, as_best
 from .bootstrap import resample
 from .decided import KINDS, Decided, who_decided
 from .draws import Draws
@@ -30,7 +30,6 @@ from .models import Model, Trial
 from .pairs import join
 from .tagged import Tagged
 from .wording import INCOMPLETE, NO_PREDICTIONS, NOT_COMPARABLE, REFERENCE
-from .worth import Worth
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"
 RUNS, MODELS = "runs", "models"  # scopes of a verdict
@@ -182,8 +181,11 @@ class Results:
         # As the verdicts take it, without selection bias.
         rows.sort(key=lambda row: (-_centre(row), row["run"]))
         for each in self.tagged:
-            own = {"kind": TAGGED, **_tagged(each), **_gain(each)}
-            rows.append(_model_row(each.model, each.group) | own)
+            row = _model_row(each.model, each.group) | _tagged(each) | {"kind": TAGGED}
+            if each.gain:
+                row |= _interval("f1_gain", each.gain.value, each.gain)
+                row["untagged"] = each.untagged
+            rows.append(row)
         first = self.groups[0]
         for name, judged in first.ensembles.items():
             own = {"run": name, "model": name, "group": 1, "kind": ENSEMBLE}
@@ -262,12 +264,7 @@ def _model_row(model: Model, group: Group) -> dict[str, Any]:
         row["seeds"] = len(trials) if judged else len(model.seeds)
         row["rates"] = len(model.by_rate) or 1
     if len(group.ranked) > 1 and group.ranked[0] == model.name:
-        best = group.as_best
-        row |= {
-            "f1_as_best": best.corrected,
-            "f1_as_best_low": best.low,
-            "f1_as_best_high": best.high,
-        }
+        row |= _interval("f1_as_best", group.as_best.corrected, group.as_best)
     if test:
         f1 = test.estimates[MAIN.column]
         row |= {f"test_{each.key}": test.estimates[each.column].value for each in METRICS}
@@ -285,22 +282,17 @@ def _tagged(each: Tagged) -> dict[str, Any]:
     return {**own, "verdict": each.verdict, "p_vs_best": None}
 
 
-def _gain(each: Tagged) -> dict[str, Any]:
-    if each.gain is None:
-        return {}
-    low, high = each.gain.low, each.gain.high
-    found = {"f1_gain": each.gain.value, "f1_gain_low": low, "f1_gain_high": high}
-    return {"untagged": each.untagged, **found}
-
-
 def _decided(found: Decided | None) -> dict[str, float | None]:
     """Return how many pairs were probed and the share of each kind, with its interval."""
     cells: dict[str, float | None] = {"decided_pairs": found and found.pairs}
     for kind in KINDS:
-        value, low, high, _ = found.shares[kind] if found else Estimate(None)
-        cells |= {f"decided_{kind}": value}
-        cells |= {f"decided_{kind}_low": low, f"decided_{kind}_high": high}
+        share = found.shares[kind] if found else Estimate(None)
+        cells |= _interval(f"decided_{kind}", share.value, share)
     return cells
+
+
+def _interval(column: str, value: float | None, ends: Estimate) -> dict[str, float | None]:
+    return {column: value, f"{column}_low": ends.low, f"{column}_high": ends.high}
 
 
 def _runs(model: Model, group: Group) -> list[dict[str, Any]]:

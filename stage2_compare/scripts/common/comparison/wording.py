@@ -12,8 +12,8 @@ from ..runs.labels import short_rate
 from ..words import Language, Phrase, duration, known, phrase
 
 if TYPE_CHECKING:  # these import this file
+    from .best import Worth
     from .results import Group, Results
-    from .worth import Worth
 
 BEST, NO_DIFFERENCE, WORSE = "best", "no significant difference", "worse"
 TOO_FEW, INCOMPLETE = "too few pairs", "folds are missing"

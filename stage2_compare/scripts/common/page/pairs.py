@@ -12,10 +12,10 @@ from functools import cached_property
 
 import numpy as np
 
-from ..comparison.doubtful import label_scores, of_label
 from ..comparison.models import Model
 from ..comparison.pairs import Pairs
 from ..comparison.results import Group
+from ..comparison.tables import label_scores, of_label
 from ..metrics import confusion_matrix
 from ..settings import BASELINES
 from .sources import Source

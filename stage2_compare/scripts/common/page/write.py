@@ -1,4 +1,5 @@
-"""Results and pictures -> visuals/index.html and the files beside it."""
+"""Results and pictures -> visuals/index.html, which works from the disk and asks no network, and the
+files beside it."""
 
 from __future__ import annotations
 
