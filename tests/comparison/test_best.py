@@ -31,17 +31,3 @@ def test_the_mean_over_seeds_chooses_and_each_seed_is_corrected_by_the_same():
     assert place == 0
     assert [of_seed.corrected[0] for of_seed in found] == pytest.approx([0.55, 0.49])
     assert found[1].draws[0] == pytest.approx([0.35, 0.49])
-
-
-def test_rates_that_are_far_apart_change_nothing():
-    luck = np.random.default_rng(0).normal(0, 0.02, (2, 500))
-    best, other = made_figures(0.8, 0.8 + luck[0]), made_figures(0.2, 0.2 + luck[1])
-    place, (found,) = best_of([[best], [other]])
-    assert place == 0
-    assert found.corrected == pytest.approx(best.corrected, abs=1e-12)
-    assert found.draws == pytest.approx(best.draws, abs=1e-12)
-
-
-def test_one_rate_is_taken_as_it_is():
-    only = made_figures(0.8, np.array([0.7, 0.9]))
-    assert best_of([[only]]) == (0, [only])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from common.comparison import judging
-from common.comparison.compare import compare, require_one_protocol
+from common.comparison.compare import compare
 from common.comparison.draws import Draws
 from common.comparison.wording import (
     BEST,
@@ -17,7 +17,6 @@ from common.comparison.wording import (
     WORSE,
     conclusion,
 )
-from common.errors import UserError
 from common.runs.reading import load_runs, read_runs
 from common.words import ENGLISH
 from helpers.figures import some_predictions
@@ -122,17 +121,6 @@ def test_a_copy_of_a_run_folder_counts_once_and_is_said():
     ]
     twin = made_run("b2", NEAR, model="b2")  # another model may say the same
     assert len(compare([*runs[:2], twin]).groups[0].models) == 3
-
-
-def test_strict_names_each_model_of_another_group():
-    runs = [
-        made_run("a", GOOD),
-        made_run("m", NEAR, model="m"),
-        made_run("m_seed43", GOOD, model="m", seed=43, effective_batch_size=8),
-    ]
-    with pytest.raises(UserError, match="effective_batch_size 8 instead of 16. Train"):
-        require_one_protocol(compare(runs))
-    require_one_protocol(compare(runs[:2]))
 
 
 def test_runs_of_an_older_version_are_shown_without_interval_or_verdict(tmp_path):

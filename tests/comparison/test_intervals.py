@@ -11,7 +11,7 @@ from helpers.run_folders import LABELS
 from scipy import stats
 from simulate_verdicts import KEYS, equal
 
-NAMES = ["negative", "neutral", "positive"]
+NAMES = ["negative", "neutral", "positive", "d", "e"]
 
 
 def test_intervals_are_those_of_scipy():
@@ -98,17 +98,14 @@ EVEN = np.tile([0, 1, 2], 30)
         (EVEN, 81, "only 9 hits"),
         (np.repeat([0, 1, 2], [40, 9, 40]), 20, "under 10 pairs of neutral"),
         (np.repeat([0, 1, 2], [5, 9, 40]), 20, "under 10 pairs of negative, neutral"),
+        (
+            np.repeat(range(5), [3, 3, 3, 3, 60]),
+            12,
+            "under 10 pairs of negative, neutral, positive, ...",
+        ),
         (np.repeat([0, 2], 40), 20, None),  # a class without a pair is not in the figures
     ],
 )
 def test_why_an_interval_is_not_to_be_trusted(labels, errors, reason):
     found = doubts(labels, some_errors(labels, errors), NAMES)
     assert (found and ENGLISH(found)) == reason
-
-
-def test_of_many_rare_classes_three_are_named():
-    labels = np.repeat(np.arange(5), [3, 3, 3, 3, 60])
-    names = ["a", "b", "c", "d", "e"]
-    assert (
-        ENGLISH(doubts(labels, some_errors(labels, 12), names)) == "under 10 pairs of a, b, c, ..."
-    )

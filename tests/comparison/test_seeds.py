@@ -76,16 +76,6 @@ def test_where_no_family_has_two_seeds_nothing_is_known_and_nothing_added():
         assert (found.left_out == alone.left_out).all()
 
 
-def test_more_seeds_make_the_spread_smaller():
-    spreads = []
-    for size in (2, 3, 5, 10):
-        of_unit_variance = stats.zscore(np.arange(size), ddof=1)
-        (found,) = over_seeds([without_luck_of_pairs(*(0.5 + 0.1 * of_unit_variance))])
-        spreads.append(spread(found))
-    assert spreads == sorted(spreads, reverse=True)
-    assert spreads[-1] == pytest.approx(0.1 / np.sqrt(10), rel=0.1)
-
-
 def test_the_luck_of_a_seed_moves_all_metrics_together_and_each_family_by_itself():
     found = over_seeds([without_luck_of_pairs(0.4, 0.6), without_luck_of_pairs(0.4, 0.6)])
     one, other = (family.draws - family.corrected[:, None] for family in found)

@@ -2,7 +2,7 @@
 
 import numpy as np
 from common.comparison.compare import compare
-from common.comparison.wording import conclusion, method, other_groups
+from common.comparison.wording import conclusion, method
 from common.runs.reading import Run
 from common.words import ENGLISH
 from helpers.figures import some_predictions
@@ -113,13 +113,6 @@ def test_the_best_of_validation_is_measured_once_on_the_test_pairs():
         sentences = told(made_run("a", GOOD, test=a), made_run("b", FAIR, test=b))
         assert any(each.endswith(said) for each in sentences)
         assert ("on 200 test pairs, which chose nothing" in sentences[0]) == (a is not None)
-
-
-def test_another_group_is_told_in_a_line():
-    runs = [made_run(name, row, epochs=5) for name, row in (("a", GOOD), ("b", POOR), ("c", POOR))]
-    runs += [made_run(name, row, epochs=9) for name, row in (("d", GOOD), ("e", POOR))]
-    (line,) = other_groups(compare(runs), ENGLISH)
-    assert line.startswith("Group 2 of runs (epochs 9 instead of 5)") and "d is first" in line
 
 
 # --------------------------------------------------------------------------------------- the names
