@@ -101,11 +101,9 @@ def alone(path: Path) -> Iterator[None]:
         said = f"waiting for another command, which makes {path.name}"
         print(said, file=sys.stderr, flush=True)
         WAITING.set()
-        try:
-            while (held := lock(marker)) is None:
-                time.sleep(_PAUSE_SEC)
-        finally:
-            WAITING.clear()
+        held = FileLock(marker)
+        held.acquire()
+        WAITING.clear()
     try:
         yield
     finally:

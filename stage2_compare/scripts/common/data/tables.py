@@ -191,20 +191,17 @@ def _checked_labels(split: Split, classes: set[str], may_lack: bool) -> list[str
     labels = ["" if label.lower() in _UNLABELLED else label for label in split.labels]
     if may_lack:
         labels = without_placeholders(labels, classes)
-    else:
-        faults = {}
-        for row, label, cell in zip(split.rows, labels, split.labels, strict=True):
-            if not label:
-                faults[row] = f"the label is {quoted(cell) if cell else 'empty'}"
-        refuse(split.path, faults, "give each pair a class, or remove its row")
     faults, seen = {}, {}  # how a class looks -> its first spelling and row
-    for row, label in zip(split.rows, labels, strict=True):
+    for row, label, cell in zip(split.rows, labels, split.labels, strict=True):
         first, first_row = seen.setdefault(_appearance(label), (label, row))
-        if _has_control(label):  # labels are printed, and a console obeys these
+        if not (label or may_lack):
+            faults[row] = f"the label is {quoted(cell) if cell else 'empty'}"
+        elif _has_control(label):  # labels are printed, and a console obeys these
             faults[row] = f"the label {quoted(label)} holds a control character"
         elif label != first:
             faults[row] = f"label {quoted(label)}, but {quoted(first)} in row {first_row}"
-    refuse(split.path, faults, "spell a class one way, in printable characters")
+    remedy = "give each pair a class, spelled one way, in printable characters, or remove its row"
+    refuse(split.path, faults, remedy)
     return labels
 
 
