@@ -17,8 +17,7 @@ import webbrowser
 from typing import TYPE_CHECKING
 
 from common.command import add_lists, read_results, results_parser, run_command
-from common.errors import UserError
-from common.files import printable, write_result
+from common.files import cannot_write, printable, write_result
 from common.words import Language
 
 if TYPE_CHECKING:
@@ -52,8 +51,7 @@ def main(argv: list[str] | None = None, results: Results | None = None) -> None:
         try:  # an earlier one would show runs that are gone
             gone.unlink(missing_ok=True)
         except OSError as error:
-            reason = f"{error.strerror}. Is it open in another program?"
-            raise UserError(f"cannot remove {gone}: {reason}") from error
+            raise cannot_write(gone, error) from error
     marks = looks(model.name for model in results.groups[0].models)
     page = write_page(
         visuals,

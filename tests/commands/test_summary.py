@@ -85,8 +85,9 @@ def test_the_corrected_figures_and_the_test_pairs_have_columns(tmp_path):
     assert (b["verdict"], b["doubt"]) == ("worse", "")
 
 
-def test_it_speaks_chinese_and_writes_the_same_files(tmp_path, capsys):
+def test_it_speaks_chinese_and_writes_the_same_files(tmp_path, capsys, monkeypatch):
     folder = tmp_path / "outputs/compare"
+    monkeypatch.setattr("common.comparison.ensembles._MOST_WORK", 0)  # it takes seconds
     for seed, name in enumerate("abc"):
         protocol = {"seed": 42, "effective_batch_size": 16}
         make_run(folder, name, epochs=some_predictions(2, 0.3 + seed / 10), protocol=protocol)

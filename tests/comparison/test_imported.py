@@ -9,6 +9,7 @@ import compare_visualize
 import numpy as np
 import pytest
 from common.charts import pictures
+from common.comparison import ensembles
 from common.comparison.compare import compare
 from common.comparison.imported import with_imported
 from common.comparison.wording import BEST, conclusion
@@ -33,7 +34,8 @@ def write(path: Path, said: np.ndarray = LABELS, head: str = "guid,pred", end: s
 
 
 @pytest.fixture
-def root(tmp_path) -> Path:
+def root(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setattr(ensembles, "_MOST_WORK", 0)  # to choose again in every draw takes seconds
     for name, epochs in (("fair", FAIR), ("poor", POOR)):
         make_run(tmp_path / "outputs/compare", name, epochs=epochs)
     return tmp_path

@@ -146,8 +146,7 @@ class Cells:
 
 def _joined(confusions: list[np.ndarray], places: list) -> np.ndarray:
     """Return the metrics (K, ...) of confusion matrices at one place each, summed over the runs."""
-    total = sum(of_run[place] for of_run, place in zip(confusions, places, strict=True))
-    return metrics(total)
+    return metrics(sum(of_run[place] for of_run, place in zip(confusions, places, strict=True)))
 
 
 def metrics(confusions: np.ndarray) -> np.ndarray:
@@ -166,5 +165,5 @@ def _without_each_group(
         of_groups = sum(
             run.of_groups(part, epoch) for run, epoch in zip(runs, epochs, strict=True)
         )  # (g, C, C)
-        found.append(_joined([total - of_groups], [slice(None)]))
+        found.append(metrics(total - of_groups))
     return np.concatenate(found, axis=1)
