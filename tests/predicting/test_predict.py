@@ -77,11 +77,15 @@ def copy(run, tmp_path) -> Path:
     return shutil.copytree(run, tmp_path / "copy")
 
 
-def predict(project: Path, *more: str) -> Path:
+def flags(project: Path, run: Path, *more: str) -> list[str]:
+    return ["--project-root", str(project), "--run", str(run), *more]
+
+
+def predict(project: Path, run: Path, *more: str) -> Path:
     """Predict the validation pairs, or what ``more`` says, in this process."""
     output = project / "predicted.csv"
     source = [] if "--csv" in more else ["--csv", "outputs/splits/val.csv"]
-    command.main(["--project-root", str(project), *source, "--output", str(output), *more])
+    command.main(flags(project, run, *more, *source, "--output", str(output)))
     return output
 
 
@@ -92,31 +96,30 @@ def test_it_gives_the_predictions_of_the_run_and_the_file_that_was_handed_in(
     folder = train(project, hub, kind, "--fusion", fusion, "--seed", "5")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
     expected = folder / "predictions.csv"
-    output = predict(project, "--run", str(folder), "--probs")
+    output = predict(project, folder, "--probs")
     assert read_rows(output)[0] == read_rows(expected)[0][:6]
     assert [row[:3] for row in read_rows(output)] == [row[:3] for row in read_rows(expected)]
     np.testing.assert_allclose(shares(output), shares(expected), atol=1e-5)
 
     unlabelled = ["--csv", "outputs/splits/test.csv"]
-    output = predict(project, "--run", str(folder), *unlabelled)
+    output = predict(project, folder, *unlabelled)
     assert output.read_bytes() == (folder / "test_with_label.txt").read_bytes()
     assert output.read_bytes().count(b"\r\n") == 7
     kept = folder / "test_predictions.csv"
-    output = predict(project, "--run", str(folder), *unlabelled, "--probs")
+    output = predict(project, folder, *unlabelled, "--probs")
     assert [row[:2] for row in read_rows(output)] == [row[:2] for row in read_rows(kept)]
     np.testing.assert_allclose(shares(output), shares(kept), atol=1e-5)
 
     if fusion in ("text", "image"):  # what it does not read need not be given
         given = {"text": TEXTS[0], "image": "data/val0.png"}[fusion]
-        line = ["--project-root", str(project), "--run", str(folder)]
-        command.main([*line, f"--{fusion}", given])
+        command.main(flags(project, folder, f"--{fusion}", given))
         assert "left blank" not in capsys.readouterr().out
 
 
 def test_labels_are_measured_where_all_pairs_have_one_and_must_be_classes_of_the_run(
     project, run, tmp_path, capsys
 ):
-    predict(project, "--run", str(run))
+    predict(project, run)
     best = record(run)["best"]
     expected = ", ".join(f"{metric.title} {best[metric.column]:.4f}" for metric in METRICS)
     said = [expected, f"6 pairs: {project / 'predicted.csv'}"]
@@ -125,13 +128,13 @@ def test_labels_are_measured_where_all_pairs_have_one_and_must_be_classes_of_the
     other = tmp_path / "other.csv"
     text = (project / "outputs" / "splits" / "val.csv").read_text(encoding="utf-8")
     other.write_text(text.replace("neutral", "?"), encoding="utf-8")
-    output = predict(project, "--run", str(run), "--csv", str(other), "--probs")
+    output = predict(project, run, "--csv", str(other), "--probs")
     told = capsys.readouterr().out
     assert "2 of the pairs have no label" in told and "Macro-F1" not in told
     assert read_rows(output)[0][1] == "pred"
     other.write_text(text.replace("neutral", "angry"), encoding="utf-8")
     with pytest.raises(UserError, match="other.csv, row 3: label 'angry' is not a class"):
-        predict(project, "--run", str(run), "--csv", str(other))
+        predict(project, run, "--csv", str(other))
 
 
 def change_weights(run: Path, factor: float) -> None:
@@ -143,18 +146,18 @@ def change_weights(run: Path, factor: float) -> None:
 
 def test_several_runs_give_the_mean_of_their_probabilities(project, run, copy):
     change_weights(copy, -1)
-    alone = [shares(predict(project, "--run", str(each), "--probs")) for each in (run, copy)]
-    both = shares(predict(project, "--run", str(run), str(copy), "--probs"))
+    alone = [shares(predict(project, each, "--probs")) for each in (run, copy)]
+    both = shares(predict(project, run, str(copy), "--probs"))
     np.testing.assert_allclose(both, np.mean(alone, axis=0), atol=1e-5)
     assert np.abs(alone[0] - alone[1]).max() > 1e-3
-    again = predict(project, "--run", str(run), "--run", str(copy), "--probs")
+    again = predict(project, run, "--run", str(copy), "--probs")
     assert (shares(again) == both).all()
 
 
 def test_one_pair_gets_the_probabilities_of_its_row_the_highest_first(project, run, capsys):
     text, photo = TEXTS[0] + "0", "data/val0.png"
     before = set(project.rglob("*"))
-    line = ["--project-root", str(project), "--run", str(run), "--text", text]
+    line = flags(project, run, "--text", text)
     command.main([*line, "--image", photo])
     told = [row.split() for row in capsys.readouterr().out.splitlines()]
     assert set(project.rglob("*")) == before
@@ -186,10 +189,10 @@ def test_a_missing_photo_ends_it_with_its_row_or_is_blank_as_the_probe_has_it(
     (tmp_path / "broken.png").write_bytes(b"no picture")
     pairs[1][2], pairs[2][2] = "data/gone.png", str(tmp_path / "broken.png")
     write_rows(tmp_path / "gaps.csv", [header, *pairs])
-    flags = ["--run", str(run), "--csv", str(tmp_path / "gaps.csv")]
+    asked = ["--csv", str(tmp_path / "gaps.csv")]
     with pytest.raises(UserError, match=r"row 3: 'data/gone.png'.*--blank-missing"):
-        predict(project, *flags)
-    output = predict(project, *flags, "--blank-missing", "--probs")
+        predict(project, run, *asked)
+    output = predict(project, run, *asked, "--blank-missing", "--probs")
     told = "left blank, because they are missing or broken: 0 texts and 2 photos"
     assert told in capsys.readouterr().out
 
@@ -207,8 +210,8 @@ def test_a_missing_text_is_blank_and_counted(project, run, tmp_path, capsys):
     photo = project / "data" / "val0.png"
     pairs = "".join(f"{name},{tmp_path / name}.txt,{photo}\n" for name in "ab")
     (tmp_path / "texts.csv").write_text(f"guid,text_path,image_path\n{pairs}", encoding="utf-8")
-    more = ["--run", str(run), "--csv", str(tmp_path / "texts.csv"), "--blank-missing", "--probs"]
-    empty, missing = shares(predict(project, *more))
+    more = ["--csv", str(tmp_path / "texts.csv"), "--blank-missing", "--probs"]
+    empty, missing = shares(predict(project, run, *more))
     assert "1 texts and 0 photos" in capsys.readouterr().out
     np.testing.assert_allclose(missing, empty, atol=1e-5)
 
@@ -219,13 +222,13 @@ def test_a_missing_text_is_blank_and_counted(project, run, tmp_path, capsys):
 def test_a_run_of_the_first_version_is_opened_with_its_checkpoint(project, hub, copy):
     shutil.rmtree(copy / "encoder")
     with pytest.raises(UserError, match="--model-name"):
-        predict(project, "--run", str(copy))
+        predict(project, copy)
     name = hub.folder(COMMANDS["clip"][1])
-    output = predict(project, "--run", str(copy), "--model-name", name, "--probs")
+    output = predict(project, copy, "--model-name", name, "--probs")
     np.testing.assert_allclose(shares(output), shares(copy / "predictions.csv"), atol=1e-5)
     edit_block(copy, "model", name="openai/clip-vit-base-patch32")
     with pytest.raises(UserError, match="keeps no encoder/ .* --model-name"):
-        predict(project, "--run", str(copy))
+        predict(project, copy)
 
 
 NO_RECORD = "is not the record of a run"
@@ -263,7 +266,7 @@ def test_a_folder_that_cannot_be_opened_is_named(project, run, tmp_path):
         folder = shutil.copytree(run, tmp_path / name)
         spoil(folder)
         with pytest.raises(UserError, match=says):
-            predict(project, "--run", str(folder))
+            predict(project, folder)
     whole = record(run)
     for (block, key), values in WRONG.items():
         for value in values:
@@ -291,12 +294,12 @@ def test_no_path_that_a_record_names_is_followed(copy, monkeypatch):
 def test_runs_of_other_classes_are_not_averaged(project, run, copy):
     edit(copy, labels=["a", "b", "c"])
     with pytest.raises(UserError, match="knows the classes 'a, b, c'"):
-        predict(project, "--run", str(run), str(copy))
+        predict(project, run, str(copy))
 
 
 def ask(project: Path, run: Path, *more: str) -> Question:
     """What is wrong with a question is told before a weight is read."""
-    return read_question(command.parse(["--project-root", str(project), "--run", str(run), *more]))
+    return read_question(command.parse(flags(project, run, *more)))
 
 
 def test_the_answer_takes_the_place_of_no_other_file(project, run, tmp_path):
@@ -323,11 +326,11 @@ def test_the_answer_takes_the_place_of_no_other_file(project, run, tmp_path):
 
 
 def test_probabilities_lie_beside_the_file_to_hand_in_and_do_not_change_it(project, run, capsys):
-    alone = predict(project, "--run", str(run)).read_bytes()
-    output = predict(project, "--run", str(run), "--probs", "beside.csv")
+    alone = predict(project, run).read_bytes()
+    output = predict(project, run, "--probs", "beside.csv")
     assert output.read_bytes() == alone
     assert f"probabilities: {project / 'beside.csv'}\n" in capsys.readouterr().out
-    rows = read_rows(predict(project, "--run", str(run), "--probs"))
+    rows = read_rows(predict(project, run, "--probs"))
     assert rows[0][:3] == ["guid", "label", "pred"]  # alone it holds what is known of the pairs
     assert read_rows(project / "beside.csv") == [row[:1] + row[2:] for row in rows]
     assert "not the file to hand in" in capsys.readouterr().out
@@ -338,7 +341,7 @@ def test_answers_that_are_no_numbers_are_not_written(project, copy, tmp_path):
     asked = ["--csv", "outputs/splits/val.csv", "--output", str(tmp_path / "none.csv")]
     for more in (asked, ["--text", "a", "--image", "data/val0.png"]):
         with pytest.raises(UserError, match="copy answers . of . pairs with what is no number"):
-            command.main(["--project-root", str(project), "--run", str(copy), *more])
+            command.main(flags(project, copy, *more))
     assert not (tmp_path / "none.csv").exists()
 
 
@@ -374,7 +377,7 @@ def test_what_is_no_list_and_no_pair_is_told_in_its_own_words(project, run, tmp_
     ):
         more = ["--output", "predicted.csv"] if "--csv" in line else []
         with pytest.raises(UserError, match=says) as caught:
-            command.main(["--project-root", str(project), "--run", str(run), *line, *more])
+            command.main(flags(project, run, *line, *more))
         assert not re.search(r"\brows?\b|make_splits", str(caught.value))
 
     header, *pairs = read_rows(project / "outputs" / "splits" / "val.csv")
@@ -390,7 +393,7 @@ def test_too_little_memory_says_what_helps(project, run, monkeypatch):
 
     monkeypatch.setattr(answer, "evaluate", fail)
     with pytest.raises(UserError, match="smaller --batch-size than 4, or --device cpu"):
-        predict(project, "--run", str(run))
+        predict(project, run)
 
 
 def test_flags_that_do_not_fit_together_are_named():
