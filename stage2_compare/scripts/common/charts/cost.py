@@ -58,7 +58,7 @@ def _bars(axes: Axes, solid: np.ndarray, pale: np.ndarray, colours: list[str]) -
         number = "–" if np.isnan(end) else f"{end:,.{decimals}f}"
         axes.text(np.nan_to_num(end) + 0.03 * longest, row, number, va="center", size=SMALL)
     axes.set_xlim(0, 1.55 * longest or 1)
-    axes.locator_params(axis="x", nbins=3)
+    axes.locator_params(axis="x", nbins=2)  # the panels are narrow, and bars have their numbers
     clean(axes, "x")
     axes.grid(False)  # it would cross the numbers
 
@@ -70,6 +70,6 @@ def _figures(axes: Axes, shown: Shown, colours: list[str]) -> None:
     for row, (model, value) in enumerate(zip(shown.models, values, strict=True)):
         axes.plot(value, row, **shown.looks[model.name].dot())
     axes.margins(x=0.12)
-    axes.locator_params(axis="x", nbins=2)  # the panel is narrow
+    axes.locator_params(axis="x", nbins=2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("0.", "."))
     clean(axes, "x")
