@@ -19,7 +19,7 @@ from helpers.hub import CLIP
 from helpers.made_runs import made_run
 from helpers.models import rows_read
 from helpers.run_folders import bert
-from helpers.small_project import assert_same_run, compare_dir, make_small_project
+from helpers.small_project import assert_same_run, compare_dir, make_small_project, run_small
 from helpers.stops import PowerCut, cut_at
 
 
@@ -103,6 +103,15 @@ def test_stops_change_nothing_and_the_encoders_read_each_split_once(tune, tmp_pa
         assert not run.tag or told == [best.epoch, best.lr, best.dropout] and run.trials.count == 6
     trials, _ = read_runs(next(stopped.glob("outputs/tuning/*")))
     assert len(trials) == 6 and not any("test" in run.recorded("samples") for run in trials)
+
+
+def test_models_whose_epoch_was_asked_for_are_compared_and_nothing_of_it_is_a_choice(hub, tmp_path):
+    project = make_small_project(tmp_path)
+    for fusion in ("concat", "late"):
+        flags = f"--keep-epoch 2 --freeze-encoders --fusion {fusion}"
+        run_small(project, hub, "clip", *flags.split())
+    (group,) = compare(load_runs(compare_dir(project))).groups
+    assert group.ensembles and "no_epochs" not in [note.key for note in group.notes]
 
 
 def test_without_a_better_trial_nothing_is_trained_and_a_failed_one_is_told(tune, tmp_path, capsys):

@@ -78,8 +78,8 @@ def _voices(model: Judged, pairs: Pairs) -> list[_Voice]:
         for run, epochs in zip(trial.runs, figures.epochs, strict=True):
             if run.shares is None:
                 return []
-            rows, best = pairs.rows(run.predictions), int(run.best["epoch"]) - 1
-            shares = run.shares.astype(np.float32)
+            rows, shares = pairs.rows(run.predictions), run.shares.astype(np.float32)
+            best = int(run.best["epoch"]) - 1 if run.chose_epoch else 0  # the only one there is
             found.append(_Voice(rows, shares, epochs, best, len(model.trials)))
     return found
 

@@ -84,7 +84,7 @@ def _on_selection(runs: dict[str, Run]) -> Iterator[Phrase]:
     uncorrected = [
         name
         for name, run in runs.items()
-        if run.predictions and run.epochs is None and len(run.history) > 1
+        if run.predictions and run.epochs is None and len(run.history) > 1 and run.chose_epoch
     ]
     if uncorrected:
         yield phrase("no_epochs", names=uncorrected)
