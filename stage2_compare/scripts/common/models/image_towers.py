@@ -112,8 +112,7 @@ def _network(name: str, image_size: int, pretrained: bool, pooled: bool) -> Imag
         parts = getattr(model, top).modules()
         dim = next(part for part in parts if isinstance(part, nn.Linear)).in_features
         delattr(model, top)
-        layers = takewhile(lambda child: child[0] != "avgpool", model.named_children())
-        read = nn.Sequential(*(layer for _, layer in layers))  # its last map (B, D, h, w)
+        read = partial(_last_map, model)
     model.to(memory_format=torch.channels_last)
     pixels = published.transforms()
     encode = partial(_encode_by_network, model, read)
@@ -129,6 +128,15 @@ def _encode_by_network(model: nn.Module, read: Callable, pixels: Tensor) -> Tens
     feature = read(pixels)  # (B, D), (B, D, h, w), or (B, 1 + g*g, D)
     model.train(training)
     return feature.flatten(2).transpose(1, 2) if feature.dim() == 4 else feature
+
+
+def _last_map(model: nn.Module, pixels: Tensor) -> Tensor:
+    """Return the last feature map, (B, 3, H, W) -> (B, D, h, w), by the layers before the pooling:
+    those that ``model`` has now, since SyncBatchNorm takes the place of some."""
+    feature = pixels
+    for _, layer in takewhile(lambda child: child[0] != "avgpool", model.named_children()):
+        feature = layer(feature)
+    return feature
 
 
 def _tokens(model: nn.Module, pixels: Tensor) -> Tensor:
