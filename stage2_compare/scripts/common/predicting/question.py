@@ -226,8 +226,9 @@ def _check_target(target: Path, pairs: Path) -> None:
     if os.path.islink(target) or file_problem(target):
         raise UserError(f"{target} is no regular file: give another name")
     with open(target, "rb") as file:
-        answers = file.readline(100).removeprefix(MARK).startswith(_ANSWERS)
-    if not answers or target.name in (TRAIN_LIST, TEST_LIST) or target.samefile(pairs):
+        line = file.readline(100).removeprefix(MARK)
+    holds_other = line and not line.startswith(_ANSWERS)  # an empty file is nobody's
+    if holds_other or target.name in (TRAIN_LIST, TEST_LIST) or target.samefile(pairs):
         raise UserError(f"{target} holds no predictions: give another name, or delete it before")
 
 

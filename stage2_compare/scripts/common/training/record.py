@@ -26,7 +26,7 @@ from ..data.copies import copy_groups
 from ..data.dataset import PairDataset
 from ..data.splits import UNLABELLED, Split, fingerprints, to_predict
 from ..data.tokens import tokenise
-from ..errors import reason_of
+from ..errors import UserError, reason_of
 from ..files import cannot_write, is_disk_full, quoted
 from ..models.classifier import ImageTextClassifier
 from ..models.loading import load_tokenizer, save_encoder
@@ -116,7 +116,14 @@ def complete(run: PreparedRun, folder: RunFolder) -> None:
     record = {key: value for key, value in record.items() if not key.startswith("test_")}
     record["model"] |= run.identity["model"] | {"batch_size": record["model"]["batch_size"]}
     model = run.build()
-    model.load_state_dict(read_best(folder.final)["model_state"])
+    state = read_best(folder.final)["model_state"]
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(
+            f"{folder.final / layout.BEST} holds the weights of another model: copy the right file "
+            "there, or train the run anew (--restart)"
+        ) from error
     model.to(run.precision.device)
     if model.frozen:
         run.features, _ = encode_splits(run, model, run.micro)
