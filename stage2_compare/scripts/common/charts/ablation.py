@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..comparison.results import shown as figure_of
 from ..comparison.wording import metric_title
 from ..metrics import MAIN
 from ..runs.reading import Run
@@ -40,7 +39,7 @@ def ablation(shown: Shown) -> Figure | None:
     left = max(measure(say(kind), SMALL) for kind in kinds)
     grid = panels(body, shown, list(found), 3, left)
     rows_of(grid[0], [say(kind) for kind in kinds])
-    main = figure_of(shown.table, MAIN)
+    main = shown.table[MAIN.column].astype(float)  # as measured, as what was probed is
     references = {
         shown.names[model.name]: (main[model.name], dashed(shown.looks[model.name].colour))
         for model in shown.models

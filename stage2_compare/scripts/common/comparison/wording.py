@@ -65,7 +65,7 @@ def method(results: Results, say: Language) -> str:
     sentences = [phrase("how_figures")]
     if len(group.validation.models) > 1 and not group.validation.too_few:
         sentences.append(phrase("how_verdicts", n=len(group.validation.models)))
-    if group.worth:
+    if group.worth and not group.validation.too_few:
         sentences.append(phrase("how_worth"))
     return say.sentences(sentences)
 
@@ -156,8 +156,10 @@ def _pairs(group: Group) -> Phrase:
 def _about_worth(group: Group) -> list[Phrase]:
     """Say of each pair of encoders what the best fusion gains over the better modality alone."""
     fusions = [run.recorded("model", "fusion") for run in group.runs]
+    if group.worth and group.validation.too_few:
+        return [phrase("worth_too_few")]
     if group.worth:
-        return [] if group.validation.too_few else list(map(_of_encoders, group.worth))
+        return list(map(_of_encoders, group.worth))
     return [phrase("worth_not_measured")] if any(fusions) else []
 
 
