@@ -113,9 +113,9 @@ def unit_of(seconds: float) -> tuple[Phrase, int]:
 def duration(seconds: float, say: Language) -> str:
     """Write a time in the unit that suits it."""
     unit, size = unit_of(seconds)
-    digits = (
-        ".0f" if size == 1 else ".1f" if seconds < 1e7 else ".0e"
-    )  # a record may hold any number
+    digits = ".0f" if size == 1 else ".1f"
+    if seconds >= 1e7:  # a record may hold any number
+        digits = ".0e"
     return f"{seconds / size:{digits}} {say(unit)}"
 
 
